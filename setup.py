@@ -1,0 +1,67 @@
+"""Metadata, dependencies and the layout of the wheel.
+
+tasks/ and gin/ sit at the top level for readers and are part of the package for users:
+tk_instruct.tasks, and gin files as data in tk_instruct/gin.
+"""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = "0.1.0"
+
+setup(
+    name="tk_instruct",
+    version=VERSION,
+    description="Instruction-tune T5-family models on JAX and measure them on unseen tasks",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=[
+        *find_packages(include=["tk_instruct", "tk_instruct.*"]),
+        "tk_instruct.tasks",
+        "tk_instruct.gin",
+    ],
+    package_dir={"tk_instruct.tasks": "tasks", "tk_instruct.gin": "gin"},
+    package_data={"tk_instruct.gin": ["**/*.gin"]},
+    entry_points={"console_scripts": ["tk-instruct=tk_instruct.cli:main"]},
+    install_requires=[
+        "absl-py>=2.1",
+        "array-record>=0.8",
+        "clu>=0.0.12",
+        "flax>=0.12",
+        "gin-config>=0.5",
+        "grain>=0.2.18",
+        "jax>=0.6.2,<0.12",
+        "jaxtyping>=0.3",
+        "matplotlib>=3.9",
+        "msgpack>=1.0",
+        "numpy>=2.0",
+        "optax>=0.2.5",
+        "orbax-checkpoint>=0.11.30,<0.13",
+        "python-iso639>=2025.1",
+        "rapidfuzz>=3.9",
+        "rich>=13.7",
+        "rouge-score>=0.1.2",
+        "sentencepiece>=0.2",
+        "seqio>=0.0.20",
+        "tensorboard>=2.19",
+        "tensorflow>=2.19",
+        "tensorflow-datasets>=4.9.8",
+        "tensorflow-text>=2.19",
+        "tokenizers>=0.21",
+    ],
+    extras_require={
+        "tpu": ["jax[tpu]"],
+        "test": [
+            "hypothesis>=6.100",
+            "mypy>=1.15",
+            "nbmake>=1.5",
+            "pytest>=8.3",
+            "pytest-xdist>=3.6",
+            "ruff>=0.12",
+        ],
+    },
+)

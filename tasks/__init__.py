@@ -1,0 +1,1 @@
+"""Declarations: which SeqIO tasks and mixtures exist. Importing a module declares its tasks."""

@@ -1,0 +1,78 @@
+"""`tk-instruct VERB …`: verbs to modules, imported when they are called."""
+
+import argparse
+import importlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from tk_instruct import __version__
+from tk_instruct.errors import UserError
+
+# Each module has add_arguments(parser) and main(args) -> exit status, and imports what is heavy
+# inside main.
+VERBS = {
+    "tasks": ("tk_instruct.data.inspection", "list, show, count and check tasks"),
+    "train": ("tk_instruct.train", "train a model on a task or mixture"),
+    "predict": ("tk_instruct.predict", "run a checkpoint or a heuristic over a task"),
+    "evaluate": ("tk_instruct.evaluate", "score predictions"),
+    "report": ("tk_instruct.report", "put the scores of runs side by side"),
+    "mini": ("tk_instruct.data.mini", "write a small synthetic benchmark"),
+    "vocabulary": ("tk_instruct.data.train_vocabulary", "train a small SentencePiece vocabulary"),
+}
+
+
+def _parser(verb: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tk-instruct",
+        description="Instruction-tune T5-family models and measure them on unseen tasks.",
+    )
+    parser.add_argument("--version", action="version", version=f"tk-instruct {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, (module, summary) in VERBS.items():
+        verb_parser = verbs.add_parser(
+            name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if name == verb:
+            loaded = importlib.import_module(module)
+            verb_parser.description = loaded.__doc__
+            loaded.add_arguments(verb_parser)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one verb; 0 done, 1 found something wrong, 2 wrong use, 130 interrupted."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    # TensorFlow only reads data here: no accelerator memory, no start-up chatter.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("tk_instruct").setLevel(logging.INFO)
+    verb = next((argument for argument in arguments if not argument.startswith("-")), None)
+    try:
+        from tk_instruct.configuration import take_gin_bindings
+
+        rest, bindings = take_gin_bindings(arguments)
+        args = _parser(verb).parse_args(rest)
+        if bindings and not hasattr(args, "gin_file"):
+            raise UserError(f"`{args.verb}` takes no --gin.NAME=VALUE; see its --help")
+        args.gin_bindings = bindings
+        status = importlib.import_module(VERBS[args.verb][0]).main(args)
+        sys.stdout.flush()
+        return status
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # The reader has gone: silence the flush at exit too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,209 @@
+"""Gin files and command-line flags → bindings, checked for macros that nothing sets or uses."""
+
+import argparse
+import ast
+import contextlib
+import difflib
+import importlib
+import importlib.util  # gin-config expects it to have been imported
+import os
+import pkgutil
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import gin
+
+from tk_instruct.errors import UserError
+
+
+def _shipped() -> Path:
+    """The project's gin files: beside the package in a checkout, inside it when installed."""
+    package = Path(__file__).parent
+    return next(
+        folder
+        for folder in (package / "gin", package.parent / "gin")
+        if (folder / "runs" / "train.gin").exists()
+    )
+
+
+def add_gin_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("configuration by gin")
+    group.add_argument(
+        "--gin_file",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a gin file, looked for here and among the shipped ones (recipes/…); repeatable, "
+        "later ones override earlier ones",
+    )
+    group.add_argument(
+        "--gin.NAME=VALUE",
+        dest="gin_bindings",
+        action="append",
+        default=[],
+        metavar="",
+        help="set a macro (MODEL_DIR) or a parameter (TrainRun.seed) after the files are read",
+    )
+
+
+def take_gin_bindings(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Splits `--gin.NAME=VALUE` arguments off, as `NAME = VALUE` lines."""
+    rest, bindings = [], []
+    for argument in arguments:
+        match = re.fullmatch(r"--gin\.([\w./@]+)=(.*)", argument, re.DOTALL)
+        if match:
+            bindings.append(f"{match[1]} = {_gin_value(match[2])}")
+        elif argument.startswith("--gin."):
+            raise UserError(f"{argument!r} has no value; write --gin.NAME=VALUE in one word")
+        else:
+            rest.append(argument)
+    return rest, bindings
+
+
+def _gin_value(text: str) -> str:
+    """Gin's own syntax as it is, anything else as a string: paths need no inner quotes."""
+    if text.startswith(("@", "%")):
+        return text
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return repr(text)
+    return text
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of every verb that reads tasks."""
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--data_dir",
+        metavar="DIR",
+        help="a natural-instructions checkout, with tasks/ and splits/ "
+        "(else $TK_INSTRUCT_SUPERNI_DIR)",
+    )
+    group.add_argument(
+        "--vocabulary",
+        metavar="V",
+        help="path of a SentencePiece model, t5, mt5 or bytes (else $TK_INSTRUCT_VOCABULARY)",
+    )
+    group.add_argument(
+        "--max_input_tokens", type=int, metavar="N", help="EOS included (default: 1024)"
+    )
+    group.add_argument(
+        "--max_target_tokens", type=int, metavar="N", help="EOS included (default: 128)"
+    )
+    group.add_argument("--seed", type=int, help="of every random choice (default: 0)")
+    group.add_argument("--max_instances_per_train_task", type=int, metavar="N", help="default: 100")
+    group.add_argument("--max_instances_per_eval_task", type=int, metavar="N", help="default: 100")
+    group.add_argument(
+        "--num_dev_tasks", type=int, metavar="N", help="train tasks to set aside (default: 0)"
+    )
+
+
+_FLAG_BINDINGS = {
+    "data_dir": "SuperNI.data_dir",
+    "seed": "SuperNI.seed",
+    "max_instances_per_train_task": "SuperNI.max_instances_per_train_task",
+    "max_instances_per_eval_task": "SuperNI.max_instances_per_eval_task",
+    "num_dev_tasks": "SuperNI.num_dev_tasks",
+    "vocabulary": "vocabulary.name",
+}
+
+
+def import_declarations() -> None:
+    """Imports every module of tk_instruct.tasks, which declares what it has.
+
+    TensorFlow, which SeqIO brings, only reads data: it is kept off accelerators, whose memory
+    JAX needs, and its start-up messages, which no log level stops, off the terminal.
+    """
+    with _standard_error_closed():
+        import tensorflow as tf
+
+        tf.config.set_visible_devices([], "GPU")
+        tf.zeros(())
+    package = importlib.import_module("tk_instruct.tasks")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"tk_instruct.tasks.{module.name}")
+
+
+@contextlib.contextmanager
+def _standard_error_closed() -> Iterator[None]:
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def bind_data_arguments(args: argparse.Namespace) -> None:
+    """Binds the flags that were given, over whatever gin files have said."""
+    import tk_instruct.data.records
+    import tk_instruct.data.vocabulary  # noqa: F401
+
+    for flag, parameter in _FLAG_BINDINGS.items():
+        if getattr(args, flag, None) is not None:
+            gin.bind_parameter(parameter, getattr(args, flag))
+
+
+def load(files: Sequence[str], bindings: Sequence[str]) -> None:
+    """Reads gin files, then the bindings, and checks every macro.
+
+    Raises UserError naming what is missing, unknown or misspelt and the nearest that exists.
+    """
+    for folder in (".", str(_shipped())):
+        gin.add_config_file_search_path(folder)
+    try:
+        gin.parse_config_files_and_bindings(list(files), list(bindings), finalize_config=False)
+    except (ValueError, SyntaxError, OSError, ImportError, AttributeError, TypeError) as error:
+        raise UserError(f"gin: {_explained(error)}") from error
+    _check_macros()
+
+
+def _explained(error: Exception) -> str:
+    message = " ".join(str(error).split())
+    missing = re.search(r"[Uu]nable to open file: ([^.]*\.gin)", message)
+    if missing:
+        shipped = [str(path.relative_to(_shipped())) for path in sorted(_shipped().rglob("*.gin"))]
+        near = difflib.get_close_matches(missing[1], shipped, n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; shipped are {', '.join(shipped)}"
+        return f"{missing[1]} is neither here nor among the shipped files{hint}"
+    return message
+
+
+def _check_macros() -> None:
+    config = gin.config._CONFIG
+    set_ = {scope for scope, selector in config if selector == "gin.macro"}
+    used = {
+        reference.config_key[0]
+        for values in config.values()
+        for reference in gin.config.iterate_references(values, to=gin.config.macro)
+    }
+    known = _shipped_macros() | used
+    for name in sorted(set_ - known):
+        near = difflib.get_close_matches(name, sorted(known), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+        raise UserError(f"gin macro {name} is used by nothing; {hint}")
+    for name in sorted(used - set_):
+        near = difflib.get_close_matches(name, sorted(set_ - used), n=1)
+        hint = f" ({near[0]} is set, which nothing uses)" if near else ""
+        raise UserError(
+            f"gin macro {name} is not set{hint}; give --gin.{name}=VALUE or set it in the recipe"
+        )
+
+
+def _shipped_macros() -> set[str]:
+    texts = [path.read_text(encoding="utf-8") for path in _shipped().rglob("*.gin")]
+    pattern = re.compile(r"^([A-Z][A-Z0-9_]*) *=|%([A-Z][A-Z0-9_]*)", re.MULTILINE)
+    return {a or b for text in texts for a, b in pattern.findall(text)}
+
+
+def macro(name: str, default: object = None) -> object:
+    """The value that is bound to a macro."""
+    try:
+        return gin.query_parameter(f"{name}/macro.value")
+    except ValueError:
+        return default

@@ -1,0 +1,118 @@
+"""A split of a SeqIO task → its tokens on disk, once, in ArrayRecord files read by index.
+
+The key holds everything the tokens depend on: the task, its data and options, the vocabulary, the
+feature lengths and the code that renders. A changed input is another key, so nothing is stale.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import uuid
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import msgpack
+import numpy as np
+import seqio
+from array_record.python.array_record_data_source import ArrayRecordDataSource
+from array_record.python.array_record_module import ArrayRecordWriter
+
+from tk_instruct.data import registry
+from tk_instruct.data.records import default_cache_dir
+from tk_instruct.data.vocabulary import fingerprint
+from tk_instruct.errors import UserError
+from tk_instruct.files import cannot_write
+from tk_instruct.progress import Progress
+
+log = logging.getLogger("tk_instruct")
+
+
+class Tokens(NamedTuple):
+    """One example: its id and token ids, EOS included."""
+
+    id: str
+    inputs: np.ndarray
+    targets: np.ndarray
+
+    def to_bytes(self) -> bytes:
+        return msgpack.packb(
+            (self.id, self.inputs.astype("<i4").tobytes(), self.targets.astype("<i4").tobytes())
+        )
+
+    @classmethod
+    def from_bytes(cls, record: bytes) -> "Tokens":
+        id_, inputs, targets = msgpack.unpackb(record)
+        return cls(id_, np.frombuffer(inputs, "<i4"), np.frombuffer(targets, "<i4"))
+
+
+def open_tokens(
+    task: seqio.Task, split: str, lengths: registry.FeatureLengths
+) -> ArrayRecordDataSource:
+    """The split's examples as records of `Tokens`, written first where they are not there yet.
+
+    Raises UserError for a split the task lacks, an empty one, and a cache that cannot be written.
+    """
+    registry.check_split(task, split)
+    path = default_cache_dir() / "tokens" / f"{_key(task, split, lengths)}.array_record"
+    if not path.exists():
+        _write(path, task, split, lengths)
+    return ArrayRecordDataSource(str(path))
+
+
+def _key(task: seqio.Task, split: str, lengths: registry.FeatureLengths) -> str:
+    if not isinstance(task.source, registry.RecordSource):
+        raise UserError(
+            f"task {task.name!r} has a {type(task.source).__name__}, which cannot tell whether its "
+            "data has changed; declare it through tk_instruct.data.registry.add_task"
+        )
+    parts = [
+        task.name,
+        split,
+        lengths.as_dict(),
+        fingerprint(task.output_features["inputs"].vocabulary),
+        task.source.fingerprint(split),
+        _code_hash(),
+    ]
+    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return f"{task.name[:80]}-{split}-{digest[:32]}"
+
+
+@cache
+def _code_hash() -> str:
+    """Of the modules that make tokens from data, declarations included."""
+    import tk_instruct.data
+    import tk_instruct.tasks
+
+    folders = [Path(next(iter(p.__path__))) for p in (tk_instruct.data, tk_instruct.tasks)]
+    digest = hashlib.sha256()
+    for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _write(path: Path, task: seqio.Task, split: str, lengths: registry.FeatureLengths) -> None:
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writer = ArrayRecordWriter(str(temporary), "group_size:1")
+        total = task.num_input_examples(split)
+        with Progress(f"tokenising {task.name}/{split}", total) as progress:
+            for tokens in _tokens(task, split, lengths):
+                writer.write(tokens.to_bytes())
+                progress.advance()
+        writer.close()
+        os.replace(temporary, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    except RuntimeError as error:  # how ArrayRecord says that the disk is full
+        raise cannot_write(path, OSError(str(error))) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _tokens(task: seqio.Task, split: str, lengths: registry.FeatureLengths) -> Iterator[Tokens]:
+    for example in registry.examples(task, split, lengths):
+        yield Tokens(example["id"], example["inputs"], example["targets"])

@@ -1,0 +1,317 @@
+"""Look at the tasks that are declared: list them, show examples, count, check a data directory."""
+
+import argparse
+import itertools
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tk_instruct.configuration import (
+    add_data_arguments,
+    bind_data_arguments,
+    import_declarations,
+)
+from tk_instruct.data.prompt import DEFAULT_MAX_INPUT_TOKENS, DEFAULT_MAX_TARGET_TOKENS
+from tk_instruct.errors import UserError
+
+if TYPE_CHECKING:
+    import seqio
+
+    from tk_instruct.data.registry import FeatureLengths
+
+PERCENTILES = (50, 90, 99, 100)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    listing = actions.add_parser("list", help="names of the declared tasks and mixtures")
+    listing.add_argument(
+        "pattern", nargs="?", default="*", help="a shell pattern, or part of names"
+    )
+
+    show = actions.add_parser("show", help="examples as text, as tokens and packed")
+    show.add_argument("name", metavar="NAME", help="a task or mixture")
+    show.add_argument("--split", default="train", help="default: train")
+    show.add_argument("--task", metavar="T", help="only this constituent task")
+    show.add_argument("-n", type=int, default=3, metavar="N", help="how many (default: 3)")
+
+    stats = actions.add_parser("stats", help="counts, lengths, truncation and packing")
+    stats.add_argument("name", metavar="NAME", help="a task or mixture")
+    stats.add_argument("--split", action="append", help="repeatable (default: train and test)")
+
+    doctor = actions.add_parser("doctor", help="check a data directory as upstream does")
+    for action in (listing, show, stats, doctor):
+        action.add_argument("--json", action="store_true", help="one JSON object a line")
+        add_data_arguments(action)
+
+
+def main(args: argparse.Namespace) -> int:
+    if args.action == "doctor":
+        return _doctor(args)
+    import_declarations()
+    bind_data_arguments(args)
+    actions = {"list": _list, "show": _show, "stats": _stats}
+    return actions[args.action](args)
+
+
+def _lengths(args: argparse.Namespace) -> "FeatureLengths":
+    from tk_instruct.data.registry import FeatureLengths
+
+    return FeatureLengths(
+        inputs=args.max_input_tokens or DEFAULT_MAX_INPUT_TOKENS,
+        targets=args.max_target_tokens or DEFAULT_MAX_TARGET_TOKENS,
+    )
+
+
+def _list(args: argparse.Namespace) -> int:
+    import seqio
+
+    from tk_instruct.data import registry
+
+    found = registry.names(args.pattern)
+    if not found:
+        raise UserError(f"no task or mixture matches {args.pattern!r}; `tasks list` shows all")
+    rows = [
+        (name, "task" if name in seqio.TaskRegistry.names() else "mixture", registry.get(name))
+        for name in found
+    ]
+    if args.json:
+        for name, kind, provider in rows:
+            print(json.dumps({"name": name, "kind": kind, "splits": list(_splits(provider))}))
+    else:
+        print(table([("name", "kind"), *((name, kind) for name, kind, _ in rows)]))
+    return 0
+
+
+def _splits(provider: Any) -> Sequence[str]:
+    return sorted(provider.splits)
+
+
+def _show(args: argparse.Namespace) -> int:
+    if args.n < 1:
+        raise UserError(f"-n {args.n} must be at least 1")
+    from tk_instruct.data import pipeline, registry
+    from tk_instruct.data.cache import Tokens
+
+    lengths = _lengths(args)
+    tasks = registry.tasks_of(args.name)
+    if args.task:
+        tasks = _with_constituent(args.name, args.task, args.split)
+    examples = itertools.chain.from_iterable(
+        registry.examples(task, args.split, lengths) for task in tasks
+    )
+    shown = []
+    for number, example in enumerate(itertools.islice(examples, args.n), start=1):
+        if args.json:
+            print(json.dumps(_as_json(example, args.split), ensure_ascii=False), flush=True)
+            continue
+        shown.append(Tokens(example["id"], example["inputs"], example["targets"]))
+        _print_example(number, example, args.split, lengths)
+    if shown:
+        print("packed rows (example number at each position, . is padding)")
+        for row in pipeline.pack(shown, lengths):
+            print(_strip(row["encoder_segment_ids"]), _strip(row["decoder_segment_ids"]), sep=" │ ")
+    return 0
+
+
+def _with_constituent(name: str, constituent: str, split: str) -> list["seqio.Task"]:
+    """The parts of a task or mixture that hold a constituent task in this split."""
+    from tk_instruct.data import registry
+
+    found, reasons = [], []
+    for task in registry.tasks_of(name):
+        part = registry.get(registry.subset(task.name, constituent))
+        try:
+            part.num_input_examples(split)
+        except UserError as error:
+            reasons.append(error)
+        else:
+            found.append(part)
+    if not found:
+        raise reasons[0]
+    return found
+
+
+def _as_json(example: dict[str, Any], split: str) -> dict[str, Any]:
+    return {
+        "id": example["id"],
+        "task": example["task"],
+        "split": split,
+        "inputs": example["inputs_pretokenized"],
+        "targets": example["references"],
+        "input_tokens": len(example["inputs"]),
+    }
+
+
+def _print_example(
+    number: int, example: dict[str, Any], split: str, lengths: "FeatureLengths"
+) -> None:
+    print(f"── {number} ── {example['task']} ── {split} ── {example['id']}")
+    print(example["inputs_pretokenized"])
+    for k, reference in enumerate(example["references"]):
+        print("target  " if k == 0 else "     or ", reference, sep="")
+    for feature in ("inputs", "targets"):
+        ids = example[feature].tolist()
+        shown = " ".join(map(str, ids if len(ids) <= 24 else [*ids[:18], "…", *ids[-5:]]))
+        print(f"{feature}: {len(ids)} of {getattr(lengths, feature)} tokens: {shown}")
+    print()
+
+
+def _strip(segment_ids: Any, width: int = 64) -> str:
+    """A packed row's segments, scaled to at most `width` characters."""
+    positions = range(0, len(segment_ids), -(-len(segment_ids) // width))
+    return "".join(
+        "."
+        if not segment_ids[p]
+        else "123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[(segment_ids[p] - 1) % 35]
+        for p in positions
+    )
+
+
+def _stats(args: argparse.Namespace) -> int:
+    from tk_instruct.data import registry
+
+    lengths = _lengths(args)
+    for task in registry.tasks_of(args.name):
+        for split in args.split or ("train", "test"):
+            counted = count(task, split, lengths)
+            if args.json:
+                print(json.dumps(counted, ensure_ascii=False), flush=True)
+            else:
+                print(_stats_text(counted), flush=True)
+    return 0
+
+
+def count(task: "seqio.Task", split: str, lengths: "FeatureLengths") -> dict[str, Any]:
+    """How many tasks and instances, of what kind and length, and what truncation and packing do.
+
+    `shortened` is the share of inputs for which something was left out, examples included; `cut`
+    the share whose end is missing. Lengths are those before anything is left out.
+    """
+    import numpy as np
+
+    from tk_instruct.data import pipeline, registry
+    from tk_instruct.data.cache import Tokens
+    from tk_instruct.data.records import TaskSpec
+    from tk_instruct.progress import Progress
+
+    unlimited = registry.FeatureLengths(inputs=1 << 20, targets=1 << 20)
+    both = zip(
+        registry.examples(task, split, unlimited),
+        registry.examples(task, split, lengths),
+        strict=True,
+    )
+    full: dict[str, list[int]] = {"inputs": [], "targets": []}
+    shortened = {"inputs": 0, "targets": 0}
+    cut = 0
+    tokens, tasks = [], {}
+    with Progress(f"{task.name}/{split}", task.num_input_examples(split)) as progress:
+        for whole, fitted in both:
+            for feature in full:
+                full[feature].append(len(whole[feature]))
+                shortened[feature] += len(whole[feature]) > getattr(lengths, feature)
+            # What was cut has lost its end; where only examples were left out the end is there.
+            end = slice(-min(8, len(fitted["inputs"])), None)
+            cut += not np.array_equal(whole["inputs"][end], fitted["inputs"][end])
+            tokens.append(Tokens(fitted["id"], fitted["inputs"], fitted["targets"]))
+            tasks[fitted["task"]] = TaskSpec.from_json(fitted["instruction"])
+            progress.advance()
+    rows = pipeline.pack(tokens, lengths)
+    return {
+        "name": task.name,
+        "split": split,
+        "tasks": len(tasks),
+        "instances": len(tokens),
+        "categories": _counts(spec.categories[:1] for spec in tasks.values()),
+        "input_languages": _counts(spec.input_languages for spec in tasks.values()),
+        "output_languages": _counts(spec.output_languages for spec in tasks.values()),
+        "tokens": {
+            feature: {
+                "mean": round(float(np.mean(found)), 1),
+                **{f"p{p}": int(np.percentile(found, p, method="higher")) for p in PERCENTILES},
+                "limit": getattr(lengths, feature),
+                "shortened": round(shortened[feature] / len(tokens), 4),
+            }
+            for feature, found in full.items()
+        },
+        "inputs_cut": round(cut / len(tokens), 4),
+        "packed_rows": len(rows),
+        "packing_rate": {
+            "inputs": round(1 - pipeline.padding_rate(rows, "encoder"), 4),
+            "targets": round(1 - pipeline.padding_rate(rows, "decoder"), 4),
+        },
+    }
+
+
+def _counts(groups: Iterator[Sequence[str]] | Any) -> dict[str, int]:
+    from collections import Counter
+
+    counter = Counter(itertools.chain.from_iterable(groups))
+    return dict(sorted(counter.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _stats_text(stats: dict[str, Any]) -> str:
+    def listed(counts: dict[str, int]) -> str:
+        return ", ".join(f"{name} {number}" for name, number in counts.items()) or "not given"
+
+    rows = [("tokens", "mean", *(f"p{p}" for p in PERCENTILES), "limit", "shortened", "packed")]
+    for feature, tokens in stats["tokens"].items():
+        rows.append(
+            (
+                feature,
+                f"{tokens['mean']:.1f}",
+                *(str(tokens[f"p{p}"]) for p in PERCENTILES),
+                str(tokens["limit"]),
+                f"{tokens['shortened']:.1%}",
+                f"{stats['packing_rate'][feature]:.1%}",
+            )
+        )
+    per_row = stats["instances"] / stats["packed_rows"]
+    return "\n".join(
+        [
+            f"{stats['name']} / {stats['split']}: {stats['tasks']:,} tasks, "
+            f"{stats['instances']:,} instances",
+            f"  categories        {listed(stats['categories'])}",
+            f"  input languages   {listed(stats['input_languages'])}",
+            f"  output languages  {listed(stats['output_languages'])}",
+            *(f"  {line}" for line in table(rows).splitlines()),
+            f"  {stats['inputs_cut']:.1%} of inputs lose their end; packed into "
+            f"{stats['packed_rows']:,} rows of {per_row:.1f} examples",
+            "",
+        ]
+    )
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows under a header row, aligned: the first column left, numbers right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    numeric = [
+        column > 0 and all(row[column][:1].isdigit() for row in rows[1:])
+        for column in range(len(widths))
+    ]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from tk_instruct.data import doctor
+    from tk_instruct.data.records import SuperNI
+
+    root: Path = SuperNI(data_dir=args.data_dir).root
+    findings = doctor.check(root)
+    if args.json:
+        for finding in findings:
+            print(json.dumps(asdict(finding), ensure_ascii=False))
+    else:
+        print(doctor.format_report(findings, len(list((root / "tasks").glob("*.json")))))
+    sys.stdout.flush()
+    return 1 if findings else 0

@@ -1,0 +1,485 @@
+"""Super-NaturalInstructions task files and splits → TaskSpec and Example.
+
+Pure Python. Files are parsed by a few processes the first time and come from a cache keyed by
+their content afterwards; only the instances that a split needs are ever held in memory.
+"""
+
+import difflib
+import hashlib
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gin
+
+from tk_instruct.errors import UserError
+from tk_instruct.files import write_atomically
+from tk_instruct.randomness import draw
+
+T = TypeVar("T")
+log = logging.getLogger("tk_instruct")
+
+SOURCE = "github.com/allenai/natural-instructions"
+DATA_DIR_VARIABLE = "TK_INSTRUCT_SUPERNI_DIR"
+CACHE_DIR_VARIABLE = "TK_INSTRUCT_CACHE_DIR"
+TRACKS = ("default", "xlingual")
+SPLITS = ("train", "validation", "dev", "test", "excluded")
+
+# Part of every cache key: raise it when parsing or the cached form changes.
+_FORMAT = 1
+# Below this much uncached JSON, starting worker processes costs more than they save.
+_BYTES_WORTH_A_PROCESS = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """A positive or negative example of a task; explanation is None where the file has none."""
+
+    input: str
+    output: str
+    explanation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """What a task's file says about the task, apart from its instances."""
+
+    name: str
+    definition: str
+    positive_examples: tuple[Demonstration, ...]
+    negative_examples: tuple[Demonstration, ...]
+    categories: tuple[str, ...]
+    input_languages: tuple[str, ...] = ()
+    output_languages: tuple[str, ...] = ()
+
+    @property
+    def category(self) -> str:
+        """The category that scores are grouped by: the first."""
+        return self.categories[0]
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    @lru_cache(maxsize=4096)
+    def from_json(cls, text: str) -> "TaskSpec":
+        fields = json.loads(text)
+        for key in ("positive_examples", "negative_examples"):
+            fields[key] = tuple(Demonstration(**example) for example in fields[key])
+        for key in ("categories", "input_languages", "output_languages"):
+            fields[key] = tuple(fields[key])
+        return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One instance of a task with all its reference outputs."""
+
+    id: str
+    task: TaskSpec
+    input: str
+    references: tuple[str, ...]
+
+
+def default_cache_dir() -> Path:
+    """$TK_INSTRUCT_CACHE_DIR, or tk_instruct in the user's cache folder."""
+    if os.environ.get(CACHE_DIR_VARIABLE):
+        return Path(os.environ[CACHE_DIR_VARIABLE])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tk_instruct"
+
+
+@gin.configurable(module="tk_instruct")
+@dataclass(frozen=True)
+class SuperNI:
+    """A natural-instructions checkout and how much of it is used.
+
+    Defaults are Tk-Instruct's: 100 random instances of a train task, the first 100 of any other
+    (Wang et al. 2022, section 5). `validation` is made of instances of the train tasks that
+    `train` leaves over; `dev` is a list of whole tasks: splits/<track>/dev_tasks.txt, or
+    num_dev_tasks of the train tasks, which then are not trained on.
+    """
+
+    data_dir: str | None = None
+    seed: int = 0
+    max_instances_per_train_task: int = 100
+    max_instances_per_eval_task: int = 100
+    max_instances_per_validation_task: int = 10
+    num_dev_tasks: int = 0
+    cache_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        for field, least in (
+            ("max_instances_per_train_task", 1),
+            ("max_instances_per_eval_task", 1),
+            ("max_instances_per_validation_task", 0),
+            ("num_dev_tasks", 0),
+        ):
+            value = getattr(self, field)
+            if not isinstance(value, int) or value < least:
+                raise UserError(f"SuperNI.{field}={value!r} must be a whole number ≥ {least}")
+
+    @property
+    def root(self) -> Path:
+        """The data directory; raises UserError where there is none."""
+        directory = self.data_dir or os.environ.get(DATA_DIR_VARIABLE)
+        repair = (
+            f"give --data_dir, the gin macro DATA_DIR or ${DATA_DIR_VARIABLE} a checkout of "
+            f"{SOURCE} (it holds tasks/ and splits/), or write a small synthetic one with "
+            "`tk-instruct mini DIRECTORY`"
+        )
+        if not directory:
+            raise UserError(f"no Super-NaturalInstructions data directory is set: {repair}")
+        root = Path(directory).expanduser()
+        for needed in (root, root / "tasks", root / "splits"):
+            if not needed.is_dir():
+                raise UserError(f"data_dir={directory!r}: {needed} is not a directory; {repair}")
+        return root
+
+    def task_names(self, track: str, split: str) -> list[str]:
+        """Names that the split lists, in its order, whether or not their files are here."""
+        if track not in TRACKS:
+            raise UserError(f"track={track!r} is not one of {', '.join(TRACKS)}")
+        if split not in SPLITS:
+            raise UserError(f"split={split!r} is not one of {', '.join(SPLITS)}")
+        if split in ("train", "validation"):
+            dev = set(self._dev_names(track))
+            return [name for name in self._listed(track, "train") if name not in dev]
+        if split == "dev":
+            names = self._dev_names(track)
+            if not names:
+                raise UserError(
+                    f"split 'dev' of {track}: there is no splits/{track}/dev_tasks.txt and "
+                    "num_dev_tasks=0; add the file, or carve tasks from train with "
+                    "--num_dev_tasks (gin: SuperNI.num_dev_tasks)"
+                )
+            return names
+        return self._listed(track, split)
+
+    def _listed(self, track: str, split: str) -> list[str]:
+        path = self.root / "splits" / track / f"{split}_tasks.txt"
+        try:
+            lines = path.read_text(encoding="utf-8-sig").split()
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{path} is missing: each track needs train_tasks.txt, test_tasks.txt and "
+                f"excluded_tasks.txt with one task name a line; take splits/ from {SOURCE}"
+            ) from error
+        return list(dict.fromkeys(line.removesuffix(".json") for line in lines))
+
+    def _dev_names(self, track: str) -> list[str]:
+        if (self.root / "splits" / track / "dev_tasks.txt").exists():
+            return self._listed(track, "dev")
+        present = [name for name in self._listed(track, "train") if self._path(name).exists()]
+        if self.num_dev_tasks and self.num_dev_tasks >= len(present):
+            raise UserError(
+                f"num_dev_tasks={self.num_dev_tasks} leaves none of the {len(present)} train "
+                f"tasks that are here to train on; carve at most {max(len(present) - 1, 0)}"
+            )
+        by_draw = sorted(present, key=lambda name: draw(self.seed, "dev task", name))
+        carved = set(by_draw[: self.num_dev_tasks])
+        return [name for name in present if name in carved]
+
+    def _path(self, name: str) -> Path:
+        return self.root / "tasks" / f"{name}.json"
+
+    def _present(self, track: str, split: str, only: str | None) -> list[Path]:
+        names = self.task_names(track, split)
+        if only is not None:
+            if only not in names:
+                near = difflib.get_close_matches(only, names, n=1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise UserError(f"task={only!r} is not in split {split!r} of {track}{hint}")
+            names = [only]
+        found = [path for name in names if (path := self._path(name)).exists()]
+        if not found:
+            raise UserError(
+                f"split {split!r} of {track} is empty: none of the {len(names)} tasks that it "
+                f"lists has a file in {self.root / 'tasks'}; take the whole of tasks/ from {SOURCE}"
+            )
+        if len(found) < len(names):
+            absent = len(names) - len(found)
+            _warn_once(
+                f"{track}/{split}: {absent} of {len(names)} listed tasks have no file in "
+                f"{self.root / 'tasks'} and are passed over"
+            )
+        return found
+
+    def examples(self, track: str, split: str, only: str | None = None) -> list[Example]:
+        """The split's examples, task after task in the split's order; of one task with `only`.
+
+        Raises UserError for a missing directory, an empty split and a broken file (naming file,
+        field and rule). Listed tasks without a file are passed over with a warning.
+        """
+        paths = self._present(track, split, only)
+        # The sample of a train task and what it leaves over for validation are one cache entry.
+        sampled = self.max_instances_per_train_task + self.max_instances_per_validation_task
+        if split == "train":
+            keep = _Sample(self.seed, sampled)
+            part = slice(0, self.max_instances_per_train_task)
+        elif split == "validation":
+            keep = _Sample(self.seed, sampled)
+            part = slice(self.max_instances_per_train_task, sampled)
+        else:
+            keep = _Sample(None, self.max_instances_per_eval_task)
+            part = slice(None)
+        tasks = _read_tasks(paths, keep, Path(self.cache_dir or default_cache_dir()) / "records")
+        examples = [
+            Example(id_, task, input_, tuple(references))
+            for task, instances in tasks
+            for id_, input_, references in instances[part]
+        ]
+        if not examples:
+            raise UserError(
+                f"split {split!r} of {track} is empty: no task has more than "
+                f"max_instances_per_train_task={self.max_instances_per_train_task} instances to "
+                "leave any over; lower it or raise max_instances_per_validation_task"
+            )
+        return examples
+
+    def fingerprint(self, track: str, split: str, only: str | None = None) -> str:
+        """Changes whenever `examples` could: a hash of options and of the files' content."""
+        settings = asdict(replace(self, data_dir=None, cache_dir=None))
+        digest = hashlib.sha256(json.dumps([_FORMAT, track, split, settings]).encode())
+        paths = self._present(track, split, only)
+        for path, content in zip(paths, _content_hashes(paths), strict=True):
+            digest.update(f"{path.stem}\0{content}\0".encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Which instances of a file are kept: `count` drawn by seed, or the first where it is None."""
+
+    seed: int | None
+    count: int
+
+    def take(self, task: str, instances: Sequence[T], ids: Sequence[str]) -> list[T]:
+        if self.seed is None:
+            return list(instances[: self.count])
+        seed = self.seed
+        order = sorted(range(len(ids)), key=lambda i: draw(seed, "train instance", task, ids[i]))
+        return [instances[i] for i in order[: self.count]]
+
+
+# An instance as it is cached: id, input, references.
+_Instance = tuple[str, str, list[str]]
+
+
+def read_task(path: Path) -> tuple[TaskSpec, list[_Instance]]:
+    """All of one task file; raises UserError with the file, the field and the rule if broken.
+
+    Accepts what the collection's revisions hold: a Definition or Categories that is one string,
+    instances without an id (numbered instead) and outputs that are one string.
+    """
+    return _parse(path.read_bytes(), path)
+
+
+def _parse(content: bytes, path: Path) -> tuple[TaskSpec, list[_Instance]]:
+    try:
+        text = content.decode("utf-8-sig")
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{path}: not JSON in UTF-8 ({error}); a task file is one JSON object, "
+            "restore it from its source"
+        ) from error
+    if re.search(r"\\u[dD][89a-fA-F]", text):  # an unpaired surrogate would break every writer
+        record = _without_lone_surrogates(record)
+    check = _Checker(path)
+    check(isinstance(record, dict), "the file", record, "must be one JSON object")
+
+    def strings(field: str) -> list[str]:
+        value = record.get(field)
+        value = [value] if isinstance(value, str) else value
+        is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
+        check(is_list, field, value, "must be a list of strings")
+        return value
+
+    def demonstrations(field: str) -> tuple[Demonstration, ...]:
+        check(isinstance(record.get(field), list), field, record.get(field), "must be a list")
+        found = []
+        for k, item in enumerate(record[field]):
+            where = f"{field}[{k}]"
+            check(isinstance(item, dict), where, item, "must be an object")
+            for key in ("input", "output"):
+                value = item.get(key)
+                check(isinstance(value, str), f"{where}.{key}", value, "must be a string")
+            explanation = item.get("explanation")
+            is_text = explanation is None or isinstance(explanation, str)
+            check(is_text, f"{where}.explanation", explanation, "must be a string or absent")
+            found.append(Demonstration(item["input"], item["output"], explanation))
+        return tuple(found)
+
+    definitions = strings("Definition")
+    check(bool(definitions), "Definition", definitions, "must hold at least one definition")
+    categories = strings("Categories")
+    check(bool(categories), "Categories", categories, "must hold at least one category")
+    task = TaskSpec(
+        name=path.stem,
+        definition=definitions[0],
+        positive_examples=demonstrations("Positive Examples"),
+        negative_examples=demonstrations("Negative Examples"),
+        categories=tuple(categories),
+        input_languages=tuple(strings("Input_language")) if "Input_language" in record else (),
+        output_languages=tuple(strings("Output_language")) if "Output_language" in record else (),
+    )
+    instances = record.get("Instances")
+    is_filled = isinstance(instances, list) and bool(instances)
+    check(is_filled, "Instances", instances, "must be a list of at least one instance")
+    found: list[_Instance] = []
+    seen: set[str] = set()
+    for k, item in enumerate(record["Instances"]):
+        where = f"Instances[{k}]"
+        check(isinstance(item, dict), where, item, "must be an object")
+        id_ = item.get("id", f"{path.stem}-{k}")
+        check(isinstance(id_, str) and bool(id_), f"{where}.id", id_, "must be a non-empty string")
+        check(id_ not in seen, f"{where}.id", id_, "must not be the id of another instance")
+        seen.add(id_)
+        value = item.get("input")
+        check(isinstance(value, str), f"{where}.input", value, "must be a string")
+        output = item.get("output")
+        output = [output] if isinstance(output, str) else output
+        is_list = isinstance(output, list) and bool(output)
+        is_list = is_list and all(isinstance(text, str) for text in output)
+        rule = "must be a list of at least one string"
+        check(is_list, f"{where}.output", item.get("output"), rule)
+        found.append((id_, value, output))
+    return task, found
+
+
+class _Checker:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, holds: bool, field: str, value: object, rule: str) -> None:
+        if not holds:
+            shown = json.dumps(value, ensure_ascii=False)
+            shown = shown if len(shown) <= 60 else shown[:57] + "…"
+            raise UserError(
+                f"{self.path}: {field} is {shown} but {rule}; correct the file or restore it "
+                "(`tk-instruct tasks doctor` lists all that is wrong)"
+            )
+
+
+def _without_lone_surrogates(record: Any) -> Any:
+    text = json.dumps(record, ensure_ascii=False)
+    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+
+
+@lru_cache(maxsize=256)
+def _warn_once(message: str) -> None:
+    log.warning(message)
+
+
+def _content_hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); check it and its rights"
+        ) from error
+
+
+def _content_hashes(paths: Sequence[Path]) -> list[str]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing releases the interpreter's lock
+        return list(pool.map(_content_hash, paths))
+
+
+def _entry(cache: Path, path: Path, content_hash: str, keep: _Sample) -> Path:
+    key = hashlib.sha256(
+        json.dumps([_FORMAT, path.stem, content_hash, keep.seed, keep.count]).encode()
+    ).hexdigest()
+    return cache / key[:2] / f"{key}.json"
+
+
+def _read_tasks(
+    paths: Sequence[Path], keep: _Sample, cache: Path
+) -> list[tuple[TaskSpec, list[_Instance]]]:
+    """The kept instances of each file, by way of the cache."""
+    hashes = _content_hashes(paths)
+    entries = [_entry(cache, path, hash_, keep) for path, hash_ in zip(paths, hashes, strict=True)]
+    missing = [
+        {"path": str(path), "content_hash": content_hash, "keep": asdict(keep), "cache": str(cache)}
+        for path, content_hash, entry in zip(paths, hashes, entries, strict=True)
+        if not entry.exists()
+    ]
+    _fill_cache(missing)
+    return [_load_entry(entry) for entry in entries]
+
+
+def _load_entry(entry: Path) -> tuple[TaskSpec, list[_Instance]]:
+    try:
+        stored = json.loads(entry.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(
+            "a task file changed while it was being read; run the command again"
+        ) from error
+    return TaskSpec.from_json(stored["task"]), stored["instances"]
+
+
+def _fill_cache(jobs: list[dict[str, Any]]) -> None:
+    sizes = {job["path"]: os.path.getsize(job["path"]) for job in jobs}
+    if sum(sizes.values()) < _BYTES_WORTH_A_PROCESS:
+        errors = [error for job in jobs if (error := _fill_entry(job))]
+    else:
+        log.info("parsing %d task files (%.1f GB)", len(jobs), sum(sizes.values()) / 1e9)
+        jobs = sorted(jobs, key=lambda job: -sizes[job["path"]])
+        num_workers = os.cpu_count() or 1
+        shares = [jobs[worker::num_workers] for worker in range(num_workers)]
+        with ThreadPoolExecutor(num_workers) as pool:
+            errors = [error for found in pool.map(_fill_in_process, shares) for error in found]
+    if errors:
+        more = f" ({len(errors) - 1} more files are broken)" if len(errors) > 1 else ""
+        raise UserError(min(errors) + more)
+
+
+def _fill_in_process(jobs: list[dict[str, Any]]) -> list[str]:
+    # Not multiprocessing: forking after JAX has started threads can hang, and spawning runs the
+    # caller's main module again.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    worker = subprocess.run(
+        [sys.executable, "-c", "from tk_instruct.data import records; records.fill_from_stdin()"],
+        input=json.dumps(jobs),
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    if worker.returncode:
+        raise UserError(
+            f"a process that parses task files ended with status {worker.returncode}; "
+            "its message is above, -9 means that memory ran out"
+        )
+    return json.loads(worker.stdout)
+
+
+def fill_from_stdin() -> None:
+    """What a worker process runs: jobs as JSON in, the broken files' messages as JSON out."""
+    print(json.dumps([error for job in json.load(sys.stdin) if (error := _fill_entry(job))]))
+
+
+def _fill_entry(job: Mapping[str, Any]) -> str | None:
+    """Parses one file into its cache entry; the message where the file is broken."""
+    path, keep, cache = Path(job["path"]), _Sample(**job["keep"]), Path(job["cache"])
+    content = path.read_bytes()
+    try:
+        task, instances = _parse(content, path)
+    except UserError as error:
+        return str(error)
+    kept = keep.take(task.name, instances, [id_ for id_, _, _ in instances])
+    # The hash of what was parsed, should the file have changed since it was first hashed.
+    entry = _entry(cache, path, hashlib.sha256(content).hexdigest(), keep)
+    write_atomically(
+        entry, [json.dumps({"task": task.to_json(), "instances": kept}, ensure_ascii=False)]
+    )
+    return None

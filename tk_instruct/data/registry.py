@@ -1,0 +1,251 @@
+"""The only caller of SeqIO's registries: declares tasks and mixtures, finds and reads them.
+
+Declaring reads nothing; data, vocabulary and options are looked up when a dataset is asked for.
+"""
+
+import difflib
+import fnmatch
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import seqio
+import tensorflow as tf
+
+from tk_instruct.data.vocabulary import ConfiguredVocabulary, plain
+from tk_instruct.errors import UserError
+
+# A raw example: its strings and lists of strings by field.
+RawExample = Mapping[str, str | Sequence[str]]
+
+OUTPUT_FEATURES = {
+    "inputs": seqio.Feature(vocabulary=ConfiguredVocabulary(), add_eos=True),
+    "targets": seqio.Feature(vocabulary=ConfiguredVocabulary(), add_eos=True),
+}
+
+
+class RecordSource(seqio.DataSource):
+    """A SeqIO source of raw examples that says when its data has changed.
+
+    load(split) gives the examples of a split, fingerprint(split) a string that differs whenever
+    they would. fields maps each field to whether it is a list of strings. narrow(name) is the
+    same source with only the examples of one constituent task.
+    """
+
+    def __init__(
+        self,
+        splits: Sequence[str],
+        fields: Mapping[str, bool],
+        load: Callable[[str], Sequence[RawExample]],
+        fingerprint: Callable[[str], str],
+        narrow: Callable[[str], "RecordSource"] | None = None,
+    ) -> None:
+        super().__init__(splits=splits)
+        self.load = load
+        self.fingerprint = fingerprint
+        self.narrow = narrow
+        self._fields = dict(fields)
+
+    @property
+    def supports_arbitrary_sharding(self) -> bool:
+        return False
+
+    def list_shards(self, split: str) -> Sequence[str]:
+        return [split]
+
+    def num_input_examples(self, split: str) -> int:
+        return len(self.load(split))
+
+    def get_dataset(
+        self,
+        split: str = "train",
+        shuffle: bool = True,
+        seed: int | None = None,
+        shard_info: seqio.ShardInfo | None = None,
+    ) -> tf.data.Dataset:
+        examples = self.load(split)
+        order = np.arange(len(examples))
+        if shuffle:
+            np.random.default_rng(seed).shuffle(order)
+
+        def rows() -> Iterator[dict[str, Any]]:
+            for i in order:
+                yield dict(examples[i])
+
+        dataset = tf.data.Dataset.from_generator(
+            rows,
+            output_signature={
+                field: tf.TensorSpec([None] if is_list else [], tf.string)
+                for field, is_list in self._fields.items()
+            },
+        )
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(examples)))
+        if shard_info and shard_info.num_shards > 1:
+            dataset = dataset.shard(shard_info.num_shards, shard_info.index)
+        return dataset
+
+
+def add_task(
+    name: str,
+    source: RecordSource,
+    preprocessors: Sequence[Callable[..., tf.data.Dataset]],
+    postprocess_fn: Callable[..., Any],
+    metric_fns: Sequence[Callable[..., Any]],
+) -> None:
+    """Declares a text-to-text task: the preprocessors render, tokenising is added here."""
+    seqio.TaskRegistry.add(
+        name,
+        source=source,
+        preprocessors=[
+            *preprocessors,
+            seqio.preprocessors.tokenize,
+            seqio.preprocessors.append_eos_after_trim,
+        ],
+        output_features=OUTPUT_FEATURES,
+        postprocess_fn=postprocess_fn,
+        metric_fns=metric_fns,
+    )
+
+
+def add_mixture(name: str, tasks: Sequence[str]) -> None:
+    """Declares a mixture of tasks in proportion to their numbers of examples."""
+    seqio.MixtureRegistry.add(name, list(tasks), default_rate=_num_train_examples)
+
+
+def _num_train_examples(task: seqio.Task) -> float:
+    return float(task.num_input_examples("train"))
+
+
+def names(pattern: str = "*") -> list[str]:
+    """Declared tasks and mixtures that match a shell pattern or contain the text."""
+    declared = sorted({*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()})
+    if any(character in pattern for character in "*?["):
+        return [name for name in declared if fnmatch.fnmatchcase(name, pattern)]
+    return [name for name in declared if pattern in name]
+
+
+def get(name: str) -> seqio.Task | seqio.Mixture:
+    """A declared task or mixture; raises UserError naming the nearest where there is none."""
+    if name in seqio.TaskRegistry.names():
+        return seqio.TaskRegistry.get(name)
+    if name in seqio.MixtureRegistry.names():
+        return seqio.MixtureRegistry.get(name)
+    near = difflib.get_close_matches(name, names(), n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise UserError(
+        f"task or mixture {name!r} is not declared; {hint}`tk-instruct tasks list` shows all"
+    )
+
+
+def tasks_of(name: str) -> list[seqio.Task]:
+    """The SeqIO tasks that a task or mixture is made of."""
+    found = get(name)
+    return [found] if isinstance(found, seqio.Task) else list(found.tasks)
+
+
+def rates_of(name: str) -> list[float]:
+    """How often each of `tasks_of(name)` is drawn, summing to 1."""
+    found = get(name)
+    if isinstance(found, seqio.Task):
+        return [1.0]
+    rates = [found.get_rate(task) for task in found.tasks]
+    return [rate / sum(rates) for rate in rates]
+
+
+def subset(name: str, constituent: str) -> str:
+    """Declares (once) `NAME.CONSTITUENT`, the part of a task that comes from one of its tasks."""
+    subset_name = f"{name}.{constituent}"
+    if subset_name not in seqio.TaskRegistry.names():
+        task = get(name)
+        narrow = getattr(getattr(task, "source", None), "narrow", None)
+        if narrow is None:
+            raise UserError(f"{name!r} has no parts to choose {constituent!r} from; leave it out")
+        seqio.TaskRegistry.add(
+            subset_name,
+            source=narrow(constituent),
+            preprocessors=task.preprocessors,
+            output_features=task.output_features,
+            postprocess_fn=task.postprocessor,
+            metric_fns=task.metric_fns,
+        )
+    return subset_name
+
+
+@dataclass(frozen=True)
+class FeatureLengths:
+    """The most tokens of an example's inputs and targets, EOS included."""
+
+    inputs: int
+    targets: int
+
+    def __post_init__(self) -> None:
+        for field in ("inputs", "targets"):
+            value = getattr(self, field)
+            if not isinstance(value, int) or value < 2:
+                raise UserError(
+                    f"feature length {field}={value!r} must be a whole number ≥ 2 (a token and EOS)"
+                )
+
+    def as_dict(self) -> dict[str, int]:
+        return {"inputs": self.inputs, "targets": self.targets}
+
+
+def check_split(task: seqio.Task, split: str) -> None:
+    if split not in task.splits:
+        raise UserError(
+            f"split={split!r} is not one of {task.name}'s: {', '.join(sorted(task.splits))}"
+        )
+
+
+def examples(task: seqio.Task, split: str, lengths: FeatureLengths) -> Iterator[dict[str, Any]]:
+    """A task's examples in order, tokenised, with str where SeqIO has bytes."""
+    check_split(task, split)
+    dataset = task.get_dataset(lengths.as_dict(), split, shuffle=False, try_in_mem_cache=False)
+    for example in dataset.as_numpy_iterator():
+        yield {key: _decoded(value) for key, value in example.items()}
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        return [item.decode("utf-8") for item in value]
+    return value
+
+
+# Fields of a raw example → its inputs and targets as text.
+Render = Callable[..., tuple[str, str]]
+
+
+def rendering(
+    prepare: Callable[[Any, int | None], Render], reads: Sequence[str]
+) -> Callable[..., tf.data.Dataset]:
+    """A SeqIO preprocessor from a pure Python function of strings.
+
+    prepare(tokenizer, max_input_tokens) is called once for a dataset and gives the function that
+    renders an example from the fields named in reads, in their order; the others pass through.
+    """
+
+    def preprocess(
+        dataset: tf.data.Dataset,
+        sequence_length: Mapping[str, int] | None,
+        output_features: Mapping[str, seqio.Feature],
+    ) -> tf.data.Dataset:
+        tokenizer = plain(output_features["inputs"].vocabulary)
+        render = prepare(tokenizer, (sequence_length or {}).get("inputs"))
+
+        def in_python(*values: Any) -> list[bytes]:
+            return [text.encode("utf-8") for text in render(*map(_decoded, values))]
+
+        def in_graph(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            texts = tf.numpy_function(
+                in_python, [example[field] for field in reads], [tf.string, tf.string]
+            )
+            for text in texts:
+                text.set_shape([])
+            return {**example, "inputs": texts[0], "targets": texts[1]}
+
+        return dataset.map(in_graph, num_parallel_calls=tf.data.AUTOTUNE)
+
+    return preprocess

@@ -1,0 +1,226 @@
+"""Exact match, ROUGE-1 and ROUGE-L as Super-NaturalInstructions reports them.
+
+Scores of one instance are fractions in [0, 1], the maximum over its references for each metric on
+its own; means are percentages (Wang et al. 2022, section 5). ROUGE equals rouge-score's F1.
+"""
+
+import json
+import string
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache
+from math import fsum
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from rapidfuzz.distance import LCSseq
+from rouge_score import tokenize as rouge_tokenize
+
+from tk_instruct.errors import UserError
+
+Tokenize = Callable[[str], Sequence[str]]
+
+EVALUATION_CATEGORIES: Mapping[str, str] = MappingProxyType(
+    {
+        "Textual Entailment": "exact_match",
+        "Cause Effect Classification": "exact_match",
+        "Coreference Resolution": "exact_match",
+        "Dialogue Act Recognition": "exact_match",
+        "Answerability Classification": "exact_match",
+        "Word Analogy": "exact_match",
+        "Overlap Extraction": "rougeL",
+        "Keyword Tagging": "rougeL",
+        "Question Rewriting": "rougeL",
+        "Title Generation": "rougeL",
+        "Data to Text": "rougeL",
+        "Grammar Error Correction": "rougeL",
+    }
+)
+"""The paper's twelve evaluation categories and the metric that each is reported with."""
+
+_WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+class InstanceScores(NamedTuple):
+    """Scores of one prediction, fractions in [0, 1]."""
+
+    exact_match: float
+    rouge1: float
+    rougeL: float  # noqa: N815  (the published name)
+
+
+METRICS = InstanceScores._fields
+
+
+def category_key(category: str) -> str:
+    """`Textual Entailment` → `textual_entailment`, as it stands in the keys of scores."""
+    return "_".join(category.lower().split())
+
+
+def exact_match(prediction: str, reference: str) -> bool:
+    """Equality up to case, ASCII punctuation and white space; articles count."""
+    return _normalised(prediction) == _normalised(reference)
+
+
+def _normalised(text: str) -> str:
+    return " ".join(text.lower().translate(_WITHOUT_PUNCTUATION).split())
+
+
+class _Stemmer:
+    """NLTK's Porter stemmer, each word stemmed once; nltk costs a second to import."""
+
+    def __init__(self) -> None:
+        from rouge_score.tokenizers import porter
+
+        self.stem = lru_cache(maxsize=1 << 17)(porter.PorterStemmer().stem)
+
+
+@cache
+def _stemmer() -> _Stemmer:
+    return _Stemmer()
+
+
+def tokenize_default(text: str) -> list[str]:
+    """The default track's tokens: rouge-score's DefaultTokenizer(use_stemmer=True)."""
+    return rouge_tokenize.tokenize(text, _stemmer())
+
+
+@cache
+def gpt2_tokenizer(directory: str | Path) -> Tokenize:
+    """The x-lingual track's tokeniser: GPT-2's byte-level BPE, leading Ġ of each piece stripped.
+
+    A piece that is a space and nothing else becomes an empty token, as on the leaderboard.
+    Raises UserError where encoder.json or vocab.bpe is missing from the directory or broken.
+    """
+    from tokenizers import Tokenizer
+    from tokenizers.models import BPE
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    encoder, merges = Path(directory) / "encoder.json", Path(directory) / "vocab.bpe"
+    for path in (encoder, merges):
+        if not path.is_file():
+            raise UserError(
+                f"{path} is missing: ROUGE of the x-lingual track needs encoder.json and vocab.bpe "
+                "of GPT-2 (vocab.json and merges.txt of the Hugging Face model "
+                "openai-community/gpt2 are the same files); put both there under these names"
+            )
+    try:
+        bpe = Tokenizer(BPE.from_file(str(encoder), str(merges)))
+    except Exception as error:  # the library raises nothing narrower
+        raise UserError(
+            f"{encoder} and {merges} are not a byte-pair encoding ({error}); "
+            "take GPT-2's own files again"
+        ) from error
+    bpe.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    if bpe.token_to_id("<|endoftext|>") is not None:
+        bpe.add_special_tokens(["<|endoftext|>"])  # one token wherever a model wrote it out
+
+    def tokenize(text: str) -> list[str]:
+        # A lone surrogate (half of an emoji, cut off) is no character to the BPE.
+        encodable = text.encode("utf-8", "replace").decode("utf-8")
+        return [piece.lstrip("Ġ") for piece in bpe.encode(encodable).tokens]
+
+    return tokenize
+
+
+def rouge_f1(prediction: Sequence[str], reference: Sequence[str]) -> tuple[float, float]:
+    """F1 of ROUGE-1 and of ROUGE-L between two lists of tokens; 0 where either is empty."""
+    if not prediction or not reference:
+        return 0.0, 0.0
+    shared = (Counter(prediction) & Counter(reference)).total()
+    numbers: dict[str, int] = {}  # small integers: rapidfuzz compares strings by their hash
+    common = LCSseq.similarity(
+        [numbers.setdefault(token, len(numbers)) for token in prediction],
+        [numbers.setdefault(token, len(numbers)) for token in reference],
+    )
+    return (
+        _f1(shared, len(prediction), len(reference)),
+        _f1(common, len(prediction), len(reference)),
+    )
+
+
+def _f1(hits: int, num_predicted: int, num_expected: int) -> float:
+    precision, recall = hits / num_predicted, hits / num_expected
+    return 2 * precision * recall / (precision + recall) if hits else 0.0
+
+
+def instance_scores(
+    prediction: str, references: Sequence[str], tokenize: Tokenize = tokenize_default
+) -> InstanceScores:
+    """Each metric's maximum over the references.
+
+    Raises ValueError without references, TypeError for one string in place of a list.
+    """
+    if isinstance(references, str):
+        raise TypeError(f"references={references!r} must be a list of strings; pass [reference]")
+    if not references:
+        raise ValueError("references=[] must hold at least one string")
+    tokens = tokenize(prediction)
+    rouge = [rouge_f1(tokens, tokenize(reference)) for reference in references]
+    return InstanceScores(
+        float(any(exact_match(prediction, reference) for reference in references)),
+        max(rouge1 for rouge1, _ in rouge),
+        max(rouge_l for _, rouge_l in rouge),
+    )
+
+
+def score(
+    predictions: Sequence[str],
+    references: Sequence[Sequence[str]],
+    groups: Sequence[Sequence[str]] = (),
+    tokenize: Tokenize = tokenize_default,
+) -> dict[str, float]:
+    """Mean of each metric over all instances and over each group, in per cent, unrounded.
+
+    Args:
+        predictions: one text for each instance.
+        references: one or more texts for each instance.
+        groups: labellings, each with one label for each instance, e.g. (tasks, category keys).
+        tokenize: how ROUGE splits a text.
+
+    Returns:
+        `exact_match`, `rouge1`, `rougeL`, then `{metric}_for_{label}` of every label.
+
+    Raises:
+        ValueError: no instances, one without references, or lists of different lengths.
+    """
+    if not predictions:
+        raise ValueError("predictions=[] must hold at least one text")
+    for name, labels in (("references", references), *(("a grouping", g) for g in groups)):
+        if len(labels) != len(predictions):
+            raise ValueError(
+                f"{len(predictions)} predictions and {len(labels)} entries in {name} must be as "
+                "many; pass one entry for each prediction"
+            )
+    instances = [
+        instance_scores(prediction, expected, tokenize)
+        for prediction, expected in zip(predictions, references, strict=True)
+    ]
+    scores = dict(zip(METRICS, _percentages(instances), strict=True))
+    for labels in groups:
+        members: defaultdict[str, list[InstanceScores]] = defaultdict(list)
+        for label, instance in zip(labels, instances, strict=True):
+            members[label].append(instance)
+        for label, group in members.items():
+            for metric, value in zip(METRICS, _percentages(group), strict=True):
+                scores[f"{metric}_for_{label}"] = value
+    return scores
+
+
+def _percentages(instances: Sequence[InstanceScores]) -> list[float]:
+    return [100.0 * fsum(column) / len(instances) for column in zip(*instances, strict=True)]
+
+
+def superni_scores(
+    targets: Sequence[Sequence[str]],
+    predictions: Sequence[str],
+    tokenize: Tokenize = tokenize_default,
+) -> dict[str, float]:
+    """`score` with the arguments of a SeqIO metric function; a target is all the references."""
+    return score(predictions, targets, tokenize=tokenize)
+
+
+def rounded_json(scores: Mapping[str, float]) -> str:
+    """Scores as one flat JSON object with 4 decimals, one key a line."""
+    return json.dumps({key: round(value, 4) for key, value in scores.items()}, indent=2) + "\n"

@@ -1,0 +1,1 @@
+"""The encoder-decoder model: sizes, layers, the stacks, decoding."""

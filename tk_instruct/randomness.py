@@ -1,0 +1,22 @@
+"""Random choices as pure functions of (seed, purpose, ids): no global generator, no order."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def draw(seed: int, purpose: str, *ids: str) -> int:
+    """A 64-bit number that depends on nothing but the arguments.
+
+    The purpose keeps choices apart that are made for the same ids: which instances are sampled
+    says nothing about which of their references is trained on.
+    """
+    key = "\x1f".join((str(seed), purpose, *ids)).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.sha256(key).digest()[:8], "big")
+
+
+def choose(options: Sequence[T], seed: int, purpose: str, *ids: str) -> T:
+    """One of the options, uniformly over ids (bias below options / 2**64)."""
+    return options[draw(seed, purpose, *ids) % len(options)]
