@@ -60,18 +60,14 @@ def _source(track: str, only: str | None = None) -> registry.RecordSource:
 def _renderer(encoding: str) -> Callable[[prompt.Tokenizer, int | None], registry.Render]:
     def prepare(tokenizer: prompt.Tokenizer, max_input_tokens: int | None) -> registry.Render:
         seed = SuperNI().seed
+        budget = prompt.Budget(tokenizer, max_input_tokens) if max_input_tokens else None
 
         def render(
             id_: str, instruction: str, input_: str, references: Sequence[str]
         ) -> tuple[str, str]:
             task = TaskSpec.from_json(instruction)
-            inputs = prompt.render(
-                task,
-                input_,
-                prompt.encoding_of(encoding, seed=seed, task=task.name, instance_id=id_),
-                tokenizer=tokenizer,
-                max_input_tokens=max_input_tokens,
-            )
+            form = prompt.encoding_of(encoding, seed=seed, task=task.name, instance_id=id_)
+            inputs = prompt.render(task, input_, form, budget)
             return inputs, choose(references, seed, "reference", task.name, id_)
 
         return render

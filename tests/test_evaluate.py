@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tk_instruct import evaluate, metrics
+from tk_instruct.data import records
 from tk_instruct.errors import UserError
 
 
@@ -454,7 +455,7 @@ def test_an_id_of_two_tasks(data_dir: Path) -> None:
 def test_the_twelve_categories_in_one_table() -> None:
     instances = {
         category: evaluate.Instance(("yes",), f"task_{number:02}", category)
-        for number, category in enumerate(metrics.EVALUATION_CATEGORIES)
+        for number, category in enumerate(records.EVALUATION_CATEGORIES)
     }
     predictions = {
         category: evaluate.Prediction("yes" if number % 3 else "no", 1)

@@ -14,6 +14,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer
 
 from tk_instruct import metrics
+from tk_instruct.data import records
 from tk_instruct.errors import UserError
 
 DEFAULT_SCORER = RougeScorer(["rouge1", "rougeL"], use_stemmer=True)
@@ -322,6 +323,6 @@ def test_rounded_json_has_four_decimals_and_keeps_the_order() -> None:
 
 def test_category_keys() -> None:
     assert metrics.category_key("Data to  Text") == "data_to_text"
-    assert len(metrics.EVALUATION_CATEGORIES) == 12
-    by_metric = list(metrics.EVALUATION_CATEGORIES.values())
+    assert len(records.EVALUATION_CATEGORIES) == 12
+    by_metric = list(records.EVALUATION_CATEGORIES.values())
     assert by_metric == ["exact_match"] * 6 + ["rougeL"] * 6

@@ -20,7 +20,6 @@ VERBS = {
     "evaluate": ("tk_instruct.evaluate", "score predictions"),
     "report": ("tk_instruct.report", "put the scores of runs side by side"),
     "mini": ("tk_instruct.data.mini", "write a small synthetic benchmark"),
-    "vocabulary": ("tk_instruct.data.train_vocabulary", "train a small SentencePiece vocabulary"),
 }
 
 
@@ -48,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # TensorFlow only reads data here: no accelerator memory, no start-up chatter.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
+    # What other libraries log while they work says nothing that their exceptions do not.
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.CRITICAL)
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
     logging.getLogger("tk_instruct").setLevel(logging.INFO)
     verb = next((argument for argument in arguments if not argument.startswith("-")), None)
     try:

@@ -158,7 +158,7 @@ def load(files: Sequence[str], bindings: Sequence[str]) -> None:
         gin.add_config_file_search_path(folder)
     try:
         gin.parse_config_files_and_bindings(list(files), list(bindings), finalize_config=False)
-    except (ValueError, SyntaxError, OSError, ImportError, AttributeError, TypeError) as error:
+    except Exception as error:  # gin raises whatever Python raises, with the place added
         raise UserError(f"gin: {_explained(error)}") from error
     _check_macros()
 

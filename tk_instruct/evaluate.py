@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tk_instruct import metrics
+from tk_instruct.data.records import EVALUATION_CATEGORIES, TRACKS, SuperNI
 from tk_instruct.errors import UserError
 from tk_instruct.files import read_jsonl, write_atomically
 
-TRACKS = ("default", "xlingual")
 _NUM_NAMED = 3  # how many of a list of ids a message names
 
 
@@ -81,6 +81,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         help="seed with which the validation or dev split was drawn (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--num_dev_tasks",
+        type=int,
+        default=0,
+        metavar="N",
+        help="how many train tasks the dev split was carved from (default: %(default)s)",
     )
     parser.add_argument(
         "--max_instances_per_eval_task",
@@ -227,12 +234,11 @@ def _instances_of_file(args: argparse.Namespace) -> LoadTrack:
 
 
 def _instances_of_data_dir(args: argparse.Namespace) -> LoadTrack:
-    from tk_instruct.data.records import SuperNI
-
     data = SuperNI(
         data_dir=args.data_dir,
         seed=args.seed,
         max_instances_per_eval_task=args.max_instances_per_eval_task,
+        num_dev_tasks=args.num_dev_tasks,
         cache_dir=args.cache_dir,
     )
 
@@ -340,7 +346,7 @@ def table(track: str, instances: Instances, scores: Mapping[str, float]) -> str:
     lines += [""] + [f"{metric:<12}{scores[metric]:>7.2f}" for metric in metrics.METRICS]
 
     rows, values, absent = [], [], []
-    for category, metric in metrics.EVALUATION_CATEGORIES.items():
+    for category, metric in EVALUATION_CATEGORIES.items():
         tasks = tasks_of.pop(metrics.category_key(category), None)
         if tasks is None:
             absent.append(category)

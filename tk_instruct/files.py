@@ -1,10 +1,10 @@
-"""Files that are written whole or not at all, and JSON lines that say where they are broken."""
+"""Files written whole or not at all, JSON lines that say where they break, aligned tables."""
 
 import errno
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +66,19 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 yield number, record
         except UnicodeDecodeError as error:
             raise UserError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from error
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows under a header row, aligned: the first column left, numbers right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    numeric = [
+        column > 0 and all(row[column][:1].isdigit() for row in rows[1:])
+        for column in range(len(widths))
+    ]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ).rstrip()
+        for row in rows
+    )

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from math import fsum
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 from rapidfuzz.distance import LCSseq
@@ -20,24 +19,6 @@ from rouge_score import tokenize as rouge_tokenize
 from tk_instruct.errors import UserError
 
 Tokenize = Callable[[str], Sequence[str]]
-
-EVALUATION_CATEGORIES: Mapping[str, str] = MappingProxyType(
-    {
-        "Textual Entailment": "exact_match",
-        "Cause Effect Classification": "exact_match",
-        "Coreference Resolution": "exact_match",
-        "Dialogue Act Recognition": "exact_match",
-        "Answerability Classification": "exact_match",
-        "Word Analogy": "exact_match",
-        "Overlap Extraction": "rougeL",
-        "Keyword Tagging": "rougeL",
-        "Question Rewriting": "rougeL",
-        "Title Generation": "rougeL",
-        "Data to Text": "rougeL",
-        "Grammar Error Correction": "rougeL",
-    }
-)
-"""The paper's twelve evaluation categories and the metric that each is reported with."""
 
 _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 

@@ -1,16 +1,18 @@
 """Optimizers and learning-rate schedules, from optax."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float, Int
 
-LearningRate = optax.Schedule | float
+Schedule = Callable[[Int[Array, ""]], Float[Array, ""]]
 
 
 def adafactor(
-    learning_rate: LearningRate, *, decay_rate: float = 0.8
+    learning_rate: Schedule | float, *, decay_rate: float = 0.8
 ) -> optax.GradientTransformation:
     """Adafactor (arXiv:1804.04235) with the hyperparameters T5X trains T5 with.
 
@@ -39,7 +41,7 @@ def adafactor(
 
 
 def adamw(
-    learning_rate: LearningRate,
+    learning_rate: Schedule | float,
     *,
     b1: float = 0.9,
     b2: float = 0.999,
@@ -56,32 +58,30 @@ def adamw(
     )
 
 
-def constant(learning_rate: float, warmup_steps: int = 0) -> optax.Schedule:
+def constant(learning_rate: float, warmup_steps: int = 0) -> Schedule:
     """learning_rate, reached linearly from 0 over warmup_steps."""
     return lambda step: learning_rate * _warmup(step, warmup_steps)
 
 
-def inverse_square_root(peak_learning_rate: float, warmup_steps: int) -> optax.Schedule:
+def inverse_square_root(peak_learning_rate: float, warmup_steps: int) -> Schedule:
     """Linear from 0 to the peak at warmup_steps, then falling with 1/sqrt(step)."""
 
-    def schedule(step: Any) -> jax.Array:
+    def schedule(step: Int[Array, ""]) -> Float[Array, ""]:
         decay = jnp.sqrt(max(warmup_steps, 1) / jnp.maximum(step, max(warmup_steps, 1)))
         return peak_learning_rate * _warmup(step, warmup_steps) * decay
 
     return schedule
 
 
-def linear_warmup_decay(
-    peak_learning_rate: float, warmup_steps: int, decay_steps: int
-) -> optax.Schedule:
+def linear_warmup_decay(peak_learning_rate: float, warmup_steps: int, decay_steps: int) -> Schedule:
     """Linear from 0 to the peak at warmup_steps, then linear to 0 decay_steps later."""
 
-    def schedule(step: Any) -> jax.Array:
+    def schedule(step: Int[Array, ""]) -> Float[Array, ""]:
         left = jnp.clip((warmup_steps + decay_steps - step) / decay_steps, 0, 1)
         return peak_learning_rate * _warmup(step, warmup_steps) * left
 
     return schedule
 
 
-def _warmup(step: Any, warmup_steps: int) -> jax.Array:
+def _warmup(step: Int[Array, ""], warmup_steps: int) -> Float[Array, ""]:
     return jnp.minimum(1.0, step / warmup_steps) if warmup_steps else jnp.ones(())

@@ -47,11 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--task", metavar="NAME", help="task or mixture (default: what the run was trained on)"
     )
-    parser.add_argument("--split", default="test", help="default: test")
-    parser.add_argument(
-        "--output",
-        metavar="FILE",
-        help="default: DIR/predictions/TASK-SPLIT-STEP.jsonl in the run's directory",
+    parser.add_argument("--split", action="append", help="repeatable (default: test)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--output", metavar="FILE", help="for one split")
+    where.add_argument(
+        "--output_dir",
+        metavar="DIR",
+        help="writes DIR/predictions/TASK-SPLIT-STEP.jsonl (default: the run's directory)",
     )
     parser.add_argument(
         "--batch_size", type=int, default=32, metavar="N", help="examples (default: 32)"
@@ -64,24 +66,33 @@ def main(args: argparse.Namespace) -> int:
     for name in ("batch_size", "limit"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UserError(f"--{name}={getattr(args, name)} must be at least 1")
+    splits = args.split or ["test"]
+    if args.output and len(splits) > 1:
+        raise UserError(f"--output is one file for {len(splits)} splits; give --output_dir DIR")
     configuration.import_declarations()
     if args.baseline:
-        if not args.task or not args.output:
-            raise UserError(f"--baseline {args.baseline} needs --task NAME and --output FILE")
+        if not args.task or not (args.output or args.output_dir):
+            raise UserError(f"--baseline {args.baseline} needs --task NAME and --output_dir DIR")
         configuration.bind_data_arguments(args)
-        lengths = _lengths(args, {})
+        step, task, lengths, identity = 0, args.task, _lengths(args, {}), args.baseline
         predict: Predict = partial(_one_by_one, BASELINES[args.baseline])
-        return _write(predict, args.baseline, args.task, args, lengths, Path(args.output))
-    model_dir = Path(args.model_dir).expanduser()
-    checkpoints, step, about = load_checkpoint(model_dir, args.step)
-    configuration.bind_data_arguments(args)
-    _check_vocabulary(about, model_dir)
-    lengths = _lengths(args, about.data["feature_lengths"])
-    task = args.task or about.data["mixture"]
-    predict = _decoder(checkpoints, step, about, lengths, args.batch_size)
-    identity = f"{model_dir.absolute()} {step} {json.dumps(about.data, sort_keys=True)}"
-    default = model_dir / "predictions" / f"{task}-{args.split}-{step}.jsonl"
-    return _write(predict, identity, task, args, lengths, Path(args.output or default))
+    else:
+        model_dir = Path(args.model_dir).expanduser()
+        checkpoints, step, about = load_checkpoint(model_dir, args.step)
+        configuration.bind_data_arguments(args)
+        _check_vocabulary(about, model_dir)
+        task, lengths = args.task or about.data["mixture"], _lengths(args, about.data["lengths"])
+        identity = json.dumps([str(model_dir.absolute()), step, about.data], sort_keys=True)
+        predict = _decoder(checkpoints, step, about, lengths, args.batch_size)
+    for split in splits:
+        name = f"{task}-{split}-{step}.jsonl"
+        folder = Path(args.output_dir or args.model_dir or ".").expanduser() / "predictions"
+        output = Path(args.output).expanduser() if args.output else folder / name
+        count = write_predictions(
+            predict, identity, task, split, lengths, output, limit=args.limit
+        )
+        print(f"{count:,} predictions in {output}")
+    return 0
 
 
 def _lengths(args: argparse.Namespace, trained: Mapping[str, int]) -> "FeatureLengths":
@@ -93,29 +104,33 @@ def _lengths(args: argparse.Namespace, trained: Mapping[str, int]) -> "FeatureLe
     )
 
 
-def _write(
+def write_predictions(
     predict: Predict,
     identity: str,
     task: str,
-    args: argparse.Namespace,
+    split: str,
     lengths: "FeatureLengths",
     output: Path,
+    limit: int | None = None,
 ) -> int:
-    """Predicts what is not there yet; identity tells predictors apart."""
+    """Predicts what is not there yet and writes all of it; the number of examples.
+
+    identity tells predictors apart: what another one has left unfinished is not gone on with.
+    """
     from tk_instruct.data import registry
 
     tasks = registry.tasks_of(task)
-    parts = (registry.examples(part, args.split, lengths) for part in tasks)
-    examples = list(itertools.islice(itertools.chain.from_iterable(parts), args.limit))
-    _check_ids(examples, task, args.split)
-    contents = [part.source.fingerprint(args.split) for part in tasks]
-    settings = json.dumps([identity, task, args.split, lengths.as_dict(), contents])
+    parts = (registry.examples(part, split, lengths) for part in tasks)
+    examples = list(itertools.islice(itertools.chain.from_iterable(parts), limit))
+    _check_ids(examples, task, split)
+    contents = [part.source.fingerprint(split) for part in tasks]
+    settings = json.dumps([identity, task, split, lengths.as_dict(), contents])
     journal = _Journal(output, hashlib.sha256(settings.encode()).hexdigest())
     done = journal.read()
     todo = [example for example in examples if example["id"] not in done]
     if done:
         log.info("%d of %d predictions were there already", len(done), len(examples))
-    what = f"predicting {task}/{args.split}"
+    what = f"predicting {task}/{split}"
     with journal, Progress(what, len(examples), first=len(done)) as progress:
         for batch, predictions in predict(todo):
             for example, prediction in zip(batch, predictions, strict=True):
@@ -126,8 +141,7 @@ def _write(
     wanted = sorted(example["id"] for example in examples)
     write_atomically(output, (json.dumps(done[i], ensure_ascii=False) + "\n" for i in wanted))
     journal.remove()
-    print(f"{len(wanted):,} predictions in {output}")
-    return 0
+    return len(wanted)
 
 
 def _check_ids(examples: Sequence[Mapping[str, Any]], task: str, split: str) -> None:

@@ -39,11 +39,8 @@ def make_mesh(
     num_devices = jax.device_count() if devices is None else len(devices)
     partitions = 1 if num_partitions == "auto" else num_partitions
     if partitions < 1 or num_devices % partitions:
-        fitting = max(
-            n
-            for n in range(1, num_devices + 1)
-            if num_devices % n == 0 and (n <= max(partitions, 1))
-        )
+        divisors = (n for n in range(1, num_devices + 1) if num_devices % n == 0)
+        fitting = max(n for n in divisors if n <= max(partitions, 1))
         raise UserError(
             f"num_partitions={partitions} does not divide {num_devices} devices; try {fitting}"
         )
@@ -97,7 +94,7 @@ def state_shardings(model: T5, tx: optax.GradientTransformation, mesh: Mesh) -> 
     params = jax.tree_util.tree_map_with_path(
         lambda path, box: _param_sharding(path, box, mesh), boxed, is_leaf=_is_box
     )
-    like_params = jax.tree.structure(state.params)
+    like_params: Any = jax.tree.structure(state.params)
 
     def slots(tree: Any) -> Any:
         if jax.tree.structure(tree) != like_params:
@@ -112,7 +109,16 @@ def state_shardings(model: T5, tx: optax.GradientTransformation, mesh: Mesh) -> 
     opt_state = jax.tree.map(
         slots, state.opt_state, is_leaf=lambda tree: jax.tree.structure(tree) == like_params
     )
-    return TrainState(step=replicated, params=params, opt_state=opt_state)
+    return state.replace(step=replicated, params=params, opt_state=opt_state)
+
+
+def placed(abstract: Any, shardings: Any) -> Any:
+    """Shapes and types from jax.eval_shape together with where each array is to lie."""
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        abstract,
+        shardings,
+    )
 
 
 def _is_box(tree: Any) -> bool:
@@ -129,3 +135,12 @@ def _param_sharding(path: Any, box: Any, mesh: Mesh) -> NamedSharding:
                 f"not divide over {shards} {mesh_axis} shards; try {math.gcd(size, shards)}"
             )
     return NamedSharding(mesh, PartitionSpec(*mesh_axes))
+
+
+def abstract_params(model: T5, mesh: Mesh) -> Any:
+    """Shapes, types and shardings of a model's parameters."""
+    boxed = jax.eval_shape(lambda rng: init_params(model, rng), jax.random.key(0))
+    shardings = jax.tree_util.tree_map_with_path(
+        lambda path, box: _param_sharding(path, box, mesh), boxed, is_leaf=_is_box
+    )
+    return placed(nn.meta.unbox(boxed), shardings)

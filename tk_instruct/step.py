@@ -103,7 +103,7 @@ def _metrics(
     params: Any, batch: Batch, model: T5, loss: Loss, dropout_key: Array | None
 ) -> Metrics:
     targets, segment_ids = batch["decoder_target_tokens"], batch["decoder_segment_ids"]
-    logits = model.apply(
+    logits: Any = model.apply(
         {"params": params},
         batch["encoder_input_tokens"],
         shift_right_within_segments(targets, segment_ids),

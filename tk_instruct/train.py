@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import gin
 
-from tk_instruct import configuration
+from tk_instruct import configuration, optim
 from tk_instruct.errors import UserError
 from tk_instruct.files import write_atomically
 from tk_instruct.model.config import T5Config
@@ -27,6 +27,17 @@ if TYPE_CHECKING:
     import optax
 
 log = logging.getLogger("tk_instruct")
+
+# The engine itself does without gin; here it is given names that gin files can use.
+gin.external_configurable(T5Config, module="tk_instruct")
+for _configurable in (
+    optim.adafactor,
+    optim.adamw,
+    optim.constant,
+    optim.inverse_square_root,
+    optim.linear_warmup_decay,
+):
+    gin.external_configurable(_configurable, module="optim")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,6 +102,7 @@ def train(run: TrainRun) -> None:
     from tk_instruct import sharding
     from tk_instruct.checkpoint import Checkpoints, Description
     from tk_instruct.data import pipeline, registry
+    from tk_instruct.losses import cross_entropy
     from tk_instruct.model.t5 import T5
     from tk_instruct.step import create_train_state, eval_step, train_step
 
@@ -103,7 +115,7 @@ def train(run: TrainRun) -> None:
         vocabulary=_vocabulary_of(run),
         data={
             "mixture": run.mixture,
-            "feature_lengths": lengths.as_dict(),
+            "lengths": lengths.as_dict(),
             "batch_size": run.batch_size,
             "seed": run.seed,
             "content": {
@@ -121,31 +133,27 @@ def train(run: TrainRun) -> None:
 
     model = T5(run.model)
     rng = jax.random.key(run.seed)
-    initialise = partial(create_train_state, model, run.optimizer, rng)
-    shardings = sharding.state_shardings(jax.eval_shape(initialise), mesh)
+    initialise = partial(create_train_state, model, run.optimizer)
+    shardings = sharding.state_shardings(model, run.optimizer, mesh)
     batches = iter(pipeline.train_batches(run.mixture, lengths, run.batch_size, run.seed))
     if last is None:
         first = 0
-        state = jax.jit(initialise, out_shardings=shardings)()
+        state = jax.jit(initialise, out_shardings=shardings)(rng)
     else:
         first = last
-        like = sharding.with_shardings(jax.eval_shape(initialise), shardings)
+        like = sharding.placed(jax.eval_shape(initialise, rng), shardings)
         state, cursor = checkpoints.restore(last, like)
         batches.set_state(cursor)
         log.info("continuing from step %d of %d in %s", last, run.steps, model_dir)
 
+    loss = partial(cross_entropy, z_loss=run.z_loss, label_smoothing=run.label_smoothing)
     step_fn = jax.jit(
-        partial(
-            train_step,
-            model=model,
-            optimizer=run.optimizer,
-            z_loss=run.z_loss,
-            label_smoothing=run.label_smoothing,
-        ),
+        partial(train_step, model=model, tx=run.optimizer, loss=loss),
         donate_argnums=0,
         out_shardings=(shardings, None),
     )
-    eval_fn = jax.jit(partial(eval_step, model=model))
+    # Validation is measured without what only makes training go better.
+    eval_fn = jax.jit(partial(eval_step, model=model, loss=partial(cross_entropy, z_loss=0.0)))
 
     def validate(state: Any) -> dict[str, float]:
         totals = None
@@ -154,7 +162,7 @@ def train(run: TrainRun) -> None:
             if number == run.max_eval_batches:
                 break
             found = eval_fn(state.params, sharding.shard_batch(batch, mesh))
-            totals = found if totals is None else jax.tree.map(jax.numpy.add, totals, found)
+            totals = found if totals is None else {k: totals[k] + found[k] for k in found}
         assert totals is not None  # an empty split has been refused
         return {f"validation_{name}": float(mean.value()) for name, mean in totals.items()}
 
@@ -253,12 +261,12 @@ class Log:
             return
         import jax
 
-        pending, self.pending = jax.device_get(self.pending), []
-        totals = jax.tree.map(lambda *values: sum(values), *pending)
-        scores = {name: float(mean.total / mean.weight) for name, mean in totals.items()}
+        (first, *rest), self.pending = jax.device_get(self.pending), []
+        totals = {name: sum((s[name] for s in rest), first[name]) for name in first}
+        scores = {name: float(mean.value()) for name, mean in totals.items()}
         now = time.monotonic()
         scores["target_tokens_per_second"] = float(totals["loss"].weight) / (now - self.since)
-        scores["steps_per_second"] = len(pending) / (now - self.since)
+        scores["steps_per_second"] = (1 + len(rest)) / (now - self.since)
         self.since = now
         self._write(step, scores)
         note = f"loss {scores['loss']:.3f}{self.validation}"

@@ -16,6 +16,7 @@ from tk_instruct.configuration import (
 )
 from tk_instruct.data.prompt import DEFAULT_MAX_INPUT_TOKENS, DEFAULT_MAX_TARGET_TOKENS
 from tk_instruct.errors import UserError
+from tk_instruct.files import table
 
 if TYPE_CHECKING:
     import seqio
@@ -283,22 +284,6 @@ def _stats_text(stats: dict[str, Any]) -> str:
             f"{stats['packed_rows']:,} rows of {per_row:.1f} examples",
             "",
         ]
-    )
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows under a header row, aligned: the first column left, numbers right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    numeric = [
-        column > 0 and all(row[column][:1].isdigit() for row in rows[1:])
-        for column in range(len(widths))
-    ]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numeric, strict=True)
-        ).rstrip()
-        for row in rows
     )
 
 

@@ -6,6 +6,7 @@ sentence patterns, which a tiny model trained from scratch learns in a minute or
 put the same words and skills together in ways that training has not shown.
 """
 
+import argparse
 import hashlib
 import json
 import os
@@ -16,16 +17,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from tk_instruct.data.records import EVALUATION_CATEGORIES, TRACKS
 from tk_instruct.errors import UserError
 from tk_instruct.randomness import choose, draw
 
-EVALUATION_CATEGORIES = frozenset(
-    "Textual Entailment, Cause Effect Classification, Coreference Resolution, "
-    "Dialogue Act Recognition, Answerability Classification, Word Analogy, Overlap Extraction, "
-    "Keyword Tagging, Question Rewriting, Title Generation, Data to Text, "
-    "Grammar Error Correction".split(", ")
-)
-_TRACKS = ("default", "xlingual")
 _FIRST_TASK_NUMBER = 9001
 _NUM_POSITIVE_EXAMPLES = 3
 _MAX_REPEATS = 1000
@@ -46,7 +41,7 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
         "lugar": "parque río jardín café mercado balcón",
         "objeto": "plato coche libro sillón reloj avión",
         "mois": "janvier février avril juillet août décembre",
-        "lieu": "forêt rivière maison école église plage",
+        "lieu": "forêt rivière maison clôture fenêtre plage",
         "ort": "Brücke Küche Schule Straße Bäckerei Mühle",
         "animale": "gatto cane cavallo pesce topo coniglio",
         "tinta": "nero bianco rosso giallo grigio blu",
@@ -56,7 +51,8 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
 
 # What several tasks share: frames and lists that start with @ are named here.
 _SHARED = {
-    "@noun": "{name} saw the {cue}. / The {cue} is at the {place}. / On {day} {name} drew a {cue}.",
+    "@noun": "{name} saw the {cue}. / The {cue} is at the {place}. / "
+    "On {day} {name} drew the {cue}.",
     "@scene": "On {day} {name} lost a {colour} {thing} at the {place}. / "
     "{name} saw a {colour} {thing} at the {place} on {day}.",
     "@boxes": "On {day} {name} took {number} {colour} boxes to the {place}. / "
@@ -66,7 +62,8 @@ _SHARED = {
     "If {other_answer} goes with {other_cue}, what goes with {cue}?",
     "@antonyms": "hot cold, big small, fast slow, old new, wet dry, full empty, clean dirty, "
     "cheap costly",
-    "@pasts": "eat ate, sing sang, swim swam, run ran, write wrote, drive drove, sit sat, ride rode",
+    "@pasts": "eat ate, sing sang, swim swam, run ran, write wrote, drive drove, sit sat, "
+    "ride rode",
     "@capitals": "France Paris, Italy Rome, Spain Madrid, Japan Tokyo, China Beijing, Egypt Cairo, "
     "Peru Lima, Cuba Havana",
     "@emotions": "smiled happy, laughed happy, cried sad, wept sad, shouted angry, frowned angry, "
@@ -81,7 +78,7 @@ _SHARED = {
 _TASKS = """
 antonym_generation | Word Semantics | antonyms | English
 Give the opposite of the adjective.
-The {thing} of {name} is {cue}. / {name} has a {cue} {thing}. / The {place} is {cue}. -> {answer}
+The {thing} of {name} is {cue}. / {name} has the {cue} {thing}. / The {place} is {cue}. -> {answer}
 @antonyms
 
 past_tense | Fill in The Blank | verbs | English
@@ -199,8 +196,8 @@ Find the number.
 
 find_animal | Named Entity Recognition | animals | English
 Find the animal.
-On {day} {name} saw a {animal} at the {place}. / {name} led the {animal} to the {place} on {day}. \
--> {animal}
+On {day} {name} saw the {animal} at the {place}. / \
+{name} led the {animal} to the {place} on {day}. -> {animal}
 
 record_place | Question Answering | records | English
 Find the place.
@@ -264,8 +261,8 @@ Can the question be answered? Give yes or no.
 
 shared_animal | Overlap Extraction | overlaps | English
 Find the animal that both sentences share.
-{name} saw a {animal} on {day}. The {animal} is at the {place}. / \
-The {animal} left the {place}. {name} lost a {animal} on {day}. -> {animal}
+{name} saw the {animal} on {day}. The {animal} is at the {place}. / \
+The {animal} left the {place}. {name} lost the {animal} on {day}. -> {animal}
 
 scene_keywords | Keyword Tagging | keywords | English
 Find the keywords: the colour and the object.
@@ -306,7 +303,7 @@ chien chien, chat chat, cheval cheval, lièvre lièvre, zèbre zèbre, hérisson
 german_coreference | Coreference Resolution | German pronouns | German
 Find the animal that the German word er stands for.
 {woman} füttert den {cue} an der {ort}, weil er hungrig ist. / \
-Der {cue} läuft zu {woman}, denn er möchte über die {ort}. -> {answer}
+Der {cue} läuft zu {woman}, denn er bleibt an der {ort}. -> {answer}
 Hund Hund, Esel Esel, Fuchs Fuchs, Vogel Vogel, Igel Igel, Frosch Frosch, Käfer Käfer, Wolf Wolf
 
 italian_entailment | Textual Entailment | Italian entailment | Italian
@@ -317,7 +314,7 @@ A {città} {name} ha un {animale} {tinta}. Però {name} ha anche un {other_anima
 
 antonym_relation | Word Relation Classification | antonym analogies | English
 Give the opposite of the last adjective.
-{name} is not {other_cue} and not {cue}. / A {other_cue} and {cue} {thing}. -> {answer}
+{name} is not {other_cue} and not {cue}. / The {other_cue} and {cue} {thing}. -> {answer}
 @antonyms
 
 story_name | Named Entity Recognition | stories | English
@@ -345,7 +342,7 @@ class _Task:
 
 @cache
 def _tasks() -> tuple[_Task, ...]:
-    blocks = _TASKS.replace("\\\n", "").strip().split("\n\n")
+    blocks = _TASKS.strip().split("\n\n")
     return tuple(_parse(block, number) for number, block in enumerate(blocks, _FIRST_TASK_NUMBER))
 
 
@@ -374,6 +371,26 @@ def _parse(block: str, number: int) -> _Task:
     )
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", metavar="DIRECTORY", help="a new directory")
+    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument(
+        "--instances_per_train_task", type=int, default=130, metavar="N", help="default: 130"
+    )
+    parser.add_argument(
+        "--instances_per_test_task", type=int, default=60, metavar="N", help="default: 60"
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    print(
+        write(
+            args.directory, args.seed, args.instances_per_train_task, args.instances_per_test_task
+        )
+    )
+    return 0
+
+
 def write(
     directory: str | os.PathLike[str],
     seed: int = 0,
@@ -400,7 +417,7 @@ def write(
     files = _render(seed, instances_per_train_task, instances_per_test_task)
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            if _read(target) == files:
+            if _is_tree(target, files):
                 return target
             raise UserError(
                 f"{target} already holds something other than the mini benchmark of seed={seed}, "
@@ -417,10 +434,16 @@ def write(
     return target
 
 
-def _read(target: Path) -> dict[str, bytes]:
-    """Every file under `target`, or `target` itself, by its relative path."""
-    paths = [target, *target.rglob("*")]
-    return {str(p.relative_to(target).as_posix()): p.read_bytes() for p in paths if p.is_file()}
+def _is_tree(target: Path, files: Mapping[str, bytes]) -> bool:
+    """Whether `target` holds these files and no others; stops at the first that differs."""
+    num_found = 0
+    for path in target.rglob("*"):
+        if not path.is_dir():
+            content = files.get(path.relative_to(target).as_posix())
+            if content is None or content != path.read_bytes():
+                return False
+            num_found += 1
+    return num_found == len(files)
 
 
 def _write_tree(target: Path, files: Mapping[str, bytes]) -> None:
@@ -439,7 +462,7 @@ def _render(seed: int, train_instances: int, test_instances: int) -> dict[str, b
     files = {}
     splits: dict[tuple[str, str], list[str]] = {}
     for task in _tasks():
-        of_track = {track: _split(task, track) for track in _TRACKS}
+        of_track = {track: _split(task, track) for track in TRACKS}
         for item in of_track.items():
             splits.setdefault(item, []).append(task.name)
         count = train_instances if "train" in of_track.values() else test_instances

@@ -70,24 +70,29 @@ def encoding_of(name: str, *, seed: int, task: str, instance_id: str) -> Encodin
     return choose(ENCODINGS[name], seed, "encoding", task, instance_id)
 
 
+@dataclass(frozen=True)
+class Budget:
+    """The most tokens an input may have, EOS included, by a tokenizer's count."""
+
+    tokenizer: Tokenizer
+    max_input_tokens: int
+
+    def admits(self, text: str) -> bool:
+        return len(self.tokenizer.encode(text)) + 1 <= self.max_input_tokens
+
+    def cut(self, text: str) -> str:
+        return self.tokenizer.decode(list(self.tokenizer.encode(text))[: self.max_input_tokens])
+
+
 def render(
-    task: TaskSpec,
-    instance_input: str,
-    encoding: Encoding,
-    *,
-    tokenizer: Tokenizer,
-    max_input_tokens: int | None,
+    task: TaskSpec, instance_input: str, encoding: Encoding, budget: Budget | None = None
 ) -> str:
-    """The prompt, within max_input_tokens tokens (EOS included) where that is not None.
+    """The prompt, within the budget where there is one.
 
     Examples are added while definition, examples and input fit; the first positive one that does
     not fit ends the positive ones, the first negative one the negative ones. A prompt that is
     too long without any keeps its first tokens: its text is what they decode to.
     """
-
-    def fits(text: str) -> bool:
-        return max_input_tokens is None or len(tokenizer.encode(text)) + 1 <= max_input_tokens
-
     definition = ""
     if encoding.definition:
         definition = _field("Definition: ", task.definition) + "\n\n"
@@ -102,14 +107,12 @@ def render(
         for number, candidate in enumerate(candidates, start=1):
             example = _example(f" {kind} Example {number} -\n", candidate, encoding.explanations)
             # As released, the budget is checked without the task name.
-            if not fits(definition + examples + example + instance):
+            if budget and not budget.admits(definition + examples + example + instance):
                 break
             examples += example
     name = f"{task.name}. " if encoding.task_name else ""
     prompt = name + definition + examples + instance
-    if fits(prompt):
-        return prompt
-    return tokenizer.decode(list(tokenizer.encode(prompt))[:max_input_tokens])
+    return prompt if budget is None or budget.admits(prompt) else budget.cut(prompt)
 
 
 def _example(heading: str, example: Demonstration, with_explanation: bool) -> str:

@@ -34,6 +34,22 @@ CACHE_DIR_VARIABLE = "TK_INSTRUCT_CACHE_DIR"
 TRACKS = ("default", "xlingual")
 SPLITS = ("train", "validation", "dev", "test", "excluded")
 
+# The paper's twelve evaluation categories and the metric that each is reported with.
+EVALUATION_CATEGORIES = {
+    "Textual Entailment": "exact_match",
+    "Cause Effect Classification": "exact_match",
+    "Coreference Resolution": "exact_match",
+    "Dialogue Act Recognition": "exact_match",
+    "Answerability Classification": "exact_match",
+    "Word Analogy": "exact_match",
+    "Overlap Extraction": "rougeL",
+    "Keyword Tagging": "rougeL",
+    "Question Rewriting": "rougeL",
+    "Title Generation": "rougeL",
+    "Data to Text": "rougeL",
+    "Grammar Error Correction": "rougeL",
+}
+
 # Part of every cache key: raise it when parsing or the cached form changes.
 _FORMAT = 1
 # Below this much uncached JSON, starting worker processes costs more than they save.

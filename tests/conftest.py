@@ -1,0 +1,45 @@
+"""Fixtures that many tests share; the mini benchmark and its vocabulary are made once a session."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real files beside the checkout; tests that use them are skipped where they are absent."""
+    directory = ROOT.parent / "shared" / "data"
+    if not directory.is_dir():
+        pytest.skip(f"no {directory.name} beside the checkout")
+    return directory
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests neither see nor fill the user's cache."""
+    os.environ["TK_INSTRUCT_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+    for variable in ("TK_INSTRUCT_SUPERNI_DIR", "TK_INSTRUCT_VOCABULARY", "TK_INSTRUCT_GPT2_BPE"):
+        os.environ.pop(variable, None)
+
+
+@pytest.fixture(scope="session")
+def mini_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The mini benchmark."""
+    from tk_instruct.data import mini
+
+    return mini.write(tmp_path_factory.mktemp("mini") / "tree")
+
+
+@pytest.fixture(scope="session")
+def mini_vocabulary(mini_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SentencePiece model trained on the mini benchmark's prompts, 1,000 pieces."""
+    from tk_instruct.data.embedded import prompts
+    from tk_instruct.data.records import SuperNI
+    from tk_instruct.data.vocabulary import train_sentencepiece
+
+    path = tmp_path_factory.mktemp("vocabulary") / "sentencepiece.model"
+    path.write_bytes(train_sentencepiece(prompts(SuperNI(data_dir=str(mini_dir))), 1000))
+    return path

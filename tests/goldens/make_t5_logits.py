@@ -1,0 +1,114 @@
+"""Writes t5_logits.npz: logits of Hugging Face's T5 1.1 on a tiny model with reproducible weights.
+
+Needs torch and transformers (`pip install torch==2.13.0 transformers`), which the test that reads
+the file does not: `python tests/goldens/make_t5_logits.py`.
+"""
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+SIZES = {
+    "vocab_size": 32,
+    "d_model": 24,
+    "num_heads": 3,
+    "head_dim": 8,
+    "num_encoder_layers": 2,
+    "num_decoder_layers": 2,
+    "d_ff": 40,
+}
+# Longer than the 128 tokens at which distances stop being told apart.
+INPUT_LENGTHS, MAX_INPUT = (150, 37), 150
+TARGET_LENGTHS, MAX_TARGET = (140, 20), 140
+
+
+def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The parameter of that T5X name; RandomState's stream never changes between versions."""
+    draws = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
+    if name.endswith("scale"):
+        return (1 + 0.3 * draws).astype(np.float32)
+    if name.endswith("rel_embedding") or name.endswith("embedding"):
+        return draws.astype(np.float32)
+    return (draws / np.sqrt(shape[0])).astype(np.float32)
+
+
+def tokens() -> tuple[np.ndarray, np.ndarray]:
+    """Encoder inputs [2, MAX_INPUT] and decoder inputs [2, MAX_TARGET], padded with 0."""
+    state = np.random.RandomState(0)
+    inputs, targets = (
+        np.stack([np.where(np.arange(width) < n, state.randint(2, 32, width), 0) for n in lengths])
+        for lengths, width in ((INPUT_LENGTHS, MAX_INPUT), (TARGET_LENGTHS, MAX_TARGET))
+    )
+    return inputs.astype(np.int32), targets.astype(np.int32)
+
+
+def _copy(parameter: "torch.Tensor", name: str, transpose: bool = True) -> None:
+    import torch
+
+    shape = tuple(parameter.shape)[::-1] if transpose else tuple(parameter.shape)
+    value = weight(name, shape)
+    with torch.no_grad():
+        parameter.copy_(torch.from_numpy(value.T.copy() if transpose else value))
+
+
+def main() -> None:
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    model = T5ForConditionalGeneration(
+        T5Config(
+            vocab_size=SIZES["vocab_size"],
+            d_model=SIZES["d_model"],
+            num_heads=SIZES["num_heads"],
+            d_kv=SIZES["head_dim"],
+            num_layers=SIZES["num_encoder_layers"],
+            num_decoder_layers=SIZES["num_decoder_layers"],
+            d_ff=SIZES["d_ff"],
+            feed_forward_proj="gated-gelu",
+            tie_word_embeddings=False,
+            dropout_rate=0.0,
+        )
+    ).eval()
+    _copy(model.shared.weight, "token_embedder/embedding", transpose=False)
+    # transformers 5 ties the two at first whatever the configuration says.
+    model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.shared.weight))
+    _copy(model.lm_head.weight, "decoder/logits_dense/kernel")
+    for stack_name, stack, attentions in (
+        ("encoder", model.encoder, ("attention",)),
+        ("decoder", model.decoder, ("self_attention", "encoder_decoder_attention")),
+    ):
+        first = stack.block[0].layer[0].SelfAttention
+        _copy(first.relative_attention_bias.weight, f"{stack_name}/relpos_bias/rel_embedding")
+        norm = f"{stack_name}/{stack_name}_norm/scale"
+        _copy(stack.final_layer_norm.weight, norm, transpose=False)
+        for i, block in enumerate(stack.block):
+            prefix = f"{stack_name}/layers_{i}"
+            norms = [name.replace("encoder_decoder", "cross") for name in attentions]
+            for part, name, norm in zip(block.layer, attentions, norms, strict=False):
+                attention = getattr(part, "SelfAttention", None) or part.EncDecAttention
+                for ours, theirs in zip(("query", "key", "value", "out"), "qkvo", strict=True):
+                    projection = getattr(attention, theirs)
+                    _copy(projection.weight, f"{prefix}/{name}/{ours}/kernel")
+                scale = f"{prefix}/pre_{norm}_layer_norm/scale"
+                _copy(part.layer_norm.weight, scale, transpose=False)
+            mlp = block.layer[-1]
+            for name in ("wi_0", "wi_1", "wo"):
+                projection = getattr(mlp.DenseReluDense, name)
+                _copy(projection.weight, f"{prefix}/mlp/{name}/kernel")
+            _copy(mlp.layer_norm.weight, f"{prefix}/pre_mlp_layer_norm/scale", transpose=False)
+
+    inputs, targets = (torch.from_numpy(x.astype(np.int64)) for x in tokens())
+    with torch.no_grad():
+        logits = model(
+            input_ids=inputs,
+            attention_mask=(inputs > 0).long(),
+            decoder_input_ids=targets,
+            decoder_attention_mask=(targets > 0).long(),
+        ).logits.numpy()
+    real = targets.numpy() > 0
+    np.savez_compressed(Path(__file__).with_name("t5_logits.npz"), logits=logits[real])
+
+
+if __name__ == "__main__":
+    main()

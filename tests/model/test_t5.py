@@ -1,0 +1,258 @@
+import importlib.util
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tk_instruct.errors import UserError
+from tk_instruct.losses import cross_entropy
+from tk_instruct.model.config import T5Config
+from tk_instruct.model.layers import distance_buckets
+from tk_instruct.model.t5 import T5
+from tk_instruct.step import init_params, shift_right_within_segments
+
+GOLDENS = Path(__file__).parents[1] / "goldens"
+TINY = {
+    "vocab_size": 40,
+    "d_model": 16,
+    "num_heads": 2,
+    "head_dim": 8,
+    "num_encoder_layers": 2,
+    "num_decoder_layers": 2,
+    "d_ff": 24,
+}
+
+
+@cache
+def random_params(model: T5) -> Any:
+    return flax.core.meta.unbox(jax.jit(partial(init_params, model))(jax.random.key(0)))
+
+
+@partial(jax.jit, static_argnums=0)
+def logits_of(
+    model: T5,
+    params: Any,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    input_ids: np.ndarray,
+    target_ids: np.ndarray,
+) -> jax.Array:
+    return model.apply(
+        {"params": params},
+        inputs,
+        targets,
+        encoder_segment_ids=input_ids,
+        decoder_segment_ids=target_ids,
+        deterministic=True,
+    )
+
+
+def test_logits_are_those_of_hugging_face() -> None:
+    path = GOLDENS / "make_t5_logits.py"
+    spec = importlib.util.spec_from_file_location("make_t5_logits", path)
+    assert spec is not None
+    assert spec.loader is not None
+    golden = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(golden)
+
+    model = T5(T5Config(**golden.SIZES))
+    shapes = flax.traverse_util.flatten_dict(random_params(model), sep="/")
+    weights = {name: golden.weight(name, old.shape) for name, old in shapes.items()}
+    params = flax.traverse_util.unflatten_dict(weights, sep="/")
+    inputs, targets = golden.tokens()
+    logits = logits_of(model, params, inputs, targets, inputs > 0, targets > 0)
+    expected = np.load(GOLDENS / "t5_logits.npz")["logits"]
+    assert np.std(expected) > 0.5
+    np.testing.assert_allclose(np.asarray(logits)[targets > 0], expected, rtol=0, atol=1e-4)
+
+
+def test_parameters_have_the_names_and_shapes_of_t5x() -> None:
+    model = T5(T5Config(**{**TINY, "num_encoder_layers": 1, "num_decoder_layers": 1}))
+    boxed = jax.eval_shape(partial(init_params, model), jax.random.key(0))
+    flat = flax.traverse_util.flatten_dict(boxed, sep="/")
+    assert {name: (box.value.shape, box.names) for name, box in flat.items()} == {
+        "token_embedder/embedding": ((40, 16), ("vocab", "embed")),
+        "encoder/relpos_bias/rel_embedding": ((2, 32), ("heads", "relpos_buckets")),
+        **_attention("encoder/layers_0/attention"),
+        **_mlp("encoder/layers_0"),
+        "encoder/layers_0/pre_attention_layer_norm/scale": ((16,), ("embed",)),
+        "encoder/encoder_norm/scale": ((16,), ("embed",)),
+        "decoder/relpos_bias/rel_embedding": ((2, 32), ("heads", "relpos_buckets")),
+        **_attention("decoder/layers_0/self_attention"),
+        **_attention("decoder/layers_0/encoder_decoder_attention"),
+        **_mlp("decoder/layers_0"),
+        "decoder/layers_0/pre_self_attention_layer_norm/scale": ((16,), ("embed",)),
+        "decoder/layers_0/pre_cross_attention_layer_norm/scale": ((16,), ("embed",)),
+        "decoder/decoder_norm/scale": ((16,), ("embed",)),
+        "decoder/logits_dense/kernel": ((16, 40), ("embed", "vocab")),
+    }
+
+
+def _attention(prefix: str) -> dict[str, Any]:
+    return {
+        f"{prefix}/query/kernel": ((16, 16), ("embed", "joined_kv")),
+        f"{prefix}/key/kernel": ((16, 16), ("embed", "joined_kv")),
+        f"{prefix}/value/kernel": ((16, 16), ("embed", "joined_kv")),
+        f"{prefix}/out/kernel": ((16, 16), ("joined_kv", "embed")),
+    }
+
+
+def _mlp(prefix: str) -> dict[str, Any]:
+    return {
+        f"{prefix}/mlp/wi_0/kernel": ((16, 24), ("embed", "mlp")),
+        f"{prefix}/mlp/wi_1/kernel": ((16, 24), ("embed", "mlp")),
+        f"{prefix}/mlp/wo/kernel": ((24, 16), ("mlp", "embed")),
+        f"{prefix}/pre_mlp_layer_norm/scale": ((16,), ("embed",)),
+    }
+
+
+def test_initial_scales_are_those_of_t5x() -> None:
+    model = T5(T5Config(**{**TINY, "d_model": 64, "d_ff": 128, "num_heads": 8, "vocab_size": 500}))
+    params = random_params(model)
+    layer = params["encoder"]["layers_0"]
+    deviations = {
+        "embedding": (params["token_embedder"]["embedding"], 1.0),
+        "query": (layer["attention"]["query"]["kernel"], (64 * 8) ** -0.5),
+        "key": (layer["attention"]["key"]["kernel"], 64**-0.5),
+        "out": (layer["attention"]["out"]["kernel"], 64**-0.5),
+        "wo": (layer["mlp"]["wo"]["kernel"], 128**-0.5),
+        "rel_embedding": (params["encoder"]["relpos_bias"]["rel_embedding"], (2 / 40) ** 0.5),
+        "logits": (params["decoder"]["logits_dense"]["kernel"], 64**-0.5),
+    }
+    for name, (values, expected) in deviations.items():
+        assert np.std(values) == pytest.approx(expected, rel=0.1), name
+
+
+def test_the_published_sizes_have_the_published_number_of_parameters() -> None:
+    small = T5Config(
+        vocab_size=32128,
+        d_model=512,
+        num_heads=6,
+        num_encoder_layers=8,
+        num_decoder_layers=8,
+        d_ff=1024,
+    )
+    shapes = jax.eval_shape(partial(init_params, T5(small)), jax.random.key(0))
+    count = sum(leaf.size for leaf in jax.tree.leaves(shapes))
+    assert round(count / 1e6, 1) == 77.0
+
+
+def test_packed_segments_are_the_rows_apart() -> None:
+    model = T5(T5Config(**TINY))
+    params = random_params(model)
+    rng = np.random.default_rng(1)
+    examples = [
+        (rng.integers(2, 40, n_in, np.int32), rng.integers(2, 40, n_out, np.int32))
+        for n_in, n_out in ((9, 4), (5, 7))
+    ]
+
+    def row(width: int, which: int, indices: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        parts = [examples[i][which] for i in indices]
+        tokens = np.concatenate(parts)
+        ids = np.repeat(np.arange(1, len(parts) + 1), [len(part) for part in parts])
+        padding = (0, width - len(tokens))
+        return np.pad(tokens, padding), np.pad(ids, padding)
+
+    def logits_and_loss(rows: list[list[int]]) -> tuple[np.ndarray, Any]:
+        inputs, input_ids = map(np.stack, zip(*(row(17, 0, i) for i in rows), strict=True))
+        targets, target_ids = map(np.stack, zip(*(row(13, 1, i) for i in rows), strict=True))
+        shifted = shift_right_within_segments(targets, target_ids)
+        logits = logits_of(model, params, inputs, shifted, input_ids, target_ids)
+        loss = cross_entropy(logits, targets, target_ids > 0, z_loss=1e-3)
+        return np.asarray(logits)[target_ids > 0], loss
+
+    packed, packed_loss = logits_and_loss([[0, 1]])
+    apart, apart_loss = logits_and_loss([[0], [1]])
+    np.testing.assert_allclose(packed, apart, rtol=0, atol=1e-5)
+    assert packed_loss.weight == apart_loss.weight == 11
+    np.testing.assert_allclose(packed_loss.total, apart_loss.total, rtol=1e-6)
+
+
+def test_a_target_is_predicted_from_earlier_targets_only() -> None:
+    model = T5(T5Config(**TINY))
+    params = random_params(model)
+    inputs, targets = np.full((1, 5), 7), np.arange(2, 10)[None]
+
+    def logits(targets: np.ndarray) -> np.ndarray:
+        ids = np.ones_like(targets)
+        return np.asarray(logits_of(model, params, inputs, targets, np.ones_like(inputs), ids))
+
+    changed = targets.copy()
+    changed[0, 4] = 30
+    difference = np.abs(logits(targets) - logits(changed)).max(axis=(0, 2))
+    assert (difference[:4] == 0).all()
+    assert (difference[4:] > 1e-4).all()
+
+
+@pytest.mark.parametrize(("num_buckets", "max_distance"), [(16, 128), (32, 128), (16, 20)])
+def test_buckets_follow_the_paper(num_buckets: int, max_distance: int) -> None:
+    """In integers: bucket near + i begins where (d / near)^far ≥ (max_distance / near)^i."""
+    near = far = num_buckets // 2
+    for distance, bucket in enumerate(distance_buckets(num_buckets, max_distance)):
+        expected = distance
+        if distance >= near:
+            reached = [
+                i for i in range(far) if distance**far * near**i >= max_distance**i * near**far
+            ]
+            expected = near + max(reached)
+        assert bucket == expected, distance
+
+
+def test_dropout_is_a_function_of_its_key_and_spares_whole_features() -> None:
+    model = T5(T5Config(**TINY, dropout_rate=0.5))
+    params = random_params(model)
+    tokens = jnp.ones((1, 6), jnp.int32)
+
+    @partial(jax.jit, static_argnums=1)
+    def encode(seed: int, deterministic: bool) -> jax.Array:
+        rngs = {"dropout": jax.random.key(seed)}
+        return model.apply(
+            {"params": params}, tokens, tokens, deterministic, method="encode", rngs=rngs
+        )
+
+    assert (encode(0, True) == encode(1, True)).all()
+    assert (encode(0, False) == encode(0, False)).all()
+    assert (encode(0, False) != encode(1, False)).any()
+    dropped = np.asarray(encode(0, False)[0] == 0)
+    assert dropped.any()
+    assert (dropped == dropped[0]).all()  # one mask for all positions
+
+
+def test_bfloat16_stays_near_float32() -> None:
+    tokens = np.random.default_rng(0).integers(2, 40, (2, 8))
+    ids = np.ones_like(tokens)
+    logits = {}
+    for dtype in ("float32", "bfloat16"):
+        model = T5(T5Config(**TINY, dtype=dtype))
+        logits[dtype] = logits_of(model, random_params(model), tokens, tokens, ids, ids)
+        assert logits[dtype].dtype == jnp.float32
+    difference = np.abs(logits["float32"] - logits["bfloat16"])
+    assert 0 < difference.max() < 0.1 * np.std(logits["float32"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"d_ff": 0}, "d_ff=0 must be positive; try 1 or more"),
+        ({"dropout_rate": 1.0}, "dropout_rate=1.0 must be in [0, 1); try 0.1"),
+        ({"dtype": "float16"}, "dtype='float16' must be one of float32, bfloat16"),
+        (
+            {"relative_attention_num_buckets": 30},
+            "relative_attention_num_buckets=30 must be a positive multiple of 4 "
+            "(two directions, near and far); try 32",
+        ),
+        (
+            {"relative_attention_max_distance": 16},
+            "relative_attention_max_distance=16 must exceed half of the 32 buckets; try 128",
+        ),
+    ],
+)
+def test_impossible_sizes_are_refused(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        T5Config(**{**TINY, **changed})
+    assert str(error.value) == message

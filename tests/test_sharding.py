@@ -1,0 +1,177 @@
+import json
+import os
+import subprocess
+import sys
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from flax import linen as nn
+from jax.sharding import PartitionSpec
+
+from tk_instruct import optim
+from tk_instruct.errors import UserError
+from tk_instruct.losses import cross_entropy
+from tk_instruct.model.config import T5Config
+from tk_instruct.model.t5 import T5
+from tk_instruct.sharding import (
+    batch_sharding,
+    check_batch_size,
+    make_mesh,
+    shard_batch,
+    state_shardings,
+)
+from tk_instruct.step import create_train_state, train_step
+
+MODEL = T5(
+    T5Config(
+        vocab_size=256,
+        d_model=128,
+        num_heads=8,
+        head_dim=16,
+        num_encoder_layers=1,
+        num_decoder_layers=1,
+        d_ff=128,
+        dropout_rate=0.1,
+    )
+)
+EIGHT_DEVICES = {
+    **os.environ,
+    "JAX_PLATFORMS": "cpu",
+    # Without LLVM's optimizations, which take most of the time here and change nothing compared.
+    "XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 "
+    "--xla_llvm_disable_expensive_passes=true",
+}
+
+
+def on_eight_devices(name: str) -> Any:
+    """Runs a function of this module in a process with eight CPU devices; returns its result."""
+    code = (
+        "import importlib.util, json\n"
+        f"spec = importlib.util.spec_from_file_location('test_sharding', {__file__!r})\n"
+        "module = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(module)\n"
+        f"print(json.dumps(module.{name}()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=EIGHT_DEVICES, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare_meshes() -> dict[str, Any]:
+    """One training step on every mesh; largest differences from a single device."""
+    rng = np.random.default_rng(0)
+    ids = np.sort(rng.integers(0, 3, (8, 12), np.int32))[:, ::-1]
+    batch = {
+        "encoder_input_tokens": rng.integers(2, 256, (8, 12), np.int32),
+        "encoder_segment_ids": ids,
+        "decoder_target_tokens": rng.integers(2, 256, (8, 12), np.int32),
+        "decoder_segment_ids": ids,
+    }
+    tx = optim.adafactor(0.01)
+    loss = partial(cross_entropy, z_loss=1e-4)
+    results: dict[str, Any] = {}
+    for partitions, devices in [(1, 1), (1, 8), (2, 8), (4, 8), (8, 8)]:
+        mesh = make_mesh(partitions, jax.devices()[:devices])
+        shardings = state_shardings(MODEL, tx, mesh)
+        create = jax.jit(partial(create_train_state, MODEL, tx), out_shardings=shardings)
+        step = jax.jit(
+            partial(train_step, model=MODEL, tx=tx, loss=loss),
+            donate_argnums=0,
+            out_shardings=(shardings, None),
+        )
+        state, metrics = step(
+            create(jax.random.key(0)), shard_batch(batch, mesh), jax.random.key(1)
+        )
+        embedding = state.params["token_embedder"]["embedding"]
+        mine = jax.device_get((metrics["loss"].value(), metrics["gradient_norm"].value(), state))
+        expected = results.setdefault("unsharded", mine)
+        if devices > 1:
+            differences = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), mine, expected)
+            results[str(dict(mesh.shape))] = {
+                "loss": differences[0] / float(expected[0]),
+                "gradient_norm": differences[1] / float(expected[1]),
+                "state": max(jax.tree.leaves(differences[2])),
+                "rows_of_embedding_on_a_device": embedding.addressable_shards[0].data.shape[0],
+            }
+    results.pop("unsharded")
+    return results
+
+
+def test_every_mesh_gives_the_unsharded_step() -> None:
+    results = on_eight_devices("compare_meshes")
+    assert {name: r.pop("rows_of_embedding_on_a_device") for name, r in results.items()} == {
+        "{'data': 8, 'model': 1}": 256,
+        "{'data': 4, 'model': 2}": 128,
+        "{'data': 2, 'model': 4}": 64,
+        "{'data': 1, 'model': 8}": 32,
+    }
+    for name, differences in results.items():
+        for what, difference in differences.items():
+            assert difference < 2e-5, (name, what, difference)
+
+
+def errors() -> dict[str, str]:
+    messages = {}
+    mesh, halves = make_mesh(1), make_mesh(4)
+    few_heads = T5(T5Config(**{**vars(MODEL.config), "num_heads": 6}))
+    for name, fail in {
+        "batch": lambda: check_batch_size(100, mesh),
+        "empty": lambda: check_batch_size(0, mesh),
+        "partitions": lambda: make_mesh(3),
+        "no partitions": lambda: make_mesh(0),
+        "heads": lambda: state_shardings(few_heads, optim.adafactor(0.1), halves),
+    }.items():
+        with pytest.raises(UserError) as error:
+            fail()
+        messages[name] = str(error.value)
+    check_batch_size(104, mesh)
+    check_batch_size(6, halves)
+    return messages
+
+
+def test_errors_say_what_would_work() -> None:
+    assert on_eight_devices("errors") == {
+        "batch": "batch_size=100 does not divide over 8 data shards; try 104",
+        "empty": "batch_size=0 does not divide over 8 data shards; try 8",
+        "partitions": "num_partitions=3 does not divide 8 devices; try 2",
+        "no partitions": "num_partitions=0 does not divide 8 devices; try 1",
+        "heads": "heads=6 of decoder/relpos_bias/rel_embedding does not divide over 4 model "
+        "shards; try 2",
+    }
+
+
+def test_parameters_and_slots_follow_the_table() -> None:
+    mesh = make_mesh("auto")
+    assert dict(mesh.shape) == {"data": jax.device_count(), "model": 1}
+    shardings = state_shardings(MODEL, optim.adamw(0.1), mesh)
+    kernel = ("encoder", "layers_0", "mlp", "wo", "kernel")
+    trees = [shardings.params, shardings.opt_state[0].mu, shardings.opt_state[0].nu]
+    for tree in trees:
+        for key in kernel:
+            tree = tree[key]
+        assert tree.spec == PartitionSpec("model", None)
+    assert shardings.opt_state[0].count.spec == PartitionSpec()
+    assert batch_sharding(mesh).spec == PartitionSpec("data")
+
+
+def test_an_unknown_logical_axis_is_an_error() -> None:
+    class Odd(T5):
+        def setup(self) -> None:
+            super().setup()
+            init = nn.with_logical_partitioning(nn.initializers.ones, ("flavour",))
+            self.odd = self.param("odd", init, (3,))
+
+    with pytest.raises(KeyError, match="flavour"):
+        state_shardings(Odd(MODEL.config), optim.adamw(0.1), make_mesh(1))
+
+
+def test_a_batch_keeps_its_values() -> None:
+    batch = {"encoder_input_tokens": np.arange(24, dtype=np.int32).reshape(8, 3)}
+    sharded = shard_batch(batch, make_mesh(1))
+    np.testing.assert_array_equal(sharded["encoder_input_tokens"], batch["encoder_input_tokens"])
+    assert sharded["encoder_input_tokens"].sharding.spec == PartitionSpec("data")
