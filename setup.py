@@ -50,7 +50,7 @@ setup(
         "tensorboard>=2.19",
         "tensorflow>=2.19",
         "tensorflow-datasets>=4.9.8",
-        "tensorflow-text>=2.19",
+        "tensorflow-text>=2.19,!=2.21.0",  # 2.21.0 cannot be imported: an undefined symbol
         "tokenizers>=0.21",
     ],
     extras_require={

@@ -4,7 +4,6 @@ Splits: train, validation (instances of train tasks that training leaves over), 
 test and excluded. Options come from gin: SuperNI.data_dir and its other fields, vocabulary.name.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -114,7 +113,7 @@ def _metric(track: str) -> Callable[..., Mapping[str, float]]:
 @gin.configurable(module="tk_instruct")
 def gpt2_bpe(directory: str | None = None) -> str | None:
     """Where GPT-2's encoder.json and vocab.bpe lie, which ROUGE of the x-lingual track needs."""
-    return directory or os.environ.get("TK_INSTRUCT_GPT2_BPE")
+    return directory
 
 
 @gin.configurable(module="tk_instruct")

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -286,13 +285,6 @@ def test_score_by_hand() -> None:
     }
     assert list(scores) == list(expected)
     assert scores == pytest.approx(expected, abs=1e-12)
-
-
-def test_superni_scores_take_targets_first_as_seqio_passes_them() -> None:
-    targets, predictions = [["one two", "three"], ["four"]], ["three", "no"]
-    assert metrics.superni_scores(targets, predictions) == metrics.score(predictions, targets)
-    by_character = partial(metrics.superni_scores, tokenize=list)
-    assert by_character([["abcd"]], ["abxy"])["rougeL"] == 50.0
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-from functools import partial
+import dataclasses
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -19,7 +20,7 @@ from tk_instruct.step import (
     train_step,
 )
 
-SIZES = {
+SIZES: dict[str, Any] = {
     "vocab_size": 32,
     "d_model": 16,
     "num_heads": 2,
@@ -29,10 +30,12 @@ SIZES = {
     "d_ff": 32,
 }
 MODEL = T5(T5Config(**SIZES))
+SGD = optax.sgd(1.0)
+ADAMW = optim.adamw(0.01)
 LOSS = partial(cross_entropy, z_loss=1e-4)
 
 
-def make_batch() -> dict[str, np.ndarray]:
+def make_batch() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     return {
         "encoder_input_tokens": rng.integers(2, 32, (4, 8), np.int32),
@@ -42,14 +45,15 @@ def make_batch() -> dict[str, np.ndarray]:
     }
 
 
-def start(model: T5 = MODEL, tx: Any = None) -> tuple[TrainState, Any]:
-    tx = tx or optim.adamw(0.01)
+@cache
+def start(model: T5 = MODEL, tx: Any = SGD) -> tuple[TrainState, Any]:
+    """Step 0, and the jitted training step."""
     state = jax.jit(partial(create_train_state, model, tx))(jax.random.key(0))
     return state, jax.jit(partial(train_step, model=model, tx=tx, loss=LOSS))
 
 
 def test_overfits_one_batch() -> None:
-    state, step = start()
+    state, step = start(tx=ADAMW)
     batch, key = make_batch(), jax.random.key(1)
     _, first = step(state, batch, key)
     for _ in range(150):
@@ -60,13 +64,13 @@ def test_overfits_one_batch() -> None:
     assert metrics["loss"].value() < 0.1
     assert metrics["accuracy"].value() == 1
     assert metrics["accuracy"].weight == 20
-    evaluated = eval_step(state.params, batch, model=MODEL, loss=LOSS)
+    evaluated = jax.jit(partial(eval_step, model=MODEL, loss=LOSS))(state.params, batch)
     assert evaluated["loss"].value() < 0.1
     assert sorted(evaluated) == ["accuracy", "loss"]
 
 
 def test_every_parameter_has_a_gradient() -> None:
-    state, step = start(tx=optax.sgd(1.0))
+    state, step = start()
     after, metrics = step(state, make_batch(), jax.random.key(1))
     moved = jax.tree.map(
         lambda old, new: float(jnp.abs(old - new).max()), state.params, after.params
@@ -81,7 +85,7 @@ def test_every_parameter_has_a_gradient() -> None:
 
 def test_the_gradient_is_that_of_the_mean_over_tokens() -> None:
     """So a batch repeated is the same batch, and padding rows change nothing."""
-    state, step = start(tx=optax.sgd(1.0))
+    state, step = start()
     batch, key = make_batch(), jax.random.key(1)
     once, _ = step(state, batch, key)
     twice, _ = step(state, {name: np.repeat(x, 2, axis=0) for name, x in batch.items()}, key)
@@ -96,7 +100,7 @@ def test_the_gradient_is_that_of_the_mean_over_tokens() -> None:
 
 
 def test_a_batch_of_padding_changes_no_parameter() -> None:
-    state, step = start(tx=optim.adamw(0.01))
+    state, step = start(tx=ADAMW)
     nothing = {name: np.zeros_like(x) for name, x in make_batch().items()}
     after, _ = step(state, nothing, jax.random.key(1))
     jax.tree.map(np.testing.assert_array_equal, state.params, after.params)
@@ -110,14 +114,14 @@ def test_dropout_depends_on_seed_and_step_only() -> None:
     def loss(state: TrainState, seed: int) -> float:
         return float(step(state, batch, jax.random.key(seed))[1]["loss"].total)
 
-    later = state.replace(step=jnp.int32(7))
+    later = dataclasses.replace(state, step=jnp.int32(7))
     assert loss(state, 1) == loss(state, 1)
     assert len({loss(state, 1), loss(state, 2), loss(later, 1)}) == 3
 
 
 def test_shift_right_within_segments() -> None:
-    targets = np.array([[5, 6, 1, 7, 1, 0, 0], [9, 8, 7, 6, 5, 4, 1]])
-    segment_ids = np.array([[1, 1, 1, 2, 2, 0, 0], [1, 1, 1, 1, 1, 1, 1]])
+    targets = jnp.array([[5, 6, 1, 7, 1, 0, 0], [9, 8, 7, 6, 5, 4, 1]])
+    segment_ids = jnp.array([[1, 1, 1, 2, 2, 0, 0], [1, 1, 1, 1, 1, 1, 1]])
     expected = [[0, 5, 6, 0, 7, 0, 0], [0, 9, 8, 7, 6, 5, 4]]
     assert shift_right_within_segments(targets, segment_ids).tolist() == expected
 

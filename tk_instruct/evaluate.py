@@ -139,7 +139,7 @@ def main(args: argparse.Namespace) -> int:
         num_passed_over = _count(len(unscored), "prediction", "predictions")
         notes.append(f"passed over: {num_passed_over} of the {' '.join(others)} track")
 
-    tokenizers = {track: _tokenizer(track, args.gpt2_bpe) for track in scored}
+    tokenizers = {track: metrics.tokenizer_of(track, args.gpt2_bpe) for track in scored}
     all_scores: dict[str, float] = {}
     tables = []
     for track, instances in scored.items():
@@ -305,18 +305,6 @@ def _refuse_to_overwrite_inputs(args: argparse.Namespace) -> None:
                 f"--json={args.json} is the file of --{name} and would replace it; "
                 "choose another place for the scores"
             )
-
-
-def _tokenizer(track: str, gpt2_bpe: str | None) -> metrics.Tokenize:
-    if track == "default":
-        return metrics.tokenize_default
-    if gpt2_bpe is None:
-        raise UserError(
-            "--gpt2_bpe is not set, and ROUGE of the xlingual track splits text with GPT-2's BPE; "
-            "pass a directory that holds its encoder.json and vocab.bpe (vocab.json and merges.txt "
-            "of the Hugging Face model openai-community/gpt2, renamed)"
-        )
-    return metrics.gpt2_tokenizer(gpt2_bpe)
 
 
 def score_instances(

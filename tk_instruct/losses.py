@@ -59,7 +59,7 @@ def _is_target(
 ) -> Array:
     # Compared on the fly inside the loops that use it: never stored, and a vocabulary that is
     # sharded needs no gather over devices.
-    ids = jax.lax.broadcasted_iota(targets.dtype, logits.shape, logits.ndim - 1)
+    ids = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1)
     return ids == targets[..., None]
 
 

@@ -5,6 +5,7 @@ its own; means are percentages (Wang et al. 2022, section 5). ROUGE equals rouge
 """
 
 import json
+import os
 import string
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,7 @@ class InstanceScores(NamedTuple):
 
 
 METRICS = InstanceScores._fields
+GPT2_BPE_VARIABLE = "TK_INSTRUCT_GPT2_BPE"
 
 
 def category_key(category: str) -> str:
@@ -103,6 +105,24 @@ def gpt2_tokenizer(directory: str | Path) -> Tokenize:
         return [piece.lstrip("Ġ") for piece in bpe.encode(encodable).tokens]
 
     return tokenize
+
+
+def tokenizer_of(track: str, gpt2_bpe: str | None) -> Tokenize:
+    """How ROUGE splits text on a track; raises UserError where the x-lingual one lacks its files.
+
+    gpt2_bpe is the directory of encoder.json and vocab.bpe, else $TK_INSTRUCT_GPT2_BPE.
+    """
+    if track == "default":
+        return tokenize_default
+    directory = gpt2_bpe or os.environ.get(GPT2_BPE_VARIABLE)
+    if not directory:
+        raise UserError(
+            "ROUGE of the xlingual track splits text with GPT-2's BPE, and no directory of it is "
+            f"set; give --gpt2_bpe, the gin parameter gpt2_bpe.directory or ${GPT2_BPE_VARIABLE} "
+            "one that holds encoder.json and vocab.bpe (vocab.json and merges.txt of the Hugging "
+            "Face model openai-community/gpt2, renamed)"
+        )
+    return gpt2_tokenizer(Path(directory))
 
 
 def rouge_f1(prediction: Sequence[str], reference: Sequence[str]) -> tuple[float, float]:
@@ -191,15 +211,6 @@ def score(
 
 def _percentages(instances: Sequence[InstanceScores]) -> list[float]:
     return [100.0 * fsum(column) / len(instances) for column in zip(*instances, strict=True)]
-
-
-def superni_scores(
-    targets: Sequence[Sequence[str]],
-    predictions: Sequence[str],
-    tokenize: Tokenize = tokenize_default,
-) -> dict[str, float]:
-    """`score` with the arguments of a SeqIO metric function; a target is all the references."""
-    return score(predictions, targets, tokenize=tokenize)
 
 
 def rounded_json(scores: Mapping[str, float]) -> str:

@@ -49,7 +49,7 @@ def main(args: argparse.Namespace) -> int:
     configuration.import_declarations()
     configuration.load(["runs/train.gin", *args.gin_file], args.gin_bindings)
     configuration.bind_data_arguments(args)
-    train(TrainRun())
+    train(gin.get_configurable(TrainRun)())  # its fields come from gin
     return 0
 
 

@@ -70,7 +70,7 @@ class RecordSource(seqio.DataSource):
             np.random.default_rng(seed).shuffle(order)
 
         def rows() -> Iterator[dict[str, Any]]:
-            for i in order:
+            for i in order.tolist():
                 yield dict(examples[i])
 
         dataset = tf.data.Dataset.from_generator(

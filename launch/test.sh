@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Everything that must hold: format, lint, types, tests and notebooks. Installs what it needs.
+#   bash launch/test.sh [more arguments for pytest]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source launch/venv.sh test
+
+.venv/bin/ruff format --check .
+.venv/bin/ruff check .
+.venv/bin/mypy
+.venv/bin/python -m pytest -n 2 --dist worksteal --nbmake tests notebooks "$@"
