@@ -46,10 +46,10 @@ def make_batch() -> dict[str, Any]:
 
 
 @cache
-def start(model: T5 = MODEL, tx: Any = SGD) -> tuple[TrainState, Any]:
+def start(tx: Any = SGD) -> tuple[TrainState, Any]:
     """Step 0, and the jitted training step."""
-    state = jax.jit(partial(create_train_state, model, tx))(jax.random.key(0))
-    return state, jax.jit(partial(train_step, model=model, tx=tx, loss=LOSS))
+    state = jax.jit(partial(create_train_state, MODEL, tx))(jax.random.key(0))
+    return state, jax.jit(partial(train_step, model=MODEL, tx=tx, loss=LOSS))
 
 
 def test_overfits_one_batch() -> None:
@@ -108,8 +108,8 @@ def test_a_batch_of_padding_changes_no_parameter() -> None:
 
 def test_dropout_depends_on_seed_and_step_only() -> None:
     model = T5(T5Config(**SIZES, dropout_rate=0.3))
-    state, step = start(model)
-    batch = make_batch()
+    state, batch = start()[0], make_batch()
+    step = jax.jit(partial(train_step, model=model, tx=SGD, loss=LOSS))
 
     def loss(state: TrainState, seed: int) -> float:
         return float(step(state, batch, jax.random.key(seed))[1]["loss"].total)

@@ -12,6 +12,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from tk_instruct.errors import UserError
+from tk_instruct.files import cannot_write
 
 # What a checkpoint was made with and must be continued with: field → (what it is, the repair).
 _REPAIRS = {
@@ -59,12 +60,17 @@ class Checkpoints:
             raise UserError(
                 f"{model_dir} holds no checkpoints/; give the MODEL_DIR of a run that has saved"
             )
+        if not read_only:
+            try:
+                self.directory.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise cannot_write(self.directory, error) from error
         self._manager = ocp.CheckpointManager(
             self.directory,
             item_names=("state", "cursor", "description"),
             options=ocp.CheckpointManagerOptions(
                 max_to_keep=keep,
-                create=not read_only,
+                create=False,
                 read_only=read_only,
                 cleanup_tmp_directories=not read_only,  # what a killed save left behind
                 enable_async_checkpointing=False,

@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import importlib
 import importlib.util  # gin-config expects it to have been imported
+import inspect
 import os
 import pkgutil
 import re
@@ -171,6 +172,12 @@ def _explained(error: Exception) -> str:
         near = difflib.get_close_matches(missing[1], shipped, n=1)
         hint = f"; did you mean {near[0]}?" if near else f"; shipped are {', '.join(shipped)}"
         return f"{missing[1]} is neither here nor among the shipped files{hint}"
+    unknown = re.search(r"Configurable '([\w.]+)' doesn't have a parameter named '(\w+)'", message)
+    if unknown:
+        parameters = list(inspect.signature(gin.get_configurable(unknown[1])).parameters)
+        near = difflib.get_close_matches(unknown[2], parameters, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(parameters)}"
+        return f"{unknown[1]} has no parameter {unknown[2]!r}; {hint}"
     return message
 
 
@@ -180,7 +187,8 @@ def _check_macros() -> None:
     used = {
         reference.config_key[0]
         for values in config.values()
-        for reference in gin.config.iterate_references(values, to=gin.config.macro)
+        for reference in gin.config.iterate_references(values)
+        if reference.config_key[1] == "gin.macro"
     }
     known = _shipped_macros() | used
     for name in sorted(set_ - known):

@@ -15,34 +15,42 @@ def clock(seconds: float) -> str:
 class Progress:
     """`with Progress("reading", total) as progress: … progress.advance()`; writes to stderr.
 
-    Nothing is shown for work that is done within a second.
+    The time left is reckoned from the first item on, which pays for starting and compiling.
+    Work that is done within a second or, in a log, within the interval, shows nothing.
     """
 
     def __init__(self, what: str, total: int, first: int = 0) -> None:
-        self.what, self.total, self.first, self.done = what, total, first, first
+        self.what, self.total, self.done = what, total, first
+        self.note = ""
         self.on_terminal = sys.stderr.isatty()
-        self.interval = 0.2 if self.on_terminal else 30.0
+        self.interval = 0.2 if self.on_terminal else 15.0
 
     def __enter__(self) -> "Progress":
-        self.started = time.monotonic()
-        self.shown = self.started + 1.0 - self.interval
+        self.started = self.shown = time.monotonic()
+        if self.on_terminal:
+            self.shown += 1.0 - self.interval
+        self.warm: tuple[float, int] | None = None
         self.has_shown = False
         return self
 
     def advance(self, count: int = 1, note: str = "") -> None:
+        """Counts items as done; the note, where it is not empty, is shown from now on."""
         self.done += count
+        self.note = note or self.note
         now = time.monotonic()
-        if now - self.shown >= self.interval:
+        if self.warm is None:
+            self.warm = (now, self.done)
+        if now - self.shown >= self.interval or (self.has_shown and self.done == self.total):
             self.shown = now
-            self._show(note, now)
+            self._show(now, *self.warm)
 
-    def _show(self, note: str, now: float) -> None:
-        elapsed = now - self.started
-        left = elapsed * (self.total - self.done) / max(self.done - self.first, 1)
-        share = 100 * self.done / max(self.total, 1)
-        line = f"{self.what}: {self.done:,} of {self.total:,} ({share:.0f}%)"
-        line += f" {note}" if note else ""
-        line += f", {clock(elapsed)} elapsed, {clock(left)} left"
+    def _show(self, now: float, warm_since: float, warm_from: int) -> None:
+        line = f"{self.what}: {self.done:,} of {self.total:,} ({self.done / self.total:.0%})"
+        line += f" {self.note}" if self.note else ""
+        line += f", {clock(now - self.started)} elapsed"
+        if self.done > warm_from:
+            rate = (now - warm_since) / (self.done - warm_from)
+            line += f", {clock(rate * (self.total - self.done))} left"
         self.has_shown = True
         if self.on_terminal:
             print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)

@@ -15,7 +15,12 @@ from tk_instruct.errors import UserError
 from tk_instruct.files import table
 
 METRICS = {"rougeL": "ROUGE-L", "exact_match": "EM"}
-SPLITS = {"validation": "seen tasks (validation)", "test": "unseen tasks (test)"}
+# In the order of the columns; what a split that is not named here holds, its declaration says.
+SPLITS = {
+    "validation": "instances of train tasks that were not trained on",
+    "dev": "tasks set aside from training",
+    "test": "unseen tasks",
+}
 
 # (task, split) → scores by key.
 Scores = dict[tuple[str, str], dict[str, float]]
@@ -59,17 +64,23 @@ def read_scores(run: Path) -> Scores:
 
 
 def as_table(runs: dict[str, Scores]) -> str:
-    """All runs under two header rows; – where a run has no such score."""
-    columns = list(dict.fromkeys(key for scores in runs.values() for key in scores))
-    columns.sort(key=lambda key: (key[0], list(SPLITS).index(key[1]) if key[1] in SPLITS else 9))
-    names = [f"{SPLITS.get(split, split)}, {m}" for _, split in columns for m in METRICS.values()]
-    rows: list[Sequence[str]] = [["", *names]]
+    """One table a task; – where a run has no such score."""
+    tasks = sorted({task for scores in runs.values() for task, _ in scores})
+    return "\n\n".join(_task_table(task, runs) for task in tasks)
+
+
+def _task_table(task: str, runs: dict[str, Scores]) -> str:
+    found = {split for scores in runs.values() for of, split in scores if of == task}
+    splits = [*(split for split in SPLITS if split in found), *sorted(found - set(SPLITS))]
+    rows: list[Sequence[str]] = [
+        ["run", *(f"{split} {name}" for split in splits for name in METRICS.values())]
+    ]
     for run, scores in runs.items():
-        cells = [
-            f"{scores[key][metric]:.2f}" if key in scores else "–"
-            for key in columns
-            for metric in METRICS
-        ]
-        rows.append([run, *cells])
-    titles = sorted({task for task, _ in columns})
-    return "\n".join([f"{', '.join(titles)}, in per cent", table(rows)])
+        columns = [scores.get((task, split), {}) for split in splits]
+        rows.append([run, *(_cell(column, metric) for column in columns for metric in METRICS)])
+    legend = [f"{split}: {SPLITS[split]}" for split in splits if split in SPLITS]
+    return "\n".join([f"{task}, per cent", table(rows), *legend])
+
+
+def _cell(scores: dict[str, float], metric: str) -> str:
+    return f"{scores[metric]:.2f}" if metric in scores else "–"

@@ -1,4 +1,5 @@
 from functools import partial
+from typing import Any
 
 import flax
 import jax
@@ -35,7 +36,7 @@ def params() -> dict:
 
 
 @pytest.fixture(scope="module")
-def inputs() -> np.ndarray:
+def inputs() -> Any:
     rng = np.random.default_rng(0)
     lengths = np.array([9, 3, 6, 1, 9])
     tokens = rng.integers(2, 24, (5, 9), np.int32)
@@ -45,11 +46,11 @@ def inputs() -> np.ndarray:
 jitted_greedy = jax.jit(partial(greedy, MODEL, max_target_tokens=MAX_TARGET_TOKENS))
 
 
-def decode(params: dict, inputs: np.ndarray, eos_id: int) -> np.ndarray:
+def decode(params: dict, inputs: Any, eos_id: int) -> np.ndarray:
     return np.asarray(jitted_greedy(params, inputs, inputs > 0, eos_id=eos_id))
 
 
-def teacher_forced(params: dict, inputs: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+def teacher_forced(params: dict, inputs: Any, outputs: np.ndarray) -> np.ndarray:
     logits = jax.jit(MODEL.apply, static_argnames="deterministic")(
         {"params": params},
         inputs,
@@ -61,13 +62,13 @@ def teacher_forced(params: dict, inputs: np.ndarray, outputs: np.ndarray) -> np.
     return np.asarray(jnp.argmax(logits, axis=-1))
 
 
-def test_tokens_are_the_argmax_of_teacher_forced_logits(params: dict, inputs: np.ndarray) -> None:
+def test_tokens_are_the_argmax_of_teacher_forced_logits(params: dict, inputs: Any) -> None:
     outputs = decode(params, inputs, eos_id=-1)
     assert len({tuple(row) for row in outputs}) == len(outputs)
     np.testing.assert_array_equal(outputs, teacher_forced(params, inputs, outputs))
 
 
-def test_rows_end_with_eos_and_zeros(params: dict, inputs: np.ndarray) -> None:
+def test_rows_end_with_eos_and_zeros(params: dict, inputs: Any) -> None:
     free = decode(params, inputs, eos_id=-1)
     eos_id = int(free[0, 4])
     outputs = decode(params, inputs, eos_id)
@@ -81,24 +82,24 @@ def test_rows_end_with_eos_and_zeros(params: dict, inputs: np.ndarray) -> None:
     assert (outputs == free).all(axis=1).any()  # another row goes on to the end
 
 
-def test_the_other_rows_do_not_matter(params: dict, inputs: np.ndarray) -> None:
+def test_the_other_rows_do_not_matter(params: dict, inputs: Any) -> None:
     eos_id = int(decode(params, inputs, eos_id=-1)[0, 4])
     together = decode(params, inputs, eos_id)
     for i, row in enumerate(inputs):
         np.testing.assert_array_equal(decode(params, row[None], eos_id)[0], together[i])
 
 
-def test_padding_does_not_matter(params: dict, inputs: np.ndarray) -> None:
+def test_padding_does_not_matter(params: dict, inputs: Any) -> None:
     wider = np.pad(inputs, ((0, 0), (0, 4)))
     np.testing.assert_array_equal(decode(params, inputs, -1), decode(params, wider, -1))
 
 
-def test_stops_when_every_row_has_ended(params: dict, inputs: np.ndarray) -> None:
+def test_stops_when_every_row_has_ended(params: dict, inputs: Any) -> None:
     first = int(decode(params, inputs[:1], eos_id=-1)[0, 0])
     steps = []
     original = T5.decode_step
 
-    def counted(self: T5, tokens: jax.Array, position: jax.Array, *rest: object) -> object:
+    def counted(self: T5, tokens: jax.Array, position: jax.Array, *rest: Any) -> Any:
         jax.debug.callback(lambda step: steps.append(int(step)), position)
         return original(self, tokens, position, *rest)
 
@@ -113,7 +114,7 @@ def test_stops_when_every_row_has_ended(params: dict, inputs: np.ndarray) -> Non
     assert outputs[0].tolist() == [first] + [0] * (MAX_TARGET_TOKENS - 1)
 
 
-def test_starts_from_the_given_token(params: dict, inputs: np.ndarray) -> None:
+def test_starts_from_the_given_token(params: dict, inputs: Any) -> None:
     ids = (inputs > 0).astype(np.int32)
     one = jax.jit(partial(greedy, MODEL, max_target_tokens=1, eos_id=-1))
     from_7, from_0 = (np.asarray(one(params, inputs, ids, start_id=start)) for start in (7, 0))
