@@ -19,8 +19,10 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests neither see nor fill the user's cache."""
+    """Tests neither see nor fill the user's cache; what one of them compiled, others reuse."""
     os.environ["TK_INSTRUCT_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path_factory.mktemp("compiled"))
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     for variable in ("TK_INSTRUCT_SUPERNI_DIR", "TK_INSTRUCT_VOCABULARY", "TK_INSTRUCT_GPT2_BPE"):
         os.environ.pop(variable, None)
 

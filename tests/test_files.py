@@ -92,7 +92,7 @@ def test_jsonl_gives_line_numbers_and_passes_over_empty_lines(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"a": 1}\n{"a": ', ":2: not JSON (Expecting value: line 2 column 1 (char 7))"),
+        (b'{"a": 1}\n{"a": ', ":2: not JSON (Expecting value: line 1 column 7 (char 6))"),
         (b'{"a": 1}\n\n["a"]\n', ':3: ["a"] must be a JSON object, one a line'),
         (b"3\n", ":1: 3 must be a JSON object, one a line"),
         (b'{"a": "\xff"}\n', ": not UTF-8 ('utf-8' codec can't decode byte 0xff"),

@@ -150,15 +150,18 @@ def bind_data_arguments(args: argparse.Namespace) -> None:
             gin.bind_parameter(parameter, getattr(args, flag))
 
 
-def load(files: Sequence[str], bindings: Sequence[str]) -> None:
-    """Reads gin files, then the bindings, and checks every macro.
+def load(run_file: str, files: Sequence[str], bindings: Sequence[str]) -> None:
+    """Reads a shipped run file, gin files, then the bindings, and checks every macro.
 
     Raises UserError naming what is missing, unknown or misspelt and the nearest that exists.
     """
-    for folder in (".", str(_shipped())):
-        gin.add_config_file_search_path(folder)
+    gin.config._LOCATION_PREFIXES[:] = ["", str(_shipped())]
+    # Gin would look inside Python packages too, and takes a folder runs/ or models/ here for one.
+    gin.config._FILE_READERS[:] = [(open, os.path.isfile)]
     try:
-        gin.parse_config_files_and_bindings(list(files), list(bindings), finalize_config=False)
+        gin.parse_config_files_and_bindings(
+            [str(_shipped() / run_file), *files], list(bindings), finalize_config=False
+        )
     except Exception as error:  # gin raises whatever Python raises, with the place added
         raise UserError(f"gin: {_explained(error)}") from error
     _check_macros()

@@ -1,5 +1,6 @@
 """Files written whole or not at all, JSON lines that say where they break, aligned tables."""
 
+import contextlib
 import errno
 import json
 import os
@@ -25,10 +26,16 @@ def write_atomically(path: Path, content: Iterable[str] | bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        remove(temporary)
         if isinstance(error, OSError):
             raise cannot_write(path, error) from error
         raise
+
+
+def remove(temporary: Path) -> None:
+    """Removes what a write leaves behind, if anything; its folder need not exist either."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        temporary.unlink()
 
 
 def cannot_write(path: Path, error: OSError) -> UserError:

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     configuration.import_declarations()
-    configuration.load(["runs/train.gin", *args.gin_file], args.gin_bindings)
+    configuration.load("runs/train.gin", args.gin_file, args.gin_bindings)
     configuration.bind_data_arguments(args)
     train(gin.get_configurable(TrainRun)())  # its fields come from gin
     return 0

@@ -24,7 +24,7 @@ from tk_instruct.data import registry
 from tk_instruct.data.records import default_cache_dir
 from tk_instruct.data.vocabulary import fingerprint
 from tk_instruct.errors import UserError
-from tk_instruct.files import cannot_write
+from tk_instruct.files import cannot_write, remove
 from tk_instruct.progress import Progress
 
 log = logging.getLogger("tk_instruct")
@@ -110,7 +110,7 @@ def _write(path: Path, task: seqio.Task, split: str, lengths: registry.FeatureLe
     except RuntimeError as error:  # how ArrayRecord says that the disk is full
         raise cannot_write(path, OSError(str(error))) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        remove(temporary)
 
 
 def _tokens(task: seqio.Task, split: str, lengths: registry.FeatureLengths) -> Iterator[Tokens]:

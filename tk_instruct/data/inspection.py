@@ -62,9 +62,10 @@ def main(args: argparse.Namespace) -> int:
 def _lengths(args: argparse.Namespace) -> "FeatureLengths":
     from tk_instruct.data.registry import FeatureLengths
 
+    inputs, targets = args.max_input_tokens, args.max_target_tokens
     return FeatureLengths(
-        inputs=args.max_input_tokens or DEFAULT_MAX_INPUT_TOKENS,
-        targets=args.max_target_tokens or DEFAULT_MAX_TARGET_TOKENS,
+        inputs=DEFAULT_MAX_INPUT_TOKENS if inputs is None else inputs,
+        targets=DEFAULT_MAX_TARGET_TOKENS if targets is None else targets,
     )
 
 

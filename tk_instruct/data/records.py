@@ -4,14 +4,17 @@ Pure Python. Files are parsed by a few processes the first time and come from a 
 their content afterwards; only the instances that a split needs are ever held in memory.
 """
 
+import contextlib
 import difflib
 import hashlib
 import json
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gin
+import msgpack
 
 from tk_instruct.errors import UserError
 from tk_instruct.files import write_atomically
@@ -51,7 +55,7 @@ EVALUATION_CATEGORIES = {
 }
 
 # Part of every cache key: raise it when parsing or the cached form changes.
-_FORMAT = 1
+_FORMAT = 2
 # Below this much uncached JSON, starting worker processes costs more than they save.
 _BYTES_WORTH_A_PROCESS = 32 << 20
 
@@ -415,87 +419,91 @@ def _entry(cache: Path, path: Path, content_hash: str, keep: _Sample) -> Path:
     key = hashlib.sha256(
         json.dumps([_FORMAT, path.stem, content_hash, keep.seed, keep.count]).encode()
     ).hexdigest()
-    return cache / key[:2] / f"{key}.json"
+    return cache / key[:2] / f"{key}.msgpack"
 
 
 def _read_tasks(
     paths: Sequence[Path], keep: _Sample, cache: Path
-) -> list[tuple[TaskSpec, list[_Instance]]]:
+) -> list[tuple[TaskSpec, Sequence[_Instance]]]:
     """The kept instances of each file, by way of the cache."""
-    hashes = _content_hashes(paths)
-    entries = [_entry(cache, path, hash_, keep) for path, hash_ in zip(paths, hashes, strict=True)]
-    missing = [
-        {"path": str(path), "content_hash": content_hash, "keep": asdict(keep), "cache": str(cache)}
-        for path, content_hash, entry in zip(paths, hashes, entries, strict=True)
-        if not entry.exists()
+    entries = [
+        _entry(cache, path, content_hash, keep)
+        for path, content_hash in zip(paths, _content_hashes(paths), strict=True)
     ]
-    _fill_cache(missing)
-    return [_load_entry(entry) for entry in entries]
+    cached = [_load_entry(entry) for entry in entries]
+    _fill_cache(
+        [
+            {"path": str(path), "keep": asdict(keep), "cache": str(cache)}
+            for path, stored in zip(paths, cached, strict=True)
+            if stored is None
+        ]
+    )
+    tasks = []
+    for entry, stored in zip(entries, cached, strict=True):
+        stored = stored or _load_entry(entry)
+        if stored is None:
+            raise UserError("a task file changed while it was being read; run the command again")
+        tasks.append(stored)
+    return tasks
 
 
-def _load_entry(entry: Path) -> tuple[TaskSpec, list[_Instance]]:
+def _write_entry(entry: Path, task: TaskSpec, instances: Sequence[_Instance]) -> None:
+    content = msgpack.packb([task.to_json(), instances])
+    write_atomically(entry, hashlib.sha256(content).digest() + content)
+
+
+def _load_entry(entry: Path) -> tuple[TaskSpec, Sequence[_Instance]] | None:
+    """What an entry holds; None where it is missing or not as it was written."""
     try:
-        stored = json.loads(entry.read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(
-            "a task file changed while it was being read; run the command again"
-        ) from error
-    return TaskSpec.from_json(stored["task"]), stored["instances"]
+        stored = entry.read_bytes()
+    except OSError:
+        return None
+    digest, content = stored[:32], stored[32:]
+    if hashlib.sha256(content).digest() != digest:
+        return None
+    task, instances = msgpack.unpackb(content, use_list=False)
+    return TaskSpec.from_json(task), instances
 
 
-def _fill_cache(jobs: list[dict[str, Any]]) -> None:
+def _fill_cache(jobs: Sequence[dict[str, Any]]) -> None:
     sizes = {job["path"]: os.path.getsize(job["path"]) for job in jobs}
-    if sum(sizes.values()) < _BYTES_WORTH_A_PROCESS:
+    total_bytes = sum(sizes.values())
+    if total_bytes < _BYTES_WORTH_A_PROCESS:
         errors = [error for job in jobs if (error := _fill_entry(job))]
     else:
-        log.info("parsing %d task files (%.1f GB)", len(jobs), sum(sizes.values()) / 1e9)
-        jobs = sorted(jobs, key=lambda job: -sizes[job["path"]])
-        num_workers = os.cpu_count() or 1
-        shares = [jobs[worker::num_workers] for worker in range(num_workers)]
+        log.info("parsing %d task files (%.1f GB)", len(jobs), total_bytes / 1e9)
+        num_workers = min(os.cpu_count() or 1, total_bytes // _BYTES_WORTH_A_PROCESS)
+        waiting = deque(sorted(jobs, key=lambda job: -sizes[job["path"]]))
         with ThreadPoolExecutor(num_workers) as pool:
-            errors = [error for found in pool.map(_fill_in_process, shares) for error in found]
+            try:
+                found = list(pool.map(_fill_in_process, [waiting] * num_workers))
+            finally:
+                waiting.clear()  # after Ctrl-C or an error, workers end with the file at hand
+        errors = [error for of_worker in found for error in of_worker]
     if errors:
         more = f" ({len(errors) - 1} more files are broken)" if len(errors) > 1 else ""
         raise UserError(min(errors) + more)
 
 
-def _fill_in_process(jobs: list[dict[str, Any]]) -> list[str]:
+def _fill_in_process(waiting: deque[dict[str, Any]]) -> list[str]:
+    """Has a worker process do jobs until none is waiting; the broken files' messages."""
     # Not multiprocessing: forking after JAX has started threads can hang, and spawning runs the
     # caller's main module again.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    worker = subprocess.run(
-        [sys.executable, "-c", "from tk_instruct.data import records; records.fill_from_stdin()"],
-        input=json.dumps(jobs),
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-        check=False,
-    )
-    if worker.returncode:
-        raise UserError(
-            f"a process that parses task files ended with status {worker.returncode}; "
-            "its message is above, -9 means that memory ran out"
-        )
-    return json.loads(worker.stdout)
+    errors = []
+    with (
+        contextlib.suppress(BrokenPipeError),  # the worker died; its status says how
+        subprocess.Popen(
+            [sys.executable, "-c", "from tk_instruct.data import records; records.fill_from_stdin()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            start_new_session=True,  # Ctrl-C is this process's to handle
+        ) as worker,
+    ):
+        assert worker.stdin and worker.stdout
+        while waiting:
+            with contextlib.suppress(IndexError):  # another thread took the last one
+                print(json.dumps(waiting.popleft()), file=worker.stdin, flush=True)
 
-
-def fill_from_stdin() -> None:
-    """What a worker process runs: jobs as JSON in, the broken files' messages as JSON out."""
-    print(json.dumps([error for job in json.load(sys.stdin) if (error := _fill_entry(job))]))
-
-
-def _fill_entry(job: Mapping[str, Any]) -> str | None:
-    """Parses one file into its cache entry; the message where the file is broken."""
-    path, keep, cache = Path(job["path"]), _Sample(**job["keep"]), Path(job["cache"])
-    content = path.read_bytes()
-    try:
-        task, instances = _parse(content, path)
-    except UserError as error:
-        return str(error)
-    kept = keep.take(task.name, instances, [id_ for id_, _, _ in instances])
-    # The hash of what was parsed, should the file have changed since it was first hashed.
-    entry = _entry(cache, path, hashlib.sha256(content).hexdigest(), keep)
-    write_atomically(
-        entry, [json.dumps({"task": task.to_json(), "instances": kept}, ensure_ascii=False)]
-    )
-    return None
+XXX

@@ -5,6 +5,7 @@ Declaring reads nothing; data, vocabulary and options are looked up when a datas
 
 import difflib
 import fnmatch
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -154,8 +155,11 @@ def rates_of(name: str) -> list[float]:
 
 
 def subset(name: str, constituent: str) -> str:
-    """Declares (once) `NAME.CONSTITUENT`, the part of a task that comes from one of its tasks."""
-    subset_name = f"{name}.{constituent}"
+    """Declares (once) `NAME.CONSTITUENT`, the part of a task that comes from one of its tasks.
+
+    SeqIO refuses some of the characters that names of constituents have: `-` becomes `#2d`.
+    """
+    subset_name = f"{name}.{re.sub(r'[^A-Za-z0-9_.]', lambda c: f'#{ord(c[0]):x}', constituent)}"
     if subset_name not in seqio.TaskRegistry.names():
         task = get(name)
         narrow = getattr(getattr(task, "source", None), "narrow", None)

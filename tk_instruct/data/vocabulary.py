@@ -51,10 +51,8 @@ def _load(name: str) -> seqio.Vocabulary:
         )
     try:
         plain = seqio.SentencePieceVocabulary(path)
-        has_sentinels = "▁<extra_id_0>" in (
-            plain.tokenizer.id_to_piece(plain.vocab_size - 1),
-            plain.tokenizer.id_to_piece(plain.vocab_size - NUM_SENTINELS),
-        )
+        sentinel = plain.tokenizer.piece_to_id("▁<extra_id_0>")
+        has_sentinels = sentinel != plain.tokenizer.unk_id()
     except Exception as error:  # TensorFlow, protobuf and SentencePiece each raise their own
         raise UserError(
             f"vocabulary={name!r}: {path} cannot be loaded as a SentencePiece model "

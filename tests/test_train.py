@@ -1,0 +1,269 @@
+"""Real runs of a very small model: exact resume after every kind of end, and clear refusals."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tk_instruct import cli
+
+TINY = {
+    "EMBED_DIM": 16,
+    "NUM_HEADS": 2,
+    "HEAD_DIM": 8,
+    "MLP_DIM": 32,
+    "NUM_ENCODER_LAYERS": 1,
+    "NUM_DECODER_LAYERS": 1,
+    "BATCH_SIZE": 8,
+    "TRAIN_STEPS": 8,
+    "CHECKPOINT_PERIOD": 3,
+    "EVAL_PERIOD": 4,
+    "EVAL_STEPS": 2,
+    "LOG_PERIOD": 1,
+    "DROPOUT_RATE": 0.1,
+}
+
+
+def arguments(model_dir: Path, data: Sequence[str], **macros: Any) -> list[str]:
+    settings = {**TINY, **macros, "MODEL_DIR": model_dir}
+    bindings = [f"--gin.{name}={value}" for name, value in settings.items()]
+    return ["train", "--gin_file=recipes/smoke.gin", *bindings, *data]
+
+
+@pytest.fixture(scope="module")
+def data(mini_dir: Path, mini_vocabulary: Path) -> list[str]:
+    return [f"--data_dir={mini_dir}", f"--vocabulary={mini_vocabulary}"]
+
+
+@pytest.fixture(autouse=True)
+def _no_gin_left() -> None:
+    import gin
+
+    gin.clear_config()
+
+
+def start(model_dir: Path, data: Sequence[str], **macros: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tk_instruct.cli", *arguments(model_dir, data, **macros)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def losses(model_dir: Path) -> list[dict[str, Any]]:
+    """What was logged, without the speeds."""
+    rows = [json.loads(line) for line in (model_dir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if "per_second" not in k} for row in rows]
+
+
+def parameters(model_dir: Path, step: int) -> dict[str, np.ndarray]:
+    import jax
+
+    from tk_instruct.checkpoint import Checkpoints
+    from tk_instruct.model.config import T5Config
+    from tk_instruct.model.t5 import T5
+    from tk_instruct.sharding import abstract_params, make_mesh
+
+    checkpoints = Checkpoints(model_dir, read_only=True)
+    model = T5(T5Config(**checkpoints.description(step).model))
+    params = checkpoints.restore_params(step, abstract_params(model, make_mesh(1)))
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    assert losses(one) == losses(other)
+    mine, theirs = parameters(one, 8), parameters(other, 8)
+    assert mine.keys() == theirs.keys()
+    for name in mine:
+        np.testing.assert_array_equal(mine[name], theirs[name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model_dir = tmp_path_factory.mktemp("uninterrupted") / "run"
+    assert cli.main(arguments(model_dir, data)) == 0
+    return model_dir
+
+
+def test_a_run_directory_holds_what_it_promises(uninterrupted: Path) -> None:
+    rows = losses(uninterrupted)
+    assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [row["step"] for row in rows if "validation_loss" in row] == [4, 8]
+    steps = {path.name for path in (uninterrupted / "checkpoints").iterdir()}
+    assert steps == {"3", "6", "8"}
+    assert "TRAIN_STEPS = 8" in (uninterrupted / "config.gin").read_text()
+    assert (uninterrupted / "sentencepiece.model").stat().st_size > 1000
+    assert list(uninterrupted.glob("events.out.tfevents.*"))
+
+
+def test_loss_falls(uninterrupted: Path) -> None:
+    found = [row["loss"] for row in losses(uninterrupted) if "loss" in row]
+    assert found[-1] < found[0] - 0.2
+
+
+def test_checkpoints_have_t5x_names(uninterrupted: Path) -> None:
+    names = parameters(uninterrupted, 8)
+    assert names["['token_embedder']['embedding']"].shape == (1152, 16)
+    assert names["['encoder']['layers_0']['attention']['query']['kernel']"].shape == (16, 16)
+    assert names["['decoder']['logits_dense']['kernel']"].shape == (16, 1152)
+
+
+def test_a_finished_run_started_again_changes_nothing(
+    uninterrupted: Path, data: list[str]
+) -> None:
+    before = losses(uninterrupted)
+    assert cli.main(arguments(uninterrupted, data)) == 0
+    assert losses(uninterrupted) == before
+
+
+def test_a_run_goes_on_to_more_steps(uninterrupted: Path, data: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert cli.main(arguments(run, data, TRAIN_STEPS=3)) == 0
+    assert cli.main(arguments(run, data)) == 0
+    # Step 3 was the shorter run's last and was validated for that reason.
+    kept = [row for row in losses(run) if not (row["step"] == 3 and "validation_loss" in row)]
+    assert kept == losses(uninterrupted)
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < until, "the run did not get there"
+        time.sleep(0.002)
+
+
+def test_ctrl_c_saves_and_the_same_command_continues(
+    uninterrupted: Path, data: list[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    process = start(run, data, CHECKPOINT_PERIOD=0)
+    wait_for(lambda: (run / "metrics.jsonl").exists() and bool(losses(run)), process)
+    process.send_signal(signal.SIGINT)
+    message = process.communicate(timeout=120)[1]
+    if process.returncode == 0:
+        pytest.fail("the run ended before the signal came")
+    assert process.returncode == 128 + signal.SIGINT
+    assert "stopped by SIGINT at step" in message
+    assert "the same command continues" in message
+    assert cli.main(arguments(run, data, CHECKPOINT_PERIOD=0)) == 0
+    assert_same_run(run, uninterrupted)
+
+
+@pytest.mark.parametrize("moment", ["in a step", "in a save"])
+def test_a_killed_run_resumes_bit_for_bit(
+    uninterrupted: Path, data: list[str], tmp_path: Path, moment: str
+) -> None:
+    run = tmp_path / "run"
+    process = start(run, data)
+    checkpoints = run / "checkpoints"
+
+    def reached() -> bool:
+        if moment == "in a step":
+            return (checkpoints / "3").exists()
+        return checkpoints.exists() and any("tmp" in path.name for path in checkpoints.iterdir())
+
+    wait_for(reached, process)
+    process.kill()
+    process.communicate()
+    assert cli.main(arguments(run, data)) == 0
+    assert_same_run(run, uninterrupted)
+    assert not [path for path in checkpoints.iterdir() if "tmp" in path.name]
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_good(
+    uninterrupted: Path, data: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert cli.main(arguments(run, data, TRAIN_STEPS=3)) == 0
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    # No file may grow beyond this: the logs fit, a checkpoint's arrays do not.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, limits[1]))
+    try:
+        status = cli.main(arguments(run, data, LOG_PERIOD=8))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert status == 2
+    message = capsys.readouterr().err
+    assert "the checkpoint of step 6 could not be written" in message
+    assert "step 3 is the last good one" in message
+    assert "free space there and run the same command again" in message
+    assert cli.main(arguments(run, data)) == 0
+    mine, theirs = parameters(run, 8), parameters(uninterrupted, 8)
+    for name in theirs:
+        np.testing.assert_array_equal(mine[name], theirs[name])
+
+
+@pytest.mark.parametrize(
+    ("macros", "message"),
+    [
+        ({"EMBED_DIM": 32}, "model.d_model=32 but the checkpoint has 16"),
+        ({"BATCH_SIZE": 4}, "data.batch_size=4 but the checkpoint has 8"),
+        ({"VOCABULARY": "bytes"}, "vocabulary.fingerprint="),
+    ],
+)
+def test_a_run_is_not_continued_as_another(
+    uninterrupted: Path,
+    data: list[str],
+    capsys: pytest.CaptureFixture[str],
+    macros: dict[str, Any],
+    message: str,
+) -> None:
+    before = sorted(path.name for path in uninterrupted.rglob("*"))
+    without_vocabulary = data[:1] if "VOCABULARY" in macros else data
+    assert cli.main(arguments(uninterrupted, without_vocabulary, **macros)) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "start in a MODEL_DIR of its own" in error
+    assert sorted(path.name for path in uninterrupted.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("macros", "message"),
+    [
+        ({"VOCAB_SIZE": 64}, "VOCAB_SIZE=64 is below the vocabulary's 1100 ids"),
+        ({"TRAIN_STEPS": 0}, "TrainRun.steps=0 must be a whole number ≥ 1"),
+        ({"BATCH_SIZE": 2.5}, "TrainRun.batch_size=2.5 must be a whole number ≥ 1"),
+        ({"TASK_FEATURE_LENGTHS": {"inputs": 8}}, "must give inputs and targets"),
+        ({"TASK_FEATURE_LENGTHS": {"inputs": 8, "targets": 1}}, "targets=1 must be"),
+        ({"NUM_PARTITIONS": 3}, "num_partitions=3 does not divide"),
+        ({"DROPOUT_RATE": 1.5}, "dropout_rate=1.5 must be in [0, 1)"),
+        ({"TRIAN_STEPS": 5}, "gin macro TRIAN_STEPS is used by nothing; did you mean TRAIN_STEPS?"),
+        ({"MIXTURE_OR_TASK_NAME": "superni_en_def_pos3"}, "did you mean 'superni_en_def_pos"),
+    ],
+)
+def test_refusals_leave_no_run_behind(
+    data: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    macros: dict[str, Any],
+    message: str,
+) -> None:
+    assert cli.main(arguments(tmp_path / "run", data, **macros)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_a_batch_must_divide_over_the_devices(data: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tk_instruct.cli"]
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    run = subprocess.run(
+        command + arguments(tmp_path / "run", data, BATCH_SIZE=100),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert "batch_size=100 does not divide over 8 data shards; try 104" in run.stderr
