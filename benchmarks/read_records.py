@@ -12,6 +12,7 @@ for each:
     read         first (the cache is empty) or cached
     call s       seconds that the call took
     process s    seconds from the start of the process to its end, with Python's imports
+    cpu s        processor seconds of the process and its workers: about the same on a busy machine
     peak MB      most resident memory of the process and of its worker processes together: the sum
                  over /proc, sampled every 20 ms (pages that they share are counted in each)
     load before  how many processes wanted a core in the minute before, this benchmark's included
@@ -25,11 +26,13 @@ import hashlib
 import json
 import os
 import random
+import resource
 import string
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from statistics import median
@@ -114,11 +117,13 @@ def read(data_dir: str, cache_dir: str) -> None:
     start = time.perf_counter()
     examples = SuperNI(data_dir=data_dir, cache_dir=cache_dir).examples("default", "train")
     seconds = time.perf_counter() - start
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu_seconds = sum(usage.ru_utime + usage.ru_stime for usage in used)
     digest = hashlib.sha256()
     for example in examples:
         digest.update(repr((example.id, example.input, example.references)).encode())
         digest.update(example.task.name.encode())
-    print(json.dumps([seconds, len(examples), digest.hexdigest()]))
+    print(json.dumps([seconds, cpu_seconds, len(examples), digest.hexdigest()]))
 
 
 def resident_bytes(pid: int) -> int:
@@ -132,8 +137,20 @@ def resident_bytes(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE") + sum(map(resident_bytes, children))
 
 
-def measure(data_dir: Path, cache_dir: Path) -> tuple[float, float, int, int, str]:
-    """(seconds of the call, seconds of the process, peak bytes, number of examples, digest)."""
+@dataclass(frozen=True)
+class Reading:
+    """One measured process."""
+
+    call_seconds: float
+    process_seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    num_examples: int
+    digest: str
+
+
+def measure(data_dir: Path, cache_dir: Path) -> Reading:
+    """Reads the tree in a process of its own."""
     start = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, __file__, "--read", str(data_dir), str(cache_dir)],
@@ -147,8 +164,8 @@ def measure(data_dir: Path, cache_dir: Path) -> tuple[float, float, int, int, st
     process_seconds = time.perf_counter() - start
     if process.returncode or process.stdout is None:
         sys.exit(f"the reading process ended with status {process.returncode}")
-    seconds, num_examples, digest = json.loads(process.stdout.read())
-    return seconds, process_seconds, peak_bytes, num_examples, digest
+    call_seconds, cpu_seconds, num_examples, digest = json.loads(process.stdout.read())
+    return Reading(call_seconds, process_seconds, cpu_seconds, peak_bytes, num_examples, digest)
 
 
 def benchmark(directory: Path, repeats: int) -> None:
@@ -156,25 +173,34 @@ def benchmark(directory: Path, repeats: int) -> None:
     files = list((directory / "tasks").glob("*.json"))
     total_bytes = sum(len(path.read_bytes()) for path in files)  # and now in the page cache
     print(f"{len(files):,} task files, {total_bytes / 1e9:.2f} GB, {os.cpu_count()} cores")
-    rows = [["read", "call s", "process s", "peak MB", "load before"]]
-    cached, digests = [], set()
+    rows = [["read", "call s", "process s", "cpu s", "peak MB", "load before"]]
+    readings = []
     with tempfile.TemporaryDirectory(dir=directory, prefix=".cache") as cache:
         for repeat in range(repeats + 1):
             load = os.getloadavg()[0]
-            seconds, process_seconds, peak, num_examples, digest = measure(directory, Path(cache))
-            digests.add(digest)
-            if repeat:
-                cached.append(seconds)
-            numbers = (seconds, process_seconds, peak / 1e6, load)
-            formatted = [f"{n:.{d}f}" for n, d in zip(numbers, (2, 2, 0, 1), strict=True)]
-            rows.append(["cached" if repeat else "first", *formatted])
+            reading = measure(directory, Path(cache))
+            readings.append(reading)
+            rows.append(
+                [
+                    "cached" if repeat else "first",
+                    f"{reading.call_seconds:.2f}",
+                    f"{reading.process_seconds:.2f}",
+                    f"{reading.cpu_seconds:.2f}",
+                    f"{reading.peak_bytes / 1e6:.0f}",
+                    f"{load:.1f}",
+                ]
+            )
         entries = [path for path in Path(cache).rglob("*") if path.is_file()]
         cache_bytes = sum(path.stat().st_size for path in entries)
     print(table(rows))
-    print(f"{num_examples:,} examples; cache: {len(entries):,} files, {cache_bytes / 1e6:.0f} MB")
-    if cached:
-        print(f"from the cache: median {median(cached):.2f} s of {len(cached)}")
-    if len(digests) > 1:
+    print(
+        f"{readings[0].num_examples:,} examples; "
+        f"cache: {len(entries):,} files, {cache_bytes / 1e6:.0f} MB"
+    )
+    if repeats:
+        cached = median(reading.call_seconds for reading in readings[1:])
+        print(f"from the cache: median {cached:.2f} s of {repeats}")
+    if len({reading.digest for reading in readings}) > 1:
         sys.exit("the reads gave different examples")
 
 

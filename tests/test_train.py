@@ -115,9 +115,7 @@ def test_checkpoints_have_t5x_names(uninterrupted: Path) -> None:
     assert names["['decoder']['logits_dense']['kernel']"].shape == (16, 1152)
 
 
-def test_a_finished_run_started_again_changes_nothing(
-    uninterrupted: Path, data: list[str]
-) -> None:
+def test_a_finished_run_started_again_changes_nothing(uninterrupted: Path, data: list[str]) -> None:
     before = losses(uninterrupted)
     assert cli.main(arguments(uninterrupted, data)) == 0
     assert losses(uninterrupted) == before

@@ -497,6 +497,16 @@ def test_changed_content_of_the_same_size_and_time_is_read_again(tree: Path) -> 
     assert data.fingerprint(TRACK, "test") != fingerprint
 
 
+def test_a_damaged_cache_entry_is_made_again(tree: Path, tmp_path: Path) -> None:
+    expected = SuperNI(str(tree)).examples(TRACK, "test")
+    (entry,) = (path for path in (tmp_path / "cache").rglob("*.*") if path.is_file())
+    whole = entry.read_bytes()
+    for damaged in (b"", whole[:-1], whole[:40] + b"x" + whole[41:]):
+        entry.write_bytes(damaged)
+        assert SuperNI(str(tree)).examples(TRACK, "test") == expected
+        assert entry.read_bytes() == whole
+
+
 def test_a_renamed_task_has_its_new_name(tree: Path) -> None:
     SuperNI(str(tree)).examples(TRACK, "test")
     (tree / "tasks" / "task009_e.json").rename(tree / "tasks" / "task010_e.json")
@@ -534,7 +544,7 @@ def test_a_broken_task_that_is_not_asked_for_does_no_harm(tree: Path) -> None:
 
 
 def in_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "_BYTES_WORTH_A_PROCESS", 0)
+    monkeypatch.setattr(records, "_BYTES_WORTH_A_PROCESS", 1)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
 
 
@@ -548,7 +558,7 @@ def test_parsing_in_processes_gives_the_same(
     assert data.examples(TRACK, "train") == expected
 
     def entries(cache: str) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in (tmp_path / cache).rglob("*.json")}
+        return {path.name: path.read_bytes() for path in (tmp_path / cache).rglob("*.*")}
 
     assert entries("a") == entries("b")
     assert len(entries("a")) == 4

@@ -16,11 +16,11 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 import gin
 import msgpack
@@ -447,6 +447,10 @@ def _read_tasks(
     return tasks
 
 
+# An entry is the SHA-256 of a MessagePack document and then the document: a torn or damaged entry
+# is read as a missing one.
+
+
 def _write_entry(entry: Path, task: TaskSpec, instances: Sequence[_Instance]) -> None:
     content = msgpack.packb([task.to_json(), instances])
     write_atomically(entry, hashlib.sha256(content).digest() + content)
@@ -472,14 +476,15 @@ def _fill_cache(jobs: Sequence[dict[str, Any]]) -> None:
         errors = [error for job in jobs if (error := _fill_entry(job))]
     else:
         log.info("parsing %d task files (%.1f GB)", len(jobs), total_bytes / 1e9)
-        num_workers = min(os.cpu_count() or 1, total_bytes // _BYTES_WORTH_A_PROCESS)
         waiting = deque(sorted(jobs, key=lambda job: -sizes[job["path"]]))
+        num_workers = os.cpu_count() or 1
         with ThreadPoolExecutor(num_workers) as pool:
+            workers = [pool.submit(_fill_in_process, waiting) for _ in range(num_workers)]
             try:
-                found = list(pool.map(_fill_in_process, [waiting] * num_workers))
+                wait(workers, return_when=FIRST_EXCEPTION)
             finally:
                 waiting.clear()  # after Ctrl-C or an error, workers end with the file at hand
-        errors = [error for of_worker in found for error in of_worker]
+        errors = [error for worker in workers for error in worker.result()]
     if errors:
         more = f" ({len(errors) - 1} more files are broken)" if len(errors) > 1 else ""
         raise UserError(min(errors) + more)
@@ -489,21 +494,60 @@ def _fill_in_process(waiting: deque[dict[str, Any]]) -> list[str]:
     """Has a worker process do jobs until none is waiting; the broken files' messages."""
     # Not multiprocessing: forking after JAX has started threads can hang, and spawning runs the
     # caller's main module again.
-    errors = []
+    code = "from tk_instruct.data import records; records.fill_from_stdin()"
+    errors: list[str] = []
     with (
         contextlib.suppress(BrokenPipeError),  # the worker died; its status says how
         subprocess.Popen(
-            [sys.executable, "-c", "from tk_instruct.data import records; records.fill_from_stdin()"],
+            [sys.executable, "-c", code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            start_new_session=True,  # Ctrl-C is this process's to handle
+            start_new_session=True,  # Ctrl-C is for this process, whose end ends the worker
         ) as worker,
     ):
-        assert worker.stdin and worker.stdout
-        while waiting:
-            with contextlib.suppress(IndexError):  # another thread took the last one
-                print(json.dumps(waiting.popleft()), file=worker.stdin, flush=True)
+        requests, answers = cast(IO[str], worker.stdin), cast(IO[str], worker.stdout)
+        with contextlib.suppress(IndexError):  # no more jobs
+            while True:
+                print(json.dumps(waiting.popleft()), file=requests, flush=True)
+                line = answers.readline()
+                if not line:
+                    break
+                answer = json.loads(line)
+                if answer["failed"]:
+                    raise UserError(answer["failed"])
+                if answer["broken"]:
+                    errors.append(answer["broken"])
+    if worker.returncode:
+        raise UserError(
+            f"a process that parses task files ended with status {worker.returncode}; "
+            "its message is above, -9 means that memory ran out"
+        )
+    return errors
 
-XXX
+
+def fill_from_stdin() -> None:
+    """What a worker process runs: for each job, a line of JSON in and one out."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # if nobody is left to answer, end quietly
+    for line in sys.stdin:
+        broken = failed = None
+        try:
+            broken = _fill_entry(json.loads(line))
+        except UserError as error:  # of the cache, not of the file
+            failed = str(error)
+        print(json.dumps({"broken": broken, "failed": failed}), flush=True)
+
+
+def _fill_entry(job: Mapping[str, Any]) -> str | None:
+    """Parses one file into its cache entry; the message where the file is broken."""
+    path, keep, cache = Path(job["path"]), _Sample(**job["keep"]), Path(job["cache"])
+    content = path.read_bytes()
+    try:
+        task, instances = _parse(content, path)
+    except UserError as error:
+        return str(error)
+    kept = keep.take(task.name, instances, [id_ for id_, _, _ in instances])
+    # The hash of what was parsed, should the file have changed since it was first hashed.
+    _write_entry(_entry(cache, path, hashlib.sha256(content).hexdigest(), keep), task, kept)
+    return None

@@ -1,0 +1,232 @@
+"""Declaring reads nothing, reading gives text and tokens, and names lead to what they say."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import seqio
+
+from tk_instruct.data import registry
+from tk_instruct.data.registry import FeatureLengths, RawExample, RecordSource
+from tk_instruct.errors import UserError
+
+ROWS: list[RawExample] = [
+    {"id": f"i{k}", "part": "ab"[k % 2], "text": text, "answers": [text, "né"]}
+    for k, text in enumerate(["aé", "b", "", "漢字", "longer text", "z"])
+]
+LENGTHS = FeatureLengths(16, 8)
+
+
+class Source:
+    """Rows with a count of how often they were asked for."""
+
+    def __init__(self, rows: Sequence[RawExample]) -> None:
+        self.rows = rows
+        self.num_loads = 0
+
+    def load(self, split: str) -> Sequence[RawExample]:
+        self.num_loads += 1
+        return self.rows if split == "train" else self.rows[:1]
+
+    def as_seqio(self, narrow: Any = None) -> RecordSource:
+        fields = {"id": False, "part": False, "text": False, "answers": True}
+        return RecordSource(["train", "test"], fields, self.load, lambda split: split, narrow)
+
+
+def _part(constituent: str) -> RecordSource:
+    rows = [row for row in ROWS if row["part"] == constituent.partition("-")[0]]
+    return Source(rows).as_seqio()
+
+
+prepared: list[tuple[Any, int | None]] = []
+
+
+def _prepare(tokenizer: Any, max_input_tokens: int | None) -> registry.Render:
+    prepared.append((tokenizer, max_input_tokens))
+
+    def render(text: str, answers: Sequence[str]) -> tuple[str, str]:
+        assert isinstance(text, str)
+        return text + "!", answers[-1]
+
+    return render
+
+
+whole, small = Source(ROWS), Source(ROWS[:2])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _declared() -> Iterator[None]:
+    for name, source, narrow in (("whole", whole, _part), ("small", small, None)):
+        registry.add_task(
+            f"declared_{name}",
+            source.as_seqio(narrow),
+            [registry.rendering(_prepare, reads=["text", "answers"])],
+            postprocess_fn=lambda output, **_: output,
+            metric_fns=[],
+        )
+    registry.add_mixture("declared_both", ["declared_whole", "declared_small"])
+    yield
+    seqio.MixtureRegistry.remove("declared_both")
+    for name in registry.names("declared_*"):
+        seqio.TaskRegistry.remove(name)
+
+
+@pytest.fixture(autouse=True)
+def _bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TK_INSTRUCT_VOCABULARY", "bytes")
+
+
+def test_declaring_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TK_INSTRUCT_VOCABULARY")
+    lazy = Source(ROWS)
+    registry.add_task("declared_lazy", lazy.as_seqio(), [], lambda output, **_: output, [])
+    assert registry.get("declared_lazy").name == "declared_lazy"
+    assert lazy.num_loads == 0
+
+
+def test_examples_are_rendered_and_tokenised() -> None:
+    first, _, empty, *_ = registry.examples(registry.get("declared_whole"), "train", LENGTHS)
+    assert {key: value for key, value in first.items() if key not in ("inputs", "targets")} == {
+        **{"id": "i0", "part": "a", "text": "aé", "answers": ["aé", "né"]},
+        **{"inputs_pretokenized": "aé!", "targets_pretokenized": "né"},
+    }
+    # A byte is its value + 3 and EOS 1.
+    assert first["inputs"].tolist() == [100, 198, 172, 36, 1]
+    assert first["targets"].tolist() == [113, 198, 172, 1]
+    assert empty["inputs"].tolist() == [36, 1]
+
+
+def test_examples_come_in_the_order_of_the_source() -> None:
+    found = registry.examples(registry.get("declared_whole"), "train", LENGTHS)
+    assert [example["id"] for example in found] == ["i0", "i1", "i2", "i3", "i4", "i5"]
+
+
+def test_what_is_too_long_is_cut_before_its_eos() -> None:
+    found = list(
+        registry.examples(registry.get("declared_whole"), "train", FeatureLengths(12, 3))
+    )
+    assert found[4]["inputs"].tolist() == [*(byte + 3 for byte in b"longer text"), 1]
+    assert {tuple(example["targets"].tolist()) for example in found} == {(113, 198, 1)}
+
+
+def test_rendering_is_prepared_with_tokenizer_and_limit_when_it_is_used() -> None:
+    prepared.clear()
+    list(registry.examples(registry.get("declared_whole"), "test", FeatureLengths(9, 5)))
+    ((tokenizer, limit),) = prepared
+    assert isinstance(tokenizer, seqio.ByteVocabulary)
+    assert limit == 9
+
+
+def test_a_split_that_is_not_there_is_refused() -> None:
+    with pytest.raises(UserError) as caught:
+        next(registry.examples(registry.get("declared_whole"), "dev", LENGTHS))
+    assert str(caught.value) == "split='dev' is not one of declared_whole's: test, train"
+
+
+def ids_of(shuffle: bool, seed: int | None = None, shard: seqio.ShardInfo | None = None) -> list:
+    source = registry.get("declared_whole").source
+    dataset = source.get_dataset("train", shuffle=shuffle, seed=seed, shard_info=shard)
+    return [example["id"].decode() for example in dataset.as_numpy_iterator()]
+
+
+def test_shuffling_is_by_seed() -> None:
+    orders = {tuple(ids_of(True, seed)) for seed in range(20)}
+    assert len(orders) > 10
+    assert all(sorted(order) == [f"i{k}" for k in range(6)] for order in orders)
+    assert ids_of(True, 4) == ids_of(True, 4)
+
+
+def test_shards_are_disjoint_and_complete() -> None:
+    shards = [ids_of(True, 1, seqio.ShardInfo(index, 4)) for index in range(4)]
+    assert sorted(id_ for shard in shards for id_ in shard) == [f"i{k}" for k in range(6)]
+    assert sorted(map(len, shards)) == [1, 1, 2, 2]
+
+
+def test_seqio_shards_a_task_over_hosts() -> None:
+    """More hosts than the source has shards: SeqIO shards the examples."""
+    task = registry.get("declared_whole")
+    shards = [
+        [
+            example["id"].decode()
+            for example in task.get_dataset(
+                LENGTHS.as_dict(), "train", shuffle=False, shard_info=seqio.ShardInfo(index, 2)
+            ).as_numpy_iterator()
+        ]
+        for index in range(2)
+    ]
+    assert sorted(shards[0] + shards[1]) == [f"i{k}" for k in range(6)]
+
+
+def test_the_number_of_examples_is_known() -> None:
+    task = registry.get("declared_whole")
+    assert task.num_input_examples("train") == 6
+    assert task.num_input_examples("test") == 1
+    assert task.source.get_dataset("train").cardinality().numpy() == 6
+
+
+def test_names_by_shell_pattern_and_by_part() -> None:
+    assert registry.names("declared_[sw]*") == ["declared_small", "declared_whole"]
+    assert registry.names("clared_b") == ["declared_both"]
+    assert registry.names("nothing") == registry.names("whole*") == []
+    assert {"declared_both", "declared_small", "declared_whole"} <= set(registry.names())
+
+
+def test_the_nearest_name_is_told() -> None:
+    with pytest.raises(UserError) as caught:
+        registry.get("declared_smal")
+    assert str(caught.value) == (
+        "task or mixture 'declared_smal' is not declared; did you mean 'declared_small'? "
+        "`tk-instruct tasks list` shows all"
+    )
+    with pytest.raises(UserError, match="'€' is not declared; `tk-instruct tasks list`"):
+        registry.get("€")
+
+
+def test_a_mixture_has_its_tasks_in_proportion() -> None:
+    tasks, rates = registry.tasks_of("declared_both"), registry.rates_of("declared_both")
+    assert [(task.name, rate) for task, rate in zip(tasks, rates, strict=True)] == [
+        ("declared_small", 0.25),
+        ("declared_whole", 0.75),
+    ]
+    assert [task.name for task in registry.tasks_of("declared_small")] == ["declared_small"]
+    assert registry.rates_of("declared_small") == [1.0]
+
+
+def test_a_subset_is_declared_once_and_holds_one_part() -> None:
+    name = registry.subset("declared_whole", "b")
+    assert name == "declared_whole.b"
+    assert registry.subset("declared_whole", "b") == name
+    found = registry.examples(registry.get(name), "train", LENGTHS)
+    assert [example["id"] for example in found] == ["i1", "i3", "i5"]
+    assert registry.get(name).num_input_examples("train") == 3
+
+
+def test_a_subset_of_a_part_whose_name_seqio_refuses() -> None:
+    name = registry.subset("declared_whole", "a-1.1 x#2d")
+    assert name == "declared_whole.a#2d1.1#20x#232d"
+    assert registry.subset("declared_whole", "a-1.1 x-") != name
+    found = registry.examples(registry.get(name), "train", LENGTHS)
+    assert [example["id"] for example in found] == ["i0", "i2", "i4"]
+
+
+@pytest.mark.parametrize("name", ["declared_small", "declared_both"])
+def test_what_has_no_parts_has_no_subset(name: str) -> None:
+    with pytest.raises(UserError, match=f"'{name}' has no parts to choose 'a' from; leave it out"):
+        registry.subset(name, "a")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets", "message"),
+    [(1, 8, "inputs=1 must be"), (8, 0, "targets=0 must be"), (8.0, 8, "inputs=8.0 must be")],
+)
+def test_feature_lengths_that_hold_nothing_are_refused(
+    inputs: Any, targets: Any, message: str
+) -> None:
+    with pytest.raises(UserError, match=f"feature length {message} a whole number ≥ 2"):
+        FeatureLengths(inputs, targets)
+
+
+def test_features_are_int32() -> None:
+    first = next(registry.examples(registry.get("declared_whole"), "train", LENGTHS))
+    assert first["inputs"].dtype == first["targets"].dtype == np.int32

@@ -1,0 +1,130 @@
+"""The command itself: help, exit statuses, pipes, gin flags."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import gin
+import pytest
+
+from tk_instruct import cli, configuration
+from tk_instruct.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def _no_gin_left() -> None:
+    gin.clear_config()
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from tk_instruct import cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'jax', 'tensorflow', 'seqio', 'numpy', 'flax'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for verb in cli.VERBS:
+        assert verb in run.stdout
+
+
+@pytest.mark.parametrize("verb", list(cli.VERBS))
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main([verb, "--help"])
+    assert end.value.code == 0
+    assert len(capsys.readouterr().out.splitlines()) > 5
+
+
+def test_an_unknown_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["trian"])
+    assert end.value.code == 2
+    assert "invalid choice: 'trian'" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_is_not_an_error_message(mini_dir: Path) -> None:
+    command = f"{sys.executable} -m tk_instruct.cli mini --help | true"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in run.stderr
+
+
+def test_gin_bindings_are_taken_as_gin_or_as_text() -> None:
+    rest, bindings = configuration.take_gin_bindings(
+        [
+            "--gin.MODEL_DIR=/tmp/a b",
+            "--gin.STEPS=3",
+            "--gin.LENGTHS={'inputs': 4}",
+            "--gin.NAME='quoted'",
+            "--gin.MODEL=@T5Config()",
+            "--gin.OTHER=%STEPS",
+            "--seed=1",
+        ]
+    )
+    assert rest == ["--seed=1"]
+    assert bindings == [
+        "MODEL_DIR = '/tmp/a b'",
+        "STEPS = 3",
+        "LENGTHS = {'inputs': 4}",
+        "NAME = 'quoted'",
+        "MODEL = @T5Config()",
+        "OTHER = %STEPS",
+    ]
+    with pytest.raises(UserError, match="has no value; write --gin.NAME=VALUE in one word"):
+        configuration.take_gin_bindings(["--gin.STEPS", "3"])
+
+
+def test_gin_bindings_where_there_is_no_gin(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["mini", "somewhere", "--gin.STEPS=3"]) == 2
+    assert "`mini` takes no --gin.NAME=VALUE" in capsys.readouterr().err
+
+
+def load(tmp_path: Path, recipe: str, *bindings: str) -> None:
+    import tk_instruct.train  # noqa: F401  (registers what the run file binds)
+
+    configuration.import_declarations()
+    path = tmp_path / "recipe.gin"
+    path.write_text('include "recipes/smoke.gin"\n' + recipe)
+    configuration.load("runs/train.gin", [str(path)], bindings)
+
+
+def test_a_recipe_sets_what_the_run_file_binds(tmp_path: Path) -> None:
+    load(tmp_path, "TRAIN_STEPS = 7\n", "MODEL_DIR = 'here'", "BATCH_SIZE = 3")
+    assert gin.query_parameter("TrainRun.steps").scoped_configurable_fn() == 7
+    assert gin.query_parameter("TrainRun.batch_size").scoped_configurable_fn() == 3
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ("", "gin macro MODEL_DIR is not set; give --gin.MODEL_DIR=VALUE"),
+        ("MODEL_DIR='a'\nTRIAN_STEPS=3\n", "gin macro TRIAN_STEPS is used by nothing; did you"),
+        ("MODEL_DIR='a'\nTrainRun.stepss=3\n", "TrainRun has no parameter 'stepss'; did you mean"),
+        ("MODEL_DIR='a'\nTrainRum.steps=3\n", "TrainRum"),
+        ("MODEL_DIR='a'\nTRAIN_STEPS=\n", "recipe.gin"),
+        ('include "models/t5_1_1_smal.gin"\n', "did you mean models/t5_1_1_small.gin?"),
+    ],
+)
+def test_mistakes_in_a_recipe(tmp_path: Path, recipe: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        load(tmp_path, recipe)
+    assert message in str(error.value)
+
+
+def test_a_folder_named_like_the_shipped_ones_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("runs", "models", "recipes"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    load(tmp_path, "MODEL_DIR = 'here'\n")
+
+
+def test_every_shipped_model_size_is_a_model(tmp_path: Path) -> None:
+    for path in sorted(configuration._shipped().glob("models/*.gin")):
+        gin.clear_config()
+        load(tmp_path, f'include "models/{path.name}"\nMODEL_DIR = "here"\n')
+        config = gin.get_configurable("T5Config")()
+        assert config.d_model >= 128

@@ -1,0 +1,227 @@
+"""Predictions of heuristics and of a small checkpoint: order, resuming, and what is refused."""
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gin
+import numpy as np
+import pytest
+
+from tk_instruct import cli, configuration, predict
+from tk_instruct.data.records import SuperNI
+from tk_instruct.errors import UserError
+
+TASK = "superni_en_def_pos2"
+TINY = {
+    "EMBED_DIM": 16,
+    "NUM_HEADS": 2,
+    "HEAD_DIM": 8,
+    "MLP_DIM": 32,
+    "NUM_ENCODER_LAYERS": 1,
+    "NUM_DECODER_LAYERS": 1,
+    "BATCH_SIZE": 8,
+    "TRAIN_STEPS": 2,
+    "EVAL_PERIOD": 0,
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_gin_left() -> None:
+    gin.clear_config()
+
+
+@pytest.fixture(scope="module")
+def data(mini_dir: Path, mini_vocabulary: Path) -> list[str]:
+    return [f"--data_dir={mini_dir}", f"--vocabulary={mini_vocabulary}"]
+
+
+@pytest.fixture(scope="module")
+def run(data: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model_dir = tmp_path_factory.mktemp("trained") / "run"
+    bindings = [f"--gin.{name}={value}" for name, value in TINY.items()]
+    command = ["train", "--gin_file=recipes/smoke.gin", f"--gin.MODEL_DIR={model_dir}"]
+    assert cli.main([*command, *bindings, *data]) == 0
+    return model_dir
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("baseline", ["copy_input", "copy_demo"])
+def test_heuristics_copy(baseline: str, data: list[str], mini_dir: Path, tmp_path: Path) -> None:
+    command = ["predict", "--baseline", baseline, "--task", TASK, f"--output_dir={tmp_path}"]
+    assert cli.main([*command, "--split=test", "--split=validation", *data]) == 0
+    for split in ("test", "validation"):
+        expected = {
+            example.id: example.input
+            if baseline == "copy_input"
+            else example.task.positive_examples[0].output
+            for example in SuperNI(data_dir=str(mini_dir)).examples("default", split)
+        }
+        rows = rows_of(tmp_path / "predictions" / f"{TASK}-{split}-0.jsonl")
+        assert {row["id"]: row["prediction"] for row in rows} == expected
+        assert [row["id"] for row in rows] == sorted(expected)
+        assert all(set(row) == {"id", "task", "prediction"} for row in rows)
+
+
+def test_a_checkpoint_predicts_the_same_whatever_the_batching(
+    run: Path, data: list[str], tmp_path: Path
+) -> None:
+    texts = []
+    for batch_size in (7, 64):
+        output = tmp_path / f"{batch_size}.jsonl"
+        command = ["predict", f"--model_dir={run}", f"--batch_size={batch_size}", "--limit=100"]
+        assert cli.main([*command, f"--output={output}", *data]) == 0
+        texts.append(output.read_text(encoding="utf-8"))
+    assert texts[0] == texts[1]
+    assert len(texts[0].splitlines()) == 100
+
+
+def test_decoding_equals_the_argmax_of_the_whole_model(
+    run: Path, data: list[str], tmp_path: Path
+) -> None:
+    """An obvious loop: the full model on everything so far, one token at a time."""
+    import jax
+    import jax.numpy as jnp
+
+    from tk_instruct.data import registry
+    from tk_instruct.data.vocabulary import vocabulary
+    from tk_instruct.model.config import T5Config
+    from tk_instruct.model.t5 import T5
+    from tk_instruct.sharding import abstract_params, make_mesh
+
+    output = tmp_path / "p.jsonl"
+    assert (
+        cli.main(["predict", f"--model_dir={run}", "--limit=3", f"--output={output}", *data]) == 0
+    )
+    predicted = {row["id"]: row["prediction"] for row in rows_of(output)}
+    checkpoints, step, about = predict.load_checkpoint(run, None)
+    model = T5(T5Config(**about.model))
+    params = checkpoints.restore_params(step, abstract_params(model, make_mesh(1)))
+    lengths = registry.FeatureLengths(**about.data["lengths"])
+
+    @jax.jit
+    def logits_of(inputs: Any, targets: Any) -> Any:
+        return model.apply(
+            {"params": params},
+            inputs,
+            targets,
+            encoder_segment_ids=inputs > 0,
+            decoder_segment_ids=jnp.ones_like(targets),
+            deterministic=True,
+        )
+
+    found = registry.examples(registry.get(TASK), "test", lengths)
+    for _, example in zip(range(3), found, strict=False):
+        inputs = np.zeros((1, lengths.inputs), np.int32)
+        inputs[0, : len(example["inputs"])] = example["inputs"]
+        targets = np.zeros((1, lengths.targets), np.int32)  # what is not there yet is not seen
+        ids: list[int] = []
+        for position in range(lengths.targets):
+            ids.append(int(np.argmax(logits_of(inputs, targets)[0, position])))
+            if ids[-1] == 1:
+                break
+            targets[0, position + 1 : position + 2] = ids[-1]
+        assert predicted[example["id"]] == vocabulary().decode(ids)
+
+
+def test_an_interrupted_prediction_goes_on(
+    data: list[str], mini_dir: Path, tmp_path: Path, mini_vocabulary: Path
+) -> None:
+    configuration.import_declarations()
+    gin.bind_parameter("SuperNI.data_dir", str(mini_dir))
+    gin.bind_parameter("vocabulary.name", str(mini_vocabulary))
+    from tk_instruct.data.registry import FeatureLengths
+
+    asked: list[str] = []
+
+    def predictor(stop_after: int | None) -> predict.Predict:
+        def run(examples: Sequence[predict.Example]) -> Iterator[Any]:
+            for number, example in enumerate(examples):
+                if number == stop_after:
+                    raise KeyboardInterrupt
+                asked.append(example["id"])
+                yield [example], [f"answer to {example['id']}"]
+
+        return run
+
+    lengths, output = FeatureLengths(160, 16), tmp_path / "p.jsonl"
+
+    def write(stop_after: int | None, identity: str = "one") -> int:
+        return predict.write_predictions(
+            predictor(stop_after), identity, TASK, "validation", lengths, output
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        write(stop_after=100)
+    assert not output.exists()
+    journal = tmp_path / "p.jsonl.unfinished"
+    with journal.open("a") as file:
+        file.write('{"id": "half a li')  # what a kill in the middle of a write leaves
+    assert write(stop_after=None) == 250
+    assert len(asked) == len(set(asked)) == 250
+    assert [row["prediction"] for row in rows_of(output)] == [
+        f"answer to {id_}" for id_ in sorted(asked)
+    ]
+    assert not journal.exists()
+
+    asked.clear()
+    with pytest.raises(KeyboardInterrupt):
+        write(stop_after=10)
+    assert len(rows_of(output)) == 250  # the finished file stays until the new one is whole
+    assert write(stop_after=None, identity="another model") == 250
+    assert len(asked) == 10 + 250  # nothing of another predictor is taken over
+
+
+def test_another_vocabulary_is_refused(
+    run: Path, mini_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["predict", f"--model_dir={run}", f"--data_dir={mini_dir}", "--vocabulary=bytes"]
+    assert cli.main(command) == 2
+    assert "is not the one that" in capsys.readouterr().err
+
+
+def test_a_moved_run_directory_predicts(run: Path, mini_dir: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(run, moved)
+    command = ["predict", f"--model_dir={moved}", f"--data_dir={mini_dir}", "--limit=2"]
+    assert cli.main(command) == 0
+    assert len(rows_of(moved / "predictions" / f"{TASK}-test-2.jsonl")) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model_dir=/nowhere"], "/nowhere holds no checkpoints/"),
+        (["--baseline=copy_demo"], "needs --task NAME and --output_dir DIR"),
+        (["--baseline=copy_demo", "--batch_size=0"], "--batch_size=0 must be at least 1"),
+        (
+            ["--baseline=copy_demo", f"--task={TASK}", "--output=x", "--split=tset"],
+            "split='tset' is not one of superni_en_def_pos2's: dev, excluded, test, train, valid",
+        ),
+        (
+            ["--baseline=copy_demo", f"--task={TASK}", "--output=x", "--split=a", "--split=b"],
+            "--output is one file for 2 splits",
+        ),
+    ],
+)
+def test_refusals(
+    data: list[str], capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert cli.main(["predict", *arguments, *data]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_step_that_is_not_there(run: Path, data: list[str]) -> None:
+    with pytest.raises(UserError, match="step=1 has no checkpoint in .* there are 2"):
+        predict.load_checkpoint(run, 1)
+
+
+def test_ids_must_be_unique() -> None:
+    rows = [{"id": "a", "task": "one"}, {"id": "a", "task": "two"}]
+    with pytest.raises(UserError, match="id 'a' is in one and in two"):
+        predict._check_ids(rows, TASK, "test")

@@ -1,0 +1,46 @@
+"""Scores of several runs in one table."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tk_instruct import cli
+
+
+def write(run: Path, name: str, rouge_l: float, exact_match: float) -> None:
+    path = run / "scores" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"rougeL": rouge_l, "exact_match": exact_match}))
+
+
+def test_one_row_a_run_the_last_step_of_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "model", "superni_en_def-test-9", 1.0, 2.0)
+    write(tmp_path / "model", "superni_en_def-test-10", 50.25, 40.0)
+    write(tmp_path / "model", "superni_en_def-validation-10", 100.0, 99.5)
+    write(tmp_path / "copy_demo", "superni_en_def-test-0", 28.54, 0.0)
+    assert cli.main(["report", str(tmp_path / "model"), str(tmp_path / "copy_demo")]) == 0
+    assert capsys.readouterr().out == (
+        "superni_en_def, per cent\n"
+        "run        validation ROUGE-L  validation EM  test ROUGE-L  test EM\n"
+        "model                  100.00          99.50         50.25    40.00\n"
+        "copy_demo                   –              –         28.54     0.00\n"
+        "validation: instances of train tasks that were not trained on\n"
+        "test: unseen tasks\n"
+    )
+
+
+def test_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "model", "superni_en_def-test-9", 1.0, 2.0)
+    assert cli.main(["report", str(tmp_path / "model"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "run": "model",
+        "scores": {"superni_en_def/test": {"rougeL": 1.0, "exact_match": 2.0}},
+    }
+
+
+def test_a_run_without_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["report", str(tmp_path)]) == 2
+    assert "holds no TASK-SPLIT-STEP.json" in capsys.readouterr().err
