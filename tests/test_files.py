@@ -78,15 +78,19 @@ def test_a_full_disk_asks_for_space(tmp_path: Path) -> None:
 
 
 def test_an_error_without_a_number_is_quoted() -> None:
-    assert "cannot be written (write failed)" in str(cannot_write(Path("f"), OSError("write failed")))
+    assert "cannot be written (write failed)" in str(
+        cannot_write(Path("f"), OSError("write failed"))
+    )
 
 
 def test_jsonl_gives_line_numbers_and_passes_over_empty_lines(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
-    path.write_bytes(
-        '\ufeff{"a": "ligne\u2028une"}\r\n\r\n   \n{"b": [1]}\n{"c": null}'.encode()
-    )
-    assert list(read_jsonl(path)) == [(1, {"a": "ligne\u2028une"}), (4, {"b": [1]}), (5, {"c": None})]
+    path.write_bytes('\ufeff{"a": "ligne\u2028une"}\r\n\r\n   \n{"b": [1]}\n{"c": null}'.encode())
+    assert list(read_jsonl(path)) == [
+        (1, {"a": "ligne\u2028une"}),
+        (4, {"b": [1]}),
+        (5, {"c": None}),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -121,9 +125,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_table_aligns_names_left_and_numbers_right() -> None:
     rows = [("name", "score", "metric"), ("copy_input", "8.1", "rougeL"), ("t5", "45.25", "em")]
     assert table(rows) == (
-        "name        score  metric\n"
-        "copy_input    8.1  rougeL\n"
-        "t5          45.25  em"
+        "name        score  metric\ncopy_input    8.1  rougeL\nt5          45.25  em"
     )
 
 

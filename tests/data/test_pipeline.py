@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import seqio
 
-import tk_instruct.tasks.superni
 from tk_instruct.data import cache, pipeline, registry
 from tk_instruct.data.cache import Tokens, open_tokens
 from tk_instruct.data.registry import FeatureLengths, RawExample, RecordSource
 from tk_instruct.data.vocabulary import train_sentencepiece
 from tk_instruct.errors import UserError
+from tk_instruct.tasks import superni  # noqa: F401
 
 TASK = "superni_en_def_pos1"
 LENGTHS = FeatureLengths(96, 16)
@@ -152,9 +152,7 @@ def test_the_seed_changes_what_is_drawn() -> None:
     assert {id_ for id_, *_ in stored()} != first
 
 
-def test_a_write_that_fails_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = registry.examples
 
     def breaks(*args: Any) -> Iterator[dict[str, Any]]:
@@ -304,7 +302,9 @@ def test_a_mixture_is_trained_on_at_its_rates(letters: None) -> None:
     assert found["a"] / found.total() == pytest.approx(0.75, abs=0.03)
 
 
-@pytest.mark.parametrize(("name", "num_before"), [("letters_a", 11), ("letters", 0), ("letters", 9)])
+@pytest.mark.parametrize(
+    ("name", "num_before"), [("letters_a", 11), ("letters", 0), ("letters", 9)]
+)
 def test_the_state_resumes_exactly(letters: None, name: str, num_before: int) -> None:
     running = iter(pipeline.train_batches(name, SHORT, 4, seed=7))
     take(running, num_before)
@@ -318,8 +318,7 @@ def test_the_state_resumes_exactly(letters: None, name: str, num_before: int) ->
 
 
 def test_superni_batches_hold_the_cached_tokens() -> None:
-    assert tk_instruct.tasks.superni.TRACKS
-    found = Counter()
+    found: Counter[tuple[int, ...]] = Counter()
     for batch in pipeline.eval_batches(TASK, "test", LENGTHS, 8):
         for tokens, segments in zip(
             batch["encoder_input_tokens"], batch["encoder_segment_ids"], strict=True

@@ -306,9 +306,7 @@ def test_a_smaller_sample_is_part_of_a_larger_one(tree: Path) -> None:
 
 
 def test_validation_is_what_training_leaves_over(tree: Path) -> None:
-    data = SuperNI(
-        str(tree), max_instances_per_train_task=30, max_instances_per_validation_task=20
-    )
+    data = SuperNI(str(tree), max_instances_per_train_task=30, max_instances_per_validation_task=20)
     train, validation = ids(data, "train", "task002_t"), ids(data, "validation", "task002_t")
     assert (len(train), len(validation)) == (30, 10)
     assert set(train).isdisjoint(validation)
@@ -345,7 +343,9 @@ def test_dev_tasks_are_carved_from_train(tree: Path) -> None:
     assert sorted(dev + train) == [f"task00{k}_t" for k in range(4)]
     assert data.task_names(TRACK, "validation") == train
     assert ids(data, "dev", dev[0]) == [f"{dev[0]}-i{k}" for k in range(40)]  # the first, in order
-    carved = [SuperNI(str(tree), seed=s, num_dev_tasks=1).task_names(TRACK, "dev") for s in range(40)]
+    carved = [
+        SuperNI(str(tree), seed=s, num_dev_tasks=1).task_names(TRACK, "dev") for s in range(40)
+    ]
     assert {name for names in carved for name in names} == {*dev, *train}
 
 
@@ -551,7 +551,9 @@ def in_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_parsing_in_processes_gives_the_same(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone = SuperNI(str(tree), seed=3, max_instances_per_train_task=9, cache_dir=str(tmp_path / "a"))
+    alone = SuperNI(
+        str(tree), seed=3, max_instances_per_train_task=9, cache_dir=str(tmp_path / "a")
+    )
     expected = alone.examples(TRACK, "train")
     in_processes(monkeypatch)
     data = SuperNI(str(tree), seed=3, max_instances_per_train_task=9, cache_dir=str(tmp_path / "b"))

@@ -103,9 +103,7 @@ def test_examples_come_in_the_order_of_the_source() -> None:
 
 
 def test_what_is_too_long_is_cut_before_its_eos() -> None:
-    found = list(
-        registry.examples(registry.get("declared_whole"), "train", FeatureLengths(12, 3))
-    )
+    found = list(registry.examples(registry.get("declared_whole"), "train", FeatureLengths(12, 3)))
     assert found[4]["inputs"].tolist() == [*(byte + 3 for byte in b"longer text"), 1]
     assert {tuple(example["targets"].tolist()) for example in found} == {(113, 198, 1)}
 
