@@ -94,22 +94,21 @@ def test_no_vocabulary_is_told_on_use(monkeypatch: pytest.MonkeyPatch) -> None:
         read("superni_en_def", "test")
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
-def test_inputs_are_the_rendered_prompts(encoding: str) -> None:
+@pytest.mark.parametrize(
+    ("short", "track", "encoding"),
+    [*(("en", "default", e) for e in ENCODINGS), ("xlingual", "xlingual", "tk_instruct")],
+)
+def test_inputs_are_the_rendered_prompts(short: str, track: str, encoding: str) -> None:
     few(1, 1)
-    options = SuperNI()
-    for track, name in (("default", "en"), ("xlingual", "xlingual")):
-        records = options.examples(track, "test")
-        found = read(f"superni_{name}_{encoding}", "test", FeatureLengths(1024, 128))
-        assert len(found) == len(records)
-        for example, expected in zip(found, records, strict=True):
-            assert example["id"] == expected.id
-            form = prompt.encoding_of(
-                encoding, seed=0, task=expected.task.name, instance_id=expected.id
-            )
-            text = prompt.render(expected.task, expected.input, form)
-            assert example["inputs_pretokenized"] == text
-            assert example["inputs"].tolist() == [*vocabulary().encode(text), 1]
+    found = read(f"superni_{short}_{encoding}", "test", FeatureLengths(1024, 128))
+    for example, expected in zip(found, SuperNI().examples(track, "test"), strict=True):
+        assert example["id"] == expected.id
+        form = prompt.encoding_of(
+            encoding, seed=0, task=expected.task.name, instance_id=expected.id
+        )
+        text = prompt.render(expected.task, expected.input, form)
+        assert example["inputs_pretokenized"] == text
+        assert example["inputs"].tolist() == [*vocabulary().encode(text), 1]
 
 
 def test_the_fields_of_an_example() -> None:
