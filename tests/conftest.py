@@ -1,11 +1,18 @@
 """Fixtures that many tests share; the mini benchmark and its vocabulary are made once a session."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# What one test has compiled others reuse, in other processes too. Set before anything imports JAX.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _compiled = tempfile.TemporaryDirectory(prefix="compiled")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 
 @pytest.fixture(scope="session")
@@ -19,10 +26,8 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests neither see nor fill the user's cache; what one of them compiled, others reuse."""
+    """Tests neither see nor fill the user's cache."""
     os.environ["TK_INSTRUCT_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path_factory.mktemp("compiled"))
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     for variable in ("TK_INSTRUCT_SUPERNI_DIR", "TK_INSTRUCT_VOCABULARY", "TK_INSTRUCT_GPT2_BPE"):
         os.environ.pop(variable, None)
 

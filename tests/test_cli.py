@@ -71,7 +71,7 @@ def test_gin_bindings_are_taken_as_gin_or_as_text() -> None:
         "MODEL = @T5Config()",
         "OTHER = %STEPS",
     ]
-    with pytest.raises(UserError, match="has no value; write --gin.NAME=VALUE in one word"):
+    with pytest.raises(UserError, match="has no value; write --gin"):
         configuration.take_gin_bindings(["--gin.STEPS", "3"])
 
 

@@ -342,7 +342,9 @@ def test_chosen_track_without_references(predictions: Path, tmp_path: Path, bpe:
 
 def test_xlingual_needs_the_byte_pair_encoding(predictions: Path, references: Path) -> None:
     arguments = ["--predictions", predictions, "--references", references, "--track", "both"]
-    assert message(*arguments).startswith("ROUGE of the xlingual track splits text with GPT-2's BPE, and no")
+    assert message(*arguments).startswith(
+        "ROUGE of the xlingual track splits text with GPT-2's BPE, and no"
+    )
 
 
 @pytest.mark.parametrize("name", ["predictions", "references"])

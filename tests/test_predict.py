@@ -217,7 +217,7 @@ def test_refusals(
 
 
 def test_a_step_that_is_not_there(run: Path, data: list[str]) -> None:
-    with pytest.raises(UserError, match="step=1 has no checkpoint in .* there are 2"):
+    with pytest.raises(UserError, match=r"step=1 has no checkpoint in .* there are 2"):
         predict.load_checkpoint(run, 1)
 
 

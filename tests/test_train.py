@@ -30,6 +30,7 @@ TINY = {
     "EVAL_STEPS": 2,
     "LOG_PERIOD": 1,
     "DROPOUT_RATE": 0.1,
+    "WARMUP_STEPS": 0,
 }
 
 
@@ -105,7 +106,7 @@ def test_a_run_directory_holds_what_it_promises(uninterrupted: Path) -> None:
 
 def test_loss_falls(uninterrupted: Path) -> None:
     found = [row["loss"] for row in losses(uninterrupted) if "loss" in row]
-    assert found[-1] < found[0] - 0.2
+    assert found[-1] < found[0] - 0.3
 
 
 def test_checkpoints_have_t5x_names(uninterrupted: Path) -> None:

@@ -10,12 +10,16 @@ import inspect
 import os
 import pkgutil
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gin
 
 from tk_instruct.errors import UserError
+
+if TYPE_CHECKING:
+    from tk_instruct.data.registry import FeatureLengths
 
 
 def _shipped() -> Path:
@@ -87,18 +91,34 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="V",
         help="path of a SentencePiece model, t5, mt5 or bytes (else $TK_INSTRUCT_VOCABULARY)",
     )
-    group.add_argument(
-        "--max_input_tokens", type=int, metavar="N", help="EOS included (default: 1024)"
-    )
-    group.add_argument(
-        "--max_target_tokens", type=int, metavar="N", help="EOS included (default: 128)"
-    )
     group.add_argument("--seed", type=int, help="of every random choice (default: 0)")
     group.add_argument("--max_instances_per_train_task", type=int, metavar="N", help="default: 100")
     group.add_argument("--max_instances_per_eval_task", type=int, metavar="N", help="default: 100")
     group.add_argument(
         "--num_dev_tasks", type=int, metavar="N", help="train tasks to set aside (default: 0)"
     )
+
+
+def add_length_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of the verbs that tokenise without a recipe that gives lengths."""
+    for feature, default in (("input", 1024), ("target", 128)):
+        parser.add_argument(
+            f"--max_{feature}_tokens",
+            type=int,
+            metavar="N",
+            help=f"EOS included (default: {default}, or what the model was trained with)",
+        )
+
+
+def lengths_of(
+    args: argparse.Namespace, otherwise: Mapping[str, int] | None = None
+) -> "FeatureLengths":
+    """The lengths that the flags give; where they do not, others or Tk-Instruct's 1024 and 128."""
+    from tk_instruct.data.registry import FeatureLengths
+
+    lengths = {"inputs": 1024, "targets": 128, **(otherwise or {})}
+    given = {"inputs": args.max_input_tokens, "targets": args.max_target_tokens}
+    return FeatureLengths(**lengths | {name: n for name, n in given.items() if n is not None})
 
 
 _FLAG_BINDINGS = {

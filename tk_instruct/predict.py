@@ -20,7 +20,6 @@ from typing import IO, TYPE_CHECKING, Any
 import gin
 
 from tk_instruct import configuration
-from tk_instruct.data.prompt import DEFAULT_MAX_INPUT_TOKENS, DEFAULT_MAX_TARGET_TOKENS
 from tk_instruct.data.records import TaskSpec
 from tk_instruct.errors import UserError
 from tk_instruct.files import cannot_write, write_atomically
@@ -59,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch_size", type=int, default=32, metavar="N", help="examples (default: 32)"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N examples")
+    configuration.add_length_arguments(parser)
     configuration.add_data_arguments(parser)
 
 
@@ -74,34 +74,24 @@ def main(args: argparse.Namespace) -> int:
         if not args.task or not (args.output or args.output_dir):
             raise UserError(f"--baseline {args.baseline} needs --task NAME and --output_dir DIR")
         configuration.bind_data_arguments(args)
-        step, task, lengths, identity = 0, args.task, _lengths(args, {}), args.baseline
+        step, task, lengths, identity = 0, args.task, configuration.lengths_of(args), args.baseline
         predict: Predict = partial(_one_by_one, BASELINES[args.baseline])
     else:
         model_dir = Path(args.model_dir).expanduser()
         checkpoints, step, about = load_checkpoint(model_dir, args.step)
         configuration.bind_data_arguments(args)
         _check_vocabulary(about, model_dir)
-        task, lengths = args.task or about.data["mixture"], _lengths(args, about.data["lengths"])
+        task = args.task or about.data["mixture"]
+        lengths = configuration.lengths_of(args, about.data["lengths"])
         identity = json.dumps([str(model_dir.absolute()), step, about.data], sort_keys=True)
         predict = _decoder(checkpoints, step, about, lengths, args.batch_size)
     for split in splits:
         name = f"{task}-{split}-{step}.jsonl"
         folder = Path(args.output_dir or args.model_dir or ".").expanduser() / "predictions"
         output = Path(args.output).expanduser() if args.output else folder / name
-        count = write_predictions(
-            predict, identity, task, split, lengths, output, limit=args.limit
-        )
+        count = write_predictions(predict, identity, task, split, lengths, output, limit=args.limit)
         print(f"{count:,} predictions in {output}")
     return 0
-
-
-def _lengths(args: argparse.Namespace, trained: Mapping[str, int]) -> "FeatureLengths":
-    from tk_instruct.data.registry import FeatureLengths
-
-    return FeatureLengths(
-        inputs=args.max_input_tokens or trained.get("inputs", DEFAULT_MAX_INPUT_TOKENS),
-        targets=args.max_target_tokens or trained.get("targets", DEFAULT_MAX_TARGET_TOKENS),
-    )
 
 
 def write_predictions(

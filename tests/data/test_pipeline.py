@@ -39,8 +39,11 @@ def _letters() -> Iterator[None]:
         fields = dict.fromkeys(("id", "inputs", "targets"), False)
         return RecordSource(["train", "test"], fields, lambda _: rows, lambda _: "same")
 
+    as_it_is = registry.rendering(lambda *_: lambda *texts: texts, reads=["inputs", "targets"])
     for name, rows in LETTERS.items():
-        registry.add_task(f"letters_{name}", source(rows), [], lambda output, **_: output, [])
+        registry.add_task(
+            f"letters_{name}", source(rows), [as_it_is], lambda output, **_: output, []
+        )
     registry.add_mixture("letters", ["letters_a", "letters_b"])
     yield
     seqio.MixtureRegistry.remove("letters")

@@ -85,12 +85,11 @@ def _code_hash() -> str:
     """Of the modules that make tokens from data, declarations included."""
     import tk_instruct.data
     import tk_instruct.tasks
+    from tk_instruct import randomness
 
     folders = [Path(next(iter(p.__path__))) for p in (tk_instruct.data, tk_instruct.tasks)]
-    digest = hashlib.sha256()
-    for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    modules = [Path(randomness.__file__), *(m for folder in folders for m in folder.rglob("*.py"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(modules))).hexdigest()
 
 
 def _write(path: Path, task: seqio.Task, split: str, lengths: registry.FeatureLengths) -> None:

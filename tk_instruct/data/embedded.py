@@ -39,7 +39,7 @@ def trained_vocabulary(num_pieces: int = 1000) -> str:
 
 def prompts(data: SuperNI) -> Iterator[str]:
     """Prompts and targets as training will see them, so that their fixed words become pieces."""
-    encoding = prompt.Encoding(definition=True, num_positive_examples=1)
+    (encoding,) = prompt.ENCODINGS["def_pos2_neg2"]
     for example in data.examples("default", "train"):
         yield from prompt.render(example.task, example.input, encoding).splitlines()
         yield from example.references

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from tk_instruct.configuration import (
     add_data_arguments,
+    add_length_arguments,
     bind_data_arguments,
     import_declarations,
+    lengths_of,
 )
-from tk_instruct.data.prompt import DEFAULT_MAX_INPUT_TOKENS, DEFAULT_MAX_TARGET_TOKENS
 from tk_instruct.errors import UserError
 from tk_instruct.files import table
 
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     doctor = actions.add_parser("doctor", help="check a data directory as upstream does")
     for action in (listing, show, stats, doctor):
         action.add_argument("--json", action="store_true", help="one JSON object a line")
+        add_length_arguments(action)
         add_data_arguments(action)
 
 
@@ -57,16 +59,6 @@ def main(args: argparse.Namespace) -> int:
     bind_data_arguments(args)
     actions = {"list": _list, "show": _show, "stats": _stats}
     return actions[args.action](args)
-
-
-def _lengths(args: argparse.Namespace) -> "FeatureLengths":
-    from tk_instruct.data.registry import FeatureLengths
-
-    inputs, targets = args.max_input_tokens, args.max_target_tokens
-    return FeatureLengths(
-        inputs=DEFAULT_MAX_INPUT_TOKENS if inputs is None else inputs,
-        targets=DEFAULT_MAX_TARGET_TOKENS if targets is None else targets,
-    )
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -99,7 +91,7 @@ def _show(args: argparse.Namespace) -> int:
     from tk_instruct.data import pipeline, registry
     from tk_instruct.data.cache import Tokens
 
-    lengths = _lengths(args)
+    lengths = lengths_of(args)
     tasks = registry.tasks_of(args.name)
     if args.task:
         tasks = _with_constituent(args.name, args.task, args.split)
@@ -177,7 +169,7 @@ def _strip(segment_ids: Any, width: int = 64) -> str:
 def _stats(args: argparse.Namespace) -> int:
     from tk_instruct.data import registry
 
-    lengths = _lengths(args)
+    lengths = lengths_of(args)
     for task in registry.tasks_of(args.name):
         for split in args.split or ("train", "test"):
             counted = count(task, split, lengths)

@@ -13,9 +13,6 @@ from tk_instruct.data.records import Demonstration, TaskSpec
 from tk_instruct.errors import UserError
 from tk_instruct.randomness import choose
 
-DEFAULT_MAX_INPUT_TOKENS = 1024
-DEFAULT_MAX_TARGET_TOKENS = 128
-
 
 class Tokenizer(Protocol):
     """What rendering needs of a vocabulary; SeqIO's vocabularies have it."""

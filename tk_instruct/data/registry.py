@@ -70,18 +70,17 @@ class RecordSource(seqio.DataSource):
         if shuffle:
             np.random.default_rng(seed).shuffle(order)
 
-        def rows() -> Iterator[dict[str, Any]]:
-            for i in order.tolist():
-                yield dict(examples[i])
+        def lookup(index: np.int64) -> list[Any]:
+            example = examples[int(order[index])]
+            return [_encoded(example[field]) for field in self._fields]
 
-        dataset = tf.data.Dataset.from_generator(
-            rows,
-            output_signature={
-                field: tf.TensorSpec([None] if is_list else [], tf.string)
-                for field, is_list in self._fields.items()
-            },
-        )
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(examples)))
+        def fetch(index: tf.Tensor) -> dict[str, tf.Tensor]:
+            values = tf.numpy_function(lookup, [index], [tf.string] * len(self._fields))
+            for value, is_list in zip(values, self._fields.values(), strict=True):
+                value.set_shape([None] if is_list else [])
+            return dict(zip(self._fields, values, strict=True))
+
+        dataset = tf.data.Dataset.range(len(examples)).map(fetch)
         if shard_info and shard_info.num_shards > 1:
             dataset = dataset.shard(shard_info.num_shards, shard_info.index)
         return dataset
@@ -94,13 +93,12 @@ def add_task(
     postprocess_fn: Callable[..., Any],
     metric_fns: Sequence[Callable[..., Any]],
 ) -> None:
-    """Declares a text-to-text task: the preprocessors render, tokenising is added here."""
+    """Declares a text-to-text task: the preprocessors give tokens, EOS is added here."""
     seqio.TaskRegistry.add(
         name,
         source=source,
         preprocessors=[
             *preprocessors,
-            seqio.preprocessors.tokenize,
             seqio.preprocessors.append_eos_after_trim,
         ],
         output_features=OUTPUT_FEATURES,
@@ -229,6 +227,8 @@ def rendering(
 
     prepare(tokenizer, max_input_tokens) is called once for a dataset and gives the function that
     renders an example from the fields named in reads, in their order; the others pass through.
+    Inputs and targets come out as text under inputs_pretokenized and targets_pretokenized and as
+    token ids, without EOS: encoding here takes a tenth of the time of TensorFlow's operation.
     """
 
     def preprocess(
@@ -239,17 +239,35 @@ def rendering(
         tokenizer = plain(output_features["inputs"].vocabulary)
         render = prepare(tokenizer, (sequence_length or {}).get("inputs"))
 
-        def in_python(*values: Any) -> list[bytes]:
-            return [text.encode("utf-8") for text in render(*map(_decoded, values))]
+        def in_python(*values: Any) -> list[Any]:
+            texts = render(*map(_decoded, values))
+            ids = [np.array(tokenizer.encode(text), np.int32) for text in texts]
+            return [*map(_encoded, texts), *ids]
 
         def in_graph(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            texts = tf.numpy_function(
-                in_python, [example[field] for field in reads], [tf.string, tf.string]
+            *texts, inputs, targets = tf.numpy_function(
+                in_python,
+                [example[field] for field in reads],
+                [tf.string, tf.string, tf.int32, tf.int32],
             )
-            for text in texts:
-                text.set_shape([])
-            return {**example, "inputs": texts[0], "targets": texts[1]}
+            for tensor, shape in zip(
+                (*texts, inputs, targets), ([], [], [None], [None]), strict=True
+            ):
+                tensor.set_shape(shape)
+            return {
+                **example,
+                "inputs_pretokenized": texts[0],
+                "targets_pretokenized": texts[1],
+                "inputs": inputs,
+                "targets": targets,
+            }
 
-        return dataset.map(in_graph, num_parallel_calls=tf.data.AUTOTUNE)
+        return dataset.map(in_graph)
 
     return preprocess
+
+
+def _encoded(value: str | Sequence[str]) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8")
+    return np.array([text.encode("utf-8") for text in value], dtype=object)
