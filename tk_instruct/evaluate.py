@@ -83,6 +83,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="seed with which the validation or dev split was drawn (default: %(default)s)",
     )
     parser.add_argument(
+        "--max_instances_per_train_task",
+        type=int,
+        default=100,
+        metavar="N",
+        help="how many instances of a train task were trained on; validation is made of others "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
         "--num_dev_tasks",
         type=int,
         default=0,
@@ -237,6 +245,7 @@ def _instances_of_data_dir(args: argparse.Namespace) -> LoadTrack:
     data = SuperNI(
         data_dir=args.data_dir,
         seed=args.seed,
+        max_instances_per_train_task=args.max_instances_per_train_task,
         max_instances_per_eval_task=args.max_instances_per_eval_task,
         num_dev_tasks=args.num_dev_tasks,
         cache_dir=args.cache_dir,

@@ -175,7 +175,7 @@ def train(run: TrainRun) -> None:
             batch = next(batches)
             state, stats = step_fn(state, sharding.shard_batch(batch, mesh), rng)
             done = step + 1
-            write.step(done, stats)
+            write.step(done, stats, pipeline.num_tokens(batch))
             if _due(done, run.eval_every_steps) or (done == run.steps and run.eval_every_steps):
                 write.scores(done, validate(state))
             if _due(done, run.save_every_steps) or done == run.steps or stop:
@@ -244,6 +244,7 @@ class Log:
         self.run = run
         self.pending: list[Mapping[str, Any]] = []
         self.validation = ""
+        self.num_tokens = 0
         self.since = time.monotonic()
         self.tensorboard = metric_writers.SummaryWriter(str(model_dir))
         self.progress = Progress("step", run.steps, first)
@@ -253,9 +254,10 @@ class Log:
         self.progress.__enter__()
         return self
 
-    def step(self, step: int, stats: Mapping[str, Any]) -> None:
+    def step(self, step: int, stats: Mapping[str, Any], num_tokens: int) -> None:
         """Takes a step's Means; fetches them from the device once in log_every_steps."""
         self.pending.append(stats)
+        self.num_tokens += num_tokens
         if not (_due(step, self.run.log_every_steps) or step == self.run.steps):
             self.progress.advance()
             return
@@ -265,12 +267,12 @@ class Log:
         totals = {name: sum((s[name] for s in rest), first[name]) for name in first}
         scores = {name: float(mean.value()) for name, mean in totals.items()}
         now = time.monotonic()
-        scores["target_tokens_per_second"] = float(totals["loss"].weight) / (now - self.since)
+        scores["tokens_per_second"] = self.num_tokens / (now - self.since)
         scores["steps_per_second"] = (1 + len(rest)) / (now - self.since)
-        self.since = now
+        self.since, self.num_tokens = now, 0
         self._write(step, scores)
         note = f"loss {scores['loss']:.3f}{self.validation}"
-        note += f", {scores['target_tokens_per_second']:,.0f} target tokens/s"
+        note += f", {scores['tokens_per_second']:,.0f} tokens/s"
         self.progress.advance(note=note)
 
     def scores(self, step: int, scores: Mapping[str, float]) -> None:

@@ -328,3 +328,9 @@ def test_superni_batches_hold_the_cached_tokens() -> None:
         ):
             found.update(tuple(tokens[segments == k].tolist()) for k in set(segments) - {0})
     assert found == Counter(tuple(inputs) for _, inputs, _ in stored("test"))
+
+
+def test_tokens_are_counted_without_padding() -> None:
+    rows = pipeline.pack([Tokens("a", np.array([5, 1]), np.array([7, 8, 1]))], FeatureLengths(9, 9))
+    batch = {name: array[None] for name, array in rows[0].items()}
+    assert pipeline.num_tokens(batch) == 2 + 3

@@ -89,6 +89,11 @@ def _padded(array: np.ndarray, batch_size: int) -> np.ndarray:
     return np.pad(array, [(0, batch_size - len(array)), (0, 0)])
 
 
+def num_tokens(batch: Mapping[str, np.ndarray]) -> int:
+    """Input and target tokens of a batch, padding left out."""
+    return sum(int((batch[f"{side}_segment_ids"] > 0).sum()) for side in ("encoder", "decoder"))
+
+
 def padding_rate(rows: Sequence[Mapping[str, np.ndarray]], feature: str) -> float:
     """The share of positions of a feature (encoder or decoder) that hold no token."""
     segments = [row[f"{feature}_segment_ids"] for row in rows]
