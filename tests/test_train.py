@@ -254,6 +254,17 @@ def test_refusals_leave_no_run_behind(
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+def test_a_run_without_validation_data_says_so_at_once(
+    data: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole_tasks = ["--max_instances_per_train_task=1000"]
+    assert cli.main([*arguments(tmp_path / "run", data), *whole_tasks]) == 2
+    error = capsys.readouterr().err
+    assert "split 'validation' of default is empty" in error
+    assert "train without validation (EVAL_PERIOD=0)" in error
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_batch_must_divide_over_the_devices(data: list[str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tk_instruct.cli"]
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}

@@ -101,7 +101,7 @@ def train(run: TrainRun) -> None:
 
     from tk_instruct import sharding
     from tk_instruct.checkpoint import Checkpoints, Description
-    from tk_instruct.data import pipeline, registry
+    from tk_instruct.data import cache, pipeline, registry
     from tk_instruct.losses import cross_entropy
     from tk_instruct.model.t5 import T5
     from tk_instruct.step import create_train_state, eval_step, train_step
@@ -125,6 +125,10 @@ def train(run: TrainRun) -> None:
         },
         gin=gin.config_str(),
     )
+    if run.eval_every_steps:
+        # Now, not at the first validation hours later, is the time to find that there is none.
+        for task in registry.tasks_of(run.mixture):
+            cache.open_tokens(task, "validation", lengths)
     checkpoints = Checkpoints(model_dir, keep=run.keep_checkpoints)
     last = checkpoints.latest_step()
     if last is not None:

@@ -261,7 +261,7 @@ class SuperNI:
             raise UserError(
                 f"split {split!r} of {track} is empty: no task has more than "
                 f"max_instances_per_train_task={self.max_instances_per_train_task} instances to "
-                "leave any over; lower it or raise max_instances_per_validation_task"
+                "leave any over; lower it, or train without validation (EVAL_PERIOD=0)"
             )
         return examples
 
