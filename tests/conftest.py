@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,26 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["TK_INSTRUCT_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
     for variable in ("TK_INSTRUCT_SUPERNI_DIR", "TK_INSTRUCT_VOCABULARY", "TK_INSTRUCT_GPT2_BPE"):
         os.environ.pop(variable, None)
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe() -> list[str]:
+    """The smoke recipe with a model that compiles and steps as fast as one can."""
+    return ["--gin_file=recipes/smoke.gin", f"--gin_file={ROOT / 'tests' / 'tiny.gin'}"]
+
+
+@pytest.fixture
+def on_the_mini_benchmark(
+    mini_dir: Path, mini_vocabulary: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Data and vocabulary by environment variables, and a gin that is clean before and after."""
+    import gin
+
+    gin.clear_config()
+    monkeypatch.setenv("TK_INSTRUCT_SUPERNI_DIR", str(mini_dir))
+    monkeypatch.setenv("TK_INSTRUCT_VOCABULARY", str(mini_vocabulary))
+    yield
+    gin.clear_config()
 
 
 @pytest.fixture(scope="session")

@@ -15,17 +15,6 @@ from tk_instruct.data.records import SuperNI
 from tk_instruct.errors import UserError
 
 TASK = "superni_en_def_pos2"
-TINY = {
-    "EMBED_DIM": 16,
-    "NUM_HEADS": 2,
-    "HEAD_DIM": 8,
-    "MLP_DIM": 32,
-    "NUM_ENCODER_LAYERS": 1,
-    "NUM_DECODER_LAYERS": 1,
-    "BATCH_SIZE": 8,
-    "TRAIN_STEPS": 2,
-    "EVAL_PERIOD": 0,
-}
 
 
 @pytest.fixture(autouse=True)
@@ -39,11 +28,10 @@ def data(mini_dir: Path, mini_vocabulary: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def run(data: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tiny_recipe: list[str], data: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     model_dir = tmp_path_factory.mktemp("trained") / "run"
-    bindings = [f"--gin.{name}={value}" for name, value in TINY.items()]
-    command = ["train", "--gin_file=recipes/smoke.gin", f"--gin.MODEL_DIR={model_dir}"]
-    assert cli.main([*command, *bindings, *data]) == 0
+    bindings = [f"--gin.MODEL_DIR={model_dir}", "--gin.TRAIN_STEPS=2", "--gin.EVAL_PERIOD=0"]
+    assert cli.main(["train", *tiny_recipe, *bindings, *data]) == 0
     return model_dir
 
 

@@ -16,14 +16,7 @@ import pytest
 
 from tk_instruct import cli
 
-TINY = {
-    "EMBED_DIM": 16,
-    "NUM_HEADS": 2,
-    "HEAD_DIM": 8,
-    "MLP_DIM": 32,
-    "NUM_ENCODER_LAYERS": 1,
-    "NUM_DECODER_LAYERS": 1,
-    "BATCH_SIZE": 8,
+SHORT = {
     "TRAIN_STEPS": 8,
     "CHECKPOINT_PERIOD": 3,
     "EVAL_PERIOD": 4,
@@ -35,14 +28,14 @@ TINY = {
 
 
 def arguments(model_dir: Path, data: Sequence[str], **macros: Any) -> list[str]:
-    settings = {**TINY, **macros, "MODEL_DIR": model_dir}
+    settings = {**SHORT, **macros, "MODEL_DIR": model_dir}
     bindings = [f"--gin.{name}={value}" for name, value in settings.items()]
-    return ["train", "--gin_file=recipes/smoke.gin", *bindings, *data]
+    return ["train", *bindings, *data]
 
 
 @pytest.fixture(scope="module")
-def data(mini_dir: Path, mini_vocabulary: Path) -> list[str]:
-    return [f"--data_dir={mini_dir}", f"--vocabulary={mini_vocabulary}"]
+def data(tiny_recipe: list[str], mini_dir: Path, mini_vocabulary: Path) -> list[str]:
+    return [*tiny_recipe, f"--data_dir={mini_dir}", f"--vocabulary={mini_vocabulary}"]
 
 
 @pytest.fixture(autouse=True)
@@ -201,6 +194,21 @@ def test_a_full_disk_leaves_the_last_checkpoint_good(
         np.testing.assert_array_equal(mine[name], theirs[name])
 
 
+def test_a_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    from tk_instruct.errors import UserError
+    from tk_instruct.train import Log
+
+    class Run:
+        steps = 2
+
+    with Log(tmp_path, 0, Run()) as log:  # type: ignore[arg-type]
+        log.file.close()
+        log.file = open("/dev/full", "w")  # noqa: SIM115
+        with pytest.raises(UserError, match=r"metrics.jsonl: cannot be written .*free some space"):
+            log.scores(1, {"validation_loss": 1.0})
+        log.file = open("/dev/null", "w")  # noqa: SIM115
+
+
 @pytest.mark.parametrize(
     ("macros", "message"),
     [
@@ -217,7 +225,7 @@ def test_a_run_is_not_continued_as_another(
     message: str,
 ) -> None:
     before = sorted(path.name for path in uninterrupted.rglob("*"))
-    without_vocabulary = data[:1] if "VOCABULARY" in macros else data
+    without_vocabulary = data[:-1] if "VOCABULARY" in macros else data
     assert cli.main(arguments(uninterrupted, without_vocabulary, **macros)) == 2
     error = capsys.readouterr().err
     assert message in error

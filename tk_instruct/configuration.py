@@ -218,11 +218,14 @@ def _check_macros() -> None:
         near = difflib.get_close_matches(name, sorted(known), n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
         raise UserError(f"gin macro {name} is used by nothing; {hint}")
-    for name in sorted(used - set_):
+    unset = sorted(used - set_)
+    if unset:
+        name, others = unset[0], f"; also not set: {', '.join(unset[1:])}" if unset[1:] else ""
         near = difflib.get_close_matches(name, sorted(set_ - used), n=1)
         hint = f" ({near[0]} is set, which nothing uses)" if near else ""
         raise UserError(
-            f"gin macro {name} is not set{hint}; give --gin.{name}=VALUE or set it in the recipe"
+            f"gin macro {name} is not set{hint}; give --gin.{name}=VALUE, or a recipe that sets it "
+            f"with --gin_file (recipes/smoke.gin){others}"
         )
 
 
@@ -230,11 +233,3 @@ def _shipped_macros() -> set[str]:
     texts = [path.read_text(encoding="utf-8") for path in _shipped().rglob("*.gin")]
     pattern = re.compile(r"^([A-Z][A-Z0-9_]*) *=|%([A-Z][A-Z0-9_]*)", re.MULTILINE)
     return {a or b for text in texts for a, b in pattern.findall(text)}
-
-
-def macro(name: str, default: object = None) -> object:
-    """The value that is bound to a macro."""
-    try:
-        return gin.query_parameter(f"{name}/macro.value")
-    except ValueError:
-        return default

@@ -20,7 +20,7 @@ import gin
 
 from tk_instruct import configuration, optim
 from tk_instruct.errors import UserError
-from tk_instruct.files import write_atomically
+from tk_instruct.files import cannot_write, write_atomically
 from tk_instruct.model.config import T5Config
 
 if TYPE_CHECKING:
@@ -286,8 +286,11 @@ class Log:
         self.since = time.monotonic()
 
     def _write(self, step: int, scores: Mapping[str, float]) -> None:
-        self.file.write(json.dumps({"step": step, **scores}) + "\n")
-        self.file.flush()
+        try:
+            self.file.write(json.dumps({"step": step, **scores}) + "\n")
+            self.file.flush()
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
         self.tensorboard.write_scalars(step, dict(scores))
 
     def __exit__(self, *error: Any) -> None:

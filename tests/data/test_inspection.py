@@ -25,14 +25,8 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)
-def _configured(
-    mini_dir: Path, mini_vocabulary: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    gin.clear_config()
-    monkeypatch.setenv("TK_INSTRUCT_SUPERNI_DIR", str(mini_dir))
-    monkeypatch.setenv("TK_INSTRUCT_VOCABULARY", str(mini_vocabulary))
+def _configured(on_the_mini_benchmark: None) -> Iterator[None]:
     yield
-    gin.clear_config()
     logging.getLogger("absl").setLevel(logging.NOTSET)  # the command line silences it
 
 

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +40,7 @@ ENCODINGS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _configured(
-    mini_dir: Path, mini_vocabulary: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    gin.clear_config()
-    monkeypatch.setenv("TK_INSTRUCT_SUPERNI_DIR", str(mini_dir))
-    monkeypatch.setenv("TK_INSTRUCT_VOCABULARY", str(mini_vocabulary))
-    yield
-    gin.clear_config()
+pytestmark = pytest.mark.usefixtures("on_the_mini_benchmark")
 
 
 def few(num_train: int = 2, num_eval: int = 2) -> None:

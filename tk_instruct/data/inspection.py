@@ -75,14 +75,10 @@ def _list(args: argparse.Namespace) -> int:
     ]
     if args.json:
         for name, kind, provider in rows:
-            print(json.dumps({"name": name, "kind": kind, "splits": list(_splits(provider))}))
+            print(json.dumps({"name": name, "kind": kind, "splits": sorted(provider.splits)}))
     else:
         print(table([("name", "kind"), *((name, kind) for name, kind, _ in rows)]))
     return 0
-
-
-def _splits(provider: Any) -> Sequence[str]:
-    return sorted(provider.splits)
 
 
 def _show(args: argparse.Namespace) -> int:
