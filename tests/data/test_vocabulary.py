@@ -97,7 +97,7 @@ def test_no_name_says_how_to_give_one() -> None:
         vocabulary()
     assert str(caught.value).startswith(
         "no vocabulary is set: give --vocabulary, the gin macro VOCABULARY or "
-        "$TK_INSTRUCT_VOCABULARY the path of a SentencePiece model, t5, mt5 or bytes"
+        "$TK_INSTRUCT_VOCABULARY the path of a SentencePiece model, t5, mt5, umt5 or bytes"
     )
 
 
@@ -108,7 +108,7 @@ def test_no_name_says_how_to_give_one() -> None:
 def test_a_name_that_means_nothing_is_refused(name: str, hint: str) -> None:
     with pytest.raises(UserError) as caught:
         vocabulary(name)
-    message = f"vocabulary={name!r} is neither a file nor one of t5, mt5, bytes{hint}"
+    message = f"vocabulary={name!r} is neither a file nor one of t5, mt5, umt5, bytes{hint}"
     assert str(caught.value).startswith(message)
 
 
@@ -174,4 +174,4 @@ def test_the_t5_vocabulary(shared_data: Path) -> None:
         *(13959, 1566, 12, 2968, 10, 466, 19, 207, 5)
     ]
     assert list(found.encode("<extra_id_0>")) == [32_099]
-    assert vocabularies.NUM_SENTINELS == 100
+    assert vocabularies.NUM_SENTINELS == {"umt5": 300}

@@ -17,22 +17,24 @@ VOCABULARY_VARIABLE = "TK_INSTRUCT_VOCABULARY"
 PUBLIC = {
     "t5": "gs://t5-data/vocabs/cc_all.32000.100extra/sentencepiece.model",
     "mt5": "gs://t5-data/vocabs/mc4.250000.100extra/sentencepiece.model",
+    "umt5": "gs://t5-data/vocabs/umt5.256000/sentencepiece.model",
 }
-NUM_SENTINELS = 100
+NUM_SENTINELS = {"umt5": 300}  # else T5's 100
 
 
 @gin.configurable(module="tk_instruct")
 def vocabulary(name: str | None = None) -> seqio.Vocabulary:
     """The vocabulary that the gin macro VOCABULARY (or the command line) names.
 
-    A SentencePiece model's path, `t5`, `mt5` or `bytes`. SentencePiece models get T5's 100
-    sentinels unless they hold them already. Raises UserError where it cannot be loaded.
+    A SentencePiece model's path, `t5`, `mt5`, `umt5` or `bytes`. SentencePiece models get their
+    sentinels (T5's 100, umT5's 300) unless they hold them already. Raises UserError where it
+    cannot be loaded.
     """
     name = name or os.environ.get(VOCABULARY_VARIABLE)
     if not name:
         raise UserError(
             "no vocabulary is set: give --vocabulary, the gin macro VOCABULARY or "
-            f"${VOCABULARY_VARIABLE} the path of a SentencePiece model, t5, mt5 or bytes"
+            f"${VOCABULARY_VARIABLE} the path of a SentencePiece model, t5, mt5, umt5 or bytes"
         )
     return _load(str(name))
 
@@ -46,7 +48,7 @@ def _load(name: str) -> seqio.Vocabulary:
         near = difflib.get_close_matches(name, [*PUBLIC, "bytes"], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UserError(
-            f"vocabulary={name!r} is neither a file nor one of t5, mt5, bytes{hint} "
+            f"vocabulary={name!r} is neither a file nor one of t5, mt5, umt5, bytes{hint} "
             "(a SentencePiece model is the file sentencepiece.model or spiece.model)"
         )
     try:
@@ -59,7 +61,11 @@ def _load(name: str) -> seqio.Vocabulary:
             f"({str(error).splitlines()[0][:120]}); check the file, or fetch it once and give "
             "its local path"
         ) from error
-    return plain if has_sentinels else seqio.SentencePieceVocabulary(path, NUM_SENTINELS)
+    return (
+        plain
+        if has_sentinels
+        else seqio.SentencePieceVocabulary(path, NUM_SENTINELS.get(name, 100))
+    )
 
 
 def model_bytes(vocabulary: seqio.Vocabulary) -> bytes | None:

@@ -1,1 +1,11 @@
-"""The encoder-decoder model: sizes, layers, the stacks, decoding."""
+"""Models: sizes, layers, encoder-decoder, decoder-only, decoding."""
+
+from tk_instruct.model.config import DecoderConfig, T5Config
+from tk_instruct.model.decoder import Decoder
+from tk_instruct.model.language_model import LanguageModel
+from tk_instruct.model.t5 import T5
+
+
+def build(config: T5Config | DecoderConfig) -> LanguageModel:
+    """The module of a configuration; its parameters come from step.init_params or a checkpoint."""
+    return Decoder(config) if isinstance(config, DecoderConfig) else T5(config)

@@ -1,22 +1,34 @@
-"""Sizes of a T5 model."""
+"""Sizes and variants of the models."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 from tk_instruct.errors import UserError
 
 ACTIVATION_DTYPES = ("float32", "bfloat16")
+MLP_ACTIVATIONS = ("gelu", "linear", "relu")
+# By jax.checkpoint_policies' names where they have one.
+REMATERIALISATIONS = ("none", "full", "dots_saveable", "dots_with_no_batch_dims_saveable")
 
 
 @dataclass(frozen=True, kw_only=True)
-class T5Config:
-    """A T5 1.1 encoder-decoder (arXiv:2002.05202: gated GELU, untied logits, no biases).
+class TransformerConfig:
+    """What T5's layers need to know, in any architecture.
 
     Attributes:
         d_model: width of the residual stream.
-        d_ff: width of each of the two gated projections of a feed-forward block.
+        d_ff: width of each of the projections that go into a feed-forward block.
+        mlp_activations: of those projections, which are multiplied: ("relu",) in T5 1.0,
+            ("gelu", "linear") since T5 1.1 (arXiv:2002.05202).
+        logits_via_embedding: T5 1.0's output layer, the embedding table over sqrt(d_model).
+        relative_bias_per_layer: umT5's (arXiv:2304.09151); in T5 one table serves a whole stack.
         relative_attention_num_buckets: buckets of distances; half are single distances, the rest
             are spaced logarithmically up to relative_attention_max_distance (tokens).
         dtype: of the activations; parameters, statistics, softmax and logits are float32.
+        scan_layers: stacks the parameters of all layers and compiles one layer, not all.
+        remat: what the backward pass finds stored: all ("none"), each layer's input ("full"), or
+            that and the products that the policy of that name keeps.
 
     Raises:
         UserError: a size that no model can have.
@@ -26,27 +38,29 @@ class T5Config:
     d_model: int
     num_heads: int
     head_dim: int = 64
-    num_encoder_layers: int
-    num_decoder_layers: int
     d_ff: int
+    mlp_activations: tuple[str, ...] = ("gelu", "linear")
+    logits_via_embedding: bool = False
+    relative_bias_per_layer: bool = False
     relative_attention_num_buckets: int = 32
     relative_attention_max_distance: int = 128
     dropout_rate: float = 0.0
     dtype: str = "float32"
     layer_norm_epsilon: float = 1e-6
+    scan_layers: bool = False
+    remat: str = "none"
 
     def __post_init__(self) -> None:
-        for name in (
-            "vocab_size",
-            "d_model",
-            "num_heads",
-            "head_dim",
-            "num_encoder_layers",
-            "num_decoder_layers",
-            "d_ff",
-        ):
+        # Gin and JSON give lists.
+        object.__setattr__(self, "mlp_activations", tuple(self.mlp_activations))
+        for name in self._sizes():
             if getattr(self, name) < 1:
                 raise UserError(f"{name}={getattr(self, name)} must be positive; try 1 or more")
+        if not self.mlp_activations or set(self.mlp_activations) - set(MLP_ACTIVATIONS):
+            raise UserError(
+                f"mlp_activations={self.mlp_activations} must be of {', '.join(MLP_ACTIVATIONS)}; "
+                "try ('gelu', 'linear'), or ('relu',) for T5 1.0"
+            )
         buckets = self.relative_attention_num_buckets
         if buckets < 4 or buckets % 4:
             raise UserError(
@@ -60,9 +74,52 @@ class T5Config:
             )
         if not 0 <= self.dropout_rate < 1:
             raise UserError(f"dropout_rate={self.dropout_rate} must be in [0, 1); try 0.1")
-        if self.dtype not in ACTIVATION_DTYPES:
-            raise UserError(f"dtype={self.dtype!r} must be one of {', '.join(ACTIVATION_DTYPES)}")
         if self.layer_norm_epsilon <= 0:
             raise UserError(
                 f"layer_norm_epsilon={self.layer_norm_epsilon} must be positive; try 1e-6"
             )
+        for name, known in (("dtype", ACTIVATION_DTYPES), ("remat", REMATERIALISATIONS)):
+            if getattr(self, name) not in known:
+                raise UserError(f"{name}={getattr(self, name)!r} must be one of {', '.join(known)}")
+
+    def _sizes(self) -> tuple[str, ...]:
+        return ("vocab_size", "d_model", "num_heads", "head_dim", "d_ff")
+
+
+@dataclass(frozen=True, kw_only=True)
+class T5Config(TransformerConfig):
+    """An encoder-decoder: T5 1.0, T5 1.1, LM-adapted T5, Flan-T5, mT5, umT5, ByT5."""
+
+    num_encoder_layers: int
+    num_decoder_layers: int
+
+    def _sizes(self) -> tuple[str, ...]:
+        return (*super()._sizes(), "num_encoder_layers", "num_decoder_layers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderConfig(TransformerConfig):
+    """A decoder alone, of T5's layers, as LaMDA is (arXiv:2201.08239, section 3).
+
+    Attributes:
+        bidirectional_inputs: inputs see each other in both directions (a prefix language model,
+            arXiv:1910.10683, section 3.2.1); without, every token sees only earlier ones.
+    """
+
+    num_layers: int
+    bidirectional_inputs: bool = True
+
+    def _sizes(self) -> tuple[str, ...]:
+        return (*super()._sizes(), "num_layers")
+
+
+def config_from_fields(given: Mapping[str, Any]) -> T5Config | DecoderConfig:
+    """The configuration whose dataclasses.asdict was kept, with a checkpoint for example."""
+    kind = DecoderConfig if "num_layers" in given else T5Config
+    unknown = sorted(set(given) - {field.name for field in fields(kind)})
+    if unknown:
+        raise UserError(
+            f"{', '.join(unknown)} is no field of {kind.__name__}; the checkpoint is of another "
+            "version of tk_instruct: use that one"
+        )
+    return kind(**given)

@@ -1,5 +1,6 @@
 """The parts of a T5 layer, with the parameter names, shapes and initialisers of T5X."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
-from tk_instruct.model.config import T5Config
+from tk_instruct.model.config import TransformerConfig
 
 _MASKED_LOGIT = -1e10  # finite: a row that may attend to nothing stays free of NaN
 
@@ -22,6 +23,32 @@ class KeysValues(NamedTuple):
     keys: Float[Array, "batch heads length head_dim"]
     values: Float[Array, "batch heads length head_dim"]
 
+    def written(self, position: Int[Array, ""] | int, new: "KeysValues") -> "KeysValues":
+        """With the new ones in place of those from `position` on."""
+        return KeysValues(
+            *(
+                jax.lax.dynamic_update_slice_in_dim(all_, some, position, axis=2)
+                for all_, some in zip(self, new, strict=True)
+            )
+        )
+
+
+def empty_keys_values(like: KeysValues, length: int) -> KeysValues:
+    """Zeros of another length, to be written to."""
+    return KeysValues(
+        *(jnp.zeros((*array.shape[:2], length, array.shape[-1]), array.dtype) for array in like)
+    )
+
+
+# Of the queries and of the keys, each [rows, length] with one row where all rows are alike.
+Positions = tuple[Int[Array, "rows queries"], Int[Array, "rows keys"]]
+
+
+def positions_of(embedded: Float[Array, "batch length embed"]) -> Positions:
+    """Of rows that attend to themselves."""
+    positions = jnp.arange(embedded.shape[1])[None]
+    return positions, positions
+
 
 def same_segment(
     query_segment_ids: Int[Array, "batch queries"], key_segment_ids: Int[Array, "batch keys"]
@@ -32,10 +59,20 @@ def same_segment(
 
 
 def causal(
-    query_positions: Int[Array, " queries"], key_positions: Int[Array, " keys"]
-) -> Bool[Array, "1 1 queries keys"]:
+    query_positions: Int[Array, "rows queries"], key_positions: Int[Array, "rows keys"]
+) -> Bool[Array, "rows 1 queries keys"]:
     """True where a key is not after the query."""
-    return (key_positions[None, :] <= query_positions[:, None])[None, None]
+    return (key_positions[:, None, :] <= query_positions[:, :, None])[:, None]
+
+
+def shift_right_within_segments(
+    targets: Int[Array, "batch length"], segment_ids: Int[Array, "batch length"]
+) -> Int[Array, "batch length"]:
+    """Decoder inputs: each segment's targets one place later, after a 0; padding is 0."""
+    previous_targets, previous_ids = (
+        jnp.pad(x[:, :-1], ((0, 0), (1, 0))) for x in (targets, segment_ids)
+    )
+    return jnp.where((segment_ids == previous_ids) & (segment_ids > 0), previous_targets, 0)
 
 
 def distance_buckets(num_buckets: int, max_distance: int) -> np.ndarray:
@@ -70,6 +107,19 @@ def _product_of_rows(inputs: Array, kernel: Array, *_: Any, **__: Any) -> Array:
     return rows.reshape(*inputs.shape[:-1], kernel.shape[-1])
 
 
+def embedder(config: TransformerConfig) -> Any:
+    """The table of token embeddings."""
+    init = nn.with_logical_partitioning(nn.initializers.normal(1.0), ("vocab", "embed"))
+    return nn.Embed(config.vocab_size, config.d_model, embedding_init=init)
+
+
+def tied_logits(
+    x: Float[Array, "rows length embed"], table: Float[Array, "vocab embed"]
+) -> Float[Array, "rows length vocab"]:
+    """T5 1.0's output layer: the embeddings, scaled (in float32)."""
+    return _product_of_rows(x.astype(jnp.float32), table.T) / np.sqrt(table.shape[1])
+
+
 def dropout(rate: float) -> Any:
     """T5's dropout: one mask for all positions (axis -2) of a row."""
     return nn.Dropout(rate, broadcast_dims=(-2,))
@@ -78,7 +128,7 @@ def dropout(rate: float) -> Any:
 class LayerNorm(nn.Module):
     """Division by the root mean square over the last axis, then a learnt scale."""
 
-    config: T5Config
+    config: TransformerConfig
 
     @nn.compact
     def __call__(self, inputs: Float[Array, "... embed"]) -> Float[Array, "... embed"]:
@@ -93,13 +143,13 @@ class LayerNorm(nn.Module):
 class RelativePositionBias(nn.Module):
     """A learnt number per head and bucket of (key position - query position)."""
 
-    config: T5Config
+    config: TransformerConfig
     bidirectional: bool
 
     @nn.compact
     def __call__(
-        self, query_positions: Int[Array, " queries"], key_positions: Int[Array, " keys"]
-    ) -> Float[Array, "1 heads queries keys"]:
+        self, query_positions: Int[Array, "rows queries"], key_positions: Int[Array, "rows keys"]
+    ) -> Float[Array, "rows heads queries keys"]:
         num_buckets = self.config.relative_attention_num_buckets
         max_distance = self.config.relative_attention_max_distance
         init = nn.with_logical_partitioning(
@@ -109,7 +159,7 @@ class RelativePositionBias(nn.Module):
         shape = (self.config.num_heads, num_buckets)
         rel_embedding = self.param("rel_embedding", init, shape, jnp.float32)
 
-        behind = query_positions[:, None] - key_positions[None, :]
+        behind = query_positions[:, :, None] - key_positions[:, None, :]
         if self.bidirectional:
             table = distance_buckets(num_buckets // 2, max_distance)
             first = jnp.where(behind < 0, num_buckets // 2, 0)
@@ -121,7 +171,7 @@ class RelativePositionBias(nn.Module):
         bucket = jnp.asarray(table)[jnp.minimum(distance, max_distance)] + first
         # A product with a one-hot, because the gradient of a gather is a slow scatter.
         one_hot = jax.nn.one_hot(bucket, num_buckets, axis=0)
-        return jnp.einsum("hn,nqk->hqk", rel_embedding, one_hot)[None]
+        return jnp.einsum("hn,nbqk->bhqk", rel_embedding, one_hot)
 
 
 @jax.custom_vjp
@@ -152,7 +202,7 @@ _add_to_rows.defvjp(_add_to_rows_forward, _add_to_rows_backward)
 class Attention(nn.Module):
     """Multi-head attention; logits are not scaled, the query's initialiser is."""
 
-    config: T5Config
+    config: TransformerConfig
 
     def setup(self) -> None:
         config = self.config
@@ -178,8 +228,8 @@ class Attention(nn.Module):
         self,
         inputs: Float[Array, "batch queries embed"],
         keys_values: KeysValues,
-        mask: Bool[Array, "#batch 1 queries keys"],
-        bias: Float[Array, "1 heads queries keys"] | None,
+        mask: Bool[Array, "#batch 1 #queries keys"],
+        bias: Float[Array, "#batch heads queries keys"] | None,
         deterministic: bool,
     ) -> Float[Array, "batch queries embed"]:
         queries = self._heads(self.query(inputs))
@@ -187,27 +237,77 @@ class Attention(nn.Module):
             "bhqd,bhkd->bhqk", queries, keys_values.keys, preferred_element_type=jnp.float32
         )
         if bias is not None:
-            logits = _add_to_rows(logits, bias)
+            logits = _add_to_rows(logits, bias) if bias.shape[0] == 1 else logits + bias
         weights = jax.nn.softmax(jnp.where(mask, logits, _MASKED_LOGIT))
         weights = self.dropout(weights.astype(self.config.dtype), deterministic=deterministic)
         x = (weights @ keys_values.values).transpose(0, 2, 1, 3)
         return self.out(x.reshape(*x.shape[:2], -1))
 
 
-class GatedMlp(nn.Module):
-    """wo(gelu(wi_0 x) · wi_1 x), with the tanh approximation of GELU."""
+_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "gelu": lambda x: nn.gelu(x, approximate=True),
+    "linear": lambda x: x,
+    "relu": nn.relu,
+}
 
-    config: T5Config
+
+class Mlp(nn.Module):
+    """wo(a(wi_0 x) · b(wi_1 x)) with the activations a and b, or wo(a(wi x)) with only one."""
+
+    config: TransformerConfig
 
     def setup(self) -> None:
         config = self.config
-        self.wi_0 = dense(config.d_ff, config.dtype, ("embed", "mlp"))
-        self.wi_1 = dense(config.d_ff, config.dtype, ("embed", "mlp"))
+        names = ["wi", *(f"wi_{i}" for i in range(len(config.mlp_activations)))]
+        names = names[:1] if len(config.mlp_activations) == 1 else names[1:]
+        for name in names:
+            setattr(self, name, dense(config.d_ff, config.dtype, ("embed", "mlp")))
+        self.projections = names
         self.wo = dense(config.d_model, config.dtype, ("mlp", "embed"))
         self.dropout = dropout(config.dropout_rate)
 
     def __call__(
         self, inputs: Float[Array, "batch length embed"], deterministic: bool
     ) -> Float[Array, "batch length embed"]:
-        x = nn.gelu(self.wi_0(inputs), approximate=True) * self.wi_1(inputs)
+        x = jnp.ones((), self.config.dtype)
+        for name, activation in zip(self.projections, self.config.mlp_activations, strict=True):
+            x = x * _ACTIVATIONS[activation](getattr(self, name)(inputs))
         return self.wo(self.dropout(x, deterministic=deterministic))
+
+
+def through_layers(
+    layers: Any,
+    config: TransformerConfig,
+    num_layers: int,
+    call: Callable[[Any, Array], Array],
+    x: Float[Array, "batch length embed"],
+) -> Float[Array, "batch length embed"]:
+    """call(layer, x) for one layer after the other, rematerialised and scanned as config says.
+
+    `layers` are the modules, or with scan_layers one module, whose parameters get an axis of
+    layers at position 1, as in T5X's scalable_t5.
+    """
+    if config.remat != "none":
+        policy = getattr(jax.checkpoint_policies, config.remat, None)  # "full" has no policy
+        call = nn.remat(call, policy=policy, prevent_cse=not config.scan_layers)
+
+    def along(layer: Any, x: Array) -> Array:
+        # Between layers rows stay where the batch put them, whatever the parameters' shards.
+        return nn.with_logical_constraint(
+            call(layer, x),
+            ("batch", "length", "residual"),
+            fallback=nn.spmd.RulesFallback.RAISE_ERROR,
+        )
+
+    if not config.scan_layers:
+        for layer in layers:
+            x = along(layer, x)
+        return x
+    scanned = nn.scan(
+        lambda layer, x, _: (along(layer, x), None),
+        variable_axes={"params": 1},
+        split_rngs={"params": True, "dropout": True},
+        length=num_layers,
+        metadata_params={nn.PARTITION_NAME: "layers"},
+    )
+    return scanned(layers, x, None)[0]

@@ -1,21 +1,30 @@
 """The T5 encoder-decoder, for training on (packed) rows and for decoding token by token."""
 
-import jax
+from typing import Any
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
 from tk_instruct.model.config import T5Config
+from tk_instruct.model.language_model import DecodeState, LanguageModel
 from tk_instruct.model.layers import (
     Attention,
-    GatedMlp,
     KeysValues,
     LayerNorm,
+    Mlp,
+    Positions,
     RelativePositionBias,
     causal,
     dense,
     dropout,
+    embedder,
+    empty_keys_values,
+    positions_of,
     same_segment,
+    shift_right_within_segments,
+    through_layers,
+    tied_logits,
 )
 
 
@@ -23,19 +32,24 @@ class EncoderLayer(nn.Module):
     config: T5Config
 
     def setup(self) -> None:
+        if self.config.relative_bias_per_layer:
+            self.relpos_bias = RelativePositionBias(self.config, bidirectional=True)
         self.pre_attention_layer_norm = LayerNorm(self.config)
         self.attention = Attention(self.config)
         self.pre_mlp_layer_norm = LayerNorm(self.config)
-        self.mlp = GatedMlp(self.config)
+        self.mlp = Mlp(self.config)
         self.dropout = dropout(self.config.dropout_rate)
 
     def __call__(
         self,
         inputs: Float[Array, "batch length embed"],
         mask: Bool[Array, "batch 1 length length"],
-        bias: Float[Array, "1 heads length length"],
+        bias: Float[Array, "1 heads length length"] | None,
+        positions: Positions,
         deterministic: bool,
     ) -> Float[Array, "batch length embed"]:
+        if bias is None:
+            bias = self.relpos_bias(*positions)
         y = self.pre_attention_layer_norm(inputs)
         y = self.attention(y, self.attention.keys_values(y), mask, bias, deterministic)
         x = inputs + self.dropout(y, deterministic=deterministic)
@@ -47,12 +61,14 @@ class DecoderLayer(nn.Module):
     config: T5Config
 
     def setup(self) -> None:
+        if self.config.relative_bias_per_layer:
+            self.relpos_bias = RelativePositionBias(self.config, bidirectional=False)
         self.pre_self_attention_layer_norm = LayerNorm(self.config)
         self.self_attention = Attention(self.config)
         self.pre_cross_attention_layer_norm = LayerNorm(self.config)
         self.encoder_decoder_attention = Attention(self.config)
         self.pre_mlp_layer_norm = LayerNorm(self.config)
-        self.mlp = GatedMlp(self.config)
+        self.mlp = Mlp(self.config)
         self.dropout = dropout(self.config.dropout_rate)
 
     def __call__(
@@ -61,55 +77,57 @@ class DecoderLayer(nn.Module):
         encoded: Float[Array, "batch length embed"],
         self_mask: Bool[Array, "batch 1 targets targets"],
         cross_mask: Bool[Array, "batch 1 targets length"],
-        bias: Float[Array, "1 heads targets targets"],
+        bias: Float[Array, "1 heads targets targets"] | None,
+        positions: Positions,
         deterministic: bool,
     ) -> Float[Array, "batch targets embed"]:
         normed = self.pre_self_attention_layer_norm(inputs)
         past = self.self_attention.keys_values(normed)
         cross = self.cross_keys_values(encoded)
+        if bias is None:
+            bias = self.relpos_bias(*positions)
         return self._attend(inputs, normed, past, cross, self_mask, cross_mask, bias, deterministic)
 
     def cross_keys_values(self, encoded: Float[Array, "batch length embed"]) -> KeysValues:
         return self.encoder_decoder_attention.keys_values(encoded)
 
-    def step(
+    def extend(
         self,
-        inputs: Float[Array, "batch 1 embed"],
+        inputs: Float[Array, "rows new embed"],
         position: Int[Array, ""],
         past: KeysValues,
         cross: KeysValues,
-        self_mask: Bool[Array, "1 1 1 max_targets"],
+        self_mask: Bool[Array, "1 1 new max_targets"],
         cross_mask: Bool[Array, "batch 1 1 length"],
-        bias: Float[Array, "1 heads 1 max_targets"],
-    ) -> tuple[Float[Array, "batch 1 embed"], KeysValues]:
-        """One position; returns its output and `past` with its keys and values written in."""
+        bias: Float[Array, "1 heads new max_targets"] | None,
+        positions: Positions,
+    ) -> tuple[Float[Array, "rows new embed"], KeysValues]:
+        """Outputs of the positions from `position` on, and `past` with them written in."""
         normed = self.pre_self_attention_layer_norm(inputs)
-        new = self.self_attention.keys_values(normed)
-        past = KeysValues(
-            *(
-                jax.lax.dynamic_update_slice_in_dim(all_, one, position, axis=2)
-                for all_, one in zip(past, new, strict=True)
-            )
-        )
+        past = past.written(position, self.self_attention.keys_values(normed))
+        if bias is None:
+            bias = self.relpos_bias(*positions)
         x = self._attend(inputs, normed, past, cross, self_mask, cross_mask, bias, True)
         return x, past
 
     def _attend(
         self,
-        inputs: Float[Array, "batch targets embed"],
-        normed: Float[Array, "batch targets embed"],
+        inputs: Float[Array, "rows targets embed"],
+        normed: Float[Array, "rows targets embed"],
         past: KeysValues,
         cross: KeysValues,
-        self_mask: Bool[Array, "#batch 1 targets past"],
-        cross_mask: Bool[Array, "batch 1 targets length"],
+        self_mask: Bool[Array, "#rows 1 targets past"],
+        cross_mask: Bool[Array, "batch 1 #targets length"],
         bias: Float[Array, "1 heads targets past"],
         deterministic: bool,
-    ) -> Float[Array, "batch targets embed"]:
+    ) -> Float[Array, "rows targets embed"]:
         y = self.self_attention(normed, past, self_mask, bias, deterministic)
         x = inputs + self.dropout(y, deterministic=deterministic)
         y = self.pre_cross_attention_layer_norm(x)
+        # Several rows that read the same inputs are to these as more targets of one row.
+        y = y.reshape(cross.keys.shape[0], -1, y.shape[-1])
         y = self.encoder_decoder_attention(y, cross, cross_mask, None, deterministic)
-        x = x + self.dropout(y, deterministic=deterministic)
+        x = x + self.dropout(y.reshape(x.shape), deterministic=deterministic)
         y = self.mlp(self.pre_mlp_layer_norm(x), deterministic)
         return x + self.dropout(y, deterministic=deterministic)
 
@@ -119,8 +137,12 @@ class Encoder(nn.Module):
 
     def setup(self) -> None:
         config = self.config
-        self.relpos_bias = RelativePositionBias(config, bidirectional=True)
-        self.layers = [EncoderLayer(config) for _ in range(config.num_encoder_layers)]
+        if not config.relative_bias_per_layer:
+            self.relpos_bias = RelativePositionBias(config, bidirectional=True)
+        if config.scan_layers:
+            self.encoder = EncoderLayer(config)
+        else:
+            self.layers = [EncoderLayer(config) for _ in range(config.num_encoder_layers)]
         self.encoder_norm = LayerNorm(config)
         self.dropout = dropout(config.dropout_rate)
 
@@ -130,11 +152,16 @@ class Encoder(nn.Module):
         mask: Bool[Array, "batch 1 length length"],
         deterministic: bool,
     ) -> Float[Array, "batch length embed"]:
-        positions = jnp.arange(embedded.shape[1])
-        bias = self.relpos_bias(positions, positions)
-        x = self.dropout(embedded, deterministic=deterministic)
-        for layer in self.layers:
-            x = layer(x, mask, bias, deterministic)
+        config = self.config
+        positions = positions_of(embedded)
+        bias = None if config.relative_bias_per_layer else self.relpos_bias(*positions)
+        x = through_layers(
+            self.encoder if config.scan_layers else self.layers,
+            config,
+            config.num_encoder_layers,
+            lambda layer, x: layer(x, mask, bias, positions, deterministic),
+            self.dropout(embedded, deterministic=deterministic),
+        )
         return self.dropout(self.encoder_norm(x), deterministic=deterministic)
 
 
@@ -143,11 +170,16 @@ class Decoder(nn.Module):
 
     def setup(self) -> None:
         config = self.config
-        self.relpos_bias = RelativePositionBias(config, bidirectional=False)
-        self.layers = [DecoderLayer(config) for _ in range(config.num_decoder_layers)]
+        if not config.relative_bias_per_layer:
+            self.relpos_bias = RelativePositionBias(config, bidirectional=False)
+        if config.scan_layers:
+            self.decoder = DecoderLayer(config)
+        else:
+            self.layers = [DecoderLayer(config) for _ in range(config.num_decoder_layers)]
         self.decoder_norm = LayerNorm(config)
-        self.logits_dense = dense(config.vocab_size, "float32", ("embed", "vocab"))
         self.dropout = dropout(config.dropout_rate)
+        if not config.logits_via_embedding:
+            self.logits_dense = dense(config.vocab_size, "float32", ("embed", "vocab"))
 
     def __call__(
         self,
@@ -156,42 +188,54 @@ class Decoder(nn.Module):
         self_mask: Bool[Array, "batch 1 targets targets"],
         cross_mask: Bool[Array, "batch 1 targets length"],
         deterministic: bool,
-    ) -> Float[Array, "batch targets vocab"]:
-        positions = jnp.arange(embedded.shape[1])
-        bias = self.relpos_bias(positions, positions)
-        x = self.dropout(embedded, deterministic=deterministic)
-        for layer in self.layers:
-            x = layer(x, encoded, self_mask, cross_mask, bias, deterministic)
-        x = self.dropout(self.decoder_norm(x), deterministic=deterministic)
-        return self.logits_dense(x)
+    ) -> Float[Array, "batch targets embed"]:
+        config = self.config
+        positions = positions_of(embedded)
+        bias = None if config.relative_bias_per_layer else self.relpos_bias(*positions)
+        x = through_layers(
+            self.decoder if config.scan_layers else self.layers,
+            config,
+            config.num_decoder_layers,
+            lambda layer, x: layer(
+                x, encoded, self_mask, cross_mask, bias, positions, deterministic
+            ),
+            self.dropout(embedded, deterministic=deterministic),
+        )
+        return self.dropout(self.decoder_norm(x), deterministic=deterministic)
 
     def cross_keys_values(
         self, encoded: Float[Array, "batch length embed"]
     ) -> tuple[KeysValues, ...]:
         return tuple(layer.cross_keys_values(encoded) for layer in self.layers)
 
-    def step(
+    def extend(
         self,
-        embedded: Float[Array, "batch 1 embed"],
+        embedded: Float[Array, "rows new embed"],
         position: Int[Array, ""],
         past: tuple[KeysValues, ...],
         cross: tuple[KeysValues, ...],
         cross_mask: Bool[Array, "batch 1 1 length"],
-    ) -> tuple[Float[Array, "batch 1 vocab"], tuple[KeysValues, ...]]:
-        positions = jnp.arange(past[0].keys.shape[2])
-        self_mask = causal(position[None], positions)
-        bias = self.relpos_bias(position[None], positions)
+    ) -> tuple[Float[Array, "rows new embed"], tuple[KeysValues, ...]]:
+        new = position + jnp.arange(embedded.shape[1])
+        positions = (new[None], jnp.arange(past[0].keys.shape[2])[None])
+        self_mask = causal(*positions)
+        bias = None if self.config.relative_bias_per_layer else self.relpos_bias(*positions)
         x, written = embedded, []
         for layer, layer_past, layer_cross in zip(self.layers, past, cross, strict=True):
-            x, layer_past = layer.step(
-                x, position, layer_past, layer_cross, self_mask, cross_mask, bias
+            x, layer_past = layer.extend(
+                x, position, layer_past, layer_cross, self_mask, cross_mask, bias, positions
             )
             written.append(layer_past)
-        return self.logits_dense(self.decoder_norm(x)), tuple(written)
+        return self.decoder_norm(x), tuple(written)
+
+    def unembed(
+        self, x: Float[Array, "rows targets embed"], table: Float[Array, "vocab embed"]
+    ) -> Float[Array, "rows targets vocab"]:
+        return tied_logits(x, table) if self.config.logits_via_embedding else self.logits_dense(x)
 
 
-class T5(nn.Module):
-    """T5 1.1 (arXiv:1910.10683, arXiv:2002.05202), with T5X's parameter names and shapes.
+class T5(LanguageModel):
+    """T5 and its descendants (arXiv:1910.10683), with T5X's parameter names and shapes.
 
     Rows may hold several examples (segments), numbered from 1 and each contiguous; 0 is padding.
     A target attends to the inputs and the earlier targets of its own segment. Relative positions
@@ -201,15 +245,9 @@ class T5(nn.Module):
     config: T5Config
 
     def setup(self) -> None:
-        config = self.config
-        embedding_init = nn.with_logical_partitioning(
-            nn.initializers.normal(1.0), ("vocab", "embed")
-        )
-        self.token_embedder = nn.Embed(
-            config.vocab_size, config.d_model, embedding_init=embedding_init
-        )
-        self.encoder = Encoder(config)
-        self.decoder = Decoder(config)
+        self.token_embedder = embedder(self.config)
+        self.encoder = Encoder(self.config)
+        self.decoder = Decoder(self.config)
 
     def __call__(
         self,
@@ -225,14 +263,25 @@ class T5(nn.Module):
         Dropout, unless deterministic, draws from the stream named "dropout".
         """
         encoded = self.encode(encoder_input_tokens, encoder_segment_ids, deterministic)
-        positions = jnp.arange(decoder_input_tokens.shape[1])
-        self_mask = same_segment(decoder_segment_ids, decoder_segment_ids)
-        return self.decoder(
-            self._embed(decoder_input_tokens),
+        embedded = self._embed(decoder_input_tokens)
+        x = self.decoder(
+            embedded,
             encoded,
-            self_mask & causal(positions, positions),
+            same_segment(decoder_segment_ids, decoder_segment_ids)
+            & causal(*positions_of(embedded)),
             same_segment(decoder_segment_ids, encoder_segment_ids),
             deterministic,
+        )
+        return self._unembed(x)
+
+    def logits(self, batch: Any, deterministic: bool) -> Float[Array, "batch targets vocab"]:
+        targets, segment_ids = batch["decoder_target_tokens"], batch["decoder_segment_ids"]
+        return self(
+            batch["encoder_input_tokens"],
+            shift_right_within_segments(targets, segment_ids),
+            encoder_segment_ids=batch["encoder_segment_ids"],
+            decoder_segment_ids=segment_ids,
+            deterministic=deterministic,
         )
 
     def encode(
@@ -244,29 +293,31 @@ class T5(nn.Module):
         mask = same_segment(segment_ids, segment_ids)
         return self.encoder(self._embed(tokens), mask, deterministic)
 
-    def cross_keys_values(
-        self, encoded: Float[Array, "batch length embed"]
-    ) -> tuple[KeysValues, ...]:
-        """What each decoder layer attends to in the encoder's output: computed once a row."""
-        return self.decoder.cross_keys_values(encoded)
-
-    def decode_step(
+    def prefill(
         self,
-        tokens: Int[Array, " batch"],
-        position: Int[Array, ""],
-        past: tuple[KeysValues, ...],
-        cross: tuple[KeysValues, ...],
-        encoder_segment_ids: Int[Array, "batch length"],
-    ) -> tuple[Float[Array, "batch vocab"], tuple[KeysValues, ...]]:
-        """Logits of the target at `position`, given the token before it.
+        input_tokens: Int[Array, "batch length"],
+        segment_ids: Int[Array, "batch length"],
+        max_target_tokens: int,
+    ) -> tuple[Int[Array, " batch"], DecodeState]:
+        encoded = self.encode(input_tokens, segment_ids, True)
+        cross = self.decoder.cross_keys_values(encoded)
+        past = tuple(empty_keys_values(keys_values, max_target_tokens) for keys_values in cross)
+        state = DecodeState(jnp.zeros((), jnp.int32), past, (cross, segment_ids))
+        return jnp.zeros(len(input_tokens), jnp.int32), state
 
-        One example a row. `past` holds the self-attention keys and values of the positions
-        before, in arrays as long as the longest target; it comes back with this one written.
-        """
-        embedded = self._embed(tokens[:, None])
-        cross_mask = (encoder_segment_ids > 0)[:, None, None, :]
-        logits, past = self.decoder.step(embedded, position, past, cross, cross_mask)
-        return logits[:, 0], past
+    def extend(
+        self, tokens: Int[Array, "rows new"], state: DecodeState
+    ) -> tuple[Float[Array, "rows new vocab"], DecodeState]:
+        cross, segment_ids = state.context
+        cross_mask = (segment_ids > 0)[:, None, None, :]
+        x, past = self.decoder.extend(
+            self._embed(tokens), state.position, state.past, cross, cross_mask
+        )
+        state = state._replace(position=state.position + tokens.shape[1], past=past)
+        return self._unembed(x), state
 
     def _embed(self, tokens: Int[Array, "batch length"]) -> Float[Array, "batch length embed"]:
         return self.token_embedder(tokens).astype(self.config.dtype)
+
+    def _unembed(self, x: Float[Array, "rows targets embed"]) -> Float[Array, "rows targets vocab"]:
+        return self.decoder.unembed(x, self.token_embedder.embedding)

@@ -1,7 +1,7 @@
-"""Writes t5_logits.npz: logits of Hugging Face's T5 1.1 on a tiny model with reproducible weights.
+"""Writes logits.npz: Hugging Face's logits for a tiny model of each family, weights from a seed.
 
-Needs torch and transformers (`pip install torch==2.13.0 transformers`), which the test that reads
-the file does not: `python tests/goldens/make_t5_logits.py`.
+Needs torch and transformers (the extra hf), which the test that reads the file does not:
+`python tests/goldens/make_logits.py`.
 """
 
 import zlib
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-SIZES = {
+SIZES: dict[str, Any] = {
     "vocab_size": 32,
     "d_model": 24,
     "num_heads": 3,
@@ -18,6 +18,18 @@ SIZES = {
     "num_encoder_layers": 2,
     "num_decoder_layers": 2,
     "d_ff": 40,
+}
+_T5_1_1: dict[str, Any] = {
+    "mlp_activations": ("gelu", "linear"),
+    "logits_via_embedding": False,
+    "relative_bias_per_layer": False,
+}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "t5_1_0": {**_T5_1_1, "mlp_activations": ("relu",), "logits_via_embedding": True},
+    "t5_1_1": _T5_1_1,
+    "mt5": _T5_1_1,
+    "umt5": {**_T5_1_1, "relative_bias_per_layer": True},
+    "byt5": {**_T5_1_1, "num_encoder_layers": 3, "num_decoder_layers": 1},
 }
 # Longer than the 128 tokens at which distances stop being told apart.
 INPUT_LENGTHS, MAX_INPUT = (150, 37), 150
@@ -54,37 +66,51 @@ def _copy(parameter: Any, name: str, transpose: bool = True) -> None:
 
 
 def main() -> None:
-    import torch
-    from transformers import T5Config, T5ForConditionalGeneration
+    goldens = {family: logits(family) for family in FAMILIES}
+    np.savez_compressed(Path(__file__).with_name("logits.npz"), **goldens)
 
-    model = T5ForConditionalGeneration(
-        T5Config(
-            vocab_size=SIZES["vocab_size"],
-            d_model=SIZES["d_model"],
-            num_heads=SIZES["num_heads"],
-            d_kv=SIZES["head_dim"],
-            num_layers=SIZES["num_encoder_layers"],
-            num_decoder_layers=SIZES["num_decoder_layers"],
-            d_ff=SIZES["d_ff"],
-            feed_forward_proj="gated-gelu",
-            tie_word_embeddings=False,
-            dropout_rate=0.0,
-        )
-    ).eval()
+
+def logits(family: str) -> np.ndarray:
+    """Of all targets that are not padding, [targets, vocab]."""
+    import torch
+    import transformers
+
+    settings = {**SIZES, **FAMILIES[family]}
+    tied, per_layer = settings["logits_via_embedding"], settings["relative_bias_per_layer"]
+    activations = settings["mlp_activations"]
+    names = {"mt5": "MT5", "umt5": "UMT5"}
+    kind = names.get(family, "T5")
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=settings["vocab_size"],
+        d_model=settings["d_model"],
+        num_heads=settings["num_heads"],
+        d_kv=settings["head_dim"],
+        num_layers=settings["num_encoder_layers"],
+        num_decoder_layers=settings["num_decoder_layers"],
+        d_ff=settings["d_ff"],
+        feed_forward_proj="relu" if len(activations) == 1 else "gated-gelu",
+        tie_word_embeddings=tied,
+        dropout_rate=0.0,
+    )
+    model = getattr(transformers, f"{kind}ForConditionalGeneration")(config).eval()
     _copy(model.shared.weight, "token_embedder/embedding", transpose=False)
-    # transformers 5 ties the two at first whatever the configuration says.
-    model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.shared.weight))
-    _copy(model.lm_head.weight, "decoder/logits_dense/kernel")
+    if not tied:
+        # transformers 5 ties the two at first whatever the configuration says, and for umT5 scales.
+        config.tie_word_embeddings = False
+        model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.shared.weight))
+        _copy(model.lm_head.weight, "decoder/logits_dense/kernel")
     for stack_name, stack, attentions in (
         ("encoder", model.encoder, ("attention",)),
         ("decoder", model.decoder, ("self_attention", "encoder_decoder_attention")),
     ):
-        first = stack.block[0].layer[0].SelfAttention
-        _copy(first.relative_attention_bias.weight, f"{stack_name}/relpos_bias/rel_embedding")
         norm = f"{stack_name}/{stack_name}_norm/scale"
         _copy(stack.final_layer_norm.weight, norm, transpose=False)
         for i, block in enumerate(stack.block):
             prefix = f"{stack_name}/layers_{i}"
+            if per_layer or i == 0:
+                bias = block.layer[0].SelfAttention.relative_attention_bias
+                where = prefix if per_layer else stack_name
+                _copy(bias.weight, f"{where}/relpos_bias/rel_embedding")
             norms = [name.replace("encoder_decoder", "cross") for name in attentions]
             for part, name, norm in zip(block.layer, attentions, norms, strict=False):
                 attention = getattr(part, "SelfAttention", None) or part.EncDecAttention
@@ -94,21 +120,20 @@ def main() -> None:
                 scale = f"{prefix}/pre_{norm}_layer_norm/scale"
                 _copy(part.layer_norm.weight, scale, transpose=False)
             mlp = block.layer[-1]
-            for name in ("wi_0", "wi_1", "wo"):
-                projection = getattr(mlp.DenseReluDense, name)
-                _copy(projection.weight, f"{prefix}/mlp/{name}/kernel")
+            for name in ("wi",) if len(activations) == 1 else ("wi_0", "wi_1"):
+                _copy(getattr(mlp.DenseReluDense, name).weight, f"{prefix}/mlp/{name}/kernel")
+            _copy(mlp.DenseReluDense.wo.weight, f"{prefix}/mlp/wo/kernel")
             _copy(mlp.layer_norm.weight, f"{prefix}/pre_mlp_layer_norm/scale", transpose=False)
 
     inputs, targets = (torch.from_numpy(x.astype(np.int64)) for x in tokens())
     with torch.no_grad():
-        logits = model(
+        found = model(
             input_ids=inputs,
             attention_mask=(inputs > 0).long(),
             decoder_input_ids=targets,
             decoder_attention_mask=(targets > 0).long(),
         ).logits.numpy()
-    real = targets.numpy() > 0
-    np.savez_compressed(Path(__file__).with_name("t5_logits.npz"), logits=logits[real])
+    return found[targets.numpy() > 0]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,86 @@
+"""What training, decoding and ranking ask of a model, whatever its architecture."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, Int
+
+from tk_instruct.model.config import TransformerConfig
+
+
+class DecodeState(NamedTuple):
+    """Between two targets of a decoder.
+
+    Attributes:
+        position: index of the next target.
+        past: keys and values of what went before, [rows, …]: it grows, and follows a row when
+            beam search copies or drops it.
+        context: what does not change any more, [batch, …]. The rows of `past` can be k for each of
+            these, next to each other: k beams, or k options.
+    """
+
+    position: Int[Array, ""]
+    past: Any
+    context: Any
+
+
+class LanguageModel(nn.Module):
+    """Logits of targets given inputs: all at once for training, one after another for decoding.
+
+    Inputs come one example a row to `prefill` and `option_logits`, padded at the end, with
+    segment_ids 1 on tokens and 0 on padding.
+    """
+
+    config: TransformerConfig
+
+    def logits(self, batch: Any, deterministic: bool) -> Float[Array, "batch length vocab"]:
+        """Float32 logits of batch["decoder_target_tokens"], each given what is before it.
+
+        `batch` is a dictionary by T5X's feature names, see data/pipeline.py. Dropout, unless
+        deterministic, draws from the stream named "dropout".
+        """
+        raise NotImplementedError
+
+    def prefill(
+        self,
+        input_tokens: Int[Array, "batch length"],
+        segment_ids: Int[Array, "batch length"],
+        max_target_tokens: int,
+    ) -> tuple[Int[Array, " batch"], DecodeState]:
+        """The token that precedes the first target, and the state there."""
+        raise NotImplementedError
+
+    def extend(
+        self, tokens: Int[Array, "rows new"], state: DecodeState
+    ) -> tuple[Float[Array, "rows new vocab"], DecodeState]:
+        """Logits of the next targets, given the token before each of them."""
+        raise NotImplementedError
+
+    def decode_step(
+        self, tokens: Int[Array, " rows"], state: DecodeState
+    ) -> tuple[Float[Array, "rows vocab"], DecodeState]:
+        """Logits of the next target, given the token before it."""
+        logits, state = self.extend(tokens[:, None], state)
+        return logits[:, 0], state
+
+    def option_logits(
+        self,
+        input_tokens: Int[Array, "batch length"],
+        segment_ids: Int[Array, "batch length"],
+        options: Int[Array, "batch options targets"],
+    ) -> Float[Array, "batch options targets vocab"]:
+        """Logits of each option's tokens; the inputs are read once for all of them."""
+        batch, num_options, max_targets = options.shape
+        first, state = self.prefill(input_tokens, segment_ids, max_targets)
+        first = jnp.broadcast_to(first[:, None, None], (batch, num_options, 1))
+        tokens = jnp.concatenate([first, options[:, :, :-1]], axis=-1)
+        state = state._replace(past=repeat_rows(state.past, num_options))
+        logits, _ = self.extend(tokens.reshape(batch * num_options, max_targets), state)
+        return logits.reshape(batch, num_options, max_targets, -1)
+
+
+def repeat_rows(past: Any, times: int) -> Any:
+    """Each row that many times, next to each other."""
+    return jax.tree.map(lambda leaf: jnp.repeat(leaf, times, axis=0), past)
