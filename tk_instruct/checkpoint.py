@@ -1,14 +1,17 @@
 """Saves and restores a run: one record of state, data cursor and what they belong to (Orbax).
 
 A checkpoint is written beside its place and renamed, so that it is there whole or not at all.
+Saving goes on in the background while the run steps. In a run of several processes each of them
+makes the same calls, on a file system that they share.
 """
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import jax
 import orbax.checkpoint as ocp
 
 from tk_instruct.errors import UserError
@@ -20,14 +23,17 @@ _REPAIRS = {
     "vocabulary": "use the vocabulary that the checkpoint was trained with",
     "data": "train on the same data",
 }
+# What changes no number's meaning.
+_MAY_CHANGE = {"model": {"dtype", "remat"}, "vocabulary": {"name"}, "data": set[str]()}
 
 
 @dataclass(frozen=True)
 class Description:
     """What a checkpoint's numbers mean.
 
-    model are T5Config's fields; vocabulary is {name, fingerprint}; data is what the cursor points
-    into (mixture, feature lengths, batch size, seed, fingerprints); gin is the configuration.
+    model are the fields of the model's configuration; vocabulary is {name, fingerprint}; data is
+    what the cursor points into (mixture, feature lengths, batch size, seed, fingerprints); gin is
+    the configuration.
     """
 
     model: Mapping[str, Any]
@@ -38,11 +44,12 @@ class Description:
     def check_continues(self, saved: "Description", where: Path) -> None:
         """Raises UserError where a run may not go on from a saved one, naming the fields."""
         for part, repair in _REPAIRS.items():
-            mine, theirs = getattr(self, part), getattr(saved, part)
+            # As JSON, in which a tuple is a list.
+            mine, theirs = (json.loads(json.dumps(getattr(x, part))) for x in (self, saved))
             changed = [
                 f"{part}.{key}={mine.get(key)!r} but the checkpoint has {theirs.get(key)!r}"
-                for key in sorted({*mine, *theirs})
-                if mine.get(key) != theirs.get(key) and key != "name"
+                for key in sorted({*mine, *theirs} - _MAY_CHANGE[part])
+                if mine.get(key) != theirs.get(key)
             ]
             if changed:
                 raise UserError(
@@ -52,7 +59,11 @@ class Description:
 
 
 class Checkpoints:
-    """The checkpoints of one run directory, MODEL_DIR/checkpoints/<step>/."""
+    """The checkpoints of one run directory, MODEL_DIR/checkpoints/<step>/.
+
+    The last `keep` stay (None: all), and the one with the lowest validation loss. Close it, or
+    use it as a context manager: only then is what was saved last known to be on disk.
+    """
 
     def __init__(self, model_dir: Path, keep: int | None = None, read_only: bool = False) -> None:
         self.directory = model_dir.absolute() / "checkpoints"
@@ -65,52 +76,123 @@ class Checkpoints:
                 self.directory.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise cannot_write(self.directory, error) from error
+        policies = ocp.checkpoint_managers
         self._manager = ocp.CheckpointManager(
             self.directory,
             item_names=("state", "cursor", "description"),
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep,
+                preservation_policy=policies.AnyPreservationPolicy(
+                    [
+                        policies.LatestN(keep),
+                        policies.BestN(
+                            get_metric_fn=_validation_loss,
+                            reverse=True,  # from the highest loss to the lowest, the best
+                            n=1,
+                            keep_checkpoints_without_metrics=False,
+                        ),
+                    ]
+                ),
+                best_fn=_validation_loss,
+                best_mode="min",
                 create=False,
                 read_only=read_only,
                 cleanup_tmp_directories=not read_only,  # what a killed save left behind
-                enable_async_checkpointing=False,
             ),
         )
+        self._saving: int | None = None
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        try:
+            self.close()
+        except UserError:
+            if kind is None:  # else the exception under way is the one to hear of
+                raise
 
     def latest_step(self) -> int | None:
+        """The last step that is on disk; waits for a save that is under way, as wait() does."""
+        self.wait()
         return self._manager.latest_step()
 
-    def step_or_latest(self, step: int | None) -> int:
+    def best_step(self) -> int | None:
+        """Of the steps saved with a validation loss the one with the lowest; waits likewise."""
+        self.wait()
+        return self._manager.best_step()
+
+    def step_or_latest(self, step: int | Literal["best"] | None) -> int:
         """The asked-for step, or the last; raises UserError where it is not there."""
+        self.wait()
         steps = sorted(self._manager.all_steps())
         if not steps:
             raise UserError(f"{self.directory} holds no finished checkpoint; train first")
-        if step is not None and step not in steps:
+        if step is None:
+            return steps[-1]
+        found = self.best_step() if step == "best" else step
+        if found is None:
+            raise UserError(
+                f"step='best' is the one with the lowest validation loss, but none in "
+                f"{self.directory} was saved with one; choose of {', '.join(map(str, steps))}"
+            )
+        if found not in steps:
             raise UserError(
                 f"step={step} has no checkpoint in {self.directory}; there are "
                 f"{', '.join(map(str, steps))}"
             )
-        return steps[-1] if step is None else step
+        return found
 
-    def save(self, step: int, state: Any, cursor: Mapping[str, Any], about: Description) -> None:
-        """Raises UserError where it cannot be written; the earlier checkpoints stay as they are."""
+    def save(
+        self,
+        step: int,
+        state: Any,
+        cursor: Mapping[str, Any],
+        about: Description,
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        """Returns when the arrays are copied and may be donated; writing goes on behind.
+
+        Args:
+            metrics: what a validation of this very state found, its validation_loss among them;
+                without, the checkpoint is never the best.
+
+        Raises:
+            UserError: this one, or the one before, cannot be written; the checkpoints on disk
+                stay as they are.
+        """
+        self.wait()
+        self._saving = step
+        if metrics is not None and not math.isfinite(_validation_loss(metrics)):
+            metrics = None  # NaN has no place in an order
         try:
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(state),
+                    state=ocp.args.PyTreeSave(state),
                     cursor=ocp.args.JsonSave(dict(cursor)),
                     description=ocp.args.JsonSave(vars(about)),
                 ),
+                metrics=None if metrics is None else dict(metrics),
+                force=True,
             )
-            self._manager.wait_until_finished()
         except Exception as error:  # tensorstore, Orbax and the system each raise their own
-            last = self._manager.latest_step()
-            held = f"step {last} is the last good one" if last is not None else "there is none yet"
-            raise UserError(
-                f"the checkpoint of step {step} could not be written to {self.directory} "
-                f"({_first_line(error)}); {held}; free space there and run the same command again"
-            ) from error
+            raise self._not_written(error) from error
+
+    def wait(self) -> None:
+        """Returns when what was saved is on disk; raises UserError where it cannot be written."""
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:
+            raise self._not_written(error) from error
+
+    def _not_written(self, error: Exception) -> UserError:
+        self._manager.reload()
+        last = self._manager.latest_step()
+        held = f"step {last} is the last good one" if last is not None else "there is none yet"
+        return UserError(
+            f"the checkpoint of step {self._saving} could not be written to {self.directory} "
+            f"({_first_line(error)}); {held}; free space there and run the same command again"
+        )
 
     def description(self, step: int) -> Description:
         restored = self._manager.restore(
@@ -119,38 +201,45 @@ class Checkpoints:
         return Description(**restored["description"])
 
     def restore(self, step: int, state_like: Any) -> tuple[Any, Mapping[str, Any]]:
-        """State and cursor; state_like gives shapes, types and shardings of the state."""
-        restored = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(state_like), cursor=ocp.args.JsonRestore()
-            ),
-        )
+        """State and cursor; state_like gives shapes, types and shardings of the state.
+
+        Raises:
+            UserError: what was saved has other arrays, such as another optimizer's moments.
+        """
+        args = ocp.args.Composite(state=_restore_as(state_like), cursor=ocp.args.JsonRestore())
+        try:
+            restored = self._manager.restore(step, args=args)
+        except ValueError as error:
+            raise UserError(
+                f"{self.directory / str(step)} cannot be restored as this run's state "
+                f"({_first_line(error)}); use the model and the optimizer that it was saved with, "
+                "or start in a MODEL_DIR of its own"
+            ) from error
         return restored["state"], restored["cursor"]
 
     def restore_params(self, step: int, params_like: Any) -> Any:
         """The parameters alone; what the optimizer holds is left on disk."""
+        like = {"params": params_like}
         restored = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.PyTreeRestore(
-                    item={"params": params_like},
-                    restore_args={
-                        "params": jax.tree.map(
-                            lambda leaf: ocp.ArrayRestoreArgs(
-                                sharding=leaf.sharding, dtype=leaf.dtype
-                            ),
-                            params_like,
-                        )
-                    },
-                    partial_restore=True,
-                )
-            ),
+            step, args=ocp.args.Composite(state=_restore_as(like, partial_restore=True))
         )
         return restored["state"]["params"]
 
     def close(self) -> None:
-        self._manager.close()
+        """Waits, as wait() does, and ends what works in the background."""
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
+
+
+def _restore_as(like: Any, **options: Any) -> Any:
+    restore_args = ocp.checkpoint_utils.construct_restore_args(like)
+    return ocp.args.PyTreeRestore(item=like, restore_args=restore_args, **options)
+
+
+def _validation_loss(metrics: Mapping[str, float]) -> float:
+    return metrics["validation_loss"]
 
 
 def _first_line(error: Exception) -> str:

@@ -8,14 +8,15 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Num
 
+from tk_instruct.errors import UserError
 from tk_instruct.losses import Mean, token_accuracy
-from tk_instruct.model.t5 import T5
+from tk_instruct.model.language_model import LanguageModel
 
-# encoder_input_tokens, encoder_segment_ids [batch, length]; decoder_target_tokens,
-# decoder_segment_ids [batch, targets]: int32, segments from 1, padding 0.
-Batch = Mapping[str, Int[Array, "batch length"]]
+# What data/pipeline.py makes. decoder_target_tokens and decoder_loss_weights [batch, targets] are
+# read here, the rest by the model.
+Batch = Mapping[str, Num[Array, "batch length"]]
 # (logits, targets, weights) → loss, such as partial(cross_entropy, z_loss=1e-4).
 Loss = Callable[
     [Float[Array, "batch length vocab"], Int[Array, "batch length"], Float[Array, "batch length"]],
@@ -33,32 +34,28 @@ class TrainState:
     opt_state: Any
 
 
-def init_params(model: T5, rng: Array) -> Any:
+def init_params(model: LanguageModel, rng: Array) -> Any:
     """Fresh parameters, each in a box with the names of its logical axes.
 
     Works under jax.eval_shape, which is how to learn shapes and axes for free.
     """
     token = jnp.zeros((1, 1), jnp.int32)
-    variables = model.init(
-        rng, token, token, encoder_segment_ids=token, decoder_segment_ids=token, deterministic=True
-    )
-    return variables["params"]
+    batch = {
+        "encoder_input_tokens": token,
+        "encoder_segment_ids": token,
+        "decoder_target_tokens": token,
+        "decoder_segment_ids": token,
+        "decoder_causal_attention": token,
+    }
+    return model.init(rng, batch, deterministic=True, method="logits")["params"]
 
 
-def create_train_state(model: T5, tx: optax.GradientTransformation, rng: Array) -> TrainState:
+def create_train_state(
+    model: LanguageModel, tx: optax.GradientTransformation, rng: Array
+) -> TrainState:
     """Step 0. A pure function of the key: jit it with out_shardings to create it in place."""
     params = nn.meta.unbox(init_params(model, rng))
     return TrainState(step=jnp.zeros((), jnp.int32), params=params, opt_state=tx.init(params))
-
-
-def shift_right_within_segments(
-    targets: Int[Array, "batch length"], segment_ids: Int[Array, "batch length"]
-) -> Int[Array, "batch length"]:
-    """Decoder inputs: each segment's targets one place later, after a 0; padding is 0."""
-    previous_targets, previous_ids = (
-        jnp.pad(x[:, :-1], ((0, 0), (1, 0))) for x in (targets, segment_ids)
-    )
-    return jnp.where((segment_ids == previous_ids) & (segment_ids > 0), previous_targets, 0)
 
 
 def train_step(
@@ -66,53 +63,92 @@ def train_step(
     batch: Batch,
     rng: Array,
     *,
-    model: T5,
+    model: LanguageModel,
     tx: optax.GradientTransformation,
     loss: Loss,
+    num_microbatches: int = 1,
 ) -> tuple[TrainState, Metrics]:
     """One update with the gradient of the mean loss of the batch's target tokens.
 
     `rng` is the run's key: dropout is a function of it and of state.step. Use as
     `jax.jit(partial(train_step, model=model, tx=tx, loss=loss), donate_argnums=0)`.
 
+    Args:
+        num_microbatches: of equally many rows, gone through one after another: activations take
+            so many times less memory, the update is the same (but for dropout, which draws anew).
+
     Returns:
         The next state, and the metrics loss, accuracy (of the parameters before the update) and
-        gradient_norm.
+        gradient_norm (before clipping).
+
+    Raises:
+        UserError: num_microbatches does not divide the batch.
     """
     dropout_key = jax.random.fold_in(rng, state.step)
+    # Of the whole batch, and known beforehand: so nothing has to go over the gradients again.
+    weight = jnp.maximum(jnp.sum(batch["decoder_loss_weights"]), 1)  # all padding changes nothing
 
-    def total_loss(params: Any) -> tuple[Array, Metrics]:
-        metrics = _metrics(params, batch, model, loss, dropout_key)
-        return metrics["loss"].total, metrics
+    def gradients_of(batch: Batch, dropout_key: Array) -> tuple[Any, Metrics]:
+        def share_of_loss(params: Any) -> tuple[Array, Metrics]:
+            metrics = _metrics(params, batch, model, loss, dropout_key)
+            return metrics["loss"].total / weight, metrics
 
-    gradients, metrics = jax.grad(total_loss, has_aux=True)(state.params)
-    tokens = jnp.maximum(metrics["loss"].weight, 1)  # a batch of padding changes nothing
-    gradients = jax.tree.map(lambda gradient: gradient / tokens, gradients)
-    updates, opt_state = tx.update(gradients, state.opt_state, state.params)
+        return jax.grad(share_of_loss, has_aux=True)(state.params)
+
+    def accumulate(sums: Any, part: tuple[Batch, Array]) -> tuple[Any, Metrics]:
+        gradients, metrics = gradients_of(*part)
+        return jax.tree.map(jnp.add, sums, gradients), metrics
+
+    if num_microbatches == 1:
+        gradients, metrics = gradients_of(batch, dropout_key)
+    else:
+        zeros = jax.tree.map(lambda param: jnp.zeros(param.shape, jnp.float32), state.params)
+        parts = _split(batch, num_microbatches), jax.random.split(dropout_key, num_microbatches)
+        gradients, stacked = jax.lax.scan(accumulate, zeros, parts)
+        metrics = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), stacked)
+
+    updates, opt_state = optax.with_extra_args_support(tx).update(
+        gradients, state.opt_state, state.params, step=state.step
+    )
     params = optax.apply_updates(state.params, updates)
     metrics["gradient_norm"] = Mean(optax.global_norm(gradients), jnp.ones(()))
     return TrainState(step=state.step + 1, params=params, opt_state=opt_state), metrics
 
 
-def eval_step(params: Any, batch: Batch, *, model: T5, loss: Loss) -> Metrics:
+def eval_step(params: Any, batch: Batch, *, model: LanguageModel, loss: Loss) -> Metrics:
     """The metrics loss and accuracy of a batch, without dropout."""
     return _metrics(params, batch, model, loss, None)
 
 
+def _split(batch: Batch, num_microbatches: int) -> dict[str, Num[Array, "parts rows length"]]:
+    """Every num_microbatches-th row into the same part.
+
+    So each part lies over the same devices as the batch, and no row has to move between them.
+    """
+    rows = len(batch["decoder_target_tokens"])
+    if num_microbatches < 1 or rows % num_microbatches:
+        fitting = max(n for n in range(1, max(num_microbatches, 1) + 1) if rows % n == 0)
+        raise UserError(
+            f"num_microbatches={num_microbatches} does not divide a batch of {rows} rows; "
+            f"try {fitting}"
+        )
+    return {
+        name: array.reshape(-1, num_microbatches, *array.shape[1:]).swapaxes(0, 1)
+        for name, array in batch.items()
+    }
+
+
 def _metrics(
-    params: Any, batch: Batch, model: T5, loss: Loss, dropout_key: Array | None
+    params: Any, batch: Batch, model: LanguageModel, loss: Loss, dropout_key: Array | None
 ) -> Metrics:
-    targets, segment_ids = batch["decoder_target_tokens"], batch["decoder_segment_ids"]
     logits: Any = model.apply(
         {"params": params},
-        batch["encoder_input_tokens"],
-        shift_right_within_segments(targets, segment_ids),
-        encoder_segment_ids=batch["encoder_segment_ids"],
-        decoder_segment_ids=segment_ids,
+        batch,
         deterministic=dropout_key is None,
+        method="logits",
         rngs={} if dropout_key is None else {"dropout": dropout_key},
     )
-    weights = (segment_ids > 0).astype(jnp.float32)
+    targets, weights = batch["decoder_target_tokens"], batch["decoder_loss_weights"]
     return {
         "loss": loss(logits, targets, weights),
         "accuracy": token_accuracy(logits, targets, weights),

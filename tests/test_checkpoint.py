@@ -1,0 +1,221 @@
+import dataclasses
+import math
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tk_instruct.checkpoint import Checkpoints, Description
+from tk_instruct.errors import UserError
+from tk_instruct.model.config import T5Config
+
+# What tensorstore has under way when a write fails is reported to an event loop that has ended.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+ABOUT = Description(
+    model=dataclasses.asdict(
+        T5Config(
+            vocab_size=32,
+            d_model=16,
+            num_heads=2,
+            d_ff=32,
+            num_encoder_layers=1,
+            num_decoder_layers=1,
+            mlp_activations=("gelu", "linear"),
+        )
+    ),
+    vocabulary={"name": "/here/sentencepiece.model", "fingerprint": "abc"},
+    data={"mixture": "superni", "batch_size": 8, "content": {"superni": "def"}},
+    gin="TRAIN_STEPS = 8\n",
+)
+
+
+def make_state(number: float) -> dict[str, Any]:
+    # Too large for the limit below, and not compressible to within it.
+    noise = jax.random.normal(jax.random.key(0), (256, 128))
+    return {"params": {"kernel": noise + number}, "step": jnp.int32(number)}
+
+
+def like(state: Any) -> Any:
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
+    )
+
+
+def save(checkpoints: Checkpoints, step: int, loss: float | None = None) -> None:
+    metrics = None if loss is None else {"validation_loss": loss, "validation_accuracy": 0.5}
+    checkpoints.save(step, make_state(step), {"position": step}, ABOUT, metrics)
+
+
+def on_disk(model_dir: Path) -> set[str]:
+    return {path.name for path in (model_dir / "checkpoints").iterdir()}
+
+
+@contextmanager
+def no_space() -> Iterator[None]:
+    """No file may grow beyond a size that a checkpoint's arrays need."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, previous)
+
+
+def test_what_was_saved_comes_back(tmp_path: Path) -> None:
+    state = make_state(3)
+    with Checkpoints(tmp_path) as checkpoints:
+        save(checkpoints, 3)
+    checkpoints = Checkpoints(tmp_path, read_only=True)
+    restored, cursor = checkpoints.restore(3, like(state))
+    jax.tree.map(np.testing.assert_array_equal, restored, state)
+    assert cursor == {"position": 3}
+    params = checkpoints.restore_params(3, like(state["params"]))
+    np.testing.assert_array_equal(params["kernel"], state["params"]["kernel"])
+    assert checkpoints.description(3).gin == ABOUT.gin
+
+
+def test_another_optimizer_s_state_is_not_restored(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        save(checkpoints, 3)
+    other = like(make_state(3)) | {"moments": like(make_state(3))}
+    with pytest.raises(UserError, match=r"3 cannot be restored as this run's state .* optimizer"):
+        Checkpoints(tmp_path, read_only=True).restore(3, other)
+
+
+def test_a_state_may_be_donated_as_soon_as_save_returns(tmp_path: Path) -> None:
+    state = {"kernel": jnp.arange(1_000_000.0), "step": jnp.int32(7)}
+    expected = jax.tree.map(np.array, state)
+    step = jax.jit(lambda tree: jax.tree.map(lambda x: 0 * x - 1, tree), donate_argnums=0)
+    step.lower(state).compile()
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(7, state, {}, ABOUT)
+        for _ in range(3):
+            state = step(state)
+        jax.block_until_ready(state)
+        checkpoints.wait()
+        restored, _ = checkpoints.restore(7, like(state))
+    jax.tree.map(np.testing.assert_array_equal, restored, expected)
+
+
+def test_the_last_and_the_best_are_kept(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        for step, loss in enumerate([3.0, 2.0, None, 2.5, math.nan, 2.2], start=1):
+            save(checkpoints, step, loss)
+            assert checkpoints.latest_step() == step
+        assert checkpoints.best_step() == 2
+        assert on_disk(tmp_path) == {"2", "5", "6"}
+    # The next start of the run knows them, too.
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        assert checkpoints.best_step() == 2
+        save(checkpoints, 7, 2.0)  # of equals the later
+        assert checkpoints.best_step() == 7
+    assert on_disk(tmp_path) == {"6", "7"}
+
+
+def test_without_validation_there_is_no_best(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        assert checkpoints.latest_step() is None
+        assert checkpoints.best_step() is None
+        for step in (1, 2):
+            save(checkpoints, step)
+        assert checkpoints.best_step() is None
+        with pytest.raises(UserError, match=r"step='best' .* was saved with one; choose of 2"):
+            checkpoints.step_or_latest("best")
+    assert on_disk(tmp_path) == {"2"}
+
+
+def test_a_step_is_asked_for_by_number_or_name(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(UserError, match="no finished checkpoint; train first"):
+            checkpoints.step_or_latest(None)
+        for step, loss in ((1, 2.0), (2, 1.0), (3, 3.0)):
+            save(checkpoints, step, loss)
+    checkpoints = Checkpoints(tmp_path, read_only=True)
+    assert checkpoints.step_or_latest(None) == 3
+    assert checkpoints.step_or_latest("best") == 2
+    assert checkpoints.step_or_latest(1) == 1
+    with pytest.raises(UserError, match=r"step=4 has no checkpoint in .*; there are 1, 2, 3"):
+        checkpoints.step_or_latest(4)
+    with pytest.raises(UserError, match=r"holds no checkpoints/; give the MODEL_DIR"):
+        Checkpoints(tmp_path / "other", read_only=True)
+
+
+@pytest.mark.parametrize("then", ["save", "latest_step", "close"])
+def test_a_save_that_fails_in_the_background_is_told_at_the_next_call(
+    tmp_path: Path, then: str
+) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    save(checkpoints, 3)
+    checkpoints.wait()
+    state = make_state(6)
+    calls: dict[str, Any] = {
+        "save": lambda: checkpoints.save(9, state, {}, ABOUT),
+        "latest_step": checkpoints.latest_step,
+        "close": checkpoints.close,
+    }
+    with no_space():
+        checkpoints.save(6, state, {}, ABOUT)  # returns: the arrays are copied, not yet written
+        with pytest.raises(UserError, match="checkpoint of step 6 could not be written") as error:
+            calls[then]()
+    assert "step 3 is the last good one; free space there" in str(error.value)
+    checkpoints.close()  # told once
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        assert checkpoints.latest_step() == 3
+        checkpoints.restore(3, like(state))
+        save(checkpoints, 6)
+    assert on_disk(tmp_path) == {"6"}  # without what the failed save had begun
+
+
+def test_an_error_under_way_is_not_replaced_by_that_of_a_save(tmp_path: Path) -> None:
+    state = make_state(6)
+
+    def run() -> None:
+        with Checkpoints(tmp_path) as checkpoints:
+            checkpoints.save(6, state, {}, ABOUT)
+            raise KeyError("the first")
+
+    with no_space(), pytest.raises(KeyError, match="the first"):
+        run()
+
+
+def changed(part: str, **fields: Any) -> Description:
+    return dataclasses.replace(ABOUT, **{part: {**getattr(ABOUT, part), **fields}})
+
+
+def test_a_run_goes_on_from_what_it_saved(tmp_path: Path) -> None:
+    """Also where JSON has made lists of tuples, and with what changes no number's meaning."""
+    with Checkpoints(tmp_path) as checkpoints:
+        save(checkpoints, 1)
+        saved = checkpoints.step_or_latest(None)
+        found = checkpoints.description(saved)
+    ABOUT.check_continues(found, tmp_path)
+    changed("model", dtype="bfloat16", remat="full").check_continues(found, tmp_path)
+    changed("vocabulary", name="/there/sentencepiece.model").check_continues(found, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value", "message"),
+    [
+        ("model", "d_model", 32, "model.d_model=32 but the checkpoint has 16; train the model"),
+        ("model", "mlp_activations", ("relu",), r"model.mlp_activations=\['relu'\] but"),
+        ("model", "num_layers", 1, "model.num_layers=1 but the checkpoint has None"),
+        ("vocabulary", "fingerprint", "xyz", "vocabulary.fingerprint='xyz' but the checkpoint"),
+        ("data", "batch_size", 4, "data.batch_size=4 but the checkpoint has 8; train on the same"),
+        ("data", "dtype", "x", "data.dtype='x' but"),
+    ],
+)
+def test_a_run_does_not_go_on_as_another(
+    tmp_path: Path, part: str, field: str, value: Any, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        changed(part, **{field: value}).check_continues(ABOUT, tmp_path)
