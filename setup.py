@@ -32,7 +32,6 @@ setup(
         "clu>=0.0.12",
         "flax>=0.12",
         "gin-config>=0.5",
-        "grain>=0.2.18",
         "jax>=0.6.2,<0.12",
         "jaxtyping>=0.3",
         "matplotlib>=3.9",

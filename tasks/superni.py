@@ -129,7 +129,7 @@ def _declare() -> None:
                 f"superni_{short}_{encoding}",
                 source=_source(track),
                 preprocessors=[
-                    registry.rendering(
+                    registry.Rendering(
                         _renderer(encoding), reads=["id", "instruction", "input", "references"]
                     )
                 ],

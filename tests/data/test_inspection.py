@@ -150,6 +150,21 @@ def test_show_as_text(run: Run, mini_dir: Path) -> None:
     assert out == "\n".join(expected) + "\n"
 
 
+def test_packed_rows_are_numbered_by_example(run: Run) -> None:
+    """Through all rows, in each of which segments count from 1."""
+    arguments = ("-n", "9", "--max_input_tokens", "64", "--max_target_tokens", "64")
+    _, out, _ = run("show", "superni_en_input_only", *arguments)
+    lines = [line for line in out.splitlines() if line.startswith("inputs: ")]
+    num_tokens = {str(n): int(line.split()[1]) for n, line in enumerate(lines, start=1)}
+    _, _, rows = out.partition("is padding)\n")
+    inputs = [row.split(" │ ")[0] for row in rows.splitlines()]
+    assert 1 < len(inputs) < 9
+    assert all(len(row) == 64 for row in inputs)
+    held = {n: [row.count(n) for row in inputs] for n in num_tokens}
+    assert {n: sum(found) for n, found in held.items()} == num_tokens
+    assert all(sum(map(bool, found)) == 1 for found in held.values())
+
+
 def test_long_features_are_shortened_and_all_references_shown(run: Run, mini_dir: Path) -> None:
     examples = SuperNI(str(mini_dir)).examples("default", "test")
     several = next(example for example in examples if len(example.references) > 1)

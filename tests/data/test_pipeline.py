@@ -1,36 +1,55 @@
 """Tokens on disk are the SeqIO task's and never stale; batches lose, split and repeat nothing."""
 
+import gc
 import json
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gin
+import jax
 import numpy as np
+import optax
 import pytest
 import seqio
+import tensorflow as tf
 
-from tk_instruct.data import cache, pipeline, registry
+from tk_instruct.data import cache, packing, pipeline, registry
 from tk_instruct.data.cache import Tokens, open_tokens
+from tk_instruct.data.packing import DecoderRows, EncoderDecoderRows
 from tk_instruct.data.registry import FeatureLengths, RawExample, RecordSource
 from tk_instruct.data.vocabulary import train_sentencepiece
 from tk_instruct.errors import UserError
+from tk_instruct.losses import cross_entropy
+from tk_instruct.model import build
+from tk_instruct.model.config import DecoderConfig, T5Config
+from tk_instruct.step import create_train_state, eval_step
 from tk_instruct.tasks import superni  # noqa: F401
 
 TASK = "superni_en_def_pos1"
 LENGTHS = FeatureLengths(96, 16)
 
-# Examples of known tokens, one letter a token: task `a` has 30, task `b` 10.
+# Examples of known tokens, one letter a token: task `a` has 30, task `b` 10. Targets are the id.
 LETTERS = {
     name: [
-        {"id": f"{name}{k}", "inputs": name * (1 + k % 7), "targets": f"{name}{k:02d}"}
+        {"id": f"{name}{k:02d}", "inputs": name * (1 + k % 7), "targets": f"{name}{k:02d}"}
         for k in range(count)
     ]
     for name, count in (("a", 30), ("b", 10))
 }
 SHORT = FeatureLengths(20, 12)
+SIZES: dict[str, Any] = {
+    "vocab_size": 32,
+    "d_model": 16,
+    "num_heads": 2,
+    "head_dim": 8,
+    "d_ff": 32,
+    "dtype": "float32",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,7 +58,7 @@ def _letters() -> Iterator[None]:
         fields = dict.fromkeys(("id", "inputs", "targets"), False)
         return RecordSource(["train", "test"], fields, lambda _: rows, lambda _: "same")
 
-    as_it_is = registry.rendering(lambda *_: lambda *texts: texts, reads=["inputs", "targets"])
+    as_it_is = registry.Rendering(lambda *_: lambda *texts: texts, reads=["inputs", "targets"])
     for name, rows in LETTERS.items():
         registry.add_task(
             f"letters_{name}", source(rows), [as_it_is], lambda output, **_: output, []
@@ -195,33 +214,154 @@ def test_a_source_that_cannot_say_whether_it_changed_is_refused() -> None:
         open_tokens(task, "train", LENGTHS)
 
 
+# Packing
+
+PART_NAMES = {
+    EncoderDecoderRows: (
+        ("encoder_input_tokens", "encoder_segment_ids", SHORT.inputs),
+        ("decoder_target_tokens", "decoder_segment_ids", SHORT.targets),
+    ),
+    DecoderRows: (("decoder_target_tokens", "decoder_segment_ids", SHORT.inputs + SHORT.targets),),
+}
+both_layouts = pytest.mark.parametrize("layout", [EncoderDecoderRows, DecoderRows])
+
+
+def best_fit_decreasing_by_loops(sizes: np.ndarray, limits: Sequence[int]) -> list[list[int]]:
+    def share(item: int) -> float:
+        return max(size / limit for size, limit in zip(sizes[item], limits, strict=True))
+
+    def room(items: list[int]) -> list[int]:
+        return [limit - sum(sizes[i][k] for i in items) for k, limit in enumerate(limits)]
+
+    bins: list[list[int]] = []
+    for item in sorted(range(len(sizes)), key=share, reverse=True):
+        rooms = [np.array(room(items)) - sizes[item] for items in bins]
+        fitting = [k for k, left in enumerate(rooms) if min(left) >= 0]
+        if fitting:
+            bins[min(fitting, key=lambda k: sum(rooms[k]))].append(item)
+        else:
+            bins.append([item])
+    return sorted(sorted(items) for items in bins)
+
+
+@pytest.mark.parametrize("limits", [(100, 30), (100,)])
+def test_best_fit_decreasing(limits: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    sizes = np.stack([rng.integers(1, limit, 200, endpoint=True) for limit in limits], axis=1)
+    bins = packing.best_fit_decreasing(sizes, limits)
+    assert bins == best_fit_decreasing_by_loops(sizes, limits)
+    assert sorted(item for items in bins for item in items) == list(range(200))
+    assert all((sizes[items].sum(axis=0) <= limits).all() for items in bins)
+
+
+def test_an_example_above_a_limit_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"sizes up to \[3, 5\] do not fit into \[9, 4\]"):
+        packing.best_fit_decreasing(np.array([[3, 2], [1, 5]]), (9, 4))
+
+
+def tokens_of(*lengths: tuple[int, int]) -> list[Tokens]:
+    """Examples of random tokens, EOS at the end."""
+    rng = np.random.default_rng(0)
+
+    def draw(length: int) -> np.ndarray:
+        return np.append(rng.integers(2, 30, length - 1), 1).astype(np.int32)
+
+    return [Tokens(f"id{k}", draw(i), draw(t)) for k, (i, t) in enumerate(lengths)]
+
+
+@pytest.mark.parametrize(
+    ("layout", "converter"),
+    [
+        (EncoderDecoderRows, seqio.EncDecFeatureConverter),
+        (DecoderRows, seqio.PrefixLMFeatureConverter),
+    ],
+)
+@pytest.mark.parametrize("lengths", [[(3, 2), (1, 1), (7, 1), (2, 5)], [(20, 12)]])
+def test_a_row_is_what_seqio_makes_of_the_same_examples(
+    layout: type[packing.Layout], converter: Any, lengths: list[tuple[int, int]]
+) -> None:
+    examples = tokens_of(*lengths)
+    spec = tf.TensorSpec([None], tf.int32)
+    dataset = tf.data.Dataset.from_generator(
+        lambda: ({"inputs": e.inputs, "targets": e.targets} for e in examples),
+        output_signature={"inputs": spec, "targets": spec},
+    )
+    (expected,) = converter(pack=True)(dataset, SHORT.as_dict()).as_numpy_iterator()
+    found = pipeline.pack(examples, SHORT, layout)
+    assert found.ids == [tuple(e.id for e in examples)]
+    # Positions and shifted tokens are what the model makes of the others.
+    made_by_the_model = {"encoder_positions", "decoder_positions", "decoder_input_tokens"}
+    assert found.arrays.keys() == expected.keys() - made_by_the_model
+    for name, array in found.arrays.items():
+        assert array.dtype == (np.float32 if name == "decoder_loss_weights" else np.int32)
+        assert array.tolist() == [expected[name].tolist()], name
+
+
+def test_rows_and_their_examples_keep_the_order_of_the_examples() -> None:
+    examples = tokens_of((5, 2), (20, 3), (9, 2), (6, 2), (11, 2))
+    found = pipeline.pack(examples, SHORT)
+    assert found.ids == [("id0", "id3"), ("id1",), ("id2", "id4")]
+    assert pipeline.num_tokens(found) == sum(len(e.inputs) + len(e.targets) for e in examples)
+    assert pipeline.padding_rate(found, "encoder") == (9 + 0 + 0) / 60
+    assert pipeline.padding_rate(found, "decoder") == (8 + 9 + 8) / 36
+
+
+@pytest.mark.parametrize(
+    ("layout", "config"),
+    [
+        (EncoderDecoderRows, T5Config(num_encoder_layers=1, num_decoder_layers=1, **SIZES)),
+        (DecoderRows, DecoderConfig(num_layers=1, **SIZES)),
+        (DecoderRows, DecoderConfig(num_layers=1, bidirectional_inputs=False, **SIZES)),
+    ],
+)
+def test_packed_loss_is_unpacked_loss(layout: type[packing.Layout], config: Any) -> None:
+    rng = np.random.default_rng(1)
+    examples = tokens_of(*zip(rng.integers(1, 13, 24), rng.integers(1, 7, 24), strict=True))
+    model = build(config)
+    start = jax.jit(partial(create_train_state, model, optax.sgd(0.0)))
+    params = start(jax.random.key(0)).params
+    evaluate = jax.jit(partial(eval_step, model=model, loss=partial(cross_entropy, z_loss=1e-4)))
+    rows = packing.rows_of(examples, layout(SHORT))
+    assert len(rows) < len(examples) / 2
+    found, expected = (
+        evaluate(params, layout(SHORT).arrays(some, len(examples)))
+        for some in (rows, [[example] for example in examples])
+    )
+    assert found["loss"].weight == sum(len(example.targets) for example in examples)
+    for name in ("loss", "accuracy"):
+        np.testing.assert_allclose(found[name].value(), expected[name].value(), rtol=2e-6)
+
+
 # Batches
 
 
-def unpacked(batch: pipeline.Batch) -> list[tuple[str, str]]:
+@pytest.fixture
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches that begin and end in the middle of windows."""
+    monkeypatch.setattr(pipeline, "WINDOW", 16)
+
+
+def unpacked(batch: pipeline.Batch, layout: Any = EncoderDecoderRows) -> list[tuple[str, str]]:
     """The examples of a batch of letters as text, checked position by position."""
     examples = []
-    for row in range(len(batch["encoder_input_tokens"])):
-        texts: dict[str, dict[int, str]] = {}
-        for feature, tokens_name, length in (
-            ("encoder", "encoder_input_tokens", SHORT.inputs),
-            ("decoder", "decoder_target_tokens", SHORT.targets),
-        ):
-            tokens = batch[tokens_name][row].tolist()
-            segments = batch[f"{feature}_segment_ids"][row].tolist()
+    for row, ids in enumerate(batch.ids):
+        texts: dict[int, list[str]] = {segment: [] for segment in range(1, len(ids) + 1)}
+        for tokens_name, ids_name, length in PART_NAMES[layout]:
+            tokens = batch.arrays[tokens_name][row].tolist()
+            segments = batch.arrays[ids_name][row].tolist()
             assert len(tokens) == len(segments) == length
             real = [segment for segment in segments if segment]
             assert segments == real + [0] * (length - len(real))  # padding at the end only
             assert real == sorted(real)
+            assert set(real) == texts.keys()
             assert all(token == 0 for token in tokens[len(real) :])
-            texts[feature] = {}
-            for segment in sorted(set(real)):
+            for segment, parts in texts.items():
                 own = [t for t, s in zip(tokens, segments, strict=True) if s == segment]
                 assert own[-1] == 1  # EOS: nothing is split
-                assert 1 not in own[:-1]
-                texts[feature][segment] = bytes(token - 3 for token in own[:-1]).decode()
-        assert texts["encoder"].keys() == texts["decoder"].keys()
-        examples += [(text, texts["decoder"][k]) for k, text in texts["encoder"].items()]
+                parts += "".join("|" if t == 1 else chr(t - 3) for t in own[:-1]).split("|")
+        for id_, (inputs, targets) in zip(ids, texts.values(), strict=True):
+            assert id_ == targets
+            examples.append((inputs, targets))
     return examples
 
 
@@ -229,41 +369,45 @@ def letter_examples(*names: str) -> Counter[tuple[Any, Any]]:
     return Counter((row["inputs"], row["targets"]) for name in names for row in LETTERS[name])
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 4, 64])
-def test_evaluation_packs_every_example_once(letters: None, batch_size: int) -> None:
-    batches = list(pipeline.eval_batches("letters_a", "test", SHORT, batch_size))
-    assert all(len(array) == batch_size for batch in batches for array in batch.values())
-    assert all(array.dtype == np.int32 for batch in batches for array in batch.values())
-    found = Counter(example for batch in batches for example in unpacked(batch))
+@both_layouts
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_evaluation_packs_every_example_once(
+    letters: None, small_windows: None, batch_size: int, layout: Any
+) -> None:
+    batches = list(pipeline.eval_batches("letters_a", "test", SHORT, batch_size, layout))
+    assert all(len(array) == batch_size for batch in batches for array in batch.arrays.values())
+    assert all(len(batch.ids) == batch_size for batch in batches)
+    found = Counter(example for batch in batches for example in unpacked(batch, layout))
     assert found == letter_examples("a")
 
 
 def test_the_last_batch_is_filled_up_with_padding(letters: None) -> None:
-    rows = sum(
-        int(batch["encoder_segment_ids"].any(axis=1).sum())
-        for batch in pipeline.eval_batches("letters_a", "test", SHORT, 1)
-    )
+    num_rows = len(list(pipeline.eval_batches("letters_a", "test", SHORT, 1)))
     *whole, last = pipeline.eval_batches("letters_a", "test", SHORT, 4)
-    assert all(batch["encoder_segment_ids"].any(axis=1).all() for batch in whole)
-    num_left = rows - 4 * len(whole)
+    assert all(all(batch.ids) for batch in whole)
+    num_left = num_rows - 4 * len(whole)
     assert 0 < num_left < 4  # else the numbers of this test must be others
-    assert last["encoder_segment_ids"].any(axis=1).tolist() == [k < num_left for k in range(4)]
-    assert all(not array[num_left:].any() for array in last.values())
+    assert [bool(ids) for ids in last.ids] == [k < num_left for k in range(4)]
+    assert all(array[:num_left].any(axis=1).all() for array in last.arrays.values())
+    assert all(not array[num_left:].any() for array in last.arrays.values())
 
 
-def test_evaluation_of_a_mixture_has_all_its_tasks(letters: None) -> None:
-    batches = pipeline.eval_batches("letters", "test", SHORT, 4)
+def test_evaluation_goes_through_all_tasks_in_order(letters: None, small_windows: None) -> None:
+    batches = list(pipeline.eval_batches("letters", "test", SHORT, 4))
     found = Counter(example for batch in batches for example in unpacked(batch))
     assert found == letter_examples("a", "b")
+    in_order = [row["id"] for name in LETTERS for row in LETTERS[name]]
+    rows = [ids for batch in batches for ids in batch.ids if ids]
+    windows = [in_order[k : k + 16] for k in range(0, 40, 16)]
+    assert [row[0] for row in rows] == [
+        id_ for window in windows for id_ in window if any(row[0] == id_ for row in rows)
+    ]
+    read = ids_of(batches)
+    assert [sorted(read[k : k + 16]) for k in range(0, 40, 16)] == windows
 
 
-def test_packing_holds_several_examples_a_row(letters: None) -> None:
-    examples = [Tokens("x", np.array([7, 1], np.int32), np.array([8, 1], np.int32))] * 6
-    (row,) = pipeline.pack(examples, SHORT)
-    assert row["decoder_target_tokens"].tolist() == [8, 1] * 6
-    assert row["encoder_segment_ids"].tolist() == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6] + [0] * 8
-    assert pipeline.padding_rate([row], "encoder") == 8 / 20
-    assert pipeline.padding_rate([row, row], "decoder") == 0
+def ids_of(batches: Sequence[pipeline.Batch]) -> list[str]:
+    return [id_ for batch in batches for ids in batch.ids for id_ in ids]
 
 
 def take(iterator: Iterator[pipeline.Batch], number: int) -> list[pipeline.Batch]:
@@ -272,65 +416,191 @@ def take(iterator: Iterator[pipeline.Batch], number: int) -> list[pipeline.Batch
 
 def assert_equal(left: Sequence[pipeline.Batch], right: Sequence[pipeline.Batch]) -> None:
     for a, b in zip(left, right, strict=True):
-        assert a.keys() == b.keys()
-        for name in a:
-            np.testing.assert_array_equal(a[name], b[name])
+        assert a.ids == b.ids
+        assert a.arrays.keys() == b.arrays.keys()
+        for name in a.arrays:
+            np.testing.assert_array_equal(a.arrays[name], b.arrays[name])
 
 
-def test_training_is_endless_deterministic_and_by_seed(letters: None) -> None:
-    first = take(iter(pipeline.train_batches("letters", SHORT, 4, seed=3)), 8)
-    assert_equal(first, take(iter(pipeline.train_batches("letters", SHORT, 4, seed=3)), 8))
-    other = take(iter(pipeline.train_batches("letters", SHORT, 4, seed=4)), 8)
-    assert any(
-        (a["encoder_input_tokens"] != b["encoder_input_tokens"]).any()
-        for a, b in zip(first, other, strict=True)
-    )
-    assert all(array.shape[0] == 4 for batch in first for array in batch.values())
+@both_layouts
+def test_training_is_endless_deterministic_and_by_seed(
+    letters: None, small_windows: None, layout: Any
+) -> None:
+    first = take(pipeline.train_batches("letters", SHORT, 4, 3, layout), 8)
+    assert_equal(first, take(pipeline.train_batches("letters", SHORT, 4, 3, layout), 8))
+    other = take(pipeline.train_batches("letters", SHORT, 4, 4, layout), 8)
+    assert [batch.ids for batch in other] != [batch.ids for batch in first]
+    assert all(array.shape[0] == 4 for batch in first for array in batch.arrays.values())
+    for batch in first:
+        unpacked(batch, layout)
 
 
-def test_training_sees_every_example_about_as_often(letters: None) -> None:
-    """Whole epochs, but for the examples that wait in the packer's bins."""
-    batches = take(iter(pipeline.train_batches("letters_a", SHORT, 4, seed=0)), 40)
-    found = Counter(example for batch in batches for example in unpacked(batch))
-    assert found.keys() == letter_examples("a").keys()
-    num_epochs = found.total() / 30
-    assert num_epochs > 15
-    num_waiting_epochs = pipeline.NUM_PACKING_BINS * SHORT.targets / 4 / 30
-    assert max(found.values()) - min(found.values()) <= num_waiting_epochs + 1
+def stream_of(task: str, rate: float = 1.0) -> pipeline.Stream:
+    return pipeline.Stream(task, open_tokens(registry.get(task), "train", SHORT), rate, seed=0)
 
 
-def test_a_mixture_is_trained_on_at_its_rates(letters: None) -> None:
-    batches = take(iter(pipeline.train_batches("letters", SHORT, 4, seed=0)), 40)
-    found = Counter(inputs[0] for batch in batches for inputs, _ in unpacked(batch))
-    assert found["a"] / found.total() == pytest.approx(0.75, abs=0.03)
+def test_every_epoch_has_every_example_in_an_order_of_its_own(
+    letters: None, small_windows: None
+) -> None:
+    stream = stream_of("letters_a")
+    read = [tokens.id for window in range(6) for tokens in stream.window(window)]
+    assert len(read) == 96
+    epochs = [tuple(read[k : k + 30]) for k in (0, 30, 60)]
+    assert all(sorted(epoch) == [row["id"] for row in LETTERS["a"]] for epoch in epochs)
+    assert len(set(epochs)) == 3
 
 
+def test_training_goes_through_one_window_after_another(letters: None, small_windows: None) -> None:
+    batches = pipeline.train_batches("letters_a", SHORT, 1, seed=0)
+    read: dict[int, list[tuple[str, ...]]] = {}
+    while (last := next(batches)) and (window := batches.get_state()["window"]) < 3:
+        read.setdefault(window, []).extend(last.ids)
+    stream = stream_of("letters_a")
+    for window, rows in read.items():
+        assert sorted(id_ for row in rows for id_ in row) == sorted(
+            tokens.id for tokens in stream.window(window)
+        )
+    # Rows are shuffled: as they are packed, the first example of a window is in its first row.
+    assert any(stream.window(window)[0].id not in rows[0] for window, rows in read.items())
+
+
+def test_a_mixture_is_trained_on_at_its_rates(letters: None, small_windows: None) -> None:
+    batches = pipeline.train_batches("letters", SHORT, 1, seed=0)
+    found: Counter[str] = Counter()
+    while batches.get_state()["window"] < 20:
+        found.update(id_[0] for id_ in ids_of([next(batches)]))
+    # 20 windows, and the one row of the next that was read.
+    assert found["a"] == pytest.approx(0.75 * 16 * 20, abs=1 + 5)
+    assert found["b"] == pytest.approx(0.25 * 16 * 20, abs=1 + 5)
+
+
+def test_rare_tasks_of_a_mixture_are_spread_over_windows(
+    letters: None, small_windows: None
+) -> None:
+    """Were all counted from zero, hundreds of tasks would come in the same few windows."""
+    source = open_tokens(registry.get("letters_a"), "train", SHORT)
+    streams = [pipeline.Stream(f"task {k}", source, 1 / 320, seed=0) for k in range(320)]
+    sizes = [sum(len(stream.window(window)) for stream in streams) for window in range(40)]
+    assert sum(sizes[:20]) == sum(sizes[20:]) == 320
+    assert 4 <= min(sizes) < max(sizes) <= 32
+
+
+@both_layouts
 @pytest.mark.parametrize(
     ("name", "num_before"), [("letters_a", 11), ("letters", 0), ("letters", 9)]
 )
-def test_the_state_resumes_exactly(letters: None, name: str, num_before: int) -> None:
-    running = iter(pipeline.train_batches(name, SHORT, 4, seed=7))
+def test_the_state_resumes_exactly(
+    letters: None, small_windows: None, name: str, num_before: int, layout: Any
+) -> None:
+    running = pipeline.train_batches(name, SHORT, 4, 7, layout)
     take(running, num_before)
     state = json.dumps(running.get_state())
-    assert len(state) < 500
+    assert len(state) < 50
     expected = take(running, 6)
-    resumed = iter(pipeline.train_batches(name, SHORT, 4, seed=7))
+    resumed = pipeline.train_batches(name, SHORT, 4, 7, layout)
     take(resumed, 1)
     resumed.set_state(json.loads(state))
+    assert resumed.get_state() == json.loads(state)
     assert_equal(take(resumed, 6), expected)
+    running.set_state(json.loads(state))
+    assert_equal(take(running, 6), expected)
+
+
+def test_any_cursor_can_be_started_from(letters: None, small_windows: None) -> None:
+    """Resuming reads the window of the cursor, however far it is, and another batch size fits."""
+    batches = pipeline.train_batches("letters", SHORT, 3, seed=7)
+    states, rows = [], []
+    for _ in range(12):
+        states.append(batches.get_state())
+        rows += next(batches).ids
+    assert len({state["window"] for state in states}) > 2
+    for number, state in enumerate(states[:10]):
+        other = pipeline.train_batches("letters", SHORT, 5, seed=7)
+        other.set_state(state)
+        assert next(other).ids == rows[3 * number : 3 * number + 5]
+
+
+def test_resuming_reads_nothing_of_what_was_done(
+    letters: None, small_windows: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    window = pipeline.Stream.window
+
+    def recorded(stream: pipeline.Stream, number: int) -> list[Tokens]:
+        read.append(number)
+        return window(stream, number)
+
+    monkeypatch.setattr(pipeline.Stream, "window", recorded)
+    batches = pipeline.train_batches("letters_a", SHORT, 3, seed=7)
+    batches.set_state({"window": 10**9, "row": 2})
+    next(batches)
+    assert 10**9 in read
+    assert min(read) == 10**9
+
+
+def test_an_error_of_the_thread_is_raised_and_nothing_is_lost(
+    letters: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = pipeline.train_batches("letters_a", SHORT, 4, seed=0)
+    state = batches.get_state()
+    with monkeypatch.context() as patched:
+
+        def fails(*_: Any) -> Any:
+            raise OSError("the disk is gone")
+
+        patched.setattr(pipeline.Stream, "window", fails)
+        for _ in range(2):
+            with pytest.raises(OSError, match="the disk is gone"):
+                next(batches)
+    batches.set_state(state)
+    assert_equal(take(batches, 2), take(pipeline.train_batches("letters_a", SHORT, 4, seed=0), 2))
+
+
+def test_the_thread_ends_with_its_batches(letters: None) -> None:
+    def threads() -> list[threading.Thread]:
+        return [t for t in threading.enumerate() if t.name.startswith("train_batches")]
+
+    gc.collect()
+    before = len(threads())
+    batches = pipeline.train_batches("letters_a", SHORT, 4, seed=0)
+    take(batches, 2)
+    (thread,) = threads()[before:]
+    del batches
+    gc.collect()
+    thread.join(timeout=10)
+    assert not thread.is_alive()
 
 
 def test_superni_batches_hold_the_cached_tokens() -> None:
     found: Counter[tuple[int, ...]] = Counter()
     for batch in pipeline.eval_batches(TASK, "test", LENGTHS, 8):
         for tokens, segments in zip(
-            batch["encoder_input_tokens"], batch["encoder_segment_ids"], strict=True
+            batch.arrays["encoder_input_tokens"], batch.arrays["encoder_segment_ids"], strict=True
         ):
             found.update(tuple(tokens[segments == k].tolist()) for k in set(segments) - {0})
     assert found == Counter(tuple(inputs) for _, inputs, _ in stored("test"))
 
 
-def test_tokens_are_counted_without_padding() -> None:
-    rows = pipeline.pack([Tokens("a", np.array([5, 1]), np.array([7, 8, 1]))], FeatureLengths(9, 9))
-    batch = {name: array[None] for name, array in rows[0].items()}
-    assert pipeline.num_tokens(batch) == 2 + 3
+def test_real_rows_are_full(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At Tk-Instruct's lengths and encoding, under T5's vocabulary."""
+    model = shared_data / "t5-vocabulary" / "sentencepiece.model"
+    monkeypatch.setenv("TK_INSTRUCT_SUPERNI_DIR", str(shared_data / "natural-instructions"))
+    monkeypatch.setenv("TK_INSTRUCT_VOCABULARY", str(model))
+    gin.bind_parameter("SuperNI.max_instances_per_train_task", 100)
+    for layout, part in ((EncoderDecoderRows, "encoder"), (DecoderRows, "decoder")):
+        batches = pipeline.train_batches(
+            "superni_en_def_pos2", FeatureLengths(1024, 128), 64, 0, layout
+        )
+        rates = [pipeline.padding_rate(batch, part) for batch in take(batches, 16)]
+        assert np.mean(rates) < 0.02
+
+
+def test_a_batch_in_tokens_counts_the_longest_part_of_its_rows() -> None:
+    """As in Tk-Instruct's paper: 1,048,576 tokens a batch of 1,024 rows of 1024 and 128."""
+    lengths = FeatureLengths(1024, 128)
+    assert pipeline.rows_for_tokens(1 << 20, lengths) == 1024
+    assert pipeline.rows_for_tokens(2047, lengths) == 1
+    assert pipeline.rows_for_tokens(1152 * 7, lengths, DecoderRows) == 7
+    assert pipeline.rows_for_tokens(100, FeatureLengths(10, 20)) == 5
+    with pytest.raises(UserError, match="batch_tokens=1151 is less than one row of 1152 tokens"):
+        pipeline.rows_for_tokens(1151, lengths, DecoderRows)

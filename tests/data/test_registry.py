@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import seqio
+import tensorflow as tf
 
 from tk_instruct.data import registry
 from tk_instruct.data.registry import FeatureLengths, RawExample, RecordSource
@@ -61,7 +62,7 @@ def _declared() -> Iterator[None]:
         registry.add_task(
             f"declared_{name}",
             source.as_seqio(narrow),
-            [registry.rendering(_prepare, reads=["text", "answers"])],
+            [registry.Rendering(_prepare, reads=["text", "answers"])],
             postprocess_fn=lambda output, **_: output,
             metric_fns=[],
         )
@@ -112,8 +113,41 @@ def test_rendering_is_prepared_with_tokenizer_and_limit_when_it_is_used() -> Non
     prepared.clear()
     list(registry.examples(registry.get("declared_whole"), "test", FeatureLengths(9, 5)))
     ((tokenizer, limit),) = prepared
-    assert isinstance(tokenizer, seqio.ByteVocabulary)
+    assert tokenizer.encode("a") == [100]
     assert limit == 9
+
+
+@pytest.mark.parametrize("lengths", [LENGTHS, FeatureLengths(12, 3)])
+def test_examples_are_those_of_the_seqio_dataset(lengths: FeatureLengths) -> None:
+    """Which is not what they are read from."""
+    task = registry.get("declared_whole")
+    dataset = task.get_dataset(lengths.as_dict(), "train", shuffle=False)
+    found = list(registry.examples(task, "train", lengths))
+    for example, expected in zip(found, dataset.as_numpy_iterator(), strict=True):
+        assert example.keys() == expected.keys()
+        for field, value in expected.items():
+            if field in ("inputs", "targets"):
+                assert example[field].dtype == value.dtype == np.int32
+                assert example[field].tolist() == value.tolist()
+            elif field == "answers":
+                assert [text.encode() for text in example[field]] == value.tolist()
+            else:
+                assert example[field].encode() == value
+
+
+def test_a_task_with_other_preprocessors_is_read_through_seqio() -> None:
+    def shouting(dataset: tf.data.Dataset) -> tf.data.Dataset:
+        return dataset.map(lambda row: {**row, "text": tf.strings.upper(row["text"], "utf-8")})
+
+    rendering = registry.Rendering(_prepare, reads=["text", "answers"])
+    registry.add_task("declared_loud", whole.as_seqio(), [shouting, rendering], str, [])
+    try:
+        found = list(registry.examples(registry.get("declared_loud"), "train", LENGTHS))
+    finally:
+        seqio.TaskRegistry.remove("declared_loud")
+    assert [example["inputs_pretokenized"] for example in found] == [
+        f"{row['text'].upper()}!" for row in ROWS
+    ]
 
 
 def test_a_split_that_is_not_there_is_refused() -> None:

@@ -99,12 +99,14 @@ def _show(args: argparse.Namespace) -> int:
         if args.json:
             print(json.dumps(_as_json(example, args.split), ensure_ascii=False), flush=True)
             continue
-        shown.append(Tokens(example["id"], example["inputs"], example["targets"]))
+        shown.append(Tokens(str(number), example["inputs"], example["targets"]))
         _print_example(number, example, args.split, lengths)
     if shown:
         print("packed rows (example number at each position, . is padding)")
-        for row in pipeline.pack(shown, lengths):
-            print(_strip(row["encoder_segment_ids"]), _strip(row["decoder_segment_ids"]), sep=" │ ")
+        batch = pipeline.pack(shown, lengths)
+        for row, numbers in enumerate(batch.ids):
+            parts = (batch.arrays[f"{part}_segment_ids"][row] for part in ("encoder", "decoder"))
+            print(*(_strip(segment_ids, numbers) for segment_ids in parts), sep=" │ ")
     return 0
 
 
@@ -151,15 +153,11 @@ def _print_example(
     print()
 
 
-def _strip(segment_ids: Any, width: int = 64) -> str:
-    """A packed row's segments, scaled to at most `width` characters."""
-    positions = range(0, len(segment_ids), -(-len(segment_ids) // width))
-    return "".join(
-        "."
-        if not segment_ids[p]
-        else "123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[(segment_ids[p] - 1) % 35]
-        for p in positions
-    )
+def _strip(segment_ids: Any, numbers: Sequence[str], width: int = 64) -> str:
+    """A packed row's segments by their examples' numbers, scaled to at most `width` characters."""
+    symbols = ["."] + ["123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[(int(n) - 1) % 35] for n in numbers]
+    step = -(-len(segment_ids) // width)
+    return "".join(symbols[segment] for segment in segment_ids[::step])
 
 
 def _stats(args: argparse.Namespace) -> int:
@@ -186,6 +184,7 @@ def count(task: "seqio.Task", split: str, lengths: "FeatureLengths") -> dict[str
 
     from tk_instruct.data import pipeline, registry
     from tk_instruct.data.cache import Tokens
+    from tk_instruct.data.packing import EncoderDecoderRows
     from tk_instruct.data.records import TaskSpec
     from tk_instruct.progress import Progress
 
@@ -210,7 +209,7 @@ def count(task: "seqio.Task", split: str, lengths: "FeatureLengths") -> dict[str
             tokens.append(Tokens(fitted["id"], fitted["inputs"], fitted["targets"]))
             tasks[fitted["task"]] = TaskSpec.from_json(fitted["instruction"])
             progress.advance()
-    rows = pipeline.pack(tokens, lengths)
+    num_rows = len(list(pipeline.packed_rows(tokens, EncoderDecoderRows(lengths))))
     return {
         "name": task.name,
         "split": split,
@@ -229,10 +228,10 @@ def count(task: "seqio.Task", split: str, lengths: "FeatureLengths") -> dict[str
             for feature, found in full.items()
         },
         "inputs_cut": round(cut / len(tokens), 4),
-        "packed_rows": len(rows),
+        "packed_rows": num_rows,
         "packing_rate": {
-            "inputs": round(1 - pipeline.padding_rate(rows, "encoder"), 4),
-            "targets": round(1 - pipeline.padding_rate(rows, "decoder"), 4),
+            "inputs": round(sum(len(t.inputs) for t in tokens) / (num_rows * lengths.inputs), 4),
+            "targets": round(sum(len(t.targets) for t in tokens) / (num_rows * lengths.targets), 4),
         },
     }
 

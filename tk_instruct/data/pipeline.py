@@ -1,100 +1,194 @@
-"""Token caches → batches: shuffled, mixed, packed, with a cursor of a few numbers (Grain)."""
+"""Token caches → batches: shuffled, mixed, packed, read ahead, with a cursor of two numbers."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import lru_cache, partial
+from typing import NamedTuple
 
-import grain
 import numpy as np
-from grain.experimental import FirstFitPackIterDataset
+from array_record.python.array_record_data_source import ArrayRecordDataSource
 
 from tk_instruct.data import cache, registry
+from tk_instruct.data.cache import Tokens
+from tk_instruct.data.packing import Arrays, EncoderDecoderRows, Layout, Rows, rows_of
+from tk_instruct.errors import UserError
+from tk_instruct.randomness import draw
 
-# A batch by T5X's feature names, each int32 [batch, length]; segment 0 is padding.
-Batch = dict[str, np.ndarray]
+# So many examples are packed together: with more, less is padding, and each takes longer.
+WINDOW = 1024
+# Batches made while the model is busy with the one before.
+READ_AHEAD = 2
 
-# More bins waste less padding and cost memory for that many rows.
-NUM_PACKING_BINS = 64
+
+class Batch(NamedTuple):
+    """A layout's arrays, and for each row the ids of the examples in it."""
+
+    arrays: Arrays
+    ids: list[tuple[str, ...]]
 
 
 def train_batches(
-    mixture: str, lengths: registry.FeatureLengths, batch_size: int, seed: int
-) -> grain.IterDataset:
-    """Endless packed batches of the train split, reshuffled every epoch, tasks at their rates.
+    mixture: str,
+    lengths: registry.FeatureLengths,
+    batch_size: int,
+    seed: int,
+    layout: type[Layout] = EncoderDecoderRows,
+) -> "TrainBatches":
+    """Packed batches of the train split: reshuffled every epoch, tasks at their rates, endless."""
+    tasks, rates = registry.tasks_of(mixture), registry.rates_of(mixture)
+    streams = [
+        Stream(task.name, cache.open_tokens(task, "train", lengths), rate, seed)
+        for task, rate in zip(tasks, rates, strict=True)
+    ]
+    return TrainBatches(streams, layout(lengths), batch_size, seed)
 
-    iter() of it gives batches and get_state() / set_state(), whose state is some tens of bytes.
+
+class Stream:
+    """A task's share of a mixture: its examples without end, each epoch in an order of its own."""
+
+    def __init__(self, task: str, source: ArrayRecordDataSource, rate: float, seed: int) -> None:
+        @lru_cache(maxsize=1)
+        def order(epoch: int) -> np.ndarray:
+            rng = np.random.default_rng(draw(seed, "epoch", task, str(epoch)))
+            return rng.permutation(len(source)).astype(np.int32)
+
+        self._source = source
+        self._order = order
+        self._rate = rate
+        # Tasks with less than one example a window do not all have it in the same one.
+        self._phase = draw(seed, "phase", task) / 2**64
+
+    def window(self, number: int) -> list[Tokens]:
+        """The task's examples among the mixture's number-th WINDOW, counted from 0."""
+        start, stop = (int(self._rate * WINDOW * n + self._phase) for n in (number, number + 1))
+        size = len(self._source)
+        indices = (int(self._order(k // size)[k % size]) for k in range(start, stop))
+        return [Tokens.from_bytes(self._source[index]) for index in indices]
+
+
+def _shuffled_rows(streams: Sequence[Stream], layout: Layout, seed: int, window: int) -> Rows:
+    rows = rows_of([tokens for stream in streams for tokens in stream.window(window)], layout)
+    np.random.default_rng(draw(seed, "rows", str(window))).shuffle(rows)
+    return rows
+
+
+class TrainBatches(Iterator[Batch]):
+    """Batches without end of the streams, made a little ahead by one thread.
+
+    Every window is packed by itself and its rows are shuffled, so what comes next is a function
+    of the seed and of the cursor: a window and a row in it.
     """
-    parts = []
-    for task in registry.tasks_of(mixture):
-        tokens = grain.MapDataset.source(cache.open_tokens(task, "train", lengths))
-        parts.append(tokens.seed(seed).shuffle().repeat())
-    rates = registry.rates_of(mixture)
-    mixed = parts[0] if len(parts) == 1 else grain.MapDataset.mix(parts, rates)
-    rows = _packed(_read(mixed), lengths, seed, shuffle_bins=True)
-    return rows.batch(batch_size, drop_remainder=True)
+
+    def __init__(
+        self, streams: Sequence[Stream], layout: Layout, batch_size: int, seed: int
+    ) -> None:
+        self._rows = lru_cache(maxsize=1)(partial(_shuffled_rows, streams, layout, seed))
+        self._layout = layout
+        self._batch_size = batch_size
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="train_batches")
+        self._ahead: deque[Future[tuple[Batch, dict[str, int]]]] = deque()
+        self.set_state({"window": 0, "row": 0})
+
+    def get_state(self) -> dict[str, int]:
+        """The cursor of the batch that next() gives next."""
+        return dict(self._state)
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Continues where get_state() was asked, at the cost of packing one window."""
+        for future in self._ahead:
+            future.cancel()
+        wait(self._ahead)
+        self._ahead.clear()
+        self._state = self._read_state = dict(state)
+
+    def __next__(self) -> Batch:
+        while len(self._ahead) <= READ_AHEAD:
+            self._ahead.append(self._reader.submit(self._read))
+        batch, self._state = self._ahead[0].result()
+        self._ahead.popleft()  # not before: an interrupted wait loses nothing
+        return batch
+
+    def _read(self) -> tuple[Batch, dict[str, int]]:
+        """The next batch and the cursor after it; runs in the thread."""
+        window, row = self._read_state["window"], self._read_state["row"]
+        rows: list[Sequence[Tokens]] = []
+        while True:
+            taken = self._rows(window)[row : row + self._batch_size - len(rows)]
+            rows += taken
+            if len(rows) == self._batch_size:
+                break
+            window, row = window + 1, 0
+        self._read_state = {"window": window, "row": row + len(taken)}
+        return _batch(rows, self._layout, self._batch_size), self._read_state
 
 
 def eval_batches(
-    mixture: str, split: str, lengths: registry.FeatureLengths, batch_size: int
+    mixture: str,
+    split: str,
+    lengths: registry.FeatureLengths,
+    batch_size: int,
+    layout: type[Layout] = EncoderDecoderRows,
 ) -> Iterator[Batch]:
     """The split once, packed, in order; the last batch is filled up with padding."""
-    for task in registry.tasks_of(mixture):
-        tokens = grain.MapDataset.source(cache.open_tokens(task, split, lengths))
-        rows = _packed(_read(tokens), lengths, seed=0, shuffle_bins=False)
-        for batch in rows.batch(batch_size):
-            yield {name: _padded(array, batch_size) for name, array in batch.items()}
+    sources = [cache.open_tokens(task, split, lengths) for task in registry.tasks_of(mixture)]
+    examples = (Tokens.from_bytes(source[k]) for source in sources for k in range(len(source)))
+    rows = packed_rows(examples, layout(lengths))
+    while some := list(itertools.islice(rows, batch_size)):
+        yield _batch(some, layout(lengths), batch_size)
+
+
+def packed_rows(examples: Iterable[Tokens], layout: Layout) -> Iterator[list[Tokens]]:
+    """The examples of each row, WINDOW of them packed at a time."""
+    remaining = iter(examples)
+    while window := list(itertools.islice(remaining, WINDOW)):
+        yield from rows_of(window, layout)
 
 
 def pack(
-    examples: Sequence[cache.Tokens], lengths: registry.FeatureLengths
-) -> list[Mapping[str, np.ndarray]]:
-    """Rows of a few examples, packed as training packs them."""
-    dataset = grain.MapDataset.source(list(examples)).to_iter_dataset()
-    return list(_packed(dataset, lengths, seed=0, shuffle_bins=False))
+    examples: Iterable[Tokens],
+    lengths: registry.FeatureLengths,
+    layout: type[Layout] = EncoderDecoderRows,
+) -> Batch:
+    """All the rows of a few examples."""
+    rows = list(packed_rows(examples, layout(lengths)))
+    return _batch(rows, layout(lengths), len(rows))
 
 
-def _read(records: grain.MapDataset) -> grain.IterDataset:
-    # Few threads: decoding costs microseconds, and on a small machine they would take the step's.
-    return records.map(cache.Tokens.from_bytes).to_iter_dataset(
-        grain.ReadOptions(num_threads=2, prefetch_buffer_size=128)
-    )
+def _batch(rows: Rows, layout: Layout, batch_size: int) -> Batch:
+    ids = [tuple(example.id for example in row) for row in rows]
+    return Batch(layout.arrays(rows, batch_size), ids + [()] * (batch_size - len(rows)))
 
 
-def _packed(
-    examples: grain.IterDataset, lengths: registry.FeatureLengths, seed: int, shuffle_bins: bool
-) -> grain.IterDataset:
-    rows = FirstFitPackIterDataset(
-        examples.map(_features),
-        length_struct=lengths.as_dict(),
-        num_packing_bins=NUM_PACKING_BINS,
-        seed=seed,
-        shuffle_bins=shuffle_bins,
-    )
-    return rows.map(_t5x_names)
+def rows_for_tokens(
+    batch_tokens: int,
+    lengths: registry.FeatureLengths,
+    layout: type[Layout] = EncoderDecoderRows,
+) -> int:
+    """The batch size in rows that a batch size in tokens stands for.
+
+    Counted as T5 and Tk-Instruct count (1,048,576 tokens are 1,024 rows of 1024 inputs): a row is
+    its longest part, padding included.
+
+    Raises:
+        UserError: less than one row.
+    """
+    row_tokens = max(layout(lengths).limits)
+    if batch_tokens < row_tokens:
+        raise UserError(
+            f"batch_tokens={batch_tokens} is less than one row of {row_tokens} tokens; "
+            f"try {row_tokens} or more"
+        )
+    return batch_tokens // row_tokens
 
 
-def _features(example: cache.Tokens) -> dict[str, np.ndarray]:
-    return {"inputs": example.inputs, "targets": example.targets}
-
-
-def _t5x_names(row: Mapping[str, Any]) -> Batch:
-    return {
-        "encoder_input_tokens": row["inputs"],
-        "encoder_segment_ids": row["inputs_segment_ids"],
-        "decoder_target_tokens": row["targets"],
-        "decoder_segment_ids": row["targets_segment_ids"],
-    }
-
-
-def _padded(array: np.ndarray, batch_size: int) -> np.ndarray:
-    return np.pad(array, [(0, batch_size - len(array)), (0, 0)])
-
-
-def num_tokens(batch: Mapping[str, np.ndarray]) -> int:
+def num_tokens(batch: Batch) -> int:
     """Input and target tokens of a batch, padding left out."""
-    return sum(int((batch[f"{side}_segment_ids"] > 0).sum()) for side in ("encoder", "decoder"))
+    segment_ids = [a for name, a in batch.arrays.items() if name.endswith("_segment_ids")]
+    return sum(int(np.count_nonzero(ids)) for ids in segment_ids)
 
 
-def padding_rate(rows: Sequence[Mapping[str, np.ndarray]], feature: str) -> float:
-    """The share of positions of a feature (encoder or decoder) that hold no token."""
-    segments = [row[f"{feature}_segment_ids"] for row in rows]
-    return float(np.mean([np.mean(ids == 0) for ids in segments]))
+def padding_rate(batch: Batch, part: str) -> float:
+    """The share of positions of a part (encoder or decoder) that hold no token."""
+    return float(np.mean(batch.arrays[f"{part}_segment_ids"] == 0))

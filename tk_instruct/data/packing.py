@@ -1,0 +1,142 @@
+"""Several examples in one row: which ones, and the arrays that each architecture reads.
+
+A model keeps the examples of a row apart by segment ids: from 1 in each row, 0 on padding.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from tk_instruct.data.cache import Tokens
+from tk_instruct.data.registry import FeatureLengths
+
+Rows = Sequence[Sequence[Tokens]]
+Arrays = dict[str, Int[np.ndarray, "rows length"] | Float[np.ndarray, "rows length"]]
+
+
+class Layout(Protocol):
+    """How examples lie in rows; made from the task's feature lengths."""
+
+    def __init__(self, lengths: FeatureLengths) -> None: ...
+
+    @property
+    def limits(self) -> tuple[int, ...]:
+        """The most tokens of a row, in each of its parts."""
+
+    def sizes(self, example: Tokens) -> tuple[int, ...]:
+        """What an example takes of each limit."""
+
+    def arrays(self, rows: Rows, num_rows: int) -> Arrays:
+        """The rows' arrays by T5X's feature names, filled up with rows of padding to num_rows."""
+
+
+@dataclass(frozen=True)
+class EncoderDecoderRows:
+    """Inputs in the encoder, targets in the decoder (SeqIO's EncDecFeatureConverter)."""
+
+    lengths: FeatureLengths
+
+    @property
+    def limits(self) -> tuple[int, ...]:
+        return self.lengths.inputs, self.lengths.targets
+
+    def sizes(self, example: Tokens) -> tuple[int, ...]:
+        return len(example.inputs), len(example.targets)
+
+    def arrays(self, rows: Rows, num_rows: int) -> Arrays:
+        inputs = [[example.inputs for example in row] for row in rows]
+        targets = [[example.targets for example in row] for row in rows]
+        target_ids = _segment_ids(targets, num_rows, self.lengths.targets)
+        return {
+            "encoder_input_tokens": _joined(inputs, num_rows, self.lengths.inputs),
+            "encoder_segment_ids": _segment_ids(inputs, num_rows, self.lengths.inputs),
+            "decoder_target_tokens": _joined(targets, num_rows, self.lengths.targets),
+            "decoder_segment_ids": target_ids,
+            "decoder_loss_weights": (target_ids > 0).astype(np.float32),
+        }
+
+
+@dataclass(frozen=True)
+class DecoderRows:
+    """Inputs and then targets in the decoder (SeqIO's PrefixLMFeatureConverter).
+
+    decoder_causal_attention is 1 on the positions that may attend to each other both ways: those
+    that read the inputs, and the one that reads the last of them and predicts the first target.
+    """
+
+    lengths: FeatureLengths
+
+    @property
+    def limits(self) -> tuple[int, ...]:
+        return (self.lengths.inputs + self.lengths.targets,)
+
+    def sizes(self, example: Tokens) -> tuple[int, ...]:
+        return (len(example.inputs) + len(example.targets),)
+
+    def arrays(self, rows: Rows, num_rows: int) -> Arrays:
+        (length,) = self.limits
+        tokens = [[np.concatenate((e.inputs, e.targets)) for e in row] for row in rows]
+        weights = [[np.arange(*self.sizes(e)) >= len(e.inputs) for e in row] for row in rows]
+        prefixes = [[np.arange(*self.sizes(e)) <= len(e.inputs) for e in row] for row in rows]
+        return {
+            "decoder_target_tokens": _joined(tokens, num_rows, length),
+            "decoder_segment_ids": _segment_ids(tokens, num_rows, length),
+            "decoder_causal_attention": _joined(prefixes, num_rows, length),
+            "decoder_loss_weights": _joined(weights, num_rows, length).astype(np.float32),
+        }
+
+
+def _joined(
+    rows: Sequence[Sequence[np.ndarray]], num_rows: int, length: int
+) -> Int[np.ndarray, "rows length"]:
+    joined = np.zeros((num_rows, length), np.int32)
+    for row, segments in zip(joined[: len(rows)], rows, strict=True):
+        values = np.concatenate(segments)
+        row[: len(values)] = values
+    return joined
+
+
+def _segment_ids(
+    rows: Sequence[Sequence[np.ndarray]], num_rows: int, length: int
+) -> Int[np.ndarray, "rows length"]:
+    ids = [
+        [np.repeat(np.arange(1, len(row) + 1), [len(segment) for segment in row])] for row in rows
+    ]
+    return _joined(ids, num_rows, length)
+
+
+def rows_of(examples: Sequence[Tokens], layout: Layout) -> list[list[Tokens]]:
+    """Every example in one row; rows in the order of their first, which is the order in a row."""
+    sizes = np.array([layout.sizes(example) for example in examples], np.int64)
+    return [[examples[k] for k in row] for row in best_fit_decreasing(sizes, layout.limits)]
+
+
+def best_fit_decreasing(
+    sizes: Int[np.ndarray, "items limits"], limits: Sequence[int]
+) -> list[list[int]]:
+    """Bins of indices of items, none above any of the limits, in order of their first item.
+
+    The largest item first, each goes where it leaves the least room (best-fit decreasing: Johnson
+    et al. 1974; here an item's size is its largest share of a limit, room is summed over limits).
+
+    Raises:
+        ValueError: an item is above a limit.
+    """
+    if (sizes > np.asarray(limits)).any():
+        raise ValueError(f"sizes up to {sizes.max(axis=0).tolist()} do not fit into {list(limits)}")
+    bins: list[list[int]] = []
+    room = np.repeat(np.asarray(limits)[:, None], len(sizes), axis=1)
+    for item in np.argsort(-(sizes / limits).max(axis=1), kind="stable").tolist():
+        # One bin more than there are, so that there is always one that fits.
+        left = room[:, : len(bins) + 1] - sizes[item][:, None]
+        total_left = left.sum(axis=0)
+        total_left[left.min(axis=0) < 0] = sum(limits) + 1
+        chosen = int(total_left.argmin())
+        if chosen == len(bins):
+            bins.append([])
+        bins[chosen].append(item)
+        room[:, chosen] -= sizes[item]
+    return sorted(sorted(items) for items in bins)
