@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 import pytest
 from flax import linen as nn
 from jax.sharding import PartitionSpec
@@ -19,9 +20,12 @@ from tk_instruct.model.t5 import T5
 from tk_instruct.sharding import (
     batch_sharding,
     check_batch_size,
+    fewest_fsdp_shards,
     make_mesh,
+    replicated,
     shard_batch,
     state_shardings,
+    use,
 )
 from tk_instruct.step import create_train_state, train_step
 
@@ -63,7 +67,7 @@ def on_eight_devices(name: str) -> Any:
 
 
 def compare_meshes() -> dict[str, Any]:
-    """One training step on every mesh; largest differences from a single device."""
+    """One step down the gradient on every mesh; largest differences from a single device."""
     rng = np.random.default_rng(0)
     ids = np.sort(rng.integers(0, 3, (8, 12), np.int32))[:, ::-1]
     batch = {
@@ -71,45 +75,48 @@ def compare_meshes() -> dict[str, Any]:
         "encoder_segment_ids": ids,
         "decoder_target_tokens": rng.integers(2, 256, (8, 12), np.int32),
         "decoder_segment_ids": ids,
+        "decoder_loss_weights": (ids > 0).astype(np.float32),
     }
-    tx = optim.adafactor(0.01)
+    tx = optax.sgd(1.0)  # so that parameters differ as gradients do
     loss = partial(cross_entropy, z_loss=1e-4)
     results: dict[str, Any] = {}
     start = jax.jit(partial(create_train_state, MODEL, tx))(jax.random.key(0))
-    for partitions, devices in [(1, 1), (1, 8), (2, 8), (4, 8), (8, 8)]:
-        mesh = make_mesh(partitions, jax.devices()[:devices])
+    meshes = [(1, 1, 1), *((8 // f // m, f, m) for m in (1, 2, 4, 8) for f in (1, 2, 4, 8 // m))]
+    for data, fsdp, partitions in dict.fromkeys(meshes):
+        if not data:
+            continue
+        mesh = make_mesh(partitions, fsdp, jax.devices()[: data * fsdp * partitions])
         shardings = state_shardings(MODEL, tx, mesh)
         step = jax.jit(
-            partial(train_step, model=MODEL, tx=tx, loss=loss),
-            out_shardings=(shardings, None),
+            partial(train_step, model=MODEL, tx=tx, loss=loss, num_microbatches=1),
+            out_shardings=(shardings, replicated(mesh)),
         )
-        state, metrics = step(
-            jax.device_put(start, shardings), shard_batch(batch, mesh), jax.random.key(1)
-        )
+        with use(mesh):
+            state, metrics = step(
+                jax.device_put(start, shardings), shard_batch(batch, mesh), jax.random.key(1)
+            )
         embedding = state.params["token_embedder"]["embedding"]
         mine = jax.device_get((metrics["loss"].value(), metrics["gradient_norm"].value(), state))
         expected = results.setdefault("unsharded", mine)
-        if devices > 1:
+        if mesh.size > 1:
             differences = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), mine, expected)
-            results[str(dict(mesh.shape))] = {
+            results[f"{data} {fsdp} {partitions}"] = {
                 "loss": differences[0] / float(expected[0]),
                 "gradient_norm": differences[1] / float(expected[1]),
-                "state": max(jax.tree.leaves(differences[2])),
-                "rows_of_embedding_on_a_device": embedding.addressable_shards[0].data.shape[0],
+                "gradients": max(jax.tree.leaves(differences[2])),
+                "embedding_on_a_device": embedding.addressable_shards[0].data.shape,
             }
     results.pop("unsharded")
     return results
 
 
-def test_every_mesh_gives_the_unsharded_step() -> None:
+def test_every_mesh_gives_the_unsharded_loss_and_gradients() -> None:
     results = on_eight_devices("compare_meshes")
-    assert {name: r.pop("rows_of_embedding_on_a_device") for name, r in results.items()} == {
-        "{'data': 8, 'model': 1}": 256,
-        "{'data': 4, 'model': 2}": 128,
-        "{'data': 2, 'model': 4}": 64,
-        "{'data': 1, 'model': 8}": 32,
-    }
+    assert len(results) == 10
     for name, differences in results.items():
+        _, fsdp, partitions = map(int, name.split())
+        on_a_device = differences.pop("embedding_on_a_device")
+        assert on_a_device == [256 // partitions, 128 // fsdp], name
         for what, difference in differences.items():
             assert difference < 2e-6, (name, what, difference)
 
@@ -136,12 +143,15 @@ def errors() -> dict[str, str]:
         "empty": lambda: check_batch_size(0, mesh),
         "partitions": lambda: make_mesh(3),
         "no partitions": lambda: make_mesh(0),
+        "fsdp": lambda: make_mesh(2, 3),
+        "microbatches": lambda: check_batch_size(24, mesh, num_microbatches=2),
         "heads": lambda: state_shardings(few_heads, optim.adafactor(0.1), halves),
     }.items():
         with pytest.raises(UserError) as error:
             fail()
         messages[name] = str(error.value)
     check_batch_size(104, mesh)
+    check_batch_size(32, mesh, num_microbatches=2)
     check_batch_size(6, halves)
     return messages
 
@@ -152,6 +162,8 @@ def test_errors_say_what_would_work() -> None:
         "empty": "batch_size=0 does not divide over 8 data shards; try 8",
         "partitions": "num_partitions=3 does not divide 8 devices; try 2",
         "no partitions": "num_partitions=0 does not divide 8 devices; try 1",
+        "fsdp": "num_fsdp_shards=3 does not divide 4 devices; try 2",
+        "microbatches": "batch_size=24 does not divide over 8 data shards × 2 microbatches; try 32",
         "heads": "heads=6 of decoder/relpos_bias/rel_embedding does not divide over 4 model "
         "shards; try 2",
     }
@@ -159,16 +171,34 @@ def test_errors_say_what_would_work() -> None:
 
 def test_parameters_and_slots_follow_the_table() -> None:
     mesh = make_mesh("auto")
-    assert dict(mesh.shape) == {"data": jax.device_count(), "model": 1}
+    assert dict(mesh.shape) == {"data": jax.device_count(), "fsdp": 1, "model": 1}
     shardings = state_shardings(MODEL, optim.adamw(0.1), mesh)
     kernel = ("encoder", "layers_0", "mlp", "wo", "kernel")
-    trees = [shardings.params, shardings.opt_state[0].mu, shardings.opt_state[0].nu]
+    trees = [shardings.params, shardings.opt_state[1].mu, shardings.opt_state[1].nu]
     for tree in trees:
         for key in kernel:
             tree = tree[key]
-        assert tree.spec == PartitionSpec("model", None)
-    assert shardings.opt_state[0].count.spec == PartitionSpec()
-    assert batch_sharding(mesh).spec == PartitionSpec("data")
+        assert tree.spec == PartitionSpec("model", "fsdp")
+    assert shardings.opt_state[1].count.spec == PartitionSpec()
+    assert batch_sharding(mesh).spec == PartitionSpec(("data", "fsdp"))
+
+
+def shards_by_memory() -> list[int]:
+    """For adamw: parameters, gradients and two moments, 4 bytes each, 1 MB = 2 MB / 2."""
+    tx = optim.adamw(0.1)
+    shapes = jax.eval_shape(partial(create_train_state, MODEL, tx), jax.random.key(0))
+    state = 4 * sum(leaf.size * 4 for leaf in jax.tree.leaves(shapes.params))
+    memories = [3 * state, state, state // 2, state // 10]
+    return [
+        *(fewest_fsdp_shards(MODEL, tx, 1, memory) for memory in memories),
+        fewest_fsdp_shards(MODEL, tx, 4, state // 10),
+        fewest_fsdp_shards(MODEL, tx, "auto"),
+    ]
+
+
+def test_as_few_shards_as_memory_allows() -> None:
+    # The last two: no more than there are devices; and what a CPU has is not told.
+    assert on_eight_devices("shards_by_memory") == [1, 4, 8, 8, 2, 1]
 
 
 def test_an_unknown_logical_axis_is_an_error() -> None:

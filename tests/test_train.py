@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -59,14 +60,14 @@ def losses(model_dir: Path) -> list[dict[str, Any]]:
 def parameters(model_dir: Path, step: int) -> dict[str, np.ndarray]:
     import jax
 
+    from tk_instruct import model
     from tk_instruct.checkpoint import Checkpoints
-    from tk_instruct.model.config import T5Config
-    from tk_instruct.model.t5 import T5
+    from tk_instruct.model.config import config_from_fields
     from tk_instruct.sharding import abstract_params, make_mesh
 
     checkpoints = Checkpoints(model_dir, read_only=True)
-    model = T5(T5Config(**checkpoints.description(step).model))
-    params = checkpoints.restore_params(step, abstract_params(model, make_mesh(1)))
+    net = model.build(config_from_fields(checkpoints.description(step).model))
+    params = checkpoints.restore_params(step, abstract_params(net, make_mesh(1)))
     leaves = jax.tree_util.tree_leaves_with_path(params)
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
@@ -149,7 +150,7 @@ def test_ctrl_c_saves_and_the_same_command_continues(
     assert_same_run(run, uninterrupted)
 
 
-@pytest.mark.parametrize("moment", ["in a step", "in a save"])
+@pytest.mark.parametrize("moment", ["before the first save", "in a step", "in a save"])
 def test_a_killed_run_resumes_bit_for_bit(
     uninterrupted: Path, data: list[str], tmp_path: Path, moment: str
 ) -> None:
@@ -158,6 +159,8 @@ def test_a_killed_run_resumes_bit_for_bit(
     checkpoints = run / "checkpoints"
 
     def reached() -> bool:
+        if moment == "before the first save":
+            return (run / "metrics.jsonl").exists() and bool(losses(run))
         if moment == "in a step":
             return (checkpoints / "3").exists()
         return checkpoints.exists() and any("tmp" in path.name for path in checkpoints.iterdir())
@@ -196,17 +199,80 @@ def test_a_full_disk_leaves_the_last_checkpoint_good(
 
 def test_a_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     from tk_instruct.errors import UserError
-    from tk_instruct.train import Log
+    from tk_instruct.run_log import RunLog
 
-    class Run:
-        steps = 2
-
-    with Log(tmp_path, 0, Run()) as log:  # type: ignore[arg-type]
+    with RunLog(tmp_path, 0, 2, 1, lambda: None) as log:
         log.file.close()
         log.file = open("/dev/full", "w")  # noqa: SIM115
         with pytest.raises(UserError, match=r"metrics.jsonl: cannot be written .*free some space"):
             log.scores(1, {"validation_loss": 1.0})
         log.file = open("/dev/null", "w")  # noqa: SIM115
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(
+    data: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert cli.main(arguments(run, data, TRAIN_STEPS=3)) == 0
+    capsys.readouterr()
+    # The checkpoint of step 6 would be of parameters that are not finite: it must not be saved.
+    assert cli.main(arguments(run, data, LEARNING_RATE=1e38, LOG_PERIOD=20)) == 2
+    error = capsys.readouterr().err
+    found = re.search(
+        r"(?:loss|gradient_norm)=(?:nan|inf) at step 5 must be a finite number; the step's "
+        r"examples are (.*) and \d+ more; the last good checkpoint is 3",
+        error,
+    )
+    assert found, error
+    ids = found[1].split(", ")
+    assert len(ids) == len(set(ids)) == 8
+    assert all(re.fullmatch(r"task\d+-.+", name) for name in ids), ids
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"3"}
+
+
+def test_a_batch_in_tokens_is_one_in_sequences(
+    uninterrupted: Path, data: list[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert cli.main(arguments(run, data, BATCH_SIZE=None, BATCH_TOKENS=8 * 160 + 9)) == 0
+    assert_same_run(run, uninterrupted)
+
+
+def test_microbatches_give_the_losses_of_the_whole_batch(data: list[str], tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert cli.main(arguments(whole, data, TRAIN_STEPS=3, DROPOUT_RATE=0)) == 0
+    assert cli.main(arguments(parts, data, TRAIN_STEPS=3, DROPOUT_RATE=0, NUM_MICROBATCHES=4)) == 0
+    for one, other in zip(losses(whole), losses(parts), strict=True):
+        for name in one:
+            np.testing.assert_allclose(other[name], one[name], rtol=1e-4, err_msg=name)
+
+
+def test_a_run_starts_from_the_parameters_of_a_checkpoint(
+    uninterrupted: Path, data: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    start = {"INITIAL_CHECKPOINT_PATH": uninterrupted / "checkpoints" / "6"}
+    assert cli.main(arguments(run, data, TRAIN_STEPS=6, **start)) == 2
+    assert "TRAIN_STEPS=6 must be beyond the initial checkpoint's step 6" in capsys.readouterr().err
+    still = {"LEARNING_RATE": 0.0, "TRAIN_STEPS": 8, "SCAN_LAYERS": True}
+    assert cli.main(arguments(run, data, **still, **start)) == 0
+    assert [row["step"] for row in losses(run) if "loss" in row] == [7, 8]
+    before, after = parameters(uninterrupted, 6), parameters(run, 8)
+    for name in before:
+        if "layers_0" not in name:
+            np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+    stacked = after["['encoder']['encoder']['mlp']['wo']['kernel']"]
+    single = before["['encoder']['layers_0']['mlp']['wo']['kernel']"]
+    np.testing.assert_array_equal(stacked[:, 0], single)
+
+
+def test_a_decoder_alone_is_trained_by_the_same_command(data: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    decoder = [*data, "--gin_file=runs/decoder_only.gin"]
+    assert cli.main(arguments(run, decoder)) == 0
+    found = [row["loss"] for row in losses(run) if "loss" in row]
+    assert found[-1] < found[0] - 0.3
+    assert "['decoder']['layers_0']['self_attention']['query']['kernel']" in parameters(run, 8)
 
 
 @pytest.mark.parametrize(
@@ -242,6 +308,10 @@ def test_a_run_is_not_continued_as_another(
         ({"TASK_FEATURE_LENGTHS": {"inputs": 8}}, "must give inputs and targets"),
         ({"TASK_FEATURE_LENGTHS": {"inputs": 8, "targets": 1}}, "targets=1 must be"),
         ({"NUM_PARTITIONS": 3}, "num_partitions=3 does not divide"),
+        ({"BATCH_SIZE": None}, "BATCH_SIZE=None and BATCH_TOKENS=None: one of the two must be set"),
+        ({"BATCH_TOKENS": 640}, "BATCH_SIZE=8 and BATCH_TOKENS=640: one of the two must be set"),
+        ({"NUM_MICROBATCHES": 3}, "batch_size=8 does not divide over 1 data shards × 3 microbat"),
+        ({"REMAT": "half"}, "remat='half' must be one of none, full"),
         ({"DROPOUT_RATE": 1.5}, "dropout_rate=1.5 must be in [0, 1)"),
         ({"TRIAN_STEPS": 5}, "gin macro TRIAN_STEPS is used by nothing; did you mean TRAIN_STEPS?"),
         ({"MIXTURE_OR_TASK_NAME": "superni_en_def_pos3"}, "did you mean 'superni_en_def_pos"),

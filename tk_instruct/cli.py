@@ -17,8 +17,10 @@ VERBS = {
     "tasks": ("tk_instruct.data.inspection", "list, show, count and check tasks"),
     "train": ("tk_instruct.train", "train a model on a task or mixture"),
     "predict": ("tk_instruct.predict", "run a checkpoint or a heuristic over a task"),
+    "rank": ("tk_instruct.rank", "let a checkpoint choose between options"),
     "evaluate": ("tk_instruct.evaluate", "score predictions"),
     "report": ("tk_instruct.report", "put the scores of runs side by side"),
+    "convert": ("tk_instruct.convert", "carry weights to and from Hugging Face and t5x"),
     "mini": ("tk_instruct.data.mini", "write a small synthetic benchmark"),
 }
 

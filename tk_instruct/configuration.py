@@ -89,7 +89,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--vocabulary",
         metavar="V",
-        help="path of a SentencePiece model, t5, mt5 or bytes (else $TK_INSTRUCT_VOCABULARY)",
+        help="path of a SentencePiece model, t5, mt5, umt5 or bytes (else $TK_INSTRUCT_VOCABULARY)",
     )
     group.add_argument("--seed", type=int, help="of every random choice (default: 0)")
     group.add_argument("--max_instances_per_train_task", type=int, metavar="N", help="default: 100")
@@ -131,17 +131,22 @@ _FLAG_BINDINGS = {
 }
 
 
-def import_declarations() -> None:
-    """Imports every module of tk_instruct.tasks, which declares what it has.
+def import_tensorflow_quietly() -> None:
+    """TensorFlow, which SeqIO brings, as a reader of data.
 
-    TensorFlow, which SeqIO brings, only reads data: it is kept off accelerators, whose memory
-    JAX needs, and its start-up messages, which no log level stops, off the terminal.
+    It is kept off accelerators, whose memory JAX needs, and its start-up messages, which no log
+    level stops, off the terminal.
     """
     with _standard_error_closed():
         import tensorflow as tf
 
         tf.config.set_visible_devices([], "GPU")
         tf.zeros(())
+
+
+def import_declarations() -> None:
+    """Imports every module of tk_instruct.tasks, which declares what it has."""
+    import_tensorflow_quietly()
     package = importlib.import_module("tk_instruct.tasks")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"tk_instruct.tasks.{module.name}")

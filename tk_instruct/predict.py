@@ -1,48 +1,49 @@
 """Run a checkpoint, or a heuristic, over a task or mixture and write its predictions.
 
 One JSON object a line, {id, task, prediction}, in the order of ids. What is done is kept beside
-the output while it grows, so that an interrupted run goes on where it stopped.
+the output while it grows, so that an interrupted run goes on where it stopped. The most likely
+token is taken each time, unless --num_beams or --sample say otherwise.
 
   tk-instruct predict --model_dir RUN --task superni_en_def_pos2 --split test
+  tk-instruct predict --model_dir RUN --num_beams 4 --length_penalty 0.6
+  tk-instruct predict --model_dir RUN --sample --temperature 0.7 --top_p 0.9 --seed 1
   tk-instruct predict --baseline copy_demo --task superni_en_def_pos2 --output copy_demo.jsonl
 """
 
 import argparse
-import hashlib
 import itertools
-import json
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import gin
+import numpy as np
+from jaxtyping import Int32, UInt32
 
-from tk_instruct import configuration
+from tk_instruct import configuration, randomness
 from tk_instruct.data.records import TaskSpec
 from tk_instruct.errors import UserError
-from tk_instruct.files import cannot_write, write_atomically
-from tk_instruct.progress import Progress
+from tk_instruct.journal import Example, Predict, Row, row_of, write_rows
 
 if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
     from tk_instruct.checkpoint import Checkpoints, Description
     from tk_instruct.data.registry import FeatureLengths
+    from tk_instruct.model.language_model import LanguageModel
 
-log = logging.getLogger("tk_instruct")
-
-# A tokenised example with its texts, as registry.examples gives it.
-Example = Mapping[str, Any]
-# Batches of examples with their predictions, in whatever order suits the predictor.
-Predictions = Iterator[tuple[Sequence[Example], list[str]]]
-Predict = Callable[[Sequence[Example]], Predictions]
+_SHORTEST_ROW = 32  # tokens: below, another shape costs more to compile than it saves
+MOST_TIMES_BATCH_SIZE = 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument("--model_dir", metavar="DIR", help="the run whose checkpoint predicts")
     who.add_argument("--baseline", choices=sorted(BASELINES), help="a heuristic that predicts")
-    parser.add_argument("--step", type=int, help="of the checkpoint (default: the last)")
+    add_step_argument(parser)
     parser.add_argument(
         "--task", metavar="NAME", help="task or mixture (default: what the run was trained on)"
     )
@@ -54,18 +55,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="writes DIR/predictions/TASK-SPLIT-STEP.jsonl (default: the run's directory)",
     )
-    parser.add_argument(
-        "--batch_size", type=int, default=32, metavar="N", help="examples (default: 32)"
+    add_batch_arguments(parser)
+    group = parser.add_argument_group("decoding")
+    group.add_argument("--num_beams", type=int, metavar="N", help="beam search with N beams")
+    group.add_argument(
+        "--length_penalty",
+        type=float,
+        metavar="A",
+        help="of beam search: log-probability / length**A is compared (default: 1)",
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N examples")
+    group.add_argument(
+        "--sample", action="store_true", help="draw each token; what is drawn depends on --seed"
+    )
+    group.add_argument("--temperature", type=float, metavar="T", help="of --sample (default: 1)")
+    group.add_argument("--top_k", type=int, metavar="K", help="draw from the K likeliest tokens")
+    group.add_argument(
+        "--top_p", type=float, metavar="P", help="draw from the fewest tokens that make up P"
+    )
     configuration.add_length_arguments(parser)
     configuration.add_data_arguments(parser)
 
 
+def add_step_argument(parser: argparse.ArgumentParser) -> None:
+    def step(text: str) -> int | Literal["best"]:
+        if text == "best":
+            return "best"
+        if text.isdecimal():
+            return int(text)
+        raise UserError(f"--step={text} must be a whole number or best; leave it out for the last")
+
+    parser.add_argument(
+        "--step", type=step, metavar="N", help="of the checkpoint, or best (default: the last)"
+    )
+
+
+def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--batch_size",
+        type=int,
+        default=32,
+        metavar="N",
+        help="examples at once of the longest inputs; of shorter ones it is up to "
+        f"{MOST_TIMES_BATCH_SIZE} times as many (default: 32)",
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N examples")
+
+
 def main(args: argparse.Namespace) -> int:
-    for name in ("batch_size", "limit"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise UserError(f"--{name}={getattr(args, name)} must be at least 1")
+    check_counts(args)
+    decoding = decoding_of(args)
     splits = args.split or ["test"]
     if args.output and len(splits) > 1:
         raise UserError(f"--output is one file for {len(splits)} splits; give --output_dir DIR")
@@ -73,18 +111,22 @@ def main(args: argparse.Namespace) -> int:
     if args.baseline:
         if not args.task or not (args.output or args.output_dir):
             raise UserError(f"--baseline {args.baseline} needs --task NAME and --output_dir DIR")
+        if decoding != Greedy():
+            raise UserError(f"--baseline {args.baseline} copies; leave the flags of decoding out")
         configuration.bind_data_arguments(args)
-        step, task, lengths, identity = 0, args.task, configuration.lengths_of(args), args.baseline
+        step, task, lengths = 0, args.task, configuration.lengths_of(args)
+        identity: dict[str, Any] = {"baseline": args.baseline}
         predict: Predict = partial(_one_by_one, BASELINES[args.baseline])
     else:
         model_dir = Path(args.model_dir).expanduser()
         checkpoints, step, about = load_checkpoint(model_dir, args.step)
         configuration.bind_data_arguments(args)
-        _check_vocabulary(about, model_dir)
+        check_vocabulary(about, model_dir)
         task = args.task or about.data["mixture"]
         lengths = configuration.lengths_of(args, about.data["lengths"])
-        identity = json.dumps([str(model_dir.absolute()), step, about.data], sort_keys=True)
-        predict = _decoder(checkpoints, step, about, lengths, args.batch_size)
+        identity = {**identity_of(model_dir, step, about), "decoding": repr(decoding)}
+        loaded = load_model(checkpoints, step, about)
+        predict = _decoder(loaded, decoding, lengths, args.batch_size)
     for split in splits:
         name = f"{task}-{split}-{step}.jsonl"
         folder = Path(args.output_dir or args.model_dir or ".").expanduser() / "predictions"
@@ -94,98 +136,114 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+def check_counts(args: argparse.Namespace) -> None:
+    for name in ("batch_size", "limit"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise UserError(f"--{name}={getattr(args, name)} must be at least 1")
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """The most likely token each time."""
+
+
+@dataclass(frozen=True)
+class BeamSearch:
+    """decode.beam_search with the flags' numbers."""
+
+    num_beams: int
+    length_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.num_beams < 2:
+            raise UserError(
+                f"--num_beams={self.num_beams} must be at least 2; leave it out to take the most "
+                "likely token each time"
+            )
+        if not math.isfinite(self.length_penalty):
+            raise UserError(f"--length_penalty={self.length_penalty} must be finite; try 1")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """decode.sample with the flags' numbers; an example's key is of (seed, "sample", its id)."""
+
+    seed: int = 0
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < math.inf:
+            raise UserError(
+                f"--temperature={self.temperature:g} must be positive and finite; for the most "
+                "likely token each time leave --sample out"
+            )
+        if self.top_k is not None and self.top_k < 1:
+            raise UserError(f"--top_k={self.top_k} must be at least 1; leave it out for all tokens")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise UserError(
+                f"--top_p={self.top_p:g} must be above 0 and at most 1; leave it out for all tokens"
+            )
+
+
+Decoding = Greedy | BeamSearch | Sampling
+
+
+def decoding_of(args: argparse.Namespace) -> Decoding:
+    """What the flags ask for; raises UserError for flags that would do nothing together."""
+
+    def given(*names: str) -> dict[str, Any]:
+        values = {name: getattr(args, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def first_of(flags: dict[str, Any]) -> str:
+        return "--{}={}".format(*next(iter(flags.items())))
+
+    beams, drawing = given("num_beams", "length_penalty"), given("temperature", "top_k", "top_p")
+    if args.sample:
+        if beams:
+            raise UserError(f"{first_of(beams)} is of beam search; leave it or --sample out")
+        return Sampling(**drawing, **given("seed"))
+    if drawing:
+        raise UserError(f"{first_of(drawing)} does nothing without --sample; add --sample")
+    if not beams:
+        return Greedy()
+    if "num_beams" not in beams:
+        raise UserError(f"{first_of(beams)} does nothing without beams; add --num_beams 4")
+    return BeamSearch(**beams)
+
+
 def write_predictions(
     predict: Predict,
-    identity: str,
+    identity: dict[str, Any],
     task: str,
     split: str,
     lengths: "FeatureLengths",
     output: Path,
     limit: int | None = None,
 ) -> int:
-    """Predicts what is not there yet and writes all of it; the number of examples.
+    """Predicts what is not there yet and writes all of it; the number of examples."""
+    examples, contents = examples_of(task, split, lengths, limit)
+    return write_rows(
+        predict,
+        examples,
+        output,
+        {**identity, "task": task, "split": split, "lengths": lengths.as_dict(), "data": contents},
+        doing=f"predicting {task}/{split}",
+    )
 
-    identity tells predictors apart: what another one has left unfinished is not gone on with.
-    """
+
+def examples_of(
+    task: str, split: str, lengths: "FeatureLengths", limit: int | None
+) -> tuple[list[Example], list[str]]:
+    """The first examples of a task or mixture, and fingerprints of what they were made of."""
     from tk_instruct.data import registry
 
     tasks = registry.tasks_of(task)
     parts = (registry.examples(part, split, lengths) for part in tasks)
-    examples = list(itertools.islice(itertools.chain.from_iterable(parts), limit))
-    _check_ids(examples, task, split)
-    contents = [part.source.fingerprint(split) for part in tasks]
-    settings = json.dumps([identity, task, split, lengths.as_dict(), contents])
-    journal = _Journal(output, hashlib.sha256(settings.encode()).hexdigest())
-    done = journal.read()
-    todo = [example for example in examples if example["id"] not in done]
-    if done:
-        log.info("%d of %d predictions were there already", len(done), len(examples))
-    what = f"predicting {task}/{split}"
-    with journal, Progress(what, len(examples), first=len(done)) as progress:
-        for batch, predictions in predict(todo):
-            for example, prediction in zip(batch, predictions, strict=True):
-                row = {"id": example["id"], "task": example["task"], "prediction": prediction}
-                done[example["id"]] = row
-                journal.write(row)
-            progress.advance(len(batch))
-    wanted = sorted(example["id"] for example in examples)
-    write_atomically(output, (json.dumps(done[i], ensure_ascii=False) + "\n" for i in wanted))
-    journal.remove()
-    return len(wanted)
-
-
-def _check_ids(examples: Sequence[Mapping[str, Any]], task: str, split: str) -> None:
-    seen: dict[str, str] = {}
-    for example in examples:
-        if example["id"] in seen:
-            raise UserError(
-                f"id {example['id']!r} is in {seen[example['id']]} and in {example['task']} of "
-                f"{task}/{split}: predictions are told apart by id; correct one of the two files"
-            )
-        seen[example["id"]] = example["task"]
-
-
-class _Journal:
-    """Predictions as they come, one JSON line each, under a line that says what they belong to."""
-
-    def __init__(self, output: Path, belongs_to: str) -> None:
-        self.path = output.parent / f"{output.name}.unfinished"
-        self.header = json.dumps({"belongs_to": belongs_to}) + "\n"
-        self.file: IO[str] | None = None
-
-    def read(self) -> dict[str, dict[str, Any]]:
-        """What an interrupted run with the same settings has left; half a last line is dropped."""
-        done = {}
-        if self.path.exists():
-            header, *lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            if header == self.header:
-                for line in lines:
-                    if line.endswith("\n"):
-                        row = json.loads(line)
-                        done[row["id"]] = row
-        return done
-
-    def __enter__(self) -> "_Journal":
-        rows = self.read().values()
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        write_atomically(self.path, itertools.chain([self.header], lines))
-        self.file = self.path.open("a", encoding="utf-8")
-        return self
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        assert self.file is not None
-        try:
-            self.file.write(json.dumps(row, ensure_ascii=False) + "\n")
-            self.file.flush()
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
-
-    def __exit__(self, *error: object) -> None:
-        assert self.file is not None
-        self.file.close()
-
-    def remove(self) -> None:
-        self.path.unlink()
+    examples: list[Example] = list(itertools.islice(itertools.chain.from_iterable(parts), limit))
+    return examples, [part.source.fingerprint(split) for part in tasks]
 
 
 def copy_input(example: Example) -> str:
@@ -205,12 +263,14 @@ BASELINES: dict[str, Callable[[Example], str]] = {
 }
 
 
-def _one_by_one(copy: Callable[[Example], str], examples: Sequence[Example]) -> Predictions:
+def _one_by_one(copy: Callable[[Example], str], examples: Sequence[Example]) -> Iterator[list[Row]]:
     for example in examples:
-        yield [example], [copy(example)]
+        yield [row_of(example, copy(example))]
 
 
-def load_checkpoint(model_dir: Path, step: int | None) -> tuple["Checkpoints", int, "Description"]:
+def load_checkpoint(
+    model_dir: Path, step: int | Literal["best"] | None
+) -> tuple["Checkpoints", int, "Description"]:
     """A run's checkpoint and what it says about itself, with the run's configuration bound."""
     from tk_instruct.checkpoint import Checkpoints
 
@@ -224,7 +284,12 @@ def load_checkpoint(model_dir: Path, step: int | None) -> tuple["Checkpoints", i
     return checkpoints, step, about
 
 
-def _check_vocabulary(about: "Description", where: Path) -> None:
+def identity_of(model_dir: Path, step: int, about: "Description") -> dict[str, Any]:
+    return {"model_dir": str(model_dir.absolute()), "step": step, "trained_on": about.data}
+
+
+def check_vocabulary(about: "Description", where: Path) -> None:
+    """Raises UserError where the vocabulary is not the one that a run was trained with."""
     from tk_instruct.data import vocabulary
 
     found = vocabulary.fingerprint(vocabulary.vocabulary())
@@ -236,46 +301,150 @@ def _check_vocabulary(about: "Description", where: Path) -> None:
         )
 
 
-def _decoder(
-    checkpoints: "Checkpoints",
-    step: int,
-    about: "Description",
-    lengths: "FeatureLengths",
-    batch_size: int,
-) -> Callable[[Sequence[Example]], Predictions]:
-    """Greedy decoding with a checkpoint's parameters, on all local devices."""
-    import jax
-    import numpy as np
+@dataclass(frozen=True)
+class Loaded:
+    """A model to decode with: every device holds all its parameters and takes some of the rows."""
 
+    model: "LanguageModel"
+    params: Any
+    mesh: "Mesh"
+
+    @property
+    def num_row_shards(self) -> int:
+        from tk_instruct import sharding
+
+        return sharding.num_row_shards(self.mesh)
+
+    def enough_rows(self, num_examples: int, batch_size: int) -> int:
+        """A batch's rows: batch_size, or fewer that divide over the devices and hold them all."""
+        return min(batch_size, -(-num_examples // self.num_row_shards) * self.num_row_shards)
+
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., np.ndarray]:
+        """function(model, params, **arrays) as a function of arrays whose rows lie on all devices.
+
+        It is compiled once for every shape that comes.
+        """
+        import jax
+
+        from tk_instruct import sharding
+
+        jitted = jax.jit(partial(function, self.model))
+
+        def call(**arrays: np.ndarray) -> np.ndarray:
+            with sharding.use(self.mesh):
+                return jax.device_get(
+                    jitted(self.params, **sharding.shard_batch(arrays, self.mesh))
+                )
+
+        return call
+
+
+def load_model(checkpoints: "Checkpoints", step: int, about: "Description") -> Loaded:
+    from tk_instruct import sharding
+    from tk_instruct.model import build
+    from tk_instruct.model.config import config_from_fields
+    from tk_instruct.model.stacking import unstack_layers
+
+    config, mesh = config_from_fields(about.model), sharding.make_mesh(1)
+    params = checkpoints.restore_params(step, sharding.abstract_params(build(config), mesh))
+    if config.scan_layers:
+        config, params = replace(config, scan_layers=False), unstack_layers(params)
+    return Loaded(build(config), params, mesh)
+
+
+def batches(
+    examples: Sequence[Example], batch_size: int, max_input_tokens: int
+) -> Iterator[tuple[list[Example], Int32[np.ndarray, "rows length"]]]:
+    """Examples with their inputs as rows of tokens: longest first, the fewer the longer they are.
+
+    So a short prompt is neither padded to a long one nor computed with few others. Rows are a
+    multiple of batch_size; where examples run out the last one is repeated. Lengths are four an
+    octave (…, 256, 320, 384, 448, 512, …): few shapes to compile, little padding.
+    """
+    left = sorted(examples, key=lambda example: (-len(example["inputs"]), example["id"]))
+    while left:
+        longest = rounded_up(len(left[0]["inputs"]), steps_per_octave=4)
+        length = min(max_input_tokens, max(_SHORTEST_ROW, longest))
+        times = min(MOST_TIMES_BATCH_SIZE, max_input_tokens // length, -(-len(left) // batch_size))
+        batch, left = left[: times * batch_size], left[times * batch_size :]
+        tokens = np.zeros((times * batch_size, length), np.int32)
+        filled = itertools.chain(batch, itertools.repeat(batch[-1]))
+        for row, example in zip(tokens, filled, strict=False):
+            row[: len(example["inputs"])] = example["inputs"]
+        yield batch, tokens
+
+
+def rounded_up(number: int, steps_per_octave: int) -> int:
+    """To a number that has only log2(2 · steps_per_octave) leading binary digits not 0."""
+    step = max(1, (1 << (number - 1).bit_length()) // (2 * steps_per_octave))
+    return -(-number // step) * step
+
+
+def _decoder(
+    loaded: Loaded, decoding: Decoding, lengths: "FeatureLengths", batch_size: int
+) -> Predict:
+    """Decoding with a checkpoint's parameters, on all local devices."""
     from tk_instruct import sharding
     from tk_instruct.data.vocabulary import vocabulary
-    from tk_instruct.model.config import T5Config
-    from tk_instruct.model.decode import greedy
-    from tk_instruct.model.t5 import T5
 
-    model = T5(T5Config(**about.model))
-    mesh = sharding.make_mesh(1)
-    sharding.check_batch_size(batch_size, mesh)
-    params = checkpoints.restore_params(step, sharding.abstract_params(model, mesh))
-    loaded = vocabulary()
-    decode = jax.jit(partial(greedy, model, max_target_tokens=lengths.targets))
+    sharding.check_batch_size(batch_size, loaded.mesh)
+    decode = loaded.compiled(partial(_decode, decoding, lengths.targets))
+    text_of = vocabulary().decode
 
-    def predict(examples: Sequence[Example]) -> Predictions:
-        # By length, so that short inputs are not padded to long ones; results do not depend on it.
-        ordered = sorted(examples, key=lambda example: (len(example["inputs"]), example["id"]))
-        for start in range(0, len(ordered), batch_size):
-            batch = ordered[start : start + batch_size]
-            length = _bucket(max(len(example["inputs"]) for example in batch), lengths.inputs)
-            tokens = np.zeros((batch_size, length), np.int32)
-            for row, example in zip(tokens, batch, strict=False):
-                row[: len(example["inputs"])] = example["inputs"]
-            arrays = sharding.shard_batch({"tokens": tokens, "segments": tokens > 0}, mesh)
-            outputs = jax.device_get(decode(params, arrays["tokens"], arrays["segments"]))
-            yield batch, [loaded.decode(ids.tolist()) for ids in outputs[: len(batch)]]
+    def predict(examples: Sequence[Example]) -> Iterator[list[Row]]:
+        # The order and the number of rows are for speed only: no row depends on the others.
+        rows = loaded.enough_rows(len(examples), batch_size)
+        for batch, tokens in batches(examples, rows, lengths.inputs):
+            arrays = {"input_tokens": tokens, "segment_ids": (tokens > 0).astype(np.int32)}
+            if isinstance(decoding, Sampling):
+                arrays["key_data"] = _key_data(decoding.seed, batch, len(tokens))
+            outputs = decode(**arrays)
+            yield [
+                row_of(example, text_of(ids.tolist()))
+                for example, ids in zip(batch, outputs, strict=False)
+            ]
 
     return predict
 
 
-def _bucket(length: int, most: int) -> int:
-    """The next power of two, at least 32: few shapes to compile, at most half of it padding."""
-    return min(most, max(32, 1 << (length - 1).bit_length()))
+def _decode(
+    decoding: Decoding, max_target_tokens: int, model: "LanguageModel", params: Any, **arrays: Any
+) -> Any:
+    import jax
+
+    from tk_instruct.model.decode import beam_search, greedy, sample
+
+    match decoding:
+        case Greedy():
+            return greedy(model, params, **arrays, max_target_tokens=max_target_tokens)
+        case BeamSearch(num_beams, length_penalty):
+            targets, _ = beam_search(
+                model,
+                params,
+                **arrays,
+                num_beams=num_beams,
+                length_penalty=length_penalty,
+                max_target_tokens=max_target_tokens,
+            )
+            return targets
+        case Sampling(_, temperature, top_k, top_p):
+            keys = jax.random.wrap_key_data(arrays.pop("key_data"), impl="threefry2x32")
+            return sample(
+                model,
+                params,
+                **arrays,
+                keys=keys,
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                max_target_tokens=max_target_tokens,
+            )
+
+
+def _key_data(
+    seed: int, batch: Sequence[Example], num_rows: int
+) -> UInt32[np.ndarray, "num_rows 2"]:
+    """The 64 bits of each example's key in two halves; rows that only fill up have none."""
+    bits = [randomness.draw(seed, "sample", example["id"]) for example in batch]
+    halves = [(key >> 32, key & 0xFFFFFFFF) for key in bits]
+    return np.array(halves + [(0, 0)] * (num_rows - len(batch)), np.uint32)

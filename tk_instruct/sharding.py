@@ -1,7 +1,8 @@
-"""Arrays over devices: a mesh of (data, model), and one table from logical axes to its axes."""
+"""Arrays over devices: a mesh, and one table from logical axes to the axes of the mesh."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import jax
@@ -12,72 +13,139 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int
 
 from tk_instruct.errors import UserError
-from tk_instruct.model.t5 import T5
+from tk_instruct.model.language_model import LanguageModel
 from tk_instruct.step import TrainState, create_train_state, init_params
 
-LOGICAL_AXIS_RULES: dict[str, str | None] = {
-    "batch": "data",
-    "embed": None,
+# Rows of a batch lie over data and fsdp; parameters over fsdp (gathered where they are used) and
+# model (multiplied where they lie); what remains is the same on all devices of the data axis.
+MESH_AXES = ("data", "fsdp", "model")
+LOGICAL_AXIS_RULES: dict[str, str | tuple[str, ...] | None] = {
+    # of parameters
+    "embed": "fsdp",
     "heads": "model",
     "joined_kv": "model",
+    "layers": None,
     "mlp": "model",
     "relpos_buckets": None,
     "vocab": "model",
+    # of activations
+    "batch": ("data", "fsdp"),
+    "length": None,
+    "residual": None,
 }
 
 
 def make_mesh(
-    num_partitions: int | Literal["auto"], devices: Sequence[jax.Device] | None = None
+    num_partitions: int | Literal["auto"],
+    num_fsdp_shards: int = 1,
+    devices: Sequence[jax.Device] | None = None,
 ) -> Mesh:
-    """All devices as (data, model): num_partitions of them share one copy of the parameters.
+    """All devices (of all processes) as (data, fsdp, model).
 
-    "auto" is 1: every device holds all parameters.
+    num_partitions devices compute one layer together ("auto": 1); num_fsdp_shards of such groups
+    keep one copy of the parameters between them.
 
     Raises:
-        UserError: num_partitions does not divide the number of devices.
+        UserError: their product does not divide the number of devices.
     """
     num_devices = jax.device_count() if devices is None else len(devices)
     partitions = 1 if num_partitions == "auto" else num_partitions
-    if partitions < 1 or num_devices % partitions:
-        divisors = (n for n in range(1, num_devices + 1) if num_devices % n == 0)
-        fitting = max(n for n in divisors if n <= max(partitions, 1))
-        raise UserError(
-            f"num_partitions={partitions} does not divide {num_devices} devices; try {fitting}"
-        )
+    for name, size, among in (
+        ("num_partitions", partitions, num_devices),
+        ("num_fsdp_shards", num_fsdp_shards, num_devices // max(partitions, 1)),
+    ):
+        if size < 1 or among % size:
+            fitting = max(n for n in _divisors(among) if n <= max(size, 1))
+            raise UserError(f"{name}={size} does not divide {among} devices; try {fitting}")
     return jax.make_mesh(
-        (num_devices // partitions, partitions),
-        ("data", "model"),
-        axis_types=(AxisType.Auto,) * 2,
+        (num_devices // partitions // num_fsdp_shards, num_fsdp_shards, partitions),
+        MESH_AXES,
+        axis_types=(AxisType.Auto,) * len(MESH_AXES),
         devices=devices,
     )
 
 
-def check_batch_size(batch_size: int, mesh: Mesh) -> None:
-    """Raises UserError unless every data shard gets the same number of rows, at least one."""
-    shards = mesh.shape["data"]
-    if batch_size < 1 or batch_size % shards:
-        fitting = shards * max(1, math.ceil(batch_size / shards))
+def fewest_fsdp_shards(
+    model: LanguageModel,
+    tx: optax.GradientTransformation,
+    num_partitions: int | Literal["auto"],
+    device_bytes: int | None = None,
+) -> int:
+    """The fewest shards with which parameters, gradients and optimizer take half of the memory.
+
+    device_bytes is what a device has, by default what it says. 1 where it says nothing (CPUs); as
+    many as there can be where none suffices.
+    """
+    memory = device_bytes or (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    partitions = 1 if num_partitions == "auto" else num_partitions
+    if memory is None:
+        return 1
+    state = jax.eval_shape(lambda rng: create_train_state(model, tx, rng), jax.random.key(0))
+    leaves = [*jax.tree.leaves(state), *jax.tree.leaves(state.params)]  # gradients are like these
+    per_partition = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves) / partitions
+    shards = _divisors(jax.device_count() // partitions)
+    return next((n for n in shards if per_partition / n <= memory / 2), shards[-1])
+
+
+def _divisors(number: int) -> list[int]:
+    return [n for n in range(1, number + 1) if number % n == 0] or [1]
+
+
+@contextmanager
+def use(mesh: Mesh) -> Iterator[None]:
+    """What is traced inside puts its activations where the table says."""
+    with jax.set_mesh(mesh), nn.logical_axis_rules(tuple(LOGICAL_AXIS_RULES.items())):
+        yield
+
+
+def num_row_shards(mesh: Mesh) -> int:
+    """Over how many devices the rows of a batch lie."""
+    return mesh.shape["data"] * mesh.shape["fsdp"]
+
+
+def check_batch_size(batch_size: int, mesh: Mesh, num_microbatches: int = 1) -> None:
+    """Raises UserError unless every shard gets the same number of rows of every microbatch."""
+    shards = num_row_shards(mesh)
+    parts = shards * num_microbatches
+    if batch_size < 1 or batch_size % parts:
+        what = f"{shards} data shards"
+        if num_microbatches > 1:
+            what += f" × {num_microbatches} microbatches"
         raise UserError(
-            f"batch_size={batch_size} does not divide over {shards} data shards; try {fitting}"
+            f"batch_size={batch_size} does not divide over {what}; "
+            f"try {parts * max(1, math.ceil(batch_size / parts))}"
         )
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Rows over the data axis."""
+    """Rows over data and fsdp."""
     return NamedSharding(mesh, PartitionSpec(LOGICAL_AXIS_RULES["batch"]))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The same on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def replicated_key(seed: int, mesh: Mesh) -> Array:
+    """The random key of a seed, on every device of every process."""
+    return jax.jit(lambda: jax.random.key(seed), out_shardings=replicated(mesh))()
 
 
 def shard_batch(
     batch: Mapping[str, np.ndarray], mesh: Mesh
 ) -> dict[str, Int[Array, "batch length"]]:
-    """This process's rows of a global batch → global arrays, rows over the data axis."""
+    """A global batch, which every process has whole → global arrays, rows over data and fsdp."""
     sharding = batch_sharding(mesh)
     return {
-        name: jax.make_array_from_process_local_data(sharding, rows) for name, rows in batch.items()
+        name: jax.make_array_from_callback(rows.shape, sharding, rows.__getitem__)
+        for name, rows in batch.items()
     }
 
 
-def state_shardings(model: T5, tx: optax.GradientTransformation, mesh: Mesh) -> TrainState:
+def state_shardings(
+    model: LanguageModel, tx: optax.GradientTransformation, mesh: Mesh
+) -> TrainState:
     """A NamedSharding for every array of create_train_state(model, tx, rng).
 
     Parameters follow LOGICAL_AXIS_RULES. An optimizer slot of its parameter's shape is sharded
@@ -90,7 +158,7 @@ def state_shardings(model: T5, tx: optax.GradientTransformation, mesh: Mesh) -> 
     key = jax.random.key(0)
     boxed = jax.eval_shape(lambda rng: init_params(model, rng), key)
     state = jax.eval_shape(lambda rng: create_train_state(model, tx, rng), key)
-    replicated = NamedSharding(mesh, PartitionSpec())
+    everywhere = replicated(mesh)
     params = jax.tree_util.tree_map_with_path(
         lambda path, box: _param_sharding(path, box, mesh), boxed, is_leaf=_is_box
     )
@@ -98,9 +166,9 @@ def state_shardings(model: T5, tx: optax.GradientTransformation, mesh: Mesh) -> 
 
     def slots(tree: Any) -> Any:
         if jax.tree.structure(tree) != like_params:
-            return replicated
+            return everywhere
         return jax.tree.map(
-            lambda slot, param, sharding: sharding if slot.shape == param.shape else replicated,
+            lambda slot, param, sharding: sharding if slot.shape == param.shape else everywhere,
             tree,
             state.params,
             params,
@@ -109,7 +177,7 @@ def state_shardings(model: T5, tx: optax.GradientTransformation, mesh: Mesh) -> 
     opt_state = jax.tree.map(
         slots, state.opt_state, is_leaf=lambda tree: jax.tree.structure(tree) == like_params
     )
-    return state.replace(step=replicated, params=params, opt_state=opt_state)
+    return state.replace(step=everywhere, params=params, opt_state=opt_state)
 
 
 def placed(abstract: Any, shardings: Any) -> Any:
@@ -128,7 +196,7 @@ def _is_box(tree: Any) -> bool:
 def _param_sharding(path: Any, box: Any, mesh: Mesh) -> NamedSharding:
     mesh_axes = [LOGICAL_AXIS_RULES[name] for name in box.names]
     for name, mesh_axis, size in zip(box.names, mesh_axes, box.value.shape, strict=True):
-        shards = mesh.shape[mesh_axis] if mesh_axis else 1
+        shards = mesh.shape[mesh_axis] if isinstance(mesh_axis, str) else 1
         if size % shards:
             raise UserError(
                 f"{name}={size} of {jax.tree_util.keystr(path, simple=True, separator='/')} does "
@@ -137,7 +205,7 @@ def _param_sharding(path: Any, box: Any, mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(*mesh_axes))
 
 
-def abstract_params(model: T5, mesh: Mesh) -> Any:
+def abstract_params(model: LanguageModel, mesh: Mesh) -> Any:
     """Shapes, types and shardings of a model's parameters."""
     boxed = jax.eval_shape(lambda rng: init_params(model, rng), jax.random.key(0))
     shardings = jax.tree_util.tree_map_with_path(

@@ -1,0 +1,269 @@
+"""Take weights in and out: Hugging Face (safetensors), T5X (Orbax or legacy), and our own runs.
+
+What FROM is, is seen by its files: a Hugging Face folder (config.json, *.safetensors), a MODEL_DIR
+of ours or one of its checkpoints/N, a MODEL_DIR of T5X or one of its checkpoint_N; local or gs://.
+Of a MODEL_DIR the last step is taken. The weights come out bit for bit, as float32 (bfloat16 and
+float16 are widened, which is exact), one tensor after another.
+
+  tk-instruct convert flan-t5-xl runs/flan_t5_xl --to ours
+  tk-instruct convert runs/superni/checkpoints/1000 export/tk-instruct-xl --to huggingface
+  tk-instruct convert t5_1_1_lm100k_xl/checkpoint_1100000 runs/lm --to ours --vocabulary t5
+
+No optimizer's state is written. To train on with t5x from --to t5x or t5x_legacy, set
+utils.RestoreCheckpointConfig.fallback_to_scratch = True there, which starts the optimizer anew.
+"""
+
+import argparse
+import contextlib
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tk_instruct.errors import UserError
+from tk_instruct.files import cannot_write
+
+if TYPE_CHECKING:
+    from tk_instruct.convert.tensors import Checkpoint, Tensor
+    from tk_instruct.model.config import DecoderConfig, T5Config
+    from tk_instruct.progress import Progress
+
+FORMATS = ("huggingface", "ours", "t5x", "t5x_legacy")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="FROM", help="the checkpoint to read, local or gs://")
+    parser.add_argument("target", metavar="TO", help="the folder to write, which must not be there")
+    parser.add_argument("--to", required=True, choices=FORMATS, help="the format to write")
+    parser.add_argument(
+        "--step",
+        type=int,
+        metavar="N",
+        help="the step to write (default: FROM's; 0 from Hugging Face)",
+    )
+    parser.add_argument(
+        "--vocabulary",
+        metavar="V",
+        help="t5, mt5, umt5, bytes or the path of a SentencePiece model (default: FROM's own; T5X "
+        "keeps none)",
+    )
+    parser.add_argument(
+        "--scan_layers",
+        action="store_true",
+        help="for t5x and t5x_legacy: all layers in one array, as T5X's scalable_t5 has them",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")  # an accelerator's memory is left alone
+    target = Path(args.target).expanduser()
+    if args.scan_layers and args.to not in ("t5x", "t5x_legacy"):
+        raise UserError(f"--scan_layers is a layout of T5X, not of --to {args.to}; leave it out")
+    if args.step is not None and args.step < 0:
+        raise UserError(f"--step={args.step} must be at least 0")
+    if args.target.startswith("gs://"):
+        raise UserError(f"{args.target}: TO must be local; write it here, then copy it there")
+    if target.exists():
+        raise UserError(f"{target} is there already; give a TO that is not there, or remove it")
+    checkpoint = open_checkpoint(args.source)
+    if args.step is not None:
+        checkpoint = replace(checkpoint, step=args.step)
+    convert(checkpoint, target, args.to, args.vocabulary, args.scan_layers)
+    gigabytes = 4e-9 * checkpoint.num_parameters()
+    print(
+        f"{checkpoint.num_parameters():,} parameters ({gigabytes:,.2f} GB) in "
+        f"{len(checkpoint.tensors)} tensors, step {checkpoint.step}, from {checkpoint.format} to "
+        f"{args.to}: {target}"
+    )
+    return 0
+
+
+def open_checkpoint(path: str) -> "Checkpoint":
+    """A checkpoint of any format; its tensors are not read yet, but their shapes are checked.
+
+    Raises:
+        UserError: it is of no known format, or its tensors are not those of its model.
+    """
+    from etils import epath
+
+    from tk_instruct.convert import huggingface, ours, shapes, t5x
+
+    folder = epath.Path(path).expanduser()
+    try:
+        if not folder.is_dir():
+            raise UserError(f"{path} is no folder that is there; check the path")
+        folder = _last_step(folder)
+        if (folder / "config.json").exists():
+            checkpoint, whose = huggingface.read(str(folder)), "its config.json"
+        elif (folder / "description").is_dir():
+            checkpoint, whose = ours.read(str(folder)), "its description"
+        elif (folder / "state" / "_METADATA").exists():
+            checkpoint, whose = t5x.read_orbax(str(folder)), "a model of its other tensors"
+        elif (folder / "checkpoint").exists():
+            checkpoint, whose = t5x.read_legacy(str(folder)), "a model of its other tensors"
+        else:
+            raise UserError(
+                f"{path} is no checkpoint: it holds none of config.json (Hugging Face), "
+                "checkpoints/ or description/ (ours), checkpoint_N, state/_METADATA or the file "
+                "checkpoint (T5X); check the path"
+            )
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error}); check path and permissions") from error
+    shapes.check(checkpoint, checkpoint.config, whose)
+    return checkpoint
+
+
+def _last_step(folder: Any) -> Any:
+    """The last finished checkpoint of a MODEL_DIR, ours or T5X's; any other folder itself."""
+    import orbax.checkpoint as ocp
+
+    if (folder / "checkpoints").is_dir():
+        folder = folder / "checkpoints"
+    found = {}
+    for child in folder.iterdir():
+        match = re.fullmatch(r"(?:checkpoint_)?(\d+)", child.name)
+        if match:
+            found[int(match[1])] = child
+    finished = set(ocp.utils.checkpoint_steps(folder)) & set(found) if found else set()
+    return found[max(finished)] if finished else folder
+
+
+def convert(
+    checkpoint: "Checkpoint",
+    target: Path,
+    to: str,
+    vocabulary: str | None = None,
+    scan_layers: bool = False,
+) -> None:
+    """Writes a checkpoint in one of FORMATS, whole or not at all.
+
+    Args:
+        vocabulary: as data.vocabulary names it; None for the checkpoint's own.
+        scan_layers: in T5X's formats, all layers in one array.
+
+    Raises:
+        UserError: the format has no such model, there is no vocabulary, or it cannot be written.
+    """
+    from tk_instruct.convert import huggingface, model_card, ours, t5x, vocabularies
+    from tk_instruct.convert.tensors import in_order, stack
+    from tk_instruct.progress import Progress
+
+    loaded: Any = None
+    if to == "huggingface":
+        huggingface.family_of(checkpoint.config)  # refuses what has none
+    if to in ("huggingface", "ours"):
+        loaded = vocabularies.load(checkpoint, vocabulary)
+    megabytes = sum(map(_megabytes, checkpoint.tensors.values()))
+    with _beside(target) as folder, Progress("converting, MB", megabytes) as progress:
+        tensors = {
+            name: _counted(tensor, progress) for name, tensor in in_order(checkpoint.tensors)
+        }
+        if to.startswith("t5x") and (scan_layers or checkpoint.config.relative_bias_per_layer):
+            tensors = t5x.scalable(tensors, checkpoint.config)
+        if scan_layers:
+            tensors = stack(tensors)
+        if to == "huggingface":
+            huggingface.write(folder, checkpoint.config, tensors)
+            vocabularies.write_huggingface(folder, loaded)
+            card = model_card.compose(checkpoint, target.name)
+            (folder / "README.md").write_text(card, encoding="utf-8")
+        elif to == "ours":
+            folder.mkdir()
+            about = {"vocabulary": vocabularies.write_ours(folder, loaded), **_history(checkpoint)}
+            ours.write(folder, checkpoint.step, checkpoint.config, tensors, about)
+        elif to == "t5x":
+            t5x.write_orbax(folder, checkpoint.step, tensors)
+        else:
+            t5x.write_legacy(folder, checkpoint.step, tensors)
+
+
+def _history(checkpoint: "Checkpoint") -> dict[str, Any]:
+    """What a run of ours says of its data and configuration; for others, what they were."""
+    if checkpoint.about is None:
+        parts = Path(checkpoint.path).parts[-1 if checkpoint.format == "huggingface" else -2 :]
+        origin = f"# Converted from {'/'.join(parts)} ({checkpoint.format})."
+        return {"data": {}, "gin": origin}
+    # Without a batch size: there is no optimizer's state for the run to go on with.
+    data = {key: value for key, value in checkpoint.about.data.items() if key != "batch_size"}
+    return {"data": data, "gin": checkpoint.about.gin}
+
+
+def _megabytes(tensor: "Tensor") -> int:
+    return -(-tensor.nbytes // 10**6)
+
+
+def _counted(tensor: "Tensor", progress: "Progress") -> "Tensor":
+    def read(index: Any) -> Any:
+        array = tensor.read(index)
+        progress.advance(_megabytes(tensor))
+        return array
+
+    return replace(tensor, read=read)
+
+
+@contextlib.contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A folder to write, which takes the target's name if all goes well, and else is removed."""
+    temporary = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.rename(target)
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise cannot_write(target, error) from error
+        raise
+
+
+def initial_params(path: str, like: Any, config: "T5Config | DecoderConfig") -> tuple[Any, int]:
+    """A checkpoint's parameters, of any format, in place on the devices, and its step.
+
+    Each process reads only the parts that its devices hold, one tensor after another.
+
+    Args:
+        path: what open_checkpoint takes, such as INITIAL_CHECKPOINT_PATH.
+        like: the tree of the model's parameters, stacked or not, as jax.ShapeDtypeStruct with
+            shardings.
+        config: of that model.
+
+    Raises:
+        UserError: a tensor is missing, extra or of another shape than the model's.
+    """
+    from flax.traverse_util import flatten_dict, unflatten_dict
+
+    from tk_instruct.convert import shapes
+    from tk_instruct.convert.tensors import stack
+    from tk_instruct.progress import Progress
+
+    checkpoint = open_checkpoint(path)
+    shapes.check(checkpoint, config, "the model")
+    tensors = checkpoint.tensors
+    if config.scan_layers:
+        tensors = stack(tensors)
+    leaves = flatten_dict(like, sep="/")
+    params = {}
+    with Progress("reading tensors", len(leaves)) as progress:
+        for name, leaf in leaves.items():
+            params[name] = _placed(tensors[name], leaf)
+            progress.advance()
+    return unflatten_dict(params, sep="/"), checkpoint.step
+
+
+def _placed(tensor: "Tensor", leaf: Any) -> Any:
+    import jax
+
+    parts: dict[str, Any] = {}  # devices that hold the same part share what is read
+
+    def part(index: Any) -> Any:
+        key = str(index)
+        if key not in parts:
+            parts[key] = tensor.read(index).astype(leaf.dtype, copy=False)
+        return parts[key]
+
+    return jax.make_array_from_callback(leaf.shape, leaf.sharding, part)

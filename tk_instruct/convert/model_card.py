@@ -1,0 +1,163 @@
+"""The model card of an exported model: what is known of it, and nothing else."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tk_instruct import __version__, report
+from tk_instruct.checkpoint import Description
+from tk_instruct.convert.huggingface import family_of
+from tk_instruct.convert.tensors import Checkpoint
+
+# Beginnings of task names → what they are of, and the terms that its sources state.
+_COLLECTIONS = {
+    "superni_": (
+        "Super-NaturalInstructions (arXiv:2204.07705): Apache-2.0 for the collection. The licence "
+        "of each dataset in it is named, where it is known, in its task file (`Instance License`)."
+    ),
+    "ni_v1_": (
+        "Natural Instructions v1 (arXiv:2104.08773): Apache-2.0 for the collection. The datasets "
+        "that it was made from keep their own licences."
+    ),
+    "flan_": (
+        "The datasets of FLAN (arXiv:2109.01652), each under its own licence, which its page in "
+        "the TensorFlow Datasets catalogue names."
+    ),
+    "p3_": (
+        "P3 (arXiv:2110.08207): Apache-2.0 for the prompts. Each dataset keeps its own licence."
+    ),
+    "self_instruct": (
+        "Self-Instruct (arXiv:2212.10560): Apache-2.0 for the seed tasks. What a language model "
+        "has generated from them falls under the terms of that model."
+    ),
+}
+_MOST_TASKS = 20
+
+
+def compose(checkpoint: Checkpoint, name: str) -> str:
+    """README.md of a Hugging Face folder of that name, with the front matter that the hub reads."""
+    about = checkpoint.about
+    sections = [
+        "---\nlibrary_name: transformers\npipeline_tag: text2text-generation\n---",
+        f"# {name}",
+        _model(checkpoint),
+        _use(name),
+        "## Training\n\n" + (_training(about, checkpoint.step) if about else _UNKNOWN_TRAINING),
+        "## Data\n\n" + _data(about.data.get("content", {}) if about else {}),
+    ]
+    scores = _scores(checkpoint)
+    if scores:
+        sections.append(f"## Scores\n\n{scores}")
+    if about and about.gin.strip():
+        recipe = _without_folders(about.gin.strip())
+        sections.append(f"## Recipe\n\n```gin\n{recipe}\n```")
+    return "\n\n".join(sections) + "\n"
+
+
+_UNKNOWN_TRAINING = "Not recorded in the checkpoint that these weights come from."
+
+
+def _model(checkpoint: Checkpoint) -> str:
+    config: Any = checkpoint.config
+    rows = [
+        ["", "value"],
+        ["architecture", f"{describe(checkpoint)}, encoder-decoder"],
+        ["parameters", f"{checkpoint.num_parameters():,}"],
+        ["layers", f"{config.num_encoder_layers} + {config.num_decoder_layers}"],
+        ["width", f"{config.d_model}"],
+        ["heads", f"{config.num_heads} of {config.head_dim}"],
+        ["feed-forward width", f"{config.d_ff}"],
+        ["rows of embeddings", f"{config.vocab_size}"],
+        ["weights", "float32"],
+    ]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "| --- | --- |", *lines[1:]])
+
+
+def describe(checkpoint: Checkpoint) -> str:
+    """T5 1.1 and the like."""
+    config = checkpoint.config
+    if not hasattr(config, "num_encoder_layers"):
+        return "decoder alone"
+    family = family_of(config)
+    if family != "t5":
+        return {"mt5": "mT5", "umt5": "umT5"}[family]
+    if checkpoint.vocabulary == "bytes":
+        return "ByT5"
+    return "T5 1.0" if config.logits_via_embedding else "T5 1.1"
+
+
+def _use(name: str) -> str:
+    return f"""## Use
+
+```python
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("{name}")
+model = AutoModelForSeq2SeqLM.from_pretrained("{name}")
+prompt = "Definition: … Now complete the following example - Input: … Output:"
+outputs = model.generate(**tokenizer(prompt, return_tensors="pt"), max_new_tokens=128)
+print(tokenizer.decode(outputs[0], skip_special_tokens=True))
+```
+
+With tk-instruct, of which this is version {__version__}:
+
+```
+tk-instruct convert {name} RUN --to ours
+tk-instruct predict --model_dir RUN --task TASK
+tk-instruct train --gin_file=RECIPE --gin.INITIAL_CHECKPOINT_PATH={name}
+```"""
+
+
+def _training(about: Description, step: int) -> str:
+    data = about.data
+    start = re.search(r"^INITIAL_CHECKPOINT_PATH = ['\"](.+)['\"]", about.gin, re.MULTILINE)
+    if "mixture" not in data:
+        return about.gin.lstrip("# ").strip() or _UNKNOWN_TRAINING
+    facts = [
+        f"Trained to step {step:,} on `{data['mixture']}` with tk-instruct",
+        f"from `{_without_folders(start[0]).split(' = ')[1]}`" if start else "",
+        f"rows of {data['lengths']['inputs']} input and {data['lengths']['targets']} target tokens",
+        f"{data['batch_size']} rows a batch" if "batch_size" in data else "",
+        f"seed {data['seed']}" if "seed" in data else "",
+    ]
+    return ", ".join(fact for fact in facts if fact) + "."
+
+
+def _data(content: Mapping[str, Any]) -> str:
+    if not content:
+        return "Not recorded in the checkpoint that these weights come from."
+    names = sorted(content)
+    shown = ", ".join(f"`{name}`" for name in names[:_MOST_TASKS])
+    more = f" and {len(names) - _MOST_TASKS} more" if len(names) > _MOST_TASKS else ""
+    known = [
+        text
+        for prefix, text in _COLLECTIONS.items()
+        if any(name.startswith(prefix) for name in names)
+    ]
+    unknown = [name for name in names if not name.startswith(tuple(_COLLECTIONS))]
+    if unknown:
+        known.append(f"{', '.join(f'`{name}`' for name in unknown)}: licence not recorded.")
+    tasks = "task" if len(names) == 1 else "tasks"
+    return f"{len(names)} {tasks}: {shown}{more}.\n\n" + "\n".join(f"- {text}" for text in known)
+
+
+def _scores(checkpoint: Checkpoint) -> str:
+    """The scores of this very step, as `tk-instruct report` puts them."""
+    if checkpoint.about is None:
+        return ""
+    folder = Path(checkpoint.path).parent.parent / "scores"
+    found = {}
+    for path in sorted(folder.glob(f"*-*-{checkpoint.step}.json")):
+        task, split, _ = path.stem.rsplit("-", 2)
+        found[task, split] = json.loads(path.read_text(encoding="utf-8"))
+    if not found:
+        return ""
+    return f"```\n{report.as_table({f'step {checkpoint.step}': found})}\n```"
+
+
+def _without_folders(text: str) -> str:
+    """Of the paths of a machine that a configuration names, only the last part."""
+    return re.sub(r"(['\"])(?:/|~/)(?:[^'\"\n]*/)?([^'\"/\n]+)/?\1", r"\1\2\1", text)

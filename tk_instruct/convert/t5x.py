@@ -1,0 +1,145 @@
+"""T5X's checkpoints: Orbax (`state/`), and the older msgpack file with TensorStore's arrays."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from etils import epath
+from flax import serialization
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from tk_instruct.convert import storage
+from tk_instruct.convert.shapes import infer_config
+from tk_instruct.convert.tensors import (
+    Checkpoint,
+    Tensor,
+    bias_for_each_layer,
+    shared_bias,
+    unstack,
+)
+from tk_instruct.errors import UserError
+from tk_instruct.model.config import DecoderConfig, T5Config
+
+
+def read_orbax(path: str) -> Checkpoint:
+    """checkpoint_N/ as T5X saves it by default."""
+    state = f"{path}/state"
+    tensors = storage.read_orbax(state, "target/")
+    step = storage.read_orbax_integer(state, "state/step")
+    return _checkpoint(path, "t5x", tensors, step)
+
+
+def read_legacy(path: str) -> Checkpoint:
+    """checkpoint_N/ as T5X saves it with use_orbax=False, and as it was published."""
+    file = f"{path}/checkpoint"
+    try:
+        content = serialization.msgpack_restore(epath.Path(file).read_bytes())
+        state = content["optimizer"]
+        leaves = flatten_dict(
+            state["target"], sep="/", is_leaf=lambda _, tree: {"driver", "kvstore"} <= set(tree)
+        )
+        step = int(state["state"]["step"])
+    except Exception as error:  # msgpack raises its own; what is not T5X's has other keys
+        raise storage.unreadable("optimizer/target", file, error) from error
+    tensors = {name: _legacy_tensor(name, path, leaf) for name, leaf in leaves.items()}
+    return _checkpoint(path, "t5x_legacy", tensors, step)
+
+
+def _legacy_tensor(name: str, path: str, leaf: Any) -> Tensor:
+    if not isinstance(leaf, dict):  # small ones are in the file itself
+        array = np.asarray(leaf)
+        storage.check_dtype(array.dtype, name, path)
+        return Tensor(array.shape, lambda index: array[index].astype(np.float32))
+    # Paths are relative, in one of two places; the bucket that is named is not the real one.
+    relative = leaf["kvstore"].get("path") or leaf["path"]
+    store = storage.key_value_store(f"{path}/{relative.rstrip('/')}")
+    return storage.stored_array(name, path, {"driver": leaf["driver"], "kvstore": store})
+
+
+def _checkpoint(path: str, kind: str, stored: Mapping[str, Tensor], step: int) -> Checkpoint:
+    tensors = shared_bias(
+        {name: _heads_joined(name, tensor) for name, tensor in unstack(stored, path).items()}
+    )
+    config = infer_config({name: tensor.shape for name, tensor in tensors.items()}, path)
+    return Checkpoint(path=path, format=kind, config=config, step=step, tensors=tensors)
+
+
+def _heads_joined(name: str, tensor: Tensor) -> Tensor:
+    if len(tensor.shape) != 3 or not name.endswith("/kernel"):
+        return tensor
+    first, second, third = tensor.shape
+    if name.endswith("/out/kernel"):
+        return tensor.reshaped(first * second, third)
+    return tensor.reshaped(first, second * third)
+
+
+def _heads_apart(name: str, tensor: Tensor, heads: int) -> Tensor:
+    if not re.fullmatch(r".+attention/\w+/kernel", name):
+        return tensor
+    rows, columns = tensor.shape
+    if name.endswith("/out/kernel"):
+        return tensor.reshaped(heads, rows // heads, columns)
+    return tensor.reshaped(rows, heads, columns // heads)
+
+
+def scalable(tensors: Mapping[str, Tensor], config: T5Config | DecoderConfig) -> dict[str, Tensor]:
+    """As T5X's scalable_t5 has them: heads apart, relative positions in each layer.
+
+    T5X's t5 and decoder_only have them as we do.
+    """
+    if isinstance(config, DecoderConfig):
+        raise UserError(
+            "T5X's scalable_t5 (for --scan_layers and relative_bias_per_layer) is an "
+            "encoder-decoder, this model a decoder alone; leave --scan_layers out"
+        )
+    tensors = bias_for_each_layer(tensors)
+    return {name: _heads_apart(name, tensor, config.num_heads) for name, tensor in tensors.items()}
+
+
+def write_orbax(folder: Path, step: int, tensors: Mapping[str, Tensor]) -> None:
+    """folder/checkpoint_N/; parameters and step, without an optimizer's state."""
+    storage.write_orbax(
+        folder,
+        step,
+        "checkpoint",
+        {"state/step": np.array(step, np.int32)},
+        {f"target/{name}": tensor for name, tensor in tensors.items()},
+        {},
+    )
+
+
+def write_legacy(folder: Path, step: int, tensors: Mapping[str, Tensor]) -> None:
+    """folder/checkpoint_N/; parameters and step, without an optimizer's state."""
+    import tensorstore as ts
+
+    checkpoint = folder / f"checkpoint_{step}"
+    checkpoint.mkdir(parents=True)
+    specs = {}
+    for name, tensor in tensors.items():
+        relative = f"target.{name.replace('/', '.')}"
+        rows = max(1, storage.CHUNK_BYTES // max(1, tensor.nbytes // tensor.shape[0]))
+        spec: dict[str, Any] = {
+            "driver": "zarr",
+            "dtype": "float32",
+            "kvstore": {"driver": "file", "path": relative},
+            "metadata": {
+                "compressor": {"id": "zstd"},
+                "shape": list(tensor.shape),
+                "chunks": [min(rows, tensor.shape[0]), *tensor.shape[1:]],
+            },
+        }
+        specs[name] = spec
+        here = {**spec, "kvstore": storage.key_value_store(f"{checkpoint}/{relative}")}
+        # Chunks of zeros too: without them it would look like a copy that is not whole.
+        here["store_data_equal_to_fill_value"] = True
+        ts.open(here, create=True).result().write(tensor.whole()).result()
+    content = {
+        "version": 3,
+        "optimizer": {
+            "target": unflatten_dict(specs, sep="/"),
+            "state": {"step": np.array(step, np.int32)},
+        },
+    }
+    (checkpoint / "checkpoint").write_bytes(serialization.msgpack_serialize(content))

@@ -1,0 +1,240 @@
+"""Score the options of each example with a checkpoint, and predict the likeliest one.
+
+An option's score is the summed log-probability of its tokens, EOS included, given the inputs, as
+T0 is evaluated (arXiv:2110.08207). One JSON object a line, {id, task, prediction, options, scores},
+in the order of ids; of options with the same score the first is predicted.
+
+Options are the task's own, an example's field `options`, or the same ones for all examples:
+
+  tk-instruct rank --model_dir RUN --task NAME --split test --option Yes --option No
+  tk-instruct rank --model_dir RUN --examples FILE.jsonl
+
+where FILE.jsonl has lines {id, inputs, options}, inputs being the prompt as text, and optionally
+task, which is the file's name otherwise.
+"""
+
+import argparse
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from tk_instruct import configuration
+from tk_instruct.errors import UserError
+from tk_instruct.files import read_jsonl
+from tk_instruct.journal import Example, Predict, Row, row_of, write_rows
+from tk_instruct.predict import (
+    MOST_TIMES_BATCH_SIZE,
+    Loaded,
+    add_batch_arguments,
+    add_step_argument,
+    batches,
+    check_counts,
+    check_vocabulary,
+    examples_of,
+    identity_of,
+    load_checkpoint,
+    load_model,
+    rounded_up,
+)
+
+if TYPE_CHECKING:
+    from tk_instruct.data.registry import FeatureLengths
+
+_MOST_LOGITS = 2**27  # of a batch, on one device: 512 MiB
+_SHORTEST_OPTION = 8  # tokens: options are padded to this or the next power of two
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model_dir", metavar="DIR", required=True, help="the run that scores")
+    add_step_argument(parser)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--task", metavar="NAME", help="task or mixture (default: what the run was trained on)"
+    )
+    what.add_argument("--examples", metavar="FILE", help="JSONL of id, inputs and options")
+    parser.add_argument("--split", help="of the task (default: test)")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="repeatable; the options of every example that has none of its own",
+    )
+    parser.add_argument(
+        "--length_normalized",
+        action="store_true",
+        help="divide each score by the option's number of tokens, EOS included",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="default: DIR/predictions/TASK-SPLIT-STEP.rank.jsonl in the run's directory",
+    )
+    add_batch_arguments(parser)
+    configuration.add_length_arguments(parser)
+    configuration.add_data_arguments(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    check_counts(args)
+    if args.examples and args.split:
+        raise UserError(f"--split={args.split} is of a task and --examples has none; leave it out")
+    if args.option:
+        _check_options(args.option, "--option")
+    configuration.import_declarations()
+    model_dir = Path(args.model_dir).expanduser()
+    checkpoints, step, about = load_checkpoint(model_dir, args.step)
+    configuration.bind_data_arguments(args)
+    check_vocabulary(about, model_dir)
+    lengths = configuration.lengths_of(args, about.data["lengths"])
+    if args.examples:
+        examples, contents = read_examples(Path(args.examples).expanduser(), lengths, args.limit)
+        name = Path(args.examples).stem
+    else:
+        task, split = args.task or about.data["mixture"], args.split or "test"
+        examples, contents = examples_of(task, split, lengths, args.limit)
+        name = f"{task}-{split}"
+    examples = with_options(examples, args.option, lengths)
+    output = model_dir / "predictions" / f"{name}-{step}.rank.jsonl"
+    if args.output:
+        output = Path(args.output).expanduser()
+    loaded = load_model(checkpoints, step, about)
+    identity = {
+        **identity_of(model_dir, step, about),
+        "ranking": name,
+        "data": contents,
+        "options": args.option,
+        "length_normalized": args.length_normalized,
+        "lengths": lengths.as_dict(),
+    }
+    rank = _ranker(loaded, lengths, args.batch_size, args.length_normalized)
+    count = write_rows(rank, examples, output, identity, doing=f"ranking {name}")
+    print(f"{count:,} predictions in {output}")
+    return 0
+
+
+def read_examples(
+    path: Path, lengths: "FeatureLengths", limit: int | None = None
+) -> tuple[list[Example], list[str]]:
+    """Examples of a file, tokenised as those of tasks are, and the fingerprint of its bytes."""
+    from tk_instruct.data.vocabulary import vocabulary
+
+    examples: list[Example] = []
+    for number, record in read_jsonl(path):
+        record = {"task": path.stem, **record}
+        for field in ("id", "inputs", "task"):
+            if not isinstance(record.get(field), str):
+                raise UserError(
+                    f"{path}:{number}: {field}={record.get(field)!r:.60} must be a string; each "
+                    'line is {"id": …, "inputs": …, "options": […]}'
+                )
+        tokens = vocabulary().encode(record["inputs"])[: lengths.inputs - 1]
+        inputs = np.array([*tokens, vocabulary().eos_id], np.int32)
+        examples.append({**record, "inputs": inputs})
+        if len(examples) == limit:
+            break
+    if not examples:
+        raise UserError(f"{path} holds no examples; write one JSON object a line")
+    return examples, [hashlib.sha256(path.read_bytes()).hexdigest()]
+
+
+def with_options(
+    examples: Sequence[Example], otherwise: Sequence[str], lengths: "FeatureLengths"
+) -> list[Example]:
+    """Each example with its options and, as option_tokens, their tokens up to and including EOS.
+
+    Raises UserError for an example without options and for options that cannot be told apart, are
+    empty or too long.
+    """
+    from tk_instruct.data.vocabulary import vocabulary
+
+    if otherwise and examples and all("options" in example for example in examples):
+        raise UserError(
+            f"--option={otherwise[0]} is for examples without options, and all of these have "
+            "some; leave it out"
+        )
+    complete: list[Example] = []
+    for example in examples:
+        where = f"example {example['id']!r}"
+        if "options" not in example and not otherwise:
+            raise UserError(f"{where} has no options to choose from; give two --option TEXT or more")
+        options = example.get("options", otherwise)
+        if "options" in example:
+            _check_options(options, where)
+        tokens = [[*vocabulary().encode(option), vocabulary().eos_id] for option in options]
+        for option, ids in zip(options, tokens, strict=True):
+            if len(ids) > lengths.targets:
+                raise UserError(
+                    f"{where}: option {option!r:.60} has {len(ids)} tokens, EOS included, and "
+                    f"targets have at most {lengths.targets}; give --max_target_tokens={len(ids)}"
+                )
+        complete.append({**example, "options": list(options), "option_tokens": tokens})
+    return complete
+
+
+def _check_options(options: Any, where: str) -> None:
+    if not isinstance(options, Sequence) or isinstance(options, str) or len(options) < 2:
+        raise UserError(
+            f"{where}: options={options!r:.60} must be at least 2 texts; add what lacks"
+        )
+    for i, option in enumerate(options):
+        if not isinstance(option, str) or not option.strip():
+            raise UserError(f"{where}: option {option!r} must be a text that is not empty; name it")
+        if option in options[:i]:
+            raise UserError(f"{where}: option {option!r} is there twice; leave one of them out")
+
+
+def _ranker(
+    loaded: Loaded, lengths: "FeatureLengths", batch_size: int, length_normalized: bool
+) -> Predict:
+    """Scores with a checkpoint's parameters, on all local devices."""
+    from tk_instruct import sharding
+    from tk_instruct.model.decode import option_scores
+
+    sharding.check_batch_size(batch_size, loaded.mesh)
+    score = loaded.compiled(option_scores)
+    vocab_size = loaded.model.config.vocab_size
+
+    def rank(examples: Sequence[Example]) -> Iterator[list[Row]]:
+        shards = loaded.num_row_shards
+        for (num_options, length), group in _by_shape(examples).items():
+            most = _MOST_LOGITS // (num_options * length * vocab_size * MOST_TIMES_BATCH_SIZE)
+            rows = max(1, min(loaded.enough_rows(len(group), batch_size) // shards, most)) * shards
+            for batch, tokens in batches(group, rows, lengths.inputs):
+                options = np.zeros((len(tokens), num_options, length), np.int32)
+                for i, example in enumerate(batch):
+                    for j, ids in enumerate(example["option_tokens"]):
+                        options[i, j, : len(ids)] = ids
+                segment_ids = (tokens > 0).astype(np.int32)
+                scores = score(input_tokens=tokens, segment_ids=segment_ids, options=options)
+                yield [
+                    _ranked(example, row, length_normalized)
+                    for example, row in zip(batch, scores, strict=False)
+                ]
+
+    return rank
+
+
+def _by_shape(examples: Sequence[Example]) -> dict[tuple[int, int], list[Example]]:
+    """Examples by the number and the length that their options are padded to: few shapes."""
+    shapes: dict[tuple[int, int], list[Example]] = defaultdict(list)
+    for example in examples:
+        tokens = example["option_tokens"]
+        length = rounded_up(max(map(len, tokens)), steps_per_octave=1)
+        count = rounded_up(len(tokens), steps_per_octave=4)
+        shapes[count, max(_SHORTEST_OPTION, length)].append(example)
+    return shapes
+
+
+def _ranked(
+    example: Example, scores: Float32[np.ndarray, " options"], length_normalized: bool
+) -> Row:
+    divisors = [len(ids) if length_normalized else 1 for ids in example["option_tokens"]]
+    values = [float(score) / n for score, n in zip(scores, divisors, strict=False)]
+    best = example["options"][values.index(max(values))]
+    return row_of(example, best, options=example["options"], scores=values)

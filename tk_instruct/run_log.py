@@ -1,0 +1,149 @@
+"""What a training run tells while it goes: metrics.jsonl, TensorBoard events, a progress line."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tk_instruct import distributed
+from tk_instruct.errors import UserError
+from tk_instruct.files import cannot_write, write_atomically
+from tk_instruct.progress import Progress
+
+if TYPE_CHECKING:
+    from tk_instruct.data.pipeline import Batch
+
+MAX_IDS_IN_ERROR = 8
+
+
+class _Step(NamedTuple):
+    step: int
+    stats: Mapping[str, Any]
+    ids: tuple[str, ...]
+    num_tokens: int
+
+
+class RunLog:
+    """Takes what each step gives and fetches it from the devices once in log_every_steps.
+
+    A continued run drops what was logged after the step that it continues from, so each step
+    stands in metrics.jsonl once. Of several processes the first one writes.
+    """
+
+    def __init__(
+        self,
+        model_dir: Path,
+        first: int,
+        last: int,
+        log_every_steps: int,
+        last_saved: Callable[[], int | None],
+    ) -> None:
+        self.path = model_dir / "metrics.jsonl"
+        self.last, self.log_every_steps, self.last_saved = last, log_every_steps, last_saved
+        self.pending: list[_Step] = []
+        self.validation = ""
+        self.since = time.monotonic()
+        self.writes = distributed.is_first_process()
+        if self.writes:
+            from clu import metric_writers
+
+            write_atomically(self.path, _lines_until(self.path, first))
+            self.tensorboard = metric_writers.SummaryWriter(str(model_dir))
+            self.progress = Progress("step", last, first)
+
+    def __enter__(self) -> "RunLog":
+        if self.writes:
+            self.file = self.path.open("a", encoding="utf-8")
+            self.progress.__enter__()
+        return self
+
+    def step(self, step: int, stats: Mapping[str, Any], batch: "Batch") -> None:
+        """Takes a step's Means; raises UserError as check_losses does."""
+        from tk_instruct.data.pipeline import num_tokens
+
+        ids = tuple(i for row in batch.ids for i in row)
+        self.pending.append(_Step(step, stats, ids, num_tokens(batch)))
+        note = ""
+        if step % self.log_every_steps == 0 or step == self.last:
+            note = self._write_pending(step)
+        if self.writes:
+            self.progress.advance(note=note)
+
+    def check_losses(self) -> None:
+        """Raises UserError where a step's loss or gradient is not a finite number.
+
+        It names the step, the examples it was computed on, and the last checkpoint, which is
+        good, because nothing is saved that has not been checked.
+        """
+        import jax
+
+        stats = jax.device_get([taken.stats for taken in self.pending])
+        self.pending = [
+            taken._replace(stats=s) for taken, s in zip(self.pending, stats, strict=True)
+        ]
+        for step, stats, ids, _ in self.pending:
+            for name in ("loss", "gradient_norm"):
+                if not math.isfinite(stats[name].total):
+                    raise UserError(
+                        f"{name}={float(stats[name].total)} at step {step} must be a finite "
+                        f"number; the step's examples are {_shortened(ids)}; "
+                        f"{_last_good(self.last_saved())}. Look at the examples with tk-instruct "
+                        "tasks show, lower LEARNING_RATE or set MAX_GRADIENT_NORM, and start anew "
+                        "or go on from there"
+                    )
+
+    def _write_pending(self, step: int) -> str:
+        self.check_losses()
+        first, *rest = (taken.stats for taken in self.pending)
+        totals = {name: sum((s[name] for s in rest), first[name]) for name in first}
+        scores = {name: float(mean.value()) for name, mean in totals.items()}
+        now = time.monotonic()
+        num_tokens = sum(taken.num_tokens for taken in self.pending)
+        scores["tokens_per_second"] = num_tokens / (now - self.since)
+        scores["steps_per_second"] = len(self.pending) / (now - self.since)
+        self.since, self.pending = now, []
+        self._write(step, scores)
+        note = f"loss {scores['loss']:.3f}{self.validation}"
+        return f"{note}, {scores['tokens_per_second']:,.0f} tokens/s"
+
+    def scores(self, step: int, scores: Mapping[str, float]) -> None:
+        """Takes what a validation found; its time does not count as training time."""
+        self._write(step, scores)
+        self.validation = f", validation loss {scores['validation_loss']:.3f}"
+        self.since = time.monotonic()
+
+    def _write(self, step: int, scores: Mapping[str, float]) -> None:
+        if not self.writes:
+            return
+        try:
+            self.file.write(json.dumps({"step": step, **scores}) + "\n")
+            self.file.flush()
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        self.tensorboard.write_scalars(step, dict(scores))
+
+    def __exit__(self, *error: Any) -> None:
+        if self.writes:
+            self.progress.__exit__(*error)
+            self.file.close()
+            self.tensorboard.close()
+
+
+def _lines_until(path: Path, step: int) -> list[str]:
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    # A killed run can leave half a line at the end.
+    return [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+
+
+def _shortened(ids: tuple[str, ...]) -> str:
+    named = ", ".join(ids[:MAX_IDS_IN_ERROR])
+    more = len(ids) - MAX_IDS_IN_ERROR
+    return f"{named} and {more} more" if more > 0 else named
+
+
+def _last_good(step: int | None) -> str:
+    return "there is no checkpoint yet" if step is None else f"the last good checkpoint is {step}"
