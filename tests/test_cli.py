@@ -120,11 +120,3 @@ def test_a_folder_named_like_the_shipped_ones_is_no_obstacle(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     load(tmp_path, "MODEL_DIR = 'here'\n")
-
-
-def test_every_shipped_model_size_is_a_model(tmp_path: Path) -> None:
-    for path in sorted(configuration._shipped().glob("models/*.gin")):
-        gin.clear_config()
-        load(tmp_path, f'include "models/{path.name}"\nMODEL_DIR = "here"\n')
-        config = gin.get_configurable("T5Config")()
-        assert config.d_model >= 128

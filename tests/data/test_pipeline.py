@@ -520,9 +520,20 @@ def test_any_cursor_can_be_started_from(letters: None, small_windows: None) -> N
         assert next(other).ids == rows[3 * number : 3 * number + 5]
 
 
+def reading_threads() -> set[threading.Thread]:
+    return {t for t in threading.enumerate() if t.name.startswith("train_batches")}
+
+
+def wait_for_threads_of_earlier_tests() -> None:
+    gc.collect()
+    for thread in reading_threads():
+        thread.join(timeout=10)
+
+
 def test_resuming_reads_nothing_of_what_was_done(
     letters: None, small_windows: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    wait_for_threads_of_earlier_tests()
     read = []
     window = pipeline.Stream.window
 
@@ -557,14 +568,10 @@ def test_an_error_of_the_thread_is_raised_and_nothing_is_lost(
 
 
 def test_the_thread_ends_with_its_batches(letters: None) -> None:
-    def threads() -> list[threading.Thread]:
-        return [t for t in threading.enumerate() if t.name.startswith("train_batches")]
-
-    gc.collect()
-    before = len(threads())
+    before = reading_threads()
     batches = pipeline.train_batches("letters_a", SHORT, 4, seed=0)
     take(batches, 2)
-    (thread,) = threads()[before:]
+    (thread,) = reading_threads() - before
     del batches
     gc.collect()
     thread.join(timeout=10)

@@ -175,28 +175,66 @@ class RelativePositionBias(nn.Module):
 
 
 @jax.custom_vjp
-def _add_to_rows(
-    logits: Float[Array, "batch heads queries keys"], bias: Float[Array, "1 heads queries keys"]
-) -> Float[Array, "batch heads queries keys"]:
-    """Their sum, its gradient summed over the batch by a matrix product.
+def attend(
+    queries: Float[Array, "batch heads queries head_dim"],
+    keys: Float[Array, "batch heads keys head_dim"],
+    values: Float[Array, "batch heads keys head_dim"],
+    mask: Bool[Array, "#batch 1 #queries keys"],
+    bias: Float[Array, "#batch heads queries keys"] | None,
+) -> Float[Array, "batch heads queries head_dim"]:
+    """softmax(queries keysᵀ + bias) values, where mask is True; the softmax is in float32.
 
-    XLA's reduction over a leading axis takes ten times as long on a CPU, and was most of a step.
+    The derivative is written out because XLA's is slow on a CPU: the softmax's needs the outputs,
+    not another pass over the weights (as in arXiv:2205.14135, appendix B.2); matrix products have
+    no large operand to transpose; and the bias's is summed over the batch by a product, because a
+    reduction over a leading axis takes ten times as long.
     """
-    return logits + bias
+    return _attend_forward(queries, keys, values, mask, bias)[0]
 
 
-def _add_to_rows_forward(logits: Array, bias: Array) -> tuple[Array, None]:
-    return logits + bias, None
+def _attend_forward(
+    queries: Array, keys: Array, values: Array, mask: Array, bias: Array | None
+) -> tuple[Array, tuple]:
+    logits = _product(queries, keys, -1, -1)
+    if bias is not None:
+        logits = logits + bias
+    weights = jax.nn.softmax(jnp.where(mask, logits, _MASKED_LOGIT)).astype(values.dtype)
+    outputs = _product(weights, values, -1, -2).astype(values.dtype)
+    return outputs, (queries, keys, values, bias, weights, outputs)
 
 
-def _add_to_rows_backward(_: None, gradient: Array) -> tuple[Array, Array]:
-    over_batch = jnp.ones((1, gradient.shape[0]), gradient.dtype) @ gradient.reshape(
-        gradient.shape[0], -1
+def _attend_backward(
+    saved: tuple, gradient: Array
+) -> tuple[Array, Array, Array, None, Array | None]:
+    queries, keys, values, bias, weights, outputs = saved
+    mean = jnp.sum(gradient.astype(jnp.float32) * outputs, axis=-1, keepdims=True)
+    by_logit = weights * (_product(gradient, values, -1, -1) - mean)
+    by_bias = None
+    if bias is not None:
+        by_bias = _sum_rows(by_logit) if bias.shape[0] == 1 else by_logit
+    by_logit = by_logit.astype(queries.dtype)
+    # Transposed while they are small; the barriers keep XLA from moving that to the weights.
+    small = jax.lax.optimization_barrier((queries.swapaxes(-1, -2), gradient.swapaxes(-1, -2)))
+    by_key_and_value = jax.lax.optimization_barrier(
+        (_product(small[0], by_logit, -1, -2), _product(small[1], weights, -1, -2))
     )
-    return gradient, over_batch.reshape(1, *gradient.shape[1:])
+    by_key, by_value = (x.swapaxes(-1, -2).astype(keys.dtype) for x in by_key_and_value)
+    by_query = _product(by_logit, keys, -1, -2).astype(queries.dtype)
+    return by_query, by_key, by_value, None, by_bias
 
 
-_add_to_rows.defvjp(_add_to_rows_forward, _add_to_rows_backward)
+def _product(x: Array, y: Array, x_axis: int, y_axis: int) -> Array:
+    """Of matrices per row and head, summed over one axis of each, in float32."""
+    axes = ((x.ndim + x_axis,), (y.ndim + y_axis,))
+    return jax.lax.dot_general(x, y, (axes, ((0, 1), (0, 1))), preferred_element_type=jnp.float32)
+
+
+def _sum_rows(x: Float[Array, "batch ..."]) -> Float[Array, "1 ..."]:
+    rows = x.reshape(x.shape[0], -1)
+    return (jnp.ones((1, x.shape[0]), x.dtype) @ rows).reshape(1, *x.shape[1:])
+
+
+attend.defvjp(_attend_forward, _attend_backward)
 
 
 class Attention(nn.Module):
@@ -213,7 +251,7 @@ class Attention(nn.Module):
         self.key = dense(joined, config.dtype, axes, _normal)
         self.value = dense(joined, config.dtype, axes, _normal)
         self.out = dense(config.d_model, config.dtype, ("joined_kv", "embed"), _normal)
-        self.dropout = dropout(config.dropout_rate)
+        self.dropout = nn.Dropout(config.dropout_rate, broadcast_dims=(-1,))
 
     def _heads(
         self, x: Float[Array, "batch length joined_kv"]
@@ -233,14 +271,9 @@ class Attention(nn.Module):
         deterministic: bool,
     ) -> Float[Array, "batch queries embed"]:
         queries = self._heads(self.query(inputs))
-        logits = jnp.einsum(
-            "bhqd,bhkd->bhqk", queries, keys_values.keys, preferred_element_type=jnp.float32
-        )
-        if bias is not None:
-            logits = _add_to_rows(logits, bias) if bias.shape[0] == 1 else logits + bias
-        weights = jax.nn.softmax(jnp.where(mask, logits, _MASKED_LOGIT))
-        weights = self.dropout(weights.astype(self.config.dtype), deterministic=deterministic)
-        x = (weights @ keys_values.values).transpose(0, 2, 1, 3)
+        # T5 drops keys for all queries alike, so dropping their values is the same, and smaller.
+        values = self.dropout(keys_values.values, deterministic=deterministic)
+        x = attend(queries, keys_values.keys, values, mask, bias).transpose(0, 2, 1, 3)
         return self.out(x.reshape(*x.shape[:2], -1))
 
 
