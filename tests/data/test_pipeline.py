@@ -611,3 +611,22 @@ def test_a_batch_in_tokens_counts_the_longest_part_of_its_rows() -> None:
     assert pipeline.rows_for_tokens(100, FeatureLengths(10, 20)) == 5
     with pytest.raises(UserError, match="batch_tokens=1151 is less than one row of 1152 tokens"):
         pipeline.rows_for_tokens(1151, lengths, DecoderRows)
+
+
+def test_columns_of_padding_are_cropped() -> None:
+    ids = np.zeros((2, 100), np.int32)
+    ids[1, :33] = 1
+    arrays = {
+        "decoder_segment_ids": ids,
+        "decoder_loss_weights": np.arange(200, dtype=np.float32).reshape(2, 100),
+        "encoder_segment_ids": np.ones((2, 70), np.int32),
+    }
+    cropped = packing.cropped(arrays)
+    assert {name: array.shape for name, array in cropped.items()} == {
+        "decoder_segment_ids": (2, 64),
+        "decoder_loss_weights": (2, 64),
+        "encoder_segment_ids": (2, 70),
+    }
+    weights = arrays["decoder_loss_weights"][:, :64]
+    np.testing.assert_array_equal(cropped["decoder_loss_weights"], weights)
+    assert packing.cropped({"decoder_segment_ids": ids * 0})["decoder_segment_ids"].shape == (2, 32)

@@ -108,6 +108,20 @@ def _segment_ids(
     return _joined(ids, num_rows, length)
 
 
+def cropped(arrays: Arrays, multiple: int = 32) -> Arrays:
+    """Without the last columns of each part that hold padding only, to a multiple of columns.
+
+    Targets are short: a decoder's row is mostly padding in a batch of a few rows. The lengths are
+    few, because each is compiled for; a large batch has a full row, and so always the same.
+    """
+    kept = {}
+    for name, array in arrays.items():
+        used = np.flatnonzero(arrays[f"{name.split('_')[0]}_segment_ids"].any(axis=0))
+        length = int(used[-1]) + 1 if len(used) else 1
+        kept[name] = array[:, : -(-length // multiple) * multiple]
+    return kept
+
+
 def rows_of(examples: Sequence[Tokens], layout: Layout) -> list[list[Tokens]]:
     """Every example in one row; rows in the order of their first, which is the order in a row."""
     sizes = np.array([layout.sizes(example) for example in examples], np.int64)

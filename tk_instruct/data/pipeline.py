@@ -12,7 +12,7 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 
 from tk_instruct.data import cache, registry
 from tk_instruct.data.cache import Tokens
-from tk_instruct.data.packing import Arrays, EncoderDecoderRows, Layout, Rows, rows_of
+from tk_instruct.data.packing import Arrays, EncoderDecoderRows, Layout, Rows, cropped, rows_of
 from tk_instruct.errors import UserError
 from tk_instruct.randomness import draw
 
@@ -121,7 +121,7 @@ class TrainBatches(Iterator[Batch]):
                 break
             window, row = window + 1, 0
         self._read_state = {"window": window, "row": row + len(taken)}
-        return _batch(rows, self._layout, self._batch_size), self._read_state
+        return _cropped(_batch(rows, self._layout, self._batch_size)), self._read_state
 
 
 def eval_batches(
@@ -136,7 +136,7 @@ def eval_batches(
     examples = (Tokens.from_bytes(source[k]) for source in sources for k in range(len(source)))
     rows = packed_rows(examples, layout(lengths))
     while some := list(itertools.islice(rows, batch_size)):
-        yield _batch(some, layout(lengths), batch_size)
+        yield _cropped(_batch(some, layout(lengths), batch_size))
 
 
 def packed_rows(examples: Iterable[Tokens], layout: Layout) -> Iterator[list[Tokens]]:
@@ -159,6 +159,10 @@ def pack(
 def _batch(rows: Rows, layout: Layout, batch_size: int) -> Batch:
     ids = [tuple(example.id for example in row) for row in rows]
     return Batch(layout.arrays(rows, batch_size), ids + [()] * (batch_size - len(rows)))
+
+
+def _cropped(batch: Batch) -> Batch:
+    return batch._replace(arrays=cropped(batch.arrays))
 
 
 def rows_for_tokens(
