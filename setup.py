@@ -30,9 +30,10 @@ setup(
         "absl-py>=2.1",
         "array-record>=0.8",
         "clu>=0.0.12",
+        "etils>=1.9",
         "flax>=0.12",
         "gin-config>=0.5",
-        "jax>=0.6.2,<0.12",
+        "jax>=0.8,<0.12",
         "jaxtyping>=0.3",
         "matplotlib>=3.9",
         "msgpack>=1.0",
@@ -43,6 +44,7 @@ setup(
         "rapidfuzz>=3.9",
         "rich>=13.7",
         "rouge-score>=0.1.2",
+        "safetensors>=0.5",
         "sentencepiece>=0.2",
         "seqio>=0.0.20",
         "tensorboard>=2.19",
@@ -52,6 +54,7 @@ setup(
         "tokenizers>=0.21",
     ],
     extras_require={
+        "hf": ["torch>=2.6", "transformers>=4.57"],
         "tpu": ["jax[tpu]"],
         "test": [
             "hypothesis>=6.100",

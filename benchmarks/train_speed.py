@@ -79,6 +79,7 @@ def ours(examples: Sequence[Example], spec: Mapping[str, Any]) -> tuple[Round, s
     from tk_instruct import model, optim, sharding
     from tk_instruct.data import pipeline, registry
     from tk_instruct.data.cache import Tokens
+    from tk_instruct.data.packing import cropped
     from tk_instruct.losses import cross_entropy
     from tk_instruct.model.config import T5Config
     from tk_instruct.step import create_train_state, train_step
@@ -98,7 +99,7 @@ def ours(examples: Sequence[Example], spec: Mapping[str, Any]) -> tuple[Round, s
     packed = pipeline.pack(
         [Tokens(str(i), inputs, targets) for i, (inputs, targets) in enumerate(examples)], lengths
     )
-    batches = _in_steps(packed.arrays, spec["packed_rows_a_step"])
+    batches = [cropped(part) for part in _in_steps(packed.arrays, spec["packed_rows_a_step"])]
     initialise = partial(create_train_state, net, tx)
     shardings = sharding.state_shardings(net, tx, mesh)
     step = jax.jit(
