@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from tk_instruct import cli, configuration, predict
 from tk_instruct.data.records import SuperNI
 from tk_instruct.errors import UserError
+from tk_instruct.journal import row_of
 
 TASK = "superni_en_def_pos2"
 
@@ -78,9 +80,6 @@ def test_decoding_equals_the_argmax_of_the_whole_model(
 
     from tk_instruct.data import registry
     from tk_instruct.data.vocabulary import vocabulary
-    from tk_instruct.model.config import T5Config
-    from tk_instruct.model.t5 import T5
-    from tk_instruct.sharding import abstract_params, make_mesh
 
     output = tmp_path / "p.jsonl"
     assert (
@@ -88,20 +87,18 @@ def test_decoding_equals_the_argmax_of_the_whole_model(
     )
     predicted = {row["id"]: row["prediction"] for row in rows_of(output)}
     checkpoints, step, about = predict.load_checkpoint(run, None)
-    model = T5(T5Config(**about.model))
-    params = checkpoints.restore_params(step, abstract_params(model, make_mesh(1)))
+    loaded = predict.load_model(checkpoints, step, about)
     lengths = registry.FeatureLengths(**about.data["lengths"])
 
     @jax.jit
     def logits_of(inputs: Any, targets: Any) -> Any:
-        return model.apply(
-            {"params": params},
-            inputs,
-            targets,
-            encoder_segment_ids=inputs > 0,
-            decoder_segment_ids=jnp.ones_like(targets),
-            deterministic=True,
-        )
+        batch = {
+            "encoder_input_tokens": inputs,
+            "encoder_segment_ids": inputs > 0,
+            "decoder_target_tokens": targets,
+            "decoder_segment_ids": jnp.ones_like(targets),
+        }
+        return loaded.model.apply({"params": loaded.params}, batch, True, method="logits")
 
     found = registry.examples(registry.get(TASK), "test", lengths)
     for _, example in zip(range(3), found, strict=False):
@@ -113,8 +110,93 @@ def test_decoding_equals_the_argmax_of_the_whole_model(
             ids.append(int(np.argmax(logits_of(inputs, targets)[0, position])))
             if ids[-1] == 1:
                 break
-            targets[0, position + 1 : position + 2] = ids[-1]
+            targets[0, position] = ids[-1]
         assert predicted[example["id"]] == vocabulary().decode(ids)
+
+
+def predicted(run: Path, data: list[str], output: Path, *flags: str) -> list[str]:
+    """Of the first 40 examples, all cut to 32 tokens: one shape to compile."""
+    command = ["predict", f"--model_dir={run}", "--limit=40", "--max_input_tokens=32"]
+    assert cli.main([*command, f"--output={output}", *flags, *data]) == 0
+    return [row["prediction"] for row in rows_of(output)]
+
+
+def test_samples_are_of_seed_and_id(run: Path, data: list[str], tmp_path: Path) -> None:
+    flags = ["--sample", "--temperature=0.8", "--top_k=200", "--top_p=0.95"]
+    first = predicted(run, data, tmp_path / "1", *flags, "--batch_size=9")
+    assert first == predicted(run, data, tmp_path / "2", *flags, "--seed=0")
+    assert len(set(first)) > 30
+    others = predicted(run, data, tmp_path / "3", *flags, "--seed=1")
+    assert sum(map(str.__eq__, first, others)) < 10
+    likeliest = predicted(run, data, tmp_path / "4", "--sample", "--top_k=1")
+    assert likeliest == predicted(run, data, tmp_path / "5")
+
+
+def test_beams_find_what_the_engine_finds(run: Path, data: list[str], tmp_path: Path) -> None:
+    import jax
+
+    from tk_instruct.data import registry
+    from tk_instruct.data.vocabulary import vocabulary
+    from tk_instruct.model.decode import beam_search
+
+    flags = ["--num_beams=3", "--length_penalty=-2", "--max_target_tokens=6"]
+    found = predicted(run, data, tmp_path / "1", *flags, "--batch_size=20")
+    loaded = predict.load_model(*predict.load_checkpoint(run, None))
+    examples, _ = predict.examples_of(TASK, "test", registry.FeatureLengths(32, 6), limit=40)
+    inputs = np.stack([np.pad(e["inputs"], (0, 32 - len(e["inputs"]))) for e in examples])
+    expected, _ = jax.jit(
+        partial(beam_search, loaded.model, num_beams=3, length_penalty=-2.0, max_target_tokens=6)
+    )(loaded.params, inputs, (inputs > 0).astype(np.int32))
+    texts = {
+        e["id"]: vocabulary().decode(ids)
+        for e, ids in zip(examples, expected.tolist(), strict=True)
+    }
+    assert found == [texts[id_] for id_ in sorted(texts)]
+
+
+def test_what_was_left_unfinished_belongs_to_the_way_of_decoding(
+    run: Path, data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journals = set()
+    for flags in ([], ["--num_beams=2"], ["--sample"], ["--sample", "--top_k=9"]):
+        with monkeypatch.context() as patch:
+            patch.setattr(predict, "batches", interrupted)
+            command = ["predict", f"--model_dir={run}", f"--output={tmp_path / 'p'}", *flags]
+            assert cli.main([*command, *data]) == 130
+        journals.add((tmp_path / "p.unfinished").read_text())
+    assert len(journals) == 4
+
+
+def interrupted(*_: Any) -> Iterator[Any]:
+    raise KeyboardInterrupt
+
+
+def test_batches_are_of_like_lengths() -> None:
+    rng = np.random.default_rng(0)
+    lengths = np.minimum(1024, 20 + rng.geometric(1 / 230, 500))
+    examples = [
+        {"id": str(i), "inputs": rng.integers(2, 99, length)} for i, length in enumerate(lengths)
+    ]
+    made = list(predict.batches(examples, batch_size=8, max_input_tokens=1024))
+    assert sorted(e["id"] for batch, _ in made for e in batch) == sorted(e["id"] for e in examples)
+    for batch, tokens in made:
+        assert len(tokens) % 8 == 0
+        assert len(tokens) * tokens.shape[1] <= 8 * 1024
+        for i, row in enumerate(tokens):
+            expected = batch[min(i, len(batch) - 1)]["inputs"]
+            assert row[: len(expected)].tolist() == expected.tolist()
+            assert not row[len(expected) :].any()
+    assert len({tokens.shape for _, tokens in made}) <= 21
+    padded = sum(tokens.size for _, tokens in made)
+    assert sum(lengths) / padded > 0.85
+
+
+@pytest.mark.parametrize(
+    ("number", "steps", "expected"),
+    [(1, 4, 1), (7, 4, 7), (9, 4, 10), (256, 4, 256), (257, 4, 320), (1000, 4, 1024), (9, 1, 16)],
+)
+def test_rounded_up(number: int, steps: int, expected: int) -> None:
+    assert predict.rounded_up(number, steps) == expected
 
 
 def test_an_interrupted_prediction_goes_on(
@@ -133,15 +215,15 @@ def test_an_interrupted_prediction_goes_on(
                 if number == stop_after:
                     raise KeyboardInterrupt
                 asked.append(example["id"])
-                yield [example], [f"answer to {example['id']}"]
+                yield [row_of(example, f"answer to {example['id']}")]
 
         return run
 
     lengths, output = FeatureLengths(160, 16), tmp_path / "p.jsonl"
 
-    def write(stop_after: int | None, identity: str = "one") -> int:
+    def write(stop_after: int | None, who: str = "one") -> int:
         return predict.write_predictions(
-            predictor(stop_after), identity, TASK, "validation", lengths, output
+            predictor(stop_after), {"who": who}, TASK, "validation", lengths, output
         )
 
     with pytest.raises(KeyboardInterrupt):
@@ -161,7 +243,7 @@ def test_an_interrupted_prediction_goes_on(
     with pytest.raises(KeyboardInterrupt):
         write(stop_after=10)
     assert len(rows_of(output)) == 250  # the finished file stays until the new one is whole
-    assert write(stop_after=None, identity="another model") == 250
+    assert write(stop_after=None, who="another model") == 250
     assert len(asked) == 10 + 250  # nothing of another predictor is taken over
 
 
@@ -195,6 +277,19 @@ def test_a_moved_run_directory_predicts(run: Path, mini_dir: Path, tmp_path: Pat
             ["--baseline=copy_demo", f"--task={TASK}", "--output=x", "--split=a", "--split=b"],
             "--output is one file for 2 splits",
         ),
+        (["--model_dir=x", "--step=last"], "--step=last must be a whole number or best"),
+        (["--model_dir=x", "--num_beams=1"], "--num_beams=1 must be at least 2"),
+        (["--model_dir=x", "--num_beams=2", "--sample"], "--num_beams=2 is of beam search"),
+        (["--model_dir=x", "--length_penalty=2"], "--length_penalty=2.0 does nothing without"),
+        (["--model_dir=x", "--num_beams=2", "--length_penalty=nan"], "=nan must be finite"),
+        (["--model_dir=x", "--top_p=0.9"], "--top_p=0.9 does nothing without --sample"),
+        (["--model_dir=x", "--sample", "--temperature=0"], "--temperature=0 must be positive"),
+        (["--model_dir=x", "--sample", "--top_k=0"], "--top_k=0 must be at least 1"),
+        (["--model_dir=x", "--sample", "--top_p=1.5"], "--top_p=1.5 must be above 0 and at"),
+        (
+            ["--baseline=copy_demo", f"--task={TASK}", "--output=x", "--sample"],
+            "copies; leave the flags of decoding out",
+        ),
     ],
 )
 def test_refusals(
@@ -207,9 +302,5 @@ def test_refusals(
 def test_a_step_that_is_not_there(run: Path, data: list[str]) -> None:
     with pytest.raises(UserError, match=r"step=1 has no checkpoint in .* there are 2"):
         predict.load_checkpoint(run, 1)
-
-
-def test_ids_must_be_unique() -> None:
-    rows = [{"id": "a", "task": "one"}, {"id": "a", "task": "two"}]
-    with pytest.raises(UserError, match="id 'a' is in one and in two"):
-        predict._check_ids(rows, TASK, "test")
+    with pytest.raises(UserError, match=r"step='best' is the one with the lowest validation loss"):
+        predict.load_checkpoint(run, "best")

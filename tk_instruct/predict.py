@@ -99,6 +99,13 @@ def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
         f"{MOST_TIMES_BATCH_SIZE} times as many (default: 32)",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N examples")
+    parser.add_argument(
+        "--num_partitions",
+        type=int,
+        default=1,
+        metavar="N",
+        help="devices that keep the parameters between them, where one cannot (default: 1)",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -125,7 +132,7 @@ def main(args: argparse.Namespace) -> int:
         task = args.task or about.data["mixture"]
         lengths = configuration.lengths_of(args, about.data["lengths"])
         identity = {**identity_of(model_dir, step, about), "decoding": repr(decoding)}
-        loaded = load_model(checkpoints, step, about)
+        loaded = load_model(checkpoints, step, about, args.num_partitions)
         predict = _decoder(loaded, decoding, lengths, args.batch_size)
     for split in splits:
         name = f"{task}-{split}-{step}.jsonl"
@@ -303,7 +310,7 @@ def check_vocabulary(about: "Description", where: Path) -> None:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model to decode with: every device holds all its parameters and takes some of the rows."""
+    """A model to decode with; its parameters, and the rows of a batch, lie over the mesh."""
 
     model: "LanguageModel"
     params: Any
@@ -339,13 +346,15 @@ class Loaded:
         return call
 
 
-def load_model(checkpoints: "Checkpoints", step: int, about: "Description") -> Loaded:
+def load_model(
+    checkpoints: "Checkpoints", step: int, about: "Description", num_partitions: int = 1
+) -> Loaded:
     from tk_instruct import sharding
     from tk_instruct.model import build
     from tk_instruct.model.config import config_from_fields
     from tk_instruct.model.stacking import unstack_layers
 
-    config, mesh = config_from_fields(about.model), sharding.make_mesh(1)
+    config, mesh = config_from_fields(about.model), sharding.make_mesh(num_partitions)
     params = checkpoints.restore_params(step, sharding.abstract_params(build(config), mesh))
     if config.scan_layers:
         config, params = replace(config, scan_layers=False), unstack_layers(params)
@@ -353,19 +362,22 @@ def load_model(checkpoints: "Checkpoints", step: int, about: "Description") -> L
 
 
 def batches(
-    examples: Sequence[Example], batch_size: int, max_input_tokens: int
+    examples: Sequence[Example],
+    batch_size: int,
+    max_input_tokens: int,
+    most_times: int = MOST_TIMES_BATCH_SIZE,
 ) -> Iterator[tuple[list[Example], Int32[np.ndarray, "rows length"]]]:
     """Examples with their inputs as rows of tokens: longest first, the fewer the longer they are.
 
-    So a short prompt is neither padded to a long one nor computed with few others. Rows are a
-    multiple of batch_size; where examples run out the last one is repeated. Lengths are four an
-    octave (…, 256, 320, 384, 448, 512, …): few shapes to compile, little padding.
+    So a short prompt is neither padded to a long one nor computed with few others. Rows are 1 to
+    most_times times batch_size; where examples run out the last one is repeated. Lengths are four
+    an octave (…, 256, 320, 384, 448, 512, …): few shapes to compile, little padding.
     """
     left = sorted(examples, key=lambda example: (-len(example["inputs"]), example["id"]))
     while left:
         longest = rounded_up(len(left[0]["inputs"]), steps_per_octave=4)
         length = min(max_input_tokens, max(_SHORTEST_ROW, longest))
-        times = min(MOST_TIMES_BATCH_SIZE, max_input_tokens // length, -(-len(left) // batch_size))
+        times = min(most_times, max_input_tokens // length, -(-len(left) // batch_size))
         batch, left = left[: times * batch_size], left[times * batch_size :]
         tokens = np.zeros((times * batch_size, length), np.int32)
         filled = itertools.chain(batch, itertools.repeat(batch[-1]))
@@ -389,12 +401,15 @@ def _decoder(
 
     sharding.check_batch_size(batch_size, loaded.mesh)
     decode = loaded.compiled(partial(_decode, decoding, lengths.targets))
+    # Shorter inputs leave room for more of them, but not for more beams.
+    num_beams = decoding.num_beams if isinstance(decoding, BeamSearch) else 1
+    most_times = max(1, MOST_TIMES_BATCH_SIZE // num_beams)
     text_of = vocabulary().decode
 
     def predict(examples: Sequence[Example]) -> Iterator[list[Row]]:
         # The order and the number of rows are for speed only: no row depends on the others.
         rows = loaded.enough_rows(len(examples), batch_size)
-        for batch, tokens in batches(examples, rows, lengths.inputs):
+        for batch, tokens in batches(examples, rows, lengths.inputs, most_times):
             arrays = {"input_tokens": tokens, "segment_ids": (tokens > 0).astype(np.int32)}
             if isinstance(decoding, Sampling):
                 arrays["key_data"] = _key_data(decoding.seed, batch, len(tokens))

@@ -103,7 +103,7 @@ def main(args: argparse.Namespace) -> int:
     output = model_dir / "predictions" / f"{name}-{step}.rank.jsonl"
     if args.output:
         output = Path(args.output).expanduser()
-    loaded = load_model(checkpoints, step, about)
+    loaded = load_model(checkpoints, step, about, args.num_partitions)
     identity = {
         **identity_of(model_dir, step, about),
         "ranking": name,
@@ -162,7 +162,9 @@ def with_options(
     for example in examples:
         where = f"example {example['id']!r}"
         if "options" not in example and not otherwise:
-            raise UserError(f"{where} has no options to choose from; give two --option TEXT or more")
+            raise UserError(
+                f"{where} has no options to choose from; give two --option TEXT or more"
+            )
         options = example.get("options", otherwise)
         if "options" in example:
             _check_options(options, where)
