@@ -11,7 +11,7 @@ import gin
 import numpy as np
 import pytest
 
-from tk_instruct import cli, configuration, predict
+from tk_instruct import cli, configuration, inference, predict
 from tk_instruct.data.records import SuperNI
 from tk_instruct.errors import UserError
 from tk_instruct.journal import row_of
@@ -86,8 +86,8 @@ def test_decoding_equals_the_argmax_of_the_whole_model(
         cli.main(["predict", f"--model_dir={run}", "--limit=3", f"--output={output}", *data]) == 0
     )
     predicted = {row["id"]: row["prediction"] for row in rows_of(output)}
-    checkpoints, step, about = predict.load_checkpoint(run, None)
-    loaded = predict.load_model(checkpoints, step, about)
+    checkpoints, step, about = inference.load_checkpoint(run, None)
+    loaded = inference.load_model(checkpoints, step, about)
     lengths = registry.FeatureLengths(**about.data["lengths"])
 
     @jax.jit
@@ -141,8 +141,8 @@ def test_beams_find_what_the_engine_finds(run: Path, data: list[str], tmp_path: 
 
     flags = ["--num_beams=3", "--length_penalty=-2", "--max_target_tokens=6"]
     found = predicted(run, data, tmp_path / "1", *flags, "--batch_size=20")
-    loaded = predict.load_model(*predict.load_checkpoint(run, None))
-    examples, _ = predict.examples_of(TASK, "test", registry.FeatureLengths(32, 6), limit=40)
+    loaded = inference.load_model(*inference.load_checkpoint(run, None))
+    examples, _ = inference.examples_of(TASK, "test", registry.FeatureLengths(32, 6), limit=40)
     inputs = np.stack([np.pad(e["inputs"], (0, 32 - len(e["inputs"]))) for e in examples])
     expected, _ = jax.jit(
         partial(beam_search, loaded.model, num_beams=3, length_penalty=-2.0, max_target_tokens=6)
@@ -177,7 +177,7 @@ def test_batches_are_of_like_lengths() -> None:
     examples = [
         {"id": str(i), "inputs": rng.integers(2, 99, length)} for i, length in enumerate(lengths)
     ]
-    made = list(predict.batches(examples, batch_size=8, max_input_tokens=1024))
+    made = list(inference.batches(examples, batch_size=8, max_input_tokens=1024))
     assert sorted(e["id"] for batch, _ in made for e in batch) == sorted(e["id"] for e in examples)
     for batch, tokens in made:
         assert len(tokens) % 8 == 0
@@ -196,7 +196,7 @@ def test_batches_are_of_like_lengths() -> None:
     [(1, 4, 1), (7, 4, 7), (9, 4, 10), (256, 4, 256), (257, 4, 320), (1000, 4, 1024), (9, 1, 16)],
 )
 def test_rounded_up(number: int, steps: int, expected: int) -> None:
-    assert predict.rounded_up(number, steps) == expected
+    assert inference.rounded_up(number, steps) == expected
 
 
 def test_an_interrupted_prediction_goes_on(
@@ -301,6 +301,6 @@ def test_refusals(
 
 def test_a_step_that_is_not_there(run: Path, data: list[str]) -> None:
     with pytest.raises(UserError, match=r"step=1 has no checkpoint in .* there are 2"):
-        predict.load_checkpoint(run, 1)
+        inference.load_checkpoint(run, 1)
     with pytest.raises(UserError, match=r"step='best' is the one with the lowest validation loss"):
-        predict.load_checkpoint(run, "best")
+        inference.load_checkpoint(run, "best")

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from tk_instruct import cli, predict
+from tk_instruct import cli, inference
 from tk_instruct.data.records import SuperNI
 from tk_instruct.model import build
 from tk_instruct.model.config import DecoderConfig, T5Config
@@ -88,7 +88,7 @@ def scorer(model_dir: Path) -> Callable[[str, str], float]:
     """(inputs, option) → its log-probability, teacher forced through the whole model alone."""
     from tk_instruct.data.vocabulary import vocabulary
 
-    loaded = predict.load_model(*predict.load_checkpoint(model_dir, None))
+    loaded = inference.load_model(*inference.load_checkpoint(model_dir, None))
     logits_of = jax.jit(
         lambda batch: loaded.model.apply({"params": loaded.params}, batch, True, method="logits")
     )

@@ -11,32 +11,39 @@ token is taken each time, unless --num_beams or --sample say otherwise.
 """
 
 import argparse
-import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import gin
 import numpy as np
-from jaxtyping import Int32, UInt32
+from jaxtyping import UInt32
 
 from tk_instruct import configuration, randomness
 from tk_instruct.data.records import TaskSpec
 from tk_instruct.errors import UserError
+from tk_instruct.inference import (
+    MOST_TIMES_BATCH_SIZE,
+    Loaded,
+    add_batch_arguments,
+    add_step_argument,
+    batches,
+    check_counts,
+    check_vocabulary,
+    examples_of,
+    identity_of,
+    lengths_of,
+    load_checkpoint,
+    load_model,
+    task_of,
+)
 from tk_instruct.journal import Example, Predict, Row, row_of, write_rows
 
 if TYPE_CHECKING:
-    from jax.sharding import Mesh
-
-    from tk_instruct.checkpoint import Checkpoints, Description
     from tk_instruct.data.registry import FeatureLengths
     from tk_instruct.model.language_model import LanguageModel
-
-_SHORTEST_ROW = 32  # tokens: below, another shape costs more to compile than it saves
-MOST_TIMES_BATCH_SIZE = 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,38 +83,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     configuration.add_data_arguments(parser)
 
 
-def add_step_argument(parser: argparse.ArgumentParser) -> None:
-    def step(text: str) -> int | Literal["best"]:
-        if text == "best":
-            return "best"
-        if text.isdecimal():
-            return int(text)
-        raise UserError(f"--step={text} must be a whole number or best; leave it out for the last")
-
-    parser.add_argument(
-        "--step", type=step, metavar="N", help="of the checkpoint, or best (default: the last)"
-    )
-
-
-def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--batch_size",
-        type=int,
-        default=32,
-        metavar="N",
-        help="examples at once of the longest inputs; of shorter ones it is up to "
-        f"{MOST_TIMES_BATCH_SIZE} times as many (default: 32)",
-    )
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N examples")
-    parser.add_argument(
-        "--num_partitions",
-        type=int,
-        default=1,
-        metavar="N",
-        help="devices that keep the parameters between them, where one cannot (default: 1)",
-    )
-
-
 def main(args: argparse.Namespace) -> int:
     check_counts(args)
     decoding = decoding_of(args)
@@ -129,8 +104,7 @@ def main(args: argparse.Namespace) -> int:
         checkpoints, step, about = load_checkpoint(model_dir, args.step)
         configuration.bind_data_arguments(args)
         check_vocabulary(about, model_dir)
-        task = args.task or about.data["mixture"]
-        lengths = configuration.lengths_of(args, about.data["lengths"])
+        task, lengths = task_of(args, about), lengths_of(args, about)
         identity = {**identity_of(model_dir, step, about), "decoding": repr(decoding)}
         loaded = load_model(checkpoints, step, about, args.num_partitions)
         predict = _decoder(loaded, decoding, lengths, args.batch_size)
@@ -141,12 +115,6 @@ def main(args: argparse.Namespace) -> int:
         count = write_predictions(predict, identity, task, split, lengths, output, limit=args.limit)
         print(f"{count:,} predictions in {output}")
     return 0
-
-
-def check_counts(args: argparse.Namespace) -> None:
-    for name in ("batch_size", "limit"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise UserError(f"--{name}={getattr(args, name)} must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -241,18 +209,6 @@ def write_predictions(
     )
 
 
-def examples_of(
-    task: str, split: str, lengths: "FeatureLengths", limit: int | None
-) -> tuple[list[Example], list[str]]:
-    """The first examples of a task or mixture, and fingerprints of what they were made of."""
-    from tk_instruct.data import registry
-
-    tasks = registry.tasks_of(task)
-    parts = (registry.examples(part, split, lengths) for part in tasks)
-    examples: list[Example] = list(itertools.islice(itertools.chain.from_iterable(parts), limit))
-    return examples, [part.source.fingerprint(split) for part in tasks]
-
-
 def copy_input(example: Example) -> str:
     """The instance's input as it is (Wang et al. 2022, table 3)."""
     return example["input"]
@@ -273,123 +229,6 @@ BASELINES: dict[str, Callable[[Example], str]] = {
 def _one_by_one(copy: Callable[[Example], str], examples: Sequence[Example]) -> Iterator[list[Row]]:
     for example in examples:
         yield [row_of(example, copy(example))]
-
-
-def load_checkpoint(
-    model_dir: Path, step: int | Literal["best"] | None
-) -> tuple["Checkpoints", int, "Description"]:
-    """A run's checkpoint and what it says about itself, with the run's configuration bound."""
-    from tk_instruct.checkpoint import Checkpoints
-
-    checkpoints = Checkpoints(model_dir, read_only=True)
-    step = checkpoints.step_or_latest(step)
-    about = checkpoints.description(step)
-    gin.parse_config(about.gin, skip_unknown=True)
-    kept = model_dir / "sentencepiece.model"
-    name = str(kept) if kept.exists() else about.vocabulary["name"]
-    gin.bind_parameter("vocabulary.name", name)
-    return checkpoints, step, about
-
-
-def identity_of(model_dir: Path, step: int, about: "Description") -> dict[str, Any]:
-    return {"model_dir": str(model_dir.absolute()), "step": step, "trained_on": about.data}
-
-
-def check_vocabulary(about: "Description", where: Path) -> None:
-    """Raises UserError where the vocabulary is not the one that a run was trained with."""
-    from tk_instruct.data import vocabulary
-
-    found = vocabulary.fingerprint(vocabulary.vocabulary())
-    if found != about.vocabulary["fingerprint"]:
-        raise UserError(
-            f"the vocabulary (fingerprint {found}) is not the one that {where} was trained with "
-            f"({about.vocabulary['fingerprint']}, {about.vocabulary['name']}): its ids would mean "
-            "other words; leave --vocabulary out or give that one"
-        )
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A model to decode with; its parameters, and the rows of a batch, lie over the mesh."""
-
-    model: "LanguageModel"
-    params: Any
-    mesh: "Mesh"
-
-    @property
-    def num_row_shards(self) -> int:
-        from tk_instruct import sharding
-
-        return sharding.num_row_shards(self.mesh)
-
-    def enough_rows(self, num_examples: int, batch_size: int) -> int:
-        """A batch's rows: batch_size, or fewer that divide over the devices and hold them all."""
-        return min(batch_size, -(-num_examples // self.num_row_shards) * self.num_row_shards)
-
-    def compiled(self, function: Callable[..., Any]) -> Callable[..., np.ndarray]:
-        """function(model, params, **arrays) as a function of arrays whose rows lie on all devices.
-
-        It is compiled once for every shape that comes.
-        """
-        import jax
-
-        from tk_instruct import sharding
-
-        jitted = jax.jit(partial(function, self.model))
-
-        def call(**arrays: np.ndarray) -> np.ndarray:
-            with sharding.use(self.mesh):
-                return jax.device_get(
-                    jitted(self.params, **sharding.shard_batch(arrays, self.mesh))
-                )
-
-        return call
-
-
-def load_model(
-    checkpoints: "Checkpoints", step: int, about: "Description", num_partitions: int = 1
-) -> Loaded:
-    from tk_instruct import sharding
-    from tk_instruct.model import build
-    from tk_instruct.model.config import config_from_fields
-    from tk_instruct.model.stacking import unstack_layers
-
-    config, mesh = config_from_fields(about.model), sharding.make_mesh(num_partitions)
-    params = checkpoints.restore_params(step, sharding.abstract_params(build(config), mesh))
-    if config.scan_layers:
-        config, params = replace(config, scan_layers=False), unstack_layers(params)
-    return Loaded(build(config), params, mesh)
-
-
-def batches(
-    examples: Sequence[Example],
-    batch_size: int,
-    max_input_tokens: int,
-    most_times: int = MOST_TIMES_BATCH_SIZE,
-) -> Iterator[tuple[list[Example], Int32[np.ndarray, "rows length"]]]:
-    """Examples with their inputs as rows of tokens: longest first, the fewer the longer they are.
-
-    So a short prompt is neither padded to a long one nor computed with few others. Rows are 1 to
-    most_times times batch_size; where examples run out the last one is repeated. Lengths are four
-    an octave (…, 256, 320, 384, 448, 512, …): few shapes to compile, little padding.
-    """
-    left = sorted(examples, key=lambda example: (-len(example["inputs"]), example["id"]))
-    while left:
-        longest = rounded_up(len(left[0]["inputs"]), steps_per_octave=4)
-        length = min(max_input_tokens, max(_SHORTEST_ROW, longest))
-        times = min(most_times, max_input_tokens // length, -(-len(left) // batch_size))
-        batch, left = left[: times * batch_size], left[times * batch_size :]
-        tokens = np.zeros((times * batch_size, length), np.int32)
-        filled = itertools.chain(batch, itertools.repeat(batch[-1]))
-        for row, example in zip(tokens, filled, strict=False):
-            row[: len(example["inputs"])] = example["inputs"]
-        yield batch, tokens
-
-
-def rounded_up(number: int, steps_per_octave: int) -> int:
-    """To a number that has only log2(2 · steps_per_octave) leading binary digits not 0."""
-    step = max(1, (1 << (number - 1).bit_length()) // (2 * steps_per_octave))
-    return -(-number // step) * step
 
 
 def _decoder(

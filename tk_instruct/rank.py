@@ -26,8 +26,7 @@ from jaxtyping import Float32
 from tk_instruct import configuration
 from tk_instruct.errors import UserError
 from tk_instruct.files import read_jsonl
-from tk_instruct.journal import Example, Predict, Row, row_of, write_rows
-from tk_instruct.predict import (
+from tk_instruct.inference import (
     MOST_TIMES_BATCH_SIZE,
     Loaded,
     add_batch_arguments,
@@ -37,10 +36,13 @@ from tk_instruct.predict import (
     check_vocabulary,
     examples_of,
     identity_of,
+    lengths_of,
     load_checkpoint,
     load_model,
     rounded_up,
+    task_of,
 )
+from tk_instruct.journal import Example, Predict, Row, row_of, write_rows
 
 if TYPE_CHECKING:
     from tk_instruct.data.registry import FeatureLengths
@@ -91,12 +93,12 @@ def main(args: argparse.Namespace) -> int:
     checkpoints, step, about = load_checkpoint(model_dir, args.step)
     configuration.bind_data_arguments(args)
     check_vocabulary(about, model_dir)
-    lengths = configuration.lengths_of(args, about.data["lengths"])
+    lengths = lengths_of(args, about)
     if args.examples:
         examples, contents = read_examples(Path(args.examples).expanduser(), lengths, args.limit)
         name = Path(args.examples).stem
     else:
-        task, split = args.task or about.data["mixture"], args.split or "test"
+        task, split = task_of(args, about), args.split or "test"
         examples, contents = examples_of(task, split, lengths, args.limit)
         name = f"{task}-{split}"
     examples = with_options(examples, args.option, lengths)

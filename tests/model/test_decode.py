@@ -180,7 +180,7 @@ def sampled(inputs: Any, seeds: Any, temperature: float = 1.0, **settings: Any) 
             lambda p: np.sqrt(p) * _in_nucleus(np.sqrt(p) * (p >= np.sort(p)[-5]), 0.7),
         ),
     ],
-    ids=str,
+    ids=["plain", "temperature", "top_k", "top_p", "all"],
 )
 def test_samples_follow_the_distribution(settings: dict[str, Any], expected: Any) -> None:
     """Of the first token, over many keys: the total variation from what is to be expected."""

@@ -15,11 +15,14 @@ utils.RestoreCheckpointConfig.fallback_to_scratch = True there, which starts the
 
 import argparse
 import contextlib
+import os
 import re
 import shutil
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +34,9 @@ if TYPE_CHECKING:
     from tk_instruct.model.config import DecoderConfig, T5Config
     from tk_instruct.progress import Progress
 
-FORMATS = ("huggingface", "ours", "t5x", "t5x_legacy")
+_MEGABYTE = 10**6
+T5X_FORMATS = ("t5x", "t5x_legacy")
+FORMATS = ("huggingface", "ours", *T5X_FORMATS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,8 +67,12 @@ def main(args: argparse.Namespace) -> int:
 
     jax.config.update("jax_platforms", "cpu")  # an accelerator's memory is left alone
     target = Path(args.target).expanduser()
-    if args.scan_layers and args.to not in ("t5x", "t5x_legacy"):
+    if args.scan_layers and args.to not in T5X_FORMATS:
         raise UserError(f"--scan_layers is a layout of T5X, not of --to {args.to}; leave it out")
+    if args.vocabulary and args.to in T5X_FORMATS:
+        raise UserError(
+            f"--vocabulary has no place in --to {args.to}, which keeps none; leave it out"
+        )
     if args.step is not None and args.step < 0:
         raise UserError(f"--step={args.step} must be at least 0")
     if args.target.startswith("gs://"):
@@ -91,12 +100,20 @@ def open_checkpoint(path: str) -> "Checkpoint":
     """
     from etils import epath
 
+    from tk_instruct import configuration
     from tk_instruct.convert import huggingface, ours, shapes, t5x
 
-    folder = epath.Path(path).expanduser()
+    if path.startswith("gs://"):
+        configuration.import_declarations()  # etils needs TensorFlow, which this keeps quiet
+        folder = epath.Path(path)
+    else:
+        folder = epath.Path(path).expanduser().resolve()
     try:
         if not folder.is_dir():
-            raise UserError(f"{path} is no folder that is there; check the path")
+            raise UserError(
+                f"{path} is no folder that can be read from here; check the path (a model of the "
+                "Hugging Face hub is fetched first: hf download NAME --local-dir FOLDER)"
+            )
         folder = _last_step(folder)
         if (folder / "config.json").exists():
             checkpoint, whose = huggingface.read(str(folder)), "its config.json"
@@ -122,6 +139,8 @@ def _last_step(folder: Any) -> Any:
     """The last finished checkpoint of a MODEL_DIR, ours or T5X's; any other folder itself."""
     import orbax.checkpoint as ocp
 
+    if (folder / "config.json").exists():
+        return folder
     if (folder / "checkpoints").is_dir():
         folder = folder / "checkpoints"
     found = {}
@@ -158,12 +177,10 @@ def convert(
         huggingface.family_of(checkpoint.config)  # refuses what has none
     if to in ("huggingface", "ours"):
         loaded = vocabularies.load(checkpoint, vocabulary)
-    megabytes = sum(map(_megabytes, checkpoint.tensors.values()))
-    with _beside(target) as folder, Progress("converting, MB", megabytes) as progress:
-        tensors = {
-            name: _counted(tensor, progress) for name, tensor in in_order(checkpoint.tensors)
-        }
-        if to.startswith("t5x") and (scan_layers or checkpoint.config.relative_bias_per_layer):
+    megabytes = 4 * checkpoint.num_parameters() // _MEGABYTE
+    with _beside(target) as folder, Progress("converting, MB", max(1, megabytes)) as progress:
+        tensors = _counted(in_order(checkpoint.tensors), progress)
+        if to in T5X_FORMATS and (scan_layers or checkpoint.config.relative_bias_per_layer):
             tensors = t5x.scalable(tensors, checkpoint.config)
         if scan_layers:
             tensors = stack(tensors)
@@ -193,17 +210,19 @@ def _history(checkpoint: "Checkpoint") -> dict[str, Any]:
     return {"data": data, "gin": checkpoint.about.gin}
 
 
-def _megabytes(tensor: "Tensor") -> int:
-    return -(-tensor.nbytes // 10**6)
+def _counted(tensors: Mapping[str, "Tensor"], progress: "Progress") -> dict[str, "Tensor"]:
+    """The same tensors, which count their megabytes as done when they have been read."""
+    num_bytes = 0
 
-
-def _counted(tensor: "Tensor", progress: "Progress") -> "Tensor":
-    def read(index: Any) -> Any:
+    def read(tensor: "Tensor", index: Any) -> Any:
+        nonlocal num_bytes
         array = tensor.read(index)
-        progress.advance(_megabytes(tensor))
+        before = num_bytes // _MEGABYTE
+        num_bytes += tensor.nbytes
+        progress.advance(num_bytes // _MEGABYTE - before)
         return array
 
-    return replace(tensor, read=read)
+    return {name: replace(tensor, read=partial(read, tensor)) for name, tensor in tensors.items()}
 
 
 @contextlib.contextmanager
@@ -215,10 +234,26 @@ def _beside(target: Path) -> Iterator[Path]:
         yield temporary
         temporary.rename(target)
     except BaseException as error:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
+        # TensorStore and safetensors say it in words.
+        code = re.search(r"os[_ ]error(?:_code=')? ?(\d+)", str(error))
         if isinstance(error, OSError):
             raise cannot_write(target, error) from error
+        if code and not isinstance(error, UserError):
+            number = int(code[1])
+            raise cannot_write(target, OSError(number, os.strerror(number))) from error
         raise
+
+
+def _remove(folder: Path) -> None:
+    """Removes a folder into which something in the background may still be writing."""
+    gone = 0
+    for _ in range(50):
+        shutil.rmtree(folder, ignore_errors=True)
+        gone = 0 if folder.exists() else gone + 1
+        if gone == 3:
+            return
+        time.sleep(0.1)
 
 
 def initial_params(path: str, like: Any, config: "T5Config | DecoderConfig") -> tuple[Any, int]:

@@ -316,6 +316,7 @@ def write(folder: Path, config: T5Config | DecoderConfig, tensors: Mapping[str, 
         weight_map |= {stored_name(name): file for name in names}
         shard = {stored_name(name): _theirs(name, tensors[name]).whole() for name in names}
         save_file(shard, folder / file, metadata={"format": "pt"})
+        shutil.copymode(folder / "config.json", folder / file)  # safetensors lets only us read it
         del shard  # before the next one is read
     if len(shards) > 1:
         total = sum(tensor.nbytes for tensor in tensors.values())

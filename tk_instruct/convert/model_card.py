@@ -56,6 +56,11 @@ def compose(checkpoint: Checkpoint, name: str) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+_UMT5_NOTE = (
+    "transformers 5 (seen in 5.23) divides umT5's logits by the square root of the width even "
+    "where, as in umT5, they do not come from the embedding. The most likely token is the same, "
+    "likelihoods and sampling are not; transformers 4 does not divide."
+)
 _UNKNOWN_TRAINING = "Not recorded in the checkpoint that these weights come from."
 
 
@@ -73,7 +78,8 @@ def _model(checkpoint: Checkpoint) -> str:
         ["weights", "float32"],
     ]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "| --- | --- |", *lines[1:]])
+    table = "\n".join([lines[0], "| --- | --- |", *lines[1:]])
+    return f"{table}\n\n{_UMT5_NOTE}" if family_of(config) == "umt5" else table
 
 
 def describe(checkpoint: Checkpoint) -> str:
@@ -118,7 +124,7 @@ def _training(about: Description, step: int) -> str:
         return about.gin.lstrip("# ").strip() or _UNKNOWN_TRAINING
     facts = [
         f"Trained to step {step:,} on `{data['mixture']}` with tk-instruct",
-        f"from `{_without_folders(start[0]).split(' = ')[1]}`" if start else "",
+        f"from `{Path(start[1]).name}`" if start else "",
         f"rows of {data['lengths']['inputs']} input and {data['lengths']['targets']} target tokens",
         f"{data['batch_size']} rows a batch" if "batch_size" in data else "",
         f"seed {data['seed']}" if "seed" in data else "",

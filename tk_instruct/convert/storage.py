@@ -1,5 +1,6 @@
 """Arrays in files by TensorStore, local or gs://, and Orbax checkpoints written array by array."""
 
+import gc
 import json
 import os
 import re
@@ -122,12 +123,26 @@ class _LeafHandler(type_handlers.NumpyHandler):
             for leaf, info, arg in zip(values, infos, args, strict=True)
         }
         for names in self.groups:
-            tensors, group_infos, group_args = zip(*(leaves[name] for name in names), strict=True)
-            arrays = [tensor.whole() for tensor in tensors]
-            for future in await super().serialize(arrays, group_infos, group_args):
-                future.result()
-            del arrays  # before the next ones are read
+            futures: list[Any] = []
+            try:
+                for name in names:
+                    tensor, info, arg = leaves[name]
+                    futures += await super().serialize([tensor.whole()], [info], [arg])
+            finally:  # whatever happens, what has begun to be written must end before
+                errors = [error for error in map(_error_of, futures) if error]
+            if errors:
+                raise errors[0]
+            del futures
+            gc.collect()  # they hold their arrays in circles
         return []
+
+
+def _error_of(future: Any) -> Exception | None:
+    try:
+        future.result()
+    except Exception as error:
+        return error
+    return None
 
 
 def write_orbax(

@@ -83,9 +83,9 @@ def split_layer(name: str) -> tuple[str, int] | None:
     return (f"{match[1]}/{match[1]}/{match[3]}", int(match[2])) if match else None
 
 
-def in_order(tensors: Mapping[str, Tensor]) -> list[tuple[str, Tensor]]:
+def in_order(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The same tensor of all layers together, so that a stacked one is read only once."""
-    return sorted(tensors.items(), key=lambda item: split_layer(item[0]) or (item[0], 0))
+    return dict(sorted(tensors.items(), key=lambda item: split_layer(item[0]) or (item[0], 0)))
 
 
 def unstack(tensors: Mapping[str, Tensor], path: str) -> dict[str, Tensor]:

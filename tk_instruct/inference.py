@@ -1,0 +1,206 @@
+"""What predict and rank share: a checkpoint as a model to run, and examples in batches for it."""
+
+import argparse
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import gin
+import numpy as np
+from jaxtyping import Int32
+
+from tk_instruct import configuration
+from tk_instruct.errors import UserError
+from tk_instruct.journal import Example
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+    from tk_instruct.checkpoint import Checkpoints, Description
+    from tk_instruct.data.registry import FeatureLengths
+    from tk_instruct.model.language_model import LanguageModel
+
+_SHORTEST_ROW = 32  # tokens: below, another shape costs more to compile than it saves
+MOST_TIMES_BATCH_SIZE = 4
+
+
+def add_step_argument(parser: argparse.ArgumentParser) -> None:
+    def step(text: str) -> int | Literal["best"]:
+        if text == "best":
+            return "best"
+        if text.isdecimal():
+            return int(text)
+        raise UserError(f"--step={text} must be a whole number or best; leave it out for the last")
+
+    parser.add_argument(
+        "--step", type=step, metavar="N", help="of the checkpoint, or best (default: the last)"
+    )
+
+
+def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--batch_size",
+        type=int,
+        default=32,
+        metavar="N",
+        help="examples at once of the longest inputs; of shorter ones it is up to "
+        f"{MOST_TIMES_BATCH_SIZE} times as many (default: 32)",
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N examples")
+    parser.add_argument(
+        "--num_partitions",
+        type=int,
+        default=1,
+        metavar="N",
+        help="devices that keep the parameters between them, where one cannot (default: 1)",
+    )
+
+
+def check_counts(args: argparse.Namespace) -> None:
+    for name in ("batch_size", "limit"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise UserError(f"--{name}={getattr(args, name)} must be at least 1")
+
+
+def examples_of(
+    task: str, split: str, lengths: "FeatureLengths", limit: int | None
+) -> tuple[list[Example], list[str]]:
+    """The first examples of a task or mixture, and fingerprints of what they were made of."""
+    from tk_instruct.data import registry
+
+    tasks = registry.tasks_of(task)
+    parts = (registry.examples(part, split, lengths) for part in tasks)
+    examples: list[Example] = list(itertools.islice(itertools.chain.from_iterable(parts), limit))
+    return examples, [part.source.fingerprint(split) for part in tasks]
+
+
+def load_checkpoint(
+    model_dir: Path, step: int | Literal["best"] | None
+) -> tuple["Checkpoints", int, "Description"]:
+    """A run's checkpoint and what it says about itself, with the run's configuration bound."""
+    from tk_instruct.checkpoint import Checkpoints
+
+    checkpoints = Checkpoints(model_dir, read_only=True)
+    step = checkpoints.step_or_latest(step)
+    about = checkpoints.description(step)
+    gin.parse_config(about.gin, skip_unknown=True)
+    kept = model_dir / "sentencepiece.model"
+    name = str(kept) if kept.exists() else about.vocabulary["name"]
+    gin.bind_parameter("vocabulary.name", name)
+    return checkpoints, step, about
+
+
+def task_of(args: argparse.Namespace, about: "Description") -> str:
+    """--task, or what the run was trained on; converted weights were trained on nothing here."""
+    task = args.task or about.data.get("mixture")
+    if task is None:
+        raise UserError(f"{args.model_dir} does not say what it was trained on; give --task NAME")
+    return task
+
+
+def lengths_of(args: argparse.Namespace, about: "Description") -> "FeatureLengths":
+    return configuration.lengths_of(args, about.data.get("lengths"))
+
+
+def identity_of(model_dir: Path, step: int, about: "Description") -> dict[str, Any]:
+    return {"model_dir": str(model_dir.absolute()), "step": step, "trained_on": about.data}
+
+
+def check_vocabulary(about: "Description", where: Path) -> None:
+    """Raises UserError where the vocabulary is not the one that a run was trained with."""
+    from tk_instruct.data import vocabulary
+
+    found = vocabulary.fingerprint(vocabulary.vocabulary())
+    if found != about.vocabulary["fingerprint"]:
+        raise UserError(
+            f"the vocabulary (fingerprint {found}) is not the one that {where} was trained with "
+            f"({about.vocabulary['fingerprint']}, {about.vocabulary['name']}): its ids would mean "
+            "other words; leave --vocabulary out or give that one"
+        )
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model to decode with; its parameters, and the rows of a batch, lie over the mesh."""
+
+    model: "LanguageModel"
+    params: Any
+    mesh: "Mesh"
+
+    @property
+    def num_row_shards(self) -> int:
+        from tk_instruct import sharding
+
+        return sharding.num_row_shards(self.mesh)
+
+    def enough_rows(self, num_examples: int, batch_size: int) -> int:
+        """A batch's rows: batch_size, or fewer that divide over the devices and hold them all."""
+        return min(batch_size, -(-num_examples // self.num_row_shards) * self.num_row_shards)
+
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., np.ndarray]:
+        """function(model, params, **arrays) as a function of arrays whose rows lie on all devices.
+
+        It is compiled once for every shape that comes.
+        """
+        import jax
+
+        from tk_instruct import sharding
+
+        jitted = jax.jit(partial(function, self.model))
+
+        def call(**arrays: np.ndarray) -> np.ndarray:
+            with sharding.use(self.mesh):
+                return jax.device_get(
+                    jitted(self.params, **sharding.shard_batch(arrays, self.mesh))
+                )
+
+        return call
+
+
+def load_model(
+    checkpoints: "Checkpoints", step: int, about: "Description", num_partitions: int = 1
+) -> Loaded:
+    from tk_instruct import sharding
+    from tk_instruct.model import build
+    from tk_instruct.model.config import config_from_fields
+    from tk_instruct.model.stacking import unstack_layers
+
+    config, mesh = config_from_fields(about.model), sharding.make_mesh(num_partitions)
+    params = checkpoints.restore_params(step, sharding.abstract_params(build(config), mesh))
+    if config.scan_layers:
+        config, params = replace(config, scan_layers=False), unstack_layers(params)
+    return Loaded(build(config), params, mesh)
+
+
+def batches(
+    examples: Sequence[Example],
+    batch_size: int,
+    max_input_tokens: int,
+    most_times: int = MOST_TIMES_BATCH_SIZE,
+) -> Iterator[tuple[list[Example], Int32[np.ndarray, "rows length"]]]:
+    """Examples with their inputs as rows of tokens: longest first, the fewer the longer they are.
+
+    So a short prompt is neither padded to a long one nor computed with few others. Rows are 1 to
+    most_times times batch_size; where examples run out the last one is repeated. Lengths are four
+    an octave (…, 256, 320, 384, 448, 512, …): few shapes to compile, little padding.
+    """
+    left = sorted(examples, key=lambda example: (-len(example["inputs"]), example["id"]))
+    while left:
+        longest = rounded_up(len(left[0]["inputs"]), steps_per_octave=4)
+        length = min(max_input_tokens, max(_SHORTEST_ROW, longest))
+        times = min(most_times, max_input_tokens // length, -(-len(left) // batch_size))
+        batch, left = left[: times * batch_size], left[times * batch_size :]
+        tokens = np.zeros((times * batch_size, length), np.int32)
+        filled = itertools.chain(batch, itertools.repeat(batch[-1]))
+        for row, example in zip(tokens, filled, strict=False):
+            row[: len(example["inputs"])] = example["inputs"]
+        yield batch, tokens
+
+
+def rounded_up(number: int, steps_per_octave: int) -> int:
+    """To a number that has only log2(2 · steps_per_octave) leading binary digits not 0."""
+    step = max(1, (1 << (number - 1).bit_length()) // (2 * steps_per_octave))
+    return -(-number // step) * step
