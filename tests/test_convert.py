@@ -21,7 +21,7 @@ from safetensors.numpy import load_file, save_file
 
 from tk_instruct import convert, sharding
 from tk_instruct.checkpoint import Checkpoints, Description
-from tk_instruct.convert import huggingface, shapes, vocabularies
+from tk_instruct.convert import huggingface, shapes, storage, vocabularies
 from tk_instruct.convert.tensors import Tensor
 from tk_instruct.errors import UserError
 from tk_instruct.model import build
@@ -410,6 +410,18 @@ def test_a_damaged_folder_is_explained(
         convert.open_checkpoint(str(folder))
 
 
+def test_a_config_that_does_not_say_its_sizes(tmp_path: Path) -> None:
+    folder = export(tmp_path / "hf")
+    said = json.loads((folder / "config.json").read_text())
+    del said["d_ff"]
+    (folder / "config.json").write_text(json.dumps(said))
+    with pytest.raises(UserError, match=r"config.json does not say d_ff; fetch it again"):
+        convert.open_checkpoint(str(folder))
+    (folder / "config.json").write_text("{")
+    with pytest.raises(UserError, match=r"config.json: not JSON"):
+        convert.open_checkpoint(str(folder))
+
+
 def test_files_that_are_cut_off(tmp_path: Path) -> None:
     folder = export(tmp_path / "hf")
     run(folder, tmp_path / "legacy", "--to=t5x_legacy")
@@ -597,6 +609,13 @@ def test_refusals(tmp_path: Path, arguments: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         run(*(argument.format(**places) for argument in arguments))
     assert not (tmp_path / "new").exists()
+
+
+def test_where_tensorstore_looks() -> None:
+    google, here = "gs://t5-data/a/checkpoint_1", "relative/"
+    expected = {"driver": "gcs", "bucket": "t5-data", "path": "a/checkpoint_1"}
+    assert storage.key_value_store(google) == expected
+    assert storage.key_value_store(here) == {"driver": "file", "path": f"{Path.cwd()}/relative/"}
 
 
 def test_a_vocabulary_must_fit(tmp_path: Path, mini_vocabulary: Path) -> None:

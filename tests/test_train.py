@@ -133,18 +133,19 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
         time.sleep(0.002)
 
 
-def test_ctrl_c_saves_and_the_same_command_continues(
-    uninterrupted: Path, data: list[str], tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_preemption_save_and_the_same_command_continues(
+    uninterrupted: Path, data: list[str], tmp_path: Path, number: signal.Signals
 ) -> None:
     run = tmp_path / "run"
     process = start(run, data, CHECKPOINT_PERIOD=0)
     wait_for(lambda: (run / "metrics.jsonl").exists() and bool(losses(run)), process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     message = process.communicate(timeout=120)[1]
     if process.returncode == 0:
         pytest.fail("the run ended before the signal came")
-    assert process.returncode == 128 + signal.SIGINT
-    assert "stopped by SIGINT at step" in message
+    assert process.returncode == 128 + number
+    assert f"stopped by {number.name} at step" in message
     assert "the same command continues" in message
     assert cli.main(arguments(run, data, CHECKPOINT_PERIOD=0)) == 0
     assert_same_run(run, uninterrupted)
