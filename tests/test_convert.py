@@ -197,6 +197,16 @@ def test_t5x_there_and_back(family: str, scan_layers: bool, tmp_path: Path) -> N
         )
 
 
+def test_paths_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = config_of("t5_1_1")
+    weights = random_weights(config)
+    write_ours(tmp_path / "ours", config, weights)
+    run("ours", "t5x", "--to=t5x")
+    run("t5x", "back", "--to=ours", "--vocabulary=bytes")
+    assert_same(weights_in("back"), weights)
+
+
 def test_t5x_has_the_shapes_of_its_networks(tmp_path: Path) -> None:
     """Seen in what upstream's t5 and scalable_t5 initialise."""
     write_ours(tmp_path / "ours", config_of("t5_1_1"), random_weights(config_of("t5_1_1")))

@@ -66,7 +66,7 @@ def main(args: argparse.Namespace) -> int:
     import jax
 
     jax.config.update("jax_platforms", "cpu")  # an accelerator's memory is left alone
-    target = Path(args.target).expanduser()
+    target = Path(args.target).expanduser().absolute()  # Orbax takes no other
     if args.scan_layers and args.to not in T5X_FORMATS:
         raise UserError(f"--scan_layers is a layout of T5X, not of --to {args.to}; leave it out")
     if args.vocabulary and args.to in T5X_FORMATS:

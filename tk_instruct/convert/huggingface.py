@@ -133,6 +133,10 @@ def _config(said: Mapping[str, Any], stored: Mapping[str, Tensor], path: str) ->
             f"{path}/config.json: feed_forward_proj={activation!r} is not one of "
             f"{', '.join(_ACTIVATIONS)}; there is no such model here"
         )
+    sizes = ("vocab_size", "d_model", "num_heads", "d_kv", "d_ff", "num_layers")
+    missing = [name for name in sizes if name not in said]
+    if missing:
+        raise UserError(f"{path}/config.json does not say {', '.join(missing)}; fetch it again")
     layers = said["num_layers"]
     return T5Config(
         vocab_size=said["vocab_size"],

@@ -1,5 +1,6 @@
 """Arrays in files by TensorStore, local or gs://, and Orbax checkpoints written array by array."""
 
+import ctypes
 import gc
 import json
 import os
@@ -79,8 +80,11 @@ def read_orbax(state: str, prefix: str) -> dict[str, Tensor]:
 
 
 def read_orbax_integer(state: str, name: str) -> int:
-    leaf = ts.open(_orbax_leaves(state)[name], open=True, read=True).result()
-    return int(leaf.read().result())
+    try:
+        leaf = ts.open(_orbax_leaves(state)[name], open=True, read=True).result()
+        return int(leaf.read().result())
+    except (KeyError, ValueError) as error:
+        raise unreadable(name, state, error) from error
 
 
 def _orbax_leaves(state: str) -> dict[str, dict[str, Any]]:
@@ -133,8 +137,16 @@ class _LeafHandler(type_handlers.NumpyHandler):
             if errors:
                 raise errors[0]
             del futures
-            gc.collect()  # they hold their arrays in circles
+            _give_memory_back()
         return []
+
+
+def _give_memory_back() -> None:
+    """To the system, what was written: Orbax holds it in cycles, glibc in pieces."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other libraries have none
+    if trim:
+        trim(0)
 
 
 def _error_of(future: Any) -> Exception | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorstore as ts
 from etils import epath
 from flax import serialization
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -112,8 +113,6 @@ def write_orbax(folder: Path, step: int, tensors: Mapping[str, Tensor]) -> None:
 
 def write_legacy(folder: Path, step: int, tensors: Mapping[str, Tensor]) -> None:
     """folder/checkpoint_N/; parameters and step, without an optimizer's state."""
-    import tensorstore as ts
-
     checkpoint = folder / f"checkpoint_{step}"
     checkpoint.mkdir(parents=True)
     specs = {}
