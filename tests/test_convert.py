@@ -180,7 +180,7 @@ def test_hugging_face_computes_the_same(
 
 @pytest.mark.parametrize(
     ("family", "scan_layers"),
-    [("t5_1_0", True), ("t5_1_1", False), ("umt5", False), ("umt5", True)],
+    [("t5_1_0", True), ("umt5", False)],
 )
 def test_t5x_there_and_back(family: str, scan_layers: bool, tmp_path: Path) -> None:
     config = config_of(family, scan_layers=scan_layers)
