@@ -14,6 +14,7 @@ import gin
 from tk_instruct import metrics
 from tk_instruct.data import prompt, registry
 from tk_instruct.data.records import SPLITS, SuperNI, TaskSpec
+from tk_instruct.errors import UserError
 from tk_instruct.randomness import choose
 
 TRACKS = {"en": "default", "xlingual": "xlingual"}
@@ -114,6 +115,15 @@ def _metric(track: str) -> Callable[..., Mapping[str, float]]:
 def gpt2_bpe(directory: str | None = None) -> str | None:
     """Where GPT-2's encoder.json and vocab.bpe lie, which ROUGE of the x-lingual track needs."""
     return directory
+
+
+@gin.configurable(module="tk_instruct")
+def superni_task(track: str, encoding: str) -> str:
+    """The name of a track's task, for gin files that set one of the two: @superni_task()."""
+    for name, value, known in (("track", track, TRACKS), ("encoding", encoding, prompt.ENCODINGS)):
+        if value not in known:
+            raise UserError(f"superni_task.{name}={value!r} must be one of {', '.join(known)}")
+    return f"superni_{track}_{encoding}"
 
 
 @gin.configurable(module="tk_instruct")

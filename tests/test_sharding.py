@@ -20,7 +20,7 @@ from tk_instruct.model.t5 import T5
 from tk_instruct.sharding import (
     batch_sharding,
     check_batch_size,
-    fewest_fsdp_shards,
+    fsdp_shards_for_memory,
     make_mesh,
     replicated,
     shard_batch,
@@ -190,15 +190,15 @@ def shards_by_memory() -> list[int]:
     state = 4 * sum(leaf.size * 4 for leaf in jax.tree.leaves(shapes.params))
     memories = [3 * state, state, state // 2, state // 10]
     return [
-        *(fewest_fsdp_shards(MODEL, tx, 1, memory) for memory in memories),
-        fewest_fsdp_shards(MODEL, tx, 4, state // 10),
-        fewest_fsdp_shards(MODEL, tx, "auto"),
+        *(fsdp_shards_for_memory(MODEL, tx, 1, 8, memory) for memory in memories),
+        fsdp_shards_for_memory(MODEL, tx, 4, 8, state // 10),
+        fsdp_shards_for_memory(MODEL, tx, "auto", 8),
     ]
 
 
-def test_as_few_shards_as_memory_allows() -> None:
-    # The last two: no more than there are devices; and what a CPU has is not told.
-    assert on_eight_devices("shards_by_memory") == [1, 4, 8, 8, 2, 1]
+def test_parameters_are_spread_where_memory_needs_it() -> None:
+    # The last two: no more than there are groups of devices; and what a CPU has is not told.
+    assert on_eight_devices("shards_by_memory") == [1, 8, 8, 8, 2, 1]
 
 
 def test_an_unknown_logical_axis_is_an_error() -> None:

@@ -16,6 +16,7 @@ from tk_instruct.errors import UserError
 VERBS = {
     "tasks": ("tk_instruct.data.inspection", "list, show, count and check tasks"),
     "train": ("tk_instruct.train", "train a model on a task or mixture"),
+    "plan": ("tk_instruct.plan", "say whether a recipe fits a TPU slice, how fast, at what cost"),
     "predict": ("tk_instruct.predict", "run a checkpoint or a heuristic over a task"),
     "rank": ("tk_instruct.rank", "let a checkpoint choose between options"),
     "evaluate": ("tk_instruct.evaluate", "score predictions"),

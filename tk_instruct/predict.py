@@ -239,7 +239,7 @@ def _decoder(
     from tk_instruct.data.vocabulary import vocabulary
 
     sharding.check_batch_size(batch_size, loaded.mesh)
-    decode = loaded.compiled(partial(_decode, decoding, lengths.targets))
+    decoded = loaded.compiled(partial(decode, decoding, lengths.targets))
     # Shorter inputs leave room for more of them, but not for more beams.
     num_beams = decoding.num_beams if isinstance(decoding, BeamSearch) else 1
     most_times = max(1, MOST_TIMES_BATCH_SIZE // num_beams)
@@ -252,7 +252,7 @@ def _decoder(
             arrays = {"input_tokens": tokens, "segment_ids": (tokens > 0).astype(np.int32)}
             if isinstance(decoding, Sampling):
                 arrays["key_data"] = _key_data(decoding.seed, batch, len(tokens))
-            outputs = decode(**arrays)
+            outputs = decoded(**arrays)
             yield [
                 row_of(example, text_of(ids.tolist()))
                 for example, ids in zip(batch, outputs, strict=False)
@@ -261,9 +261,10 @@ def _decoder(
     return predict
 
 
-def _decode(
+def decode(
     decoding: Decoding, max_target_tokens: int, model: "LanguageModel", params: Any, **arrays: Any
 ) -> Any:
+    """Target ids of a batch: the function of (params, arrays) that is compiled."""
     import jax
 
     from tk_instruct.model.decode import beam_search, greedy, sample

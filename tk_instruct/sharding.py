@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import optax
 from flax import linen as nn
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int
 
@@ -48,7 +49,8 @@ def make_mesh(
     Raises:
         UserError: their product does not divide the number of devices.
     """
-    num_devices = jax.device_count() if devices is None else len(devices)
+    devices = jax.devices() if devices is None else devices
+    num_devices = len(devices)
     partitions = 1 if num_partitions == "auto" else num_partitions
     for name, size, among in (
         ("num_partitions", partitions, num_devices),
@@ -57,24 +59,25 @@ def make_mesh(
         if size < 1 or among % size:
             fitting = max(n for n in _divisors(among) if n <= max(size, 1))
             raise UserError(f"{name}={size} does not divide {among} devices; try {fitting}")
-    return jax.make_mesh(
-        (num_devices // partitions // num_fsdp_shards, num_fsdp_shards, partitions),
-        MESH_AXES,
-        axis_types=(AxisType.Auto,) * len(MESH_AXES),
-        devices=devices,
-    )
+    shape = (num_devices // partitions // num_fsdp_shards, num_fsdp_shards, partitions)
+    try:
+        placed = mesh_utils.create_device_mesh(shape, devices)
+    except NotImplementedError:  # a TPU's axes cannot be had whole
+        placed = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+    return Mesh(placed, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
 
 
-def fewest_fsdp_shards(
+def fsdp_shards_for_memory(
     model: LanguageModel,
     tx: optax.GradientTransformation,
     num_partitions: int | Literal["auto"],
+    num_devices: int,
     device_bytes: int | None = None,
 ) -> int:
-    """The fewest shards with which parameters, gradients and optimizer take half of the memory.
+    """1 where parameters, gradients and optimizer take at most half of the memory, else the most.
 
-    device_bytes is what a device has, by default what it says. 1 where it says nothing (CPUs); as
-    many as there can be where none suffices.
+    Few shards send as much as many (each layer is gathered whole) and only take more memory.
+    device_bytes is what a device has, by default what it says; where it says nothing (CPUs), 1.
     """
     memory = device_bytes or (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     partitions = 1 if num_partitions == "auto" else num_partitions
@@ -83,8 +86,7 @@ def fewest_fsdp_shards(
     state = jax.eval_shape(lambda rng: create_train_state(model, tx, rng), jax.random.key(0))
     leaves = [*jax.tree.leaves(state), *jax.tree.leaves(state.params)]  # gradients are like these
     per_partition = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves) / partitions
-    shards = _divisors(jax.device_count() // partitions)
-    return next((n for n in shards if per_partition / n <= memory / 2), shards[-1])
+    return 1 if per_partition <= memory / 2 else max(1, num_devices // partitions)
 
 
 def _divisors(number: int) -> list[int]:

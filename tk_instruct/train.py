@@ -7,7 +7,6 @@ import argparse
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -67,8 +66,8 @@ class TrainRun:
         num_microbatches: parts of a batch whose gradients are computed one after another.
         keep_checkpoints: how many of the last ones stay, beside that of the lowest validation loss.
         num_partitions: devices that compute a layer together.
-        num_fsdp_shards: such groups that keep the parameters between them; "auto" is as few as
-            memory allows.
+        num_fsdp_shards: such groups that keep the parameters between them; "auto" is all of
+            them where memory needs it, else 1.
     """
 
     model_dir: str
@@ -127,26 +126,21 @@ class TrainRun:
 
 def train(run: TrainRun) -> None:
     """Restores or starts, steps, evaluates, saves; raises UserError for what a user can repair."""
-    import jax
     import jax.numpy as jnp
 
-    from tk_instruct import convert, model, sharding
+    from tk_instruct import convert, sharding
     from tk_instruct.checkpoint import Checkpoints
-    from tk_instruct.data import cache, packing, pipeline, registry
-    from tk_instruct.losses import cross_entropy
+    from tk_instruct.data import cache, pipeline, registry
+    from tk_instruct.program import program_of
     from tk_instruct.run_log import RunLog
-    from tk_instruct.step import TrainState, create_train_state, eval_step, train_step
 
-    net = model.build(run.model)
-    num_fsdp_shards = run.num_fsdp_shards
-    if num_fsdp_shards == "auto":
-        num_fsdp_shards = sharding.fewest_fsdp_shards(net, run.optimizer, run.num_partitions)
-    mesh = sharding.make_mesh(run.num_partitions, num_fsdp_shards)
-    lengths = registry.FeatureLengths(**run.feature_lengths)
-    decoder_only = isinstance(run.model, DecoderConfig)
-    layout = packing.DecoderRows if decoder_only else packing.EncoderDecoderRows
-    batch_size = run.batch_size or pipeline.rows_for_tokens(run.batch_tokens or 0, lengths, layout)
-    sharding.check_batch_size(batch_size, mesh, run.num_microbatches)
+    program = program_of(run)
+    mesh, lengths, layout, batch_size = (
+        program.mesh,
+        program.lengths,
+        program.layout,
+        program.batch_size,
+    )
     if run.eval_every_steps:
         # Now, not at the first validation hours later, is the time to find that there is none.
         for task in registry.tasks_of(run.mixture):
@@ -162,26 +156,19 @@ def train(run: TrainRun) -> None:
         _keep_with_run(model_dir, about)
 
     rng = sharding.replicated_key(run.seed, mesh)
-    initialise = partial(create_train_state, net, run.optimizer)
-    shardings = sharding.state_shardings(net, run.optimizer, mesh)
-    like = sharding.placed(jax.eval_shape(initialise, rng), shardings)
     batches = pipeline.train_batches(run.mixture, lengths, batch_size, run.seed, layout)
     if last is not None:
-        state, cursor = checkpoints.restore(last, like)
+        state, cursor = checkpoints.restore(last, program.state)
         batches.set_state(dict(cursor))
         log.info("continuing from step %d of %d in %s", last, run.steps, model_dir)
     elif run.initial_checkpoint_path is not None:
         path = run.initial_checkpoint_path
-        params, step = convert.initial_params(path, like.params, run.model)
-        state = jax.jit(
-            lambda params: TrainState(jnp.int32(step), params, run.optimizer.init(params)),
-            donate_argnums=0,
-            out_shardings=shardings,
-        )(params)
+        params, step = convert.initial_params(path, program.state.params, run.model)
+        state = program.start(params, jnp.int32(step))
         log.info("starting at step %d with the parameters of %s", step, path)
     else:
         with sharding.use(mesh):
-            state = jax.jit(initialise, out_shardings=shardings)(rng)
+            state = program.initialise(rng)
     first = int(state.step)
     if first >= run.steps and last is None:
         raise UserError(
@@ -189,31 +176,13 @@ def train(run: TrainRun) -> None:
             f"counts; try --gin.TRAIN_STEPS={first + run.steps}"
         )
 
-    loss = partial(cross_entropy, z_loss=run.z_loss, label_smoothing=run.label_smoothing)
-    step_fn = jax.jit(
-        partial(
-            train_step,
-            model=net,
-            tx=run.optimizer,
-            loss=loss,
-            num_microbatches=run.num_microbatches,
-        ),
-        donate_argnums=0,
-        out_shardings=(shardings, sharding.replicated(mesh)),
-    )
-    # Validation is measured without what only makes training go better.
-    eval_fn = jax.jit(
-        partial(eval_step, model=net, loss=partial(cross_entropy, z_loss=0.0)),
-        out_shardings=sharding.replicated(mesh),
-    )
-
     def validate(state: Any) -> dict[str, float]:
         totals = None
         batches = pipeline.eval_batches(run.mixture, "validation", lengths, batch_size, layout)
         for number, batch in enumerate(batches):
             if number == run.max_eval_batches:
                 break
-            found = eval_fn(state.params, sharding.shard_batch(batch.arrays, mesh))
+            found = program.eval_step(state.params, sharding.shard_batch(batch.arrays, mesh))
             totals = found if totals is None else {k: totals[k] + found[k] for k in found}
         assert totals is not None  # an empty split has been refused
         return {f"validation_{name}": float(mean.value()) for name, mean in totals.items()}
@@ -226,7 +195,7 @@ def train(run: TrainRun) -> None:
     ):
         for step in range(first, run.steps):
             batch = next(batches)
-            state, stats = step_fn(state, sharding.shard_batch(batch.arrays, mesh), rng)
+            state, stats = program.train_step(state, sharding.shard_batch(batch.arrays, mesh), rng)
             done, scores = step + 1, None
             write.step(done, stats, batch)
             if run.eval_every_steps and (_due(done, run.eval_every_steps) or done == run.steps):

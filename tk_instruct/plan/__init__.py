@@ -1,0 +1,283 @@
+"""Say, without a TPU, whether a recipe fits a TPU slice, how fast it can be, and what it costs.
+
+The run's own step is compiled for the slice by the TPU compiler (libtpu, the extra [plan]). What
+it says of memory is its verdict; times are what the chips' published peaks allow at best.
+
+  tk-instruct plan --gin_file=recipes/tk_instruct_11b.gin --topology=v3-256
+  tk-instruct plan --gin_file=recipes/tk_instruct_11b.gin --topology=v4:4x4x8 \\
+    --topology=v5e:16x16 --search --price_per_chip_hour 1.2
+  tk-instruct plan --gin_file=recipes/tk_instruct_3b.gin --verb=predict --topology=v5e:2x4
+  tk-instruct plan --gin_file=recipes/tk_instruct_11b.gin --topology=cpu:256   # shardings only
+"""
+
+import argparse
+import importlib.util
+import json
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tk_instruct import configuration
+from tk_instruct.errors import UserError
+from tk_instruct.files import table
+from tk_instruct.plan.compilation import Compiled, Compiler, Layout, Request
+from tk_instruct.plan.estimate import Estimate, estimate
+from tk_instruct.plan.search import search_predict, search_train
+from tk_instruct.plan.topology import Topology, topology_of
+
+log = logging.getLogger("tk_instruct")
+
+GIB = 2**30
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    configuration.add_gin_arguments(parser)
+    group = parser.add_argument_group("plan")
+    group.add_argument(
+        "--topology",
+        action="append",
+        required=True,
+        metavar="T",
+        help="v3:8x16 or as Cloud TPU says v3-256; v2 to v6e, tpu7x; cpu:256 for fake devices; "
+        "repeatable",
+    )
+    group.add_argument(
+        "--verb",
+        dest="whose",  # verb is this one
+        choices=("train", "predict"),
+        default="train",
+        help="whose step (default: train)",
+    )
+    group.add_argument(
+        "--search",
+        action="store_true",
+        help="try layouts, rematerialisation and accumulation, and recommend (minutes a slice)",
+    )
+    group.add_argument(
+        "--batch_size", type=int, metavar="N", help="rows at once, with --verb=predict"
+    )
+    group.add_argument(
+        "--price_per_chip_hour", type=float, metavar="P", help="to compute what the run costs"
+    )
+    group.add_argument("--json", action="store_true", help="one JSON object a layout")
+
+
+def main(args: argparse.Namespace) -> int:
+    topologies = [topology_of(name) for name in args.topology]
+    if args.batch_size is not None and args.whose == "train":
+        raise UserError(f"--batch_size={args.batch_size} is predict's; give --gin.BATCH_SIZE=N")
+    price = args.price_per_chip_hour
+    if price is not None and not 0 <= price < math.inf:
+        raise UserError(f"--price_per_chip_hour={price} must be a price; try 1.2")
+    if any(t.generation for t in topologies) and importlib.util.find_spec("libtpu") is None:
+        raise UserError(
+            "the TPU compiler, libtpu, is not installed: pip install 'tk_instruct[plan]'; without "
+            f"it --topology=cpu:{topologies[0].num_devices} still checks the shardings"
+        )
+    request = Request(args.whose, tuple(args.gin_file), tuple(args.gin_bindings), args.batch_size)
+    any_fits = False
+    for topology in topologies:
+        found = _compiled(request, topology, args.search)
+        plans = [Plan(compiled, topology, args.price_per_chip_hour) for compiled in found]
+        best = min((p for p in plans if p.compiled.fits), key=Plan.seconds, default=None)
+        any_fits = any_fits or best is not None
+        if args.json:
+            for plan in plans:
+                print(json.dumps({**plan.as_json(), "recommended": plan is best}), flush=True)
+        else:
+            print("\n".join(_described(request, plans, best)), flush=True)
+    return 0 if any_fits else 1
+
+
+def _compiled(request: Request, topology: Topology, search: bool) -> list[Compiled]:
+    """The recipe's own layout, and those that a search tries, in that order."""
+    found: dict[Layout, Compiled] = {}
+    with Compiler(request, topology) as compiler:
+
+        def compile_(layout: Layout | None) -> Compiled:
+            if layout is None or layout not in found:
+                log.info("%s: compiling %s", topology.name, _named(layout))
+                compiled = compiler.compile(layout)
+                log.info("  %s", _verdict(compiled))
+                layout = compiled.layout
+                found.setdefault(layout, compiled)
+            return found[layout]
+
+        first = compile_(None)
+        if search and request.verb == "predict":
+            search_predict(topology.num_devices, first.batch_size, compile_)
+        elif search:
+            search_train(
+                topology.num_devices,
+                first.batch_size,
+                compile_,
+                lambda compiled: Plan(compiled, topology).seconds(),
+            )
+    return list(found.values())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A compiled layout, how fast it can be and what it costs."""
+
+    compiled: Compiled
+    topology: Topology
+    price_per_chip_hour: float | None = None
+
+    @property
+    def estimate(self) -> Estimate | None:
+        return estimate(self.compiled, self.topology)
+
+    def seconds(self) -> float:
+        """A step's, at best; for fake devices the bytes that it sends, which compare as well."""
+        found = self.estimate
+        return (
+            sum(sent for _, sent in self.compiled.collectives.values())
+            if found is None
+            else (found.floor)
+        )
+
+    def at(self, share: float) -> dict[str, float]:
+        """What a run does at a share of the speed that the peaks allow."""
+        found = self.estimate
+        if found is None:
+            return {}
+        step = found.floor / share
+        figures = {
+            "seconds_per_step": step,
+            "tokens_per_second": self.compiled.num_tokens / step,
+        }
+        if self.compiled.num_steps is not None:
+            figures["hours"] = self.compiled.num_steps * step / 3600
+            if self.price_per_chip_hour is not None:
+                chips = self.topology.num_chips
+                figures["cost"] = figures["hours"] * chips * self.price_per_chip_hour
+        return figures
+
+    def as_json(self) -> dict[str, Any]:
+        found = self.estimate
+        return {
+            **asdict(self.compiled),
+            "floors": None if found is None else asdict(found),
+            "at_floor": self.at(1.0),
+            "at_half": self.at(0.5),
+        }
+
+
+def _named(layout: Layout | None) -> str:
+    if layout is None:
+        return "the recipe's layout"
+    return (
+        f"num_partitions {layout.num_partitions}, num_fsdp_shards {layout.num_fsdp_shards}, "
+        f"remat {layout.remat}, {layout.num_microbatches} microbatches"
+    )
+
+
+def _verdict(compiled: Compiled) -> str:
+    what = "known already" if compiled.cached else f"{compiled.seconds:.0f} s"
+    if compiled.peak_bytes is None:
+        return f"does not fit ({what}): {compiled.refusal}"
+    return f"{_gib(compiled.peak_bytes)} GiB a device ({what})"
+
+
+def _described(request: Request, plans: Sequence[Plan], best: Plan | None) -> Iterator[str]:
+    """A slice's layouts as a table, and the best of them in full."""
+    first, topology = plans[0].compiled, plans[0].topology
+    limit = f" of {_gib(first.limit_bytes)} GiB" if first.limit_bytes else ""
+    yield (
+        f"{topology.name}: {topology.num_chips:,} chips, {topology.num_devices:,} devices{limit}; "
+        f"{first.num_params / 1e9:.2f}B parameters, {first.batch_size:,} rows"
+        + (f", {first.num_steps:,} steps" if first.num_steps is not None else "")
+    )
+    yield table([_HEADER, *map(_row, plans)])
+    if best is None:
+        yield f"nothing fits: {plans[-1].compiled.refusal}"
+        if len(plans) == 1:
+            yield "try --search, a larger slice, or --gin.REMAT='full'"
+        return
+    yield from _in_full(request, best)
+    yield ""
+
+
+_HEADER = (
+    "data × fsdp × model",
+    "remat",
+    "microbatches",
+    "fits",
+    "peak GiB",
+    "arguments",
+    "temporaries",
+    "sent GiB",
+    "step s",
+    "tokens/s",
+    "at 50 %",
+    "hours",
+    "at 50 %",
+)
+
+
+def _row(plan: Plan) -> Sequence[str]:
+    compiled = plan.compiled
+    floor, half = plan.at(1.0), plan.at(0.5)
+    sent = sum(bytes_ for _, bytes_ in compiled.collectives.values())
+    return (
+        " × ".join(map(str, compiled.mesh)),
+        compiled.layout.remat,
+        str(compiled.layout.num_microbatches),
+        "yes" if compiled.fits else "no",
+        _gib(compiled.peak_bytes),
+        _gib(compiled.argument_bytes),
+        _gib(compiled.temporary_bytes),
+        _gib(sent) if compiled.collectives else "–",
+        *(
+            _number(figures.get(name), decimals)
+            for name, decimals in (("seconds_per_step", 3), ("tokens_per_second", 0), ("hours", 1))
+            for figures in ((floor,) if name == "seconds_per_step" else (floor, half))
+        ),
+    )
+
+
+def _in_full(request: Request, plan: Plan) -> Iterator[str]:
+    compiled, layout, found = plan.compiled, plan.compiled.layout, plan.estimate
+    data, shards, partitions = compiled.mesh
+    yield f"best: data {data} × fsdp {shards} × model {partitions}"
+    if request.verb == "train":
+        macros = {
+            "NUM_PARTITIONS": layout.num_partitions,
+            "NUM_FSDP_SHARDS": layout.num_fsdp_shards,
+            "REMAT": layout.remat,
+            "NUM_MICROBATCHES": layout.num_microbatches,
+        }
+        yield "  as      " + " ".join(f"--gin.{name}={value}" for name, value in macros.items())
+    else:
+        yield f"  as      --num_partitions {layout.num_partitions}"
+    for kind, (count, sent) in compiled.collectives.items():
+        yield f"  sends   {kind} {count:,} times, {_gib(sent)} GiB a device"
+    yield f"  work    {compiled.flops:.2e} FLOPs of matrix products a device"
+    if found is None or plan.topology.generation is None:
+        return
+    chip = plan.topology.generation
+    yield (
+        f"  floors  compute {found.compute:.3f} s, memory {found.memory:.3f} s, links "
+        f"{found.links:.3f} s: the step is bound by {found.bound_by}"
+    )
+    yield (
+        f"          ({chip.name}, a chip: {chip.peak_flops / 1e12:,.0f} TFLOP/s, HBM "
+        f"{chip.hbm_bandwidth / 1e9:,.0f} GB/s, links {chip.link_bandwidth / 1e9:,.0f} GB/s; "
+        f"{chip.source})"
+    )
+    if plan.price_per_chip_hour is not None and compiled.num_steps is not None:
+        yield (
+            f"  cost    {plan.at(1.0)['cost']:,.0f} at the floor, {plan.at(0.5)['cost']:,.0f} at "
+            f"50 %, at {plan.price_per_chip_hour:g} a chip and hour"
+        )
+
+
+def _gib(size: float | None) -> str:
+    return _number(None if size is None else size / GIB, 2)
+
+
+def _number(value: float | None, decimals: int) -> str:
+    return "–" if value is None else f"{value:,.{decimals}f}"

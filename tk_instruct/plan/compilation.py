@@ -1,0 +1,412 @@
+"""Compiles a run's step for a slice that is not there, in a process of its own.
+
+TPU compilers live in libtpu, which reads its settings once, may end the process, and does not hear
+Ctrl-C; so it does its work in a child.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import re
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tk_instruct.errors import UserError
+from tk_instruct.plan import hlo
+from tk_instruct.plan.hlo import Collective
+from tk_instruct.plan.topology import Topology, topology_of
+
+if TYPE_CHECKING:
+    import jax
+
+    from tk_instruct.train import TrainRun
+
+Verb = Literal["train", "predict"]
+
+_LIBTPU_ENVIRONMENT = {
+    "JAX_PLATFORMS": "cpu",  # of this machine; the compiler is asked for by name
+    "TPU_SKIP_MDS_QUERY": "1",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "TPU_LOG_DIR": "disabled",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_WORKER_ID": "0",
+    "TPU_ACCELERATOR_TYPE": "v3-8",  # any: the topology says which
+    "TPU_MIN_LOG_LEVEL": "3",
+}
+# Of predict, where --batch_size does not say.
+ROWS_PER_SHARD = 4
+# To be refused, so that the compiler says how much memory a device has.
+_TOO_LARGE = (2**30, 2**10)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a step lies over devices and in time, by the recipes' names."""
+
+    num_partitions: int
+    num_fsdp_shards: int = 1
+    remat: str = "none"
+    num_microbatches: int = 1
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What a compiler says of one layout; numbers are of a device and one step.
+
+    Attributes:
+        mesh: devices along data, fsdp and model.
+        batch_size: rows of a step.
+        num_tokens: of a step, as T5 counts them: a row is its longest part, padding included;
+            when decoding, the targets.
+        num_steps: of the run, without those of its initial checkpoint; None when decoding.
+        fits: the compiler's verdict.
+        refusal: why it does not fit, in the compiler's words.
+        limit_bytes: of memory that programs may use; None where the compiler knows no limit.
+        flops: of matrix products, the step's divided by the devices.
+        product_bytes: operands and results of the matrix products.
+        collectives: by kind.
+        num_params: of the model.
+        seconds: that tracing, lowering and compiling took; of a cached one when it was made.
+    """
+
+    topology: str
+    layout: Layout
+    mesh: tuple[int, int, int]
+    batch_size: int
+    num_tokens: int
+    num_steps: int | None
+    num_params: int
+    fits: bool
+    refusal: str
+    limit_bytes: int | None
+    peak_bytes: int | None
+    argument_bytes: int | None
+    temporary_bytes: int | None
+    flops: float
+    product_bytes: float | None
+    collectives: dict[str, Collective]
+    seconds: float
+    cached: bool = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compile: the recipe as given on the command line, and for predict the rows."""
+
+    verb: Verb
+    gin_files: tuple[str, ...]
+    gin_bindings: tuple[str, ...]
+    batch_size: int | None = None
+
+
+class Compiler:
+    """Compiles layouts one after the other in a child process, which starts when it is needed."""
+
+    def __init__(self, request: Request, topology: Topology) -> None:
+        self._request, self._topology = request, topology
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "Compiler":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        if self._pool is not None:
+            for process in (self._pool._processes or {}).values() if kind else ():
+                process.kill()  # a compiler at work does not hear anything else
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def compile(self, layout: Layout | None) -> Compiled:
+        """Of a layout, or of the one that the recipe says.
+
+        Raises:
+            UserError: the run itself is wrong, or the compiler breaks down.
+        """
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                1,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_start,
+                initargs=(self._request, self._topology.name),
+            )
+        try:
+            return self._pool.submit(_compile, layout).result()
+        except BrokenProcessPool as error:
+            self._pool = None
+            raise UserError(
+                f"the compiler for {self._topology.name} ended without an answer; its last words, "
+                "if any, are above; try another layout, or a machine with more memory"
+            ) from error
+
+
+# ----- In the child -----
+
+_run: Any = None
+_request: Any = None
+_devices: Any = None
+_topology: Any = None
+
+
+def _start(request: Request, topology: str) -> None:
+    global _run, _request, _devices, _topology
+    _request, _topology = request, topology_of(topology)
+    os.environ.update(_LIBTPU_ENVIRONMENT)
+    if _topology.generation is None:
+        os.environ["JAX_NUM_CPU_DEVICES"] = str(_topology.num_devices)
+    _run = run_of(request)
+    _devices = _devices_of(_topology)
+
+
+def run_of(request: Request) -> "TrainRun":
+    """The training run that gin files and bindings describe."""
+    import gin
+
+    from tk_instruct import configuration
+
+    configuration.import_declarations()
+    from tk_instruct.train import TrainRun
+
+    configuration.load("runs/plan.gin", request.gin_files, request.gin_bindings)
+    return gin.get_configurable(TrainRun)()
+
+
+def _devices_of(topology: Topology) -> Sequence["jax.Device"]:
+    import jax
+
+    if topology.generation is None:
+        return jax.devices()[: topology.num_devices]
+    from jax.experimental import topologies
+
+    config = topology.generation.chip_config_name
+    options = {"chip_config_name": config} if config else {}
+    try:
+        return topologies.get_topology_desc(
+            platform="tpu", topology_name=topology.name, **options
+        ).devices
+    except Exception as error:  # the compiler's own
+        raise UserError(
+            f"--topology={topology.name} is refused by libtpu ({str(error).splitlines()[0]}); "
+            "give a shape that this generation has"
+        ) from error
+
+
+def _compile(layout: Layout | None) -> Compiled:
+    import jax
+
+    from tk_instruct.plan import flops
+
+    started = time.monotonic()
+    limit = _memory_limit(_devices)
+    program = _train_step(layout, limit) if _request.verb == "train" else _decode(layout)
+    lowered = program.traced.lower()
+    known = _Known(lowered, _topology)
+    if (found := known.read()) is not None:
+        return found
+    total_flops = flops.matmul_flops(program.traced.jaxpr, program.while_trips)
+    about = {
+        "topology": _topology.name,
+        "layout": program.layout,
+        "mesh": tuple(program.mesh.shape.values()),
+        "batch_size": program.batch_size,
+        "num_tokens": program.num_tokens,
+        "num_steps": program.num_steps,
+        "num_params": program.num_params,
+        "limit_bytes": limit,
+        "flops": total_flops / len(_devices),
+    }
+    try:
+        compiled = lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        first = str(error).splitlines()[0]
+        if not first.startswith("RESOURCE_EXHAUSTED"):
+            raise UserError(
+                f"{_topology.name}, {program.layout}: the compiler refuses it: {first}"
+            ) from error
+        found = Compiled(
+            **about,
+            fits=False,
+            refusal=first.removeprefix("RESOURCE_EXHAUSTED: "),
+            peak_bytes=None,
+            argument_bytes=None,
+            temporary_bytes=None,
+            product_bytes=None,
+            collectives={},
+            seconds=time.monotonic() - started,
+        )
+    else:
+        memory, text = compiled.memory_analysis(), compiled.as_text()
+        peak = memory.peak_memory_in_bytes
+        fits = limit is None or peak <= limit
+        found = Compiled(
+            **about,
+            fits=fits,
+            refusal="" if fits else "peak above the limit",
+            peak_bytes=peak,
+            argument_bytes=memory.argument_size_in_bytes,
+            temporary_bytes=memory.temp_size_in_bytes,
+            product_bytes=hlo.product_bytes(text, program.while_trips),
+            collectives={**hlo.collectives(text, program.while_trips)},
+            seconds=time.monotonic() - started,
+        )
+    known.write(found)
+    return found
+
+
+@dataclass(frozen=True)
+class _Traced:
+    traced: Any
+    layout: Layout
+    mesh: Any
+    batch_size: int
+    num_tokens: int
+    num_steps: int | None
+    num_params: int
+    while_trips: int = 1
+
+
+def _train_step(layout: Layout | None, device_bytes: int | None) -> _Traced:
+    import jax
+
+    from tk_instruct import sharding
+    from tk_instruct.program import program_of
+
+    run = _run
+    if layout is not None:
+        fields = asdict(layout)
+        model = replace(run.model, remat=fields.pop("remat"))
+        run = replace(run, model=model, **fields)
+    program = program_of(run, _devices, device_bytes)
+    rows, everywhere = sharding.batch_sharding(program.mesh), sharding.replicated(program.mesh)
+    arrays = program.layout(program.lengths).arrays([], program.batch_size)
+    batch = {
+        name: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=rows)
+        for name, array in arrays.items()
+    }
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    with sharding.use(program.mesh):
+        traced = program.train_step.trace(
+            program.state,
+            batch,
+            jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=everywhere),
+        )
+    _, shards, partitions = program.mesh.shape.values()
+    return _Traced(
+        traced,
+        Layout(partitions, shards, run.model.remat, run.num_microbatches),
+        program.mesh,
+        program.batch_size,
+        program.batch_size * max(program.layout(program.lengths).limits),
+        run.steps - _initial_step(run.initial_checkpoint_path),
+        _num_params(program.state.params),
+    )
+
+
+def _initial_step(path: str | None) -> int:
+    """Of an initial checkpoint by its name, as T5X and this project name them; else 0."""
+    match = re.search(r"(?:^|[/_])(\d+)/*$", path or "")
+    return int(match[1]) if match else 0
+
+
+def _decode(layout: Layout | None) -> _Traced:
+    """Greedy decoding of a batch, as `predict` does it: each target one round of a loop."""
+    import jax
+    import numpy as np
+
+    from tk_instruct import model, predict, sharding
+
+    partitions = layout.num_partitions if layout else _run.num_partitions
+    mesh = sharding.make_mesh(partitions, 1, _devices)
+    net = model.build(replace(_run.model, scan_layers=False, remat="none"))
+    params = sharding.abstract_params(net, mesh)
+    batch_size = _request.batch_size or ROWS_PER_SHARD * sharding.num_row_shards(mesh)
+    sharding.check_batch_size(batch_size, mesh)
+    lengths = _run.feature_lengths
+    rows = jax.ShapeDtypeStruct(
+        (batch_size, lengths["inputs"]), np.int32, sharding=sharding.batch_sharding(mesh)
+    )
+    function = partial(predict.decode, predict.Greedy(), lengths["targets"], net)
+    with sharding.use(mesh):
+        traced = jax.jit(function).trace(params, input_tokens=rows, segment_ids=rows)
+    return _Traced(
+        traced,
+        Layout(mesh.shape["model"]),
+        mesh,
+        batch_size,
+        batch_size * lengths["targets"],
+        None,
+        _num_params(params),
+        while_trips=lengths["targets"],
+    )
+
+
+def _num_params(params: Any) -> int:
+    import jax
+
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def _memory_limit(devices: Sequence["jax.Device"]) -> int | None:
+    """What the compiler says that programs may use of a device's memory (bytes)."""
+    import jax
+    import jax.numpy as jnp
+
+    if devices[0].platform == "cpu":
+        return None
+    rows = jax.ShapeDtypeStruct(
+        _TOO_LARGE, "float32", sharding=jax.sharding.SingleDeviceSharding(devices[0])
+    )
+    try:
+        jax.jit(jnp.sort).trace(rows).lower().compile()
+    except jax.errors.JaxRuntimeError as error:
+        if match := re.search(r"exceeds available HBM \(([\d.]+)G\)", str(error)):
+            return int(float(match[1]) * 2**30)
+    return None
+
+
+class _Known:
+    """A compiler's answer on disk, under the program, the slice and the versions it is of."""
+
+    def __init__(self, lowered: Any, topology: Topology) -> None:
+        import jax
+
+        from tk_instruct.data.records import default_cache_dir
+
+        key = [lowered.as_text(), topology.name, jax.__version__, _libtpu_version(), _own_version()]
+        digest = hashlib.sha256("\0".join(key).encode()).hexdigest()
+        self.path = Path(default_cache_dir()) / "plans" / f"{digest}.json"
+
+    def read(self) -> Compiled | None:
+        try:
+            fields = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        fields["layout"] = Layout(**fields["layout"])
+        fields["mesh"] = tuple(fields["mesh"])
+        fields["collectives"] = {k: Collective(*v) for k, v in fields["collectives"].items()}
+        return Compiled(**{**fields, "cached": True})
+
+    def write(self, found: Compiled) -> None:
+        from tk_instruct.files import write_atomically
+
+        write_atomically(self.path, [json.dumps(asdict(found))])
+
+
+def _libtpu_version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("libtpu")
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _own_version() -> str:
+    """Of the modules that read what a compiler says."""
+    here = Path(__file__).parent
+    return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(here.glob("*.py")))).hexdigest()

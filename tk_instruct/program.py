@@ -1,0 +1,102 @@
+"""What a training run computes, and where, before any data: for the run itself and for its plan."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+from jax.sharding import Mesh
+from jaxtyping import Array
+
+from tk_instruct import model, sharding
+from tk_instruct.data import packing, pipeline, registry
+from tk_instruct.losses import cross_entropy
+from tk_instruct.model.config import DecoderConfig
+from tk_instruct.step import Batch, Metrics, TrainState, create_train_state, eval_step, train_step
+
+if TYPE_CHECKING:
+    from tk_instruct.train import TrainRun
+
+
+@dataclass(frozen=True)
+class Program:
+    """A run's jitted functions over a mesh, and what they take.
+
+    Attributes:
+        batch_size: rows of a global batch.
+        state: shapes, types and places of the arrays that a step updates.
+        initialise: key → state at step 0.
+        start: parameters, step → state with fresh moments; the parameters are given away.
+        train_step: state (given away), batch, key → next state and metrics.
+        eval_step: parameters, batch → metrics.
+    """
+
+    mesh: Mesh
+    lengths: registry.FeatureLengths
+    layout: type[packing.Layout]
+    batch_size: int
+    state: TrainState
+    initialise: Callable[[Array], TrainState]
+    start: Callable[[Any, Any], TrainState]
+    train_step: jax.stages.Wrapped  # jitted: callable, and to be compiled ahead of time
+    eval_step: Callable[[Any, Batch], Metrics]
+
+
+def program_of(
+    run: "TrainRun",
+    devices: Sequence[jax.Device] | None = None,
+    device_bytes: int | None = None,
+) -> Program:
+    """The program of a run on devices (default: all there are) of so much memory each.
+
+    Raises:
+        UserError: the run's layout or batch does not divide over the devices.
+    """
+    devices = jax.devices() if devices is None else devices
+    net = model.build(run.model)
+    num_fsdp_shards = run.num_fsdp_shards
+    if num_fsdp_shards == "auto":
+        num_fsdp_shards = sharding.fsdp_shards_for_memory(
+            net, run.optimizer, run.num_partitions, len(devices), device_bytes
+        )
+    mesh = sharding.make_mesh(run.num_partitions, num_fsdp_shards, devices)
+    lengths = registry.FeatureLengths(**run.feature_lengths)
+    decoder_only = isinstance(run.model, DecoderConfig)
+    layout = packing.DecoderRows if decoder_only else packing.EncoderDecoderRows
+    batch_size = run.batch_size or pipeline.rows_for_tokens(run.batch_tokens or 0, lengths, layout)
+    sharding.check_batch_size(batch_size, mesh, run.num_microbatches)
+
+    initialise = partial(create_train_state, net, run.optimizer)
+    shardings = sharding.state_shardings(net, run.optimizer, mesh)
+    state = jax.eval_shape(initialise, jax.eval_shape(lambda: jax.random.key(0)))
+    loss = partial(cross_entropy, z_loss=run.z_loss, label_smoothing=run.label_smoothing)
+    return Program(
+        mesh=mesh,
+        lengths=lengths,
+        layout=layout,
+        batch_size=batch_size,
+        state=sharding.placed(state, shardings),
+        initialise=jax.jit(initialise, out_shardings=shardings),
+        start=jax.jit(
+            lambda params, step: TrainState(step, params, run.optimizer.init(params)),
+            donate_argnums=0,
+            out_shardings=shardings,
+        ),
+        train_step=jax.jit(
+            partial(
+                train_step,
+                model=net,
+                tx=run.optimizer,
+                loss=loss,
+                num_microbatches=run.num_microbatches,
+            ),
+            donate_argnums=0,
+            out_shardings=(shardings, sharding.replicated(mesh)),
+        ),
+        # Validation is measured without what only makes training go better.
+        eval_step=jax.jit(
+            partial(eval_step, model=net, loss=partial(cross_entropy, z_loss=0.0)),
+            out_shardings=sharding.replicated(mesh),
+        ),
+    )
