@@ -97,22 +97,26 @@ def _compiled(request: Request, topology: Topology, search: bool) -> list[Compil
     with Compiler(request, topology) as compiler:
 
         def compile_(layout: Layout | None) -> Compiled:
-            if layout is None or layout not in found:
-                log.info("%s: compiling %s", topology.name, _named(layout))
-                compiled = compiler.compile(layout)
-                log.info("  %s", _verdict(compiled))
-                layout = compiled.layout
-                found.setdefault(layout, compiled)
-            return found[layout]
+            log.info("%s: compiling %s", topology.name, _named(layout))
+            compiled = compiler.compile(layout)
+            log.info("  %s", _verdict(compiled))
+            return found.setdefault(compiled.layout, compiled)
+
+        def attempt(layout: Layout) -> Compiled | None:
+            try:
+                return found.get(layout) or compile_(layout)
+            except UserError as error:
+                log.info("  passed over: %s", error)
+                return None
 
         first = compile_(None)
         if search and request.verb == "predict":
-            search_predict(topology.num_devices, first.batch_size, compile_)
+            search_predict(topology.num_devices, first.batch_size, attempt)
         elif search:
             search_train(
                 topology.num_devices,
                 first.batch_size,
-                compile_,
+                attempt,
                 lambda compiled: Plan(compiled, topology).seconds(),
             )
     return list(found.values())

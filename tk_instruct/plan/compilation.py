@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tk_instruct.errors import UserError
 from tk_instruct.plan import hlo
 from tk_instruct.plan.hlo import Collective
-from tk_instruct.plan.topology import Topology, topology_of
+from tk_instruct.plan.topology import Topology
 
 if TYPE_CHECKING:
     import jax
@@ -129,14 +129,13 @@ class Compiler:
             UserError: the run itself is wrong, or the compiler breaks down.
         """
         if self._pool is None:
+            os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # a tenth less memory in the child
             self._pool = ProcessPoolExecutor(
                 1,
                 mp_context=multiprocessing.get_context("spawn"),
-                initializer=_start,
-                initargs=(self._request, self._topology.name),
             )
         try:
-            return self._pool.submit(_compile, layout).result()
+            return self._pool.submit(_compile, self._request, self._topology, layout).result()
         except BrokenProcessPool as error:
             self._pool = None
             raise UserError(
@@ -147,20 +146,17 @@ class Compiler:
 
 # ----- In the child -----
 
-_run: Any = None
-_request: Any = None
-_devices: Any = None
-_topology: Any = None
 
-
-def _start(request: Request, topology: str) -> None:
-    global _run, _request, _devices, _topology
-    _request, _topology = request, topology_of(topology)
-    os.environ.update(_LIBTPU_ENVIRONMENT)
-    if _topology.generation is None:
-        os.environ["JAX_NUM_CPU_DEVICES"] = str(_topology.num_devices)
-    _run = run_of(request)
-    _devices = _devices_of(_topology)
+@lru_cache(maxsize=1)
+def _prepared(
+    request: Request, topology: Topology
+) -> tuple["TrainRun", Sequence["jax.Device"], int | None]:
+    """The run, the slice's devices and what programs may use of the memory of one."""
+    os.environ.update(_LIBTPU_ENVIRONMENT)  # before anything imports jax
+    if topology.generation is None:
+        os.environ["JAX_NUM_CPU_DEVICES"] = str(topology.num_devices)
+    run, devices = run_of(request), _devices_of(topology)
+    return run, devices, _memory_limit(devices)
 
 
 def run_of(request: Request) -> "TrainRun":
@@ -196,21 +192,24 @@ def _devices_of(topology: Topology) -> Sequence["jax.Device"]:
         ) from error
 
 
-def _compile(layout: Layout | None) -> Compiled:
+def _compile(request: Request, topology: Topology, layout: Layout | None) -> Compiled:
+    started = time.monotonic()
+    run, devices, limit = _prepared(request, topology)
     import jax
 
     from tk_instruct.plan import flops
 
-    started = time.monotonic()
-    limit = _memory_limit(_devices)
-    program = _train_step(layout, limit) if _request.verb == "train" else _decode(layout)
+    if request.verb == "train":
+        program = _train_step(run, devices, limit, layout)
+    else:
+        program = _decode(run, devices, request.batch_size, layout)
     lowered = program.traced.lower()
-    known = _Known(lowered, _topology)
+    known = _Known(lowered, topology)
     if (found := known.read()) is not None:
         return found
     total_flops = flops.matmul_flops(program.traced.jaxpr, program.while_trips)
-    about = {
-        "topology": _topology.name,
+    about: dict[str, Any] = {
+        "topology": topology.name,
         "layout": program.layout,
         "mesh": tuple(program.mesh.shape.values()),
         "batch_size": program.batch_size,
@@ -218,7 +217,7 @@ def _compile(layout: Layout | None) -> Compiled:
         "num_steps": program.num_steps,
         "num_params": program.num_params,
         "limit_bytes": limit,
-        "flops": total_flops / len(_devices),
+        "flops": total_flops / len(devices),
     }
     try:
         compiled = lowered.compile()
@@ -226,7 +225,7 @@ def _compile(layout: Layout | None) -> Compiled:
         first = str(error).splitlines()[0]
         if not first.startswith("RESOURCE_EXHAUSTED"):
             raise UserError(
-                f"{_topology.name}, {program.layout}: the compiler refuses it: {first}"
+                f"{topology.name}, {program.layout}: the compiler refuses it: {first}"
             ) from error
         found = Compiled(
             **about,
@@ -270,18 +269,22 @@ class _Traced:
     while_trips: int = 1
 
 
-def _train_step(layout: Layout | None, device_bytes: int | None) -> _Traced:
+def _train_step(
+    run: "TrainRun",
+    devices: Sequence["jax.Device"],
+    device_bytes: int | None,
+    layout: Layout | None,
+) -> _Traced:
     import jax
 
     from tk_instruct import sharding
     from tk_instruct.program import program_of
 
-    run = _run
     if layout is not None:
         fields = asdict(layout)
         model = replace(run.model, remat=fields.pop("remat"))
         run = replace(run, model=model, **fields)
-    program = program_of(run, _devices, device_bytes)
+    program = program_of(run, devices, device_bytes)
     rows, everywhere = sharding.batch_sharding(program.mesh), sharding.replicated(program.mesh)
     arrays = program.layout(program.lengths).arrays([], program.batch_size)
     batch = {
@@ -313,20 +316,25 @@ def _initial_step(path: str | None) -> int:
     return int(match[1]) if match else 0
 
 
-def _decode(layout: Layout | None) -> _Traced:
+def _decode(
+    run: "TrainRun",
+    devices: Sequence["jax.Device"],
+    batch_size: int | None,
+    layout: Layout | None,
+) -> _Traced:
     """Greedy decoding of a batch, as `predict` does it: each target one round of a loop."""
     import jax
     import numpy as np
 
     from tk_instruct import model, predict, sharding
 
-    partitions = layout.num_partitions if layout else _run.num_partitions
-    mesh = sharding.make_mesh(partitions, 1, _devices)
-    net = model.build(replace(_run.model, scan_layers=False, remat="none"))
+    partitions = layout.num_partitions if layout else run.num_partitions
+    mesh = sharding.make_mesh(partitions, 1, devices)
+    net = model.build(replace(run.model, scan_layers=False, remat="none"))
     params = sharding.abstract_params(net, mesh)
-    batch_size = _request.batch_size or ROWS_PER_SHARD * sharding.num_row_shards(mesh)
+    batch_size = batch_size or ROWS_PER_SHARD * sharding.num_row_shards(mesh)
     sharding.check_batch_size(batch_size, mesh)
-    lengths = _run.feature_lengths
+    lengths = run.feature_lengths
     rows = jax.ShapeDtypeStruct(
         (batch_size, lengths["inputs"]), np.int32, sharding=sharding.batch_sharding(mesh)
     )

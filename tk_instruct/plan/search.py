@@ -9,7 +9,8 @@ from tk_instruct.plan.compilation import Compiled, Layout
 REMATERIALISATIONS = ("none", "dots_saveable", "dots_with_no_batch_dims_saveable", "full")
 MOST_PARTITIONS = 16
 
-Compile = Callable[[Layout], Compiled]
+# None: the model or its batch cannot be divided so.
+Compile = Callable[[Layout], Compiled | None]
 # How long a compiled step takes, to compare layouts by.
 Seconds = Callable[[Compiled], float]
 
@@ -63,11 +64,11 @@ def _partitions(num_devices: int, batch_size: int) -> Iterator[int]:
 def _least_rematerialised(spread: Layout, compile_: Compile) -> list[Compiled]:
     """Those that fit of full rematerialisation and the least that does."""
     full = compile_(spread)
-    if not full.fits:
+    if full is None or not full.fits:
         return []
     for remat in REMATERIALISATIONS[:-1]:
         found = compile_(replace(spread, remat=remat))
-        if found.fits:
+        if found is not None and found.fits:
             return [full, found]
     return [full]
 
@@ -76,7 +77,8 @@ def _least_accumulated(layout: Layout, rows: int, compile_: Compile) -> bool:
     """Whether it fits with some number of microbatches; `rows` are a device's."""
     parts = 2
     while rows % parts == 0:
-        if compile_(replace(layout, num_microbatches=parts)).fits:
+        found = compile_(replace(layout, num_microbatches=parts))
+        if found is not None and found.fits:
             return True
         parts *= 2
     return False

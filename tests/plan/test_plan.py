@@ -1,0 +1,119 @@
+"""`tk-instruct plan` on fake devices, and with the TPU compiler where it is installed."""
+
+import importlib.util
+import json
+from typing import Any
+
+import pytest
+
+from tk_instruct import cli
+
+needs_libtpu = pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None, reason="the extra [plan] is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny_recipe: list[str]) -> list[str]:
+    # Neither data nor vocabulary have to be there.
+    return ["plan", *tiny_recipe, "--gin.DATA_DIR=nowhere", "--gin.VOCABULARY=bytes"]
+
+
+def planned(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    status = cli.main(list(arguments))
+    captured = capfd.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_fake_devices(
+    recipe: list[str],
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    arguments = [*recipe, "--topology=cpu:8", "--gin.NUM_PARTITIONS=2", "--gin.NUM_FSDP_SHARDS=4"]
+    status, out, err = planned(capfd, *arguments)
+    assert status == 0, err
+    head, columns, row, best, as_, *rest = out.splitlines()
+    assert head.startswith("cpu:8: 8 chips, 8 devices; 0.00B parameters, 8 rows, 200 steps")
+    assert columns.split()[:5] == ["data", "×", "fsdp", "×", "model"]
+    assert row.split()[:8] == ["1", "×", "4", "×", "2", "none", "1", "yes"]
+    assert best == "best: data 1 × fsdp 4 × model 2"
+    flags = "--gin.NUM_PARTITIONS=2 --gin.NUM_FSDP_SHARDS=4 --gin.REMAT=none"
+    assert as_.strip() == f"as      {flags} --gin.NUM_MICROBATCHES=1"
+    assert any(line.startswith("  sends   all-gather") for line in rest)
+
+    # The second time nothing is compiled; and --json says the same.
+    status, out, err = planned(capfd, *arguments, "--json")
+    assert "known already" in caplog.text
+    (found,) = map(json.loads, out.splitlines())
+    assert found["fits"]
+    assert found["recommended"]
+    assert found["mesh"] == [1, 4, 2]
+    assert found["num_tokens"] == 8 * 160
+    assert found["collectives"]["all-gather"][0] > 0
+    assert found["floors"] is None
+
+
+def test_a_batch_that_does_not_divide(recipe: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    status, _, err = planned(capfd, *recipe, "--topology=cpu:16")
+    assert status == 2
+    assert "error: batch_size=8 does not divide over 16 data shards; try 16" in err
+
+
+def test_arguments_that_mean_nothing(
+    recipe: list[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, _, err = planned(capfd, *recipe, "--topology=cpu:8", "--batch_size=8")
+    assert (status, err.count("--gin.BATCH_SIZE=N")) == (2, 1)
+    status, _, err = planned(capfd, *recipe, "--topology=cpu:8", "--price_per_chip_hour=-1")
+    assert (status, err.count("must be a price")) == (2, 1)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    status, _, err = planned(capfd, *recipe, "--topology=v3-8")
+    assert status == 2
+    assert "pip install 'tk_instruct[plan]'; without it --topology=cpu:8 still checks" in err
+
+
+def test_a_search_passes_over_what_the_model_cannot_be_divided_into(
+    recipe: list[str], capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    status, out, err = planned(
+        capfd, *recipe, "--topology=cpu:4", "--gin.NUM_HEADS=1", "--gin.REMAT=full", "--search"
+    )
+    assert status == 0, err
+    assert [line.split()[5] for line in out.splitlines()[2:4]] == ["full", "none"]
+    assert "best: data 4 × fsdp 1 × model 1" in out
+    assert "heads=1 of decoder/relpos_bias/rel_embedding does not divide" in caplog.text
+
+
+@needs_libtpu
+def test_a_tpu(recipe: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    def found(*arguments: str) -> tuple[int, dict[str, Any]]:
+        status, out, _ = planned(capfd, *recipe, *arguments, "--json")
+        return status, json.loads(out)
+
+    status, step = found("--topology=v3-8", "--price_per_chip_hour=2")
+    assert (status, step["fits"], step["topology"]) == (0, True, "v3:2x2")
+    # The compiler's own numbers: what programs may use of a core's 16 GiB, and what this one does.
+    assert step["limit_bytes"] / 2**30 == pytest.approx(15.48, abs=0.01)
+    assert 0 < step["argument_bytes"] < step["limit_bytes"]
+    assert step["collectives"]["all-reduce"][0] > 0
+    assert set(step["floors"]) == {"compute", "memory", "links"}
+    floor, half = step["at_floor"], step["at_half"]
+    assert half["tokens_per_second"] == pytest.approx(floor["tokens_per_second"] / 2)
+    assert floor["cost"] == pytest.approx(floor["hours"] * 4 * 2)
+
+    status, step = found("--topology=v3-8", "--gin.BATCH_SIZE=1_048_576")
+    assert (status, step["fits"], step["recommended"]) == (1, False, False)
+    assert "exceeds available HBM (15.48G)" in step["refusal"]
+
+    decode = ["--verb=predict", "--batch_size=16", "--gin.NUM_PARTITIONS=2"]
+    status, decoding = found("--topology=v5e-8", *decode)
+    assert (status, decoding["mesh"], decoding["num_steps"]) == (0, [4, 1, 2], None)
+    assert decoding["num_tokens"] == 16 * 16
+
+
+@needs_libtpu
+def test_a_shape_that_no_tpu_has(recipe: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    status, _, err = planned(capfd, *recipe, "--topology=v5e:3x5")
+    assert status == 2
+    assert "error: --topology=v5e:3x5 is refused by libtpu" in err
