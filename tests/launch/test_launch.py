@@ -121,26 +121,21 @@ def test_the_scripts_pass_shellcheck() -> None:
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_dry_run_prints_every_command_and_runs_none(script: str, cloud: Cloud) -> None:
     status, out, err = cloud.train(script, "--dry_run", "--spot", "--copy_to", "here")
+    assert all("--spot" in words for words in words_of(out) if "create" in words)
     assert (status, err) == (0, "")
     assert not cloud.calls("")
     assert not (cloud.folder / "here").exists()
-    # Printed and run are the same, the number of looks at the state apart.
-    cloud.train(script, "--spot", "--copy_to", "here", "--name", "tk-instruct")
-    assert (cloud.folder / "b" / "tk-instruct" / "logs").is_dir()
-    cloud.run(script, *REQUIRED, "--delete")
-    printed = [line for line in out.splitlines() if line.startswith("gcloud ")]
-    words = subprocess.run(
-        ["bash", "-c", "\n".join(f"printf '%s\\0' {line}; echo" for line in printed)],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    planned = [_comparable(line.split("\0")[1:-1]) for line in words]
-    done = [_comparable(call) for call in cloud.calls("") if "cp" not in call]
-    assert set(planned) == set(done)
 
 
-def _comparable(call: list[str]) -> str:
+def words_of(commands: str) -> list[list[str]]:
+    """The words of the gcloud commands that a dry run has printed, as bash understands them."""
+    lines = [line for line in commands.splitlines() if line.startswith("gcloud ")]
+    split = "\n".join(f"printf '%s\\0' {line}; echo" for line in lines)
+    out = subprocess.run(["bash", "-c", split], capture_output=True, text=True, check=True).stdout
+    return [line.split("\0")[1:-1] for line in out.splitlines()]
+
+
+def comparable(call: list[str]) -> str:
     """Without what depends on the moment: temporary folders and the state of the sources."""
     shown = []
     for word in call:
@@ -231,9 +226,13 @@ def test_a_job_runs_on_every_host_and_is_reported(script: str, cloud: Cloud) -> 
     assert all("describe" in call or "status" in call[-4] for call in cloud.calls("")[before:])
     assert cloud.attempts() == 1
 
+    _, planned, _ = cloud.train(script, "--dry_run", "--copy_to", "results here")
     status, _, err = cloud.run(script, *REQUIRED, "--delete")
     assert (status, cloud.exists()) == (0, False)
     assert "is deleted" in err
+    # What a dry run prints is what was run, by this script and not by the hosts.
+    done = [call for call in cloud.calls("") if "cp" not in call]
+    assert set(map(comparable, words_of(planned))) == set(map(comparable, done))
     assert "costs money" not in err
     status, _, err = cloud.run(script, *REQUIRED, "--delete")
     assert status == 0
