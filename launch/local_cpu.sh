@@ -54,6 +54,7 @@ for baseline in copy_input copy_demo; do
 done
 for system in "$model" "$output/copy_input" "$output/copy_demo"; do
   for split in validation test; do
+    # shellcheck disable=SC2012  # the names are plain ones
     predictions=$(ls -t "$system/predictions/$task-$split"-*.jsonl | head -n 1)
     name=$(basename "$predictions" .jsonl)
     tk evaluate --predictions "$predictions" --split $split --json "$system/scores/$name.json" \

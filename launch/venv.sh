@@ -1,5 +1,6 @@
 # Makes .venv beside this folder and installs the pinned set into it, unless that is done already.
 # Sourced by the other scripts, with the extras to install as its argument: `source venv.sh test`.
+# shellcheck shell=bash
 
 extras=${1:-}
 venv_python=.venv/bin/python

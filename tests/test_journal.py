@@ -29,8 +29,8 @@ def test_an_interruption_loses_nothing_whatever_the_text(tmp_path: Path) -> None
     output, asked = tmp_path / "rows.jsonl", list[str]()
     with pytest.raises(KeyboardInterrupt):
         write_rows(predictor(asked, "d"), EXAMPLES, output, {"n": 1}, "testing")
-    with (tmp_path / "rows.jsonl.unfinished").open("ab") as file:
-        file.write('{"id": "d", "prediction": "ß'.encode()[:-1])  # killed within a character
+    # What a kill in the middle of a write leaves.
+    (tmp_path / "rows.jsonl.unfinished" / ".x.jsonl.1234").write_bytes(b'{"id": "d", "predicti')
     assert write_rows(predictor(asked), EXAMPLES, output, {"n": 1}, "testing") == 4
     assert asked == ["c", "a", "b", "d"]
     rows = [json.loads(line) for line in output.read_text("utf-8").split("\n")[:-1]]

@@ -160,14 +160,16 @@ def test_what_was_left_unfinished_belongs_to_the_way_of_decoding(
     journals = set()
     for flags in ([], ["--num_beams=2"], ["--sample"], ["--sample", "--top_k=9"]):
         with monkeypatch.context() as patch:
-            patch.setattr(predict, "batches", interrupted)
+            patch.setattr(predict, "batches", interrupted_after_one)
             command = ["predict", f"--model_dir={run}", f"--output={tmp_path / 'p'}", *flags]
-            assert cli.main([*command, *data]) == 130
-        journals.add((tmp_path / "p.unfinished").read_text())
+            assert cli.main([*command, "--limit=2", "--batch_size=1", *data]) == 130
+        (journal,) = (tmp_path / "p.unfinished").iterdir()  # the one before is gone
+        journals.add(journal.name)
     assert len(journals) == 4
 
 
-def interrupted(*_: Any) -> Iterator[Any]:
+def interrupted_after_one(*arguments: Any) -> Iterator[Any]:
+    yield next(inference.batches(*arguments))
     raise KeyboardInterrupt
 
 
@@ -230,8 +232,8 @@ def test_an_interrupted_prediction_goes_on(
         write(stop_after=100)
     assert not output.exists()
     journal = tmp_path / "p.jsonl.unfinished"
-    with journal.open("a") as file:
-        file.write('{"id": "half a li')  # what a kill in the middle of a write leaves
+    # What a kill in the middle of a write leaves.
+    (journal / ".x.jsonl.1234").write_text('{"id": "half a li')
     assert write(stop_after=None) == 250
     assert len(asked) == len(set(asked)) == 250
     assert [row["prediction"] for row in rows_of(output)] == [

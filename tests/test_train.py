@@ -1,5 +1,6 @@
 """Real runs of a very small model: exact resume after every kind of end, and clear refusals."""
 
+import errno
 import json
 import os
 import re
@@ -198,16 +199,22 @@ def test_a_full_disk_leaves_the_last_checkpoint_good(
         np.testing.assert_array_equal(mine[name], theirs[name])
 
 
-def test_a_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_written_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tk_instruct.errors import UserError
     from tk_instruct.run_log import RunLog
 
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     with RunLog(tmp_path, 0, 2, 1, lambda: None) as log:
-        log.file.close()
-        log.file = open("/dev/full", "w")  # noqa: SIM115
+        log.scores(1, {"validation_loss": 1.0})
+        before = (tmp_path / "metrics.jsonl").read_text()
+        monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(UserError, match=r"metrics.jsonl: cannot be written .*free some space"):
-            log.scores(1, {"validation_loss": 1.0})
-        log.file = open("/dev/null", "w")  # noqa: SIM115
+            log.scores(2, {"validation_loss": 1.0})
+    assert (tmp_path / "metrics.jsonl").read_text() == before
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(

@@ -9,13 +9,13 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import orbax.checkpoint as ocp
 
 from tk_instruct.errors import UserError
-from tk_instruct.files import cannot_write
+from tk_instruct.files import Path, PathLike, absolute, as_os_errors, cannot_write, is_local
 
 # What a checkpoint was made with and must be continued with: field → (what it is, the repair).
 _REPAIRS = {
@@ -65,15 +65,23 @@ class Checkpoints:
     use it as a context manager: only then is what was saved last known to be on disk.
     """
 
-    def __init__(self, model_dir: Path, keep: int | None = None, read_only: bool = False) -> None:
-        self.directory = model_dir.absolute() / "checkpoints"
+    def __init__(
+        self, model_dir: PathLike, keep: int | None = None, read_only: bool = False
+    ) -> None:
+        self.directory = absolute(model_dir) / "checkpoints"
+        if not is_local(model_dir) and not find_spec("google.cloud.storage"):
+            raise UserError(
+                f"{model_dir} needs the package google-cloud-storage, with which Orbax lists "
+                "checkpoints; install it with pip install 'tk_instruct[gcs]'"
+            )
         if read_only and not self.directory.is_dir():
             raise UserError(
                 f"{model_dir} holds no checkpoints/; give the MODEL_DIR of a run that has saved"
             )
         if not read_only:
             try:
-                self.directory.mkdir(parents=True, exist_ok=True)
+                with as_os_errors():
+                    self.directory.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise cannot_write(self.directory, error) from error
         policies = ocp.checkpoint_managers

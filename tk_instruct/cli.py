@@ -56,13 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("tk_instruct").setLevel(logging.INFO)
     verb = next((argument for argument in arguments if not argument.startswith("-")), None)
     try:
-        from tk_instruct.configuration import take_gin_bindings
+        from tk_instruct.configuration import import_tensorflow_quietly, take_gin_bindings
 
         rest, bindings = take_gin_bindings(arguments)
         args = _parser(verb).parse_args(rest)
         if bindings and not hasattr(args, "gin_file"):
             raise UserError(f"`{args.verb}` takes no --gin.NAME=VALUE; see its --help")
         args.gin_bindings = bindings
+        if any("gs://" in argument for argument in arguments):
+            import_tensorflow_quietly()  # it reaches buckets
         status = importlib.import_module(VERBS[args.verb][0]).main(args)
         sys.stdout.flush()
         return status
@@ -78,6 +80,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader has gone: silence the flush at exit too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except Exception as error:
+        # TensorFlow reaches buckets, and says which object could not be.
+        if not type(error).__module__.startswith("tensorflow") or "gs://" not in str(error):
+            raise
+        print(
+            f"error: {' '.join(str(error).split())}; check the name, the rights and the login "
+            "(gcloud auth application-default login)",
+            file=sys.stderr,
+        )
+        return 2
 
 
 if __name__ == "__main__":

@@ -5,16 +5,16 @@ empty; a prediction for an instance that nobody knows is an error. Needs no acce
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from tk_instruct import metrics
 from tk_instruct.data.records import EVALUATION_CATEGORIES, TRACKS, SuperNI
 from tk_instruct.errors import UserError
-from tk_instruct.files import read_jsonl, write_atomically
+from tk_instruct.files import Path, read_jsonl, write_atomically
 
 _NUM_NAMED = 3  # how many of a list of ids a message names
 
@@ -309,7 +309,7 @@ def _refuse_to_overwrite_inputs(args: argparse.Namespace) -> None:
         return
     for name in ("predictions", "references"):
         given = getattr(args, name)
-        if given and Path(given).resolve() == Path(args.json).resolve():
+        if given and os.path.realpath(given) == os.path.realpath(args.json):
             raise UserError(
                 f"--json={args.json} is the file of --{name} and would replace it; "
                 "choose another place for the scores"

@@ -1,44 +1,77 @@
-"""Files written whole or not at all, JSON lines that say where they break, aligned tables."""
+"""Files, here or in a bucket: written whole or not at all, and read with errors that say where.
+
+A Path is local or gs://BUCKET/…, with the same methods. An object of a bucket is there once it is
+whole, and cannot be appended to or renamed; a folder is a beginning that names have in common.
+"""
 
 import contextlib
 import errno
+import io
 import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
+
+from etils.epath import Path, PathLike
 
 from tk_instruct.errors import UserError
 
 
-def write_atomically(path: Path, content: Iterable[str] | bytes) -> None:
+def is_local(path: PathLike) -> bool:
+    return "://" not in os.fspath(path)
+
+
+def absolute(path: PathLike) -> Path:
+    return Path(path).absolute() if is_local(path) else Path(path)
+
+
+def write_atomically(path: PathLike, content: Iterable[str] | bytes) -> None:
     """Writes a file (texts as UTF-8) whole or not at all; raises UserError if it cannot."""
+    try:
+        if not isinstance(content, bytes):
+            content = "".join(content).encode("utf-8")
+        if is_local(path):
+            _replace(Path(path), content)
+        else:
+            with as_os_errors():
+                Path(path).write_bytes(content)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as file:
-            if isinstance(content, bytes):
-                file.write(content)
-            else:
-                file.writelines(text.encode("utf-8") for text in content)
+        with temporary.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException as error:
+    except BaseException:
         remove(temporary)
-        if isinstance(error, OSError):
-            raise cannot_write(path, error) from error
         raise
 
 
-def remove(temporary: Path) -> None:
+def remove(temporary: PathLike) -> None:
     """Removes what a write leaves behind, if anything; its folder need not exist either."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        temporary.unlink()
+        Path(temporary).unlink()
 
 
-def cannot_write(path: Path, error: OSError) -> UserError:
+@contextlib.contextmanager
+def as_os_errors() -> Iterator[None]:
+    """OSError in place of what else is raised: TensorFlow, which reaches buckets, has its own."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError((str(error).splitlines() or [repr(error)])[0]) from error
+
+
+def cannot_write(path: PathLike, error: OSError) -> UserError:
     """The message for a write that failed: what, why, and what to do."""
     repair = (
         "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "choose another place"
@@ -49,30 +82,37 @@ def cannot_write(path: Path, error: OSError) -> UserError:
     )
 
 
-def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, object) of each non-empty line; UserError names file, line and rule."""
+def read_bytes(path: PathLike) -> bytes:
+    """A file's content; raises UserError where it cannot be read."""
     try:
-        file = path.open(encoding="utf-8-sig")
+        with as_os_errors():
+            return Path(path).read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    with file:
-        try:
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    record = json.loads(line)
-                except ValueError as error:
-                    raise UserError(
-                        f"{path}:{number}: not JSON ({error}); each line must be one JSON object"
-                    ) from error
-                if not isinstance(record, dict):
-                    raise UserError(
-                        f"{path}:{number}: {line.strip()[:60]} must be a JSON object, one a line"
-                    )
-                yield number, record
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from error
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror or error}); check the path and its rights"
+        ) from error
+
+
+def read_jsonl(path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, object) of each non-empty line; UserError names file, line and rule."""
+    lines = io.TextIOWrapper(io.BytesIO(read_bytes(path)), encoding="utf-8-sig")
+    try:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                raise UserError(
+                    f"{path}:{number}: not JSON ({error}); each line must be one JSON object"
+                ) from error
+            if not isinstance(record, dict):
+                raise UserError(
+                    f"{path}:{number}: {line.strip()[:60]} must be a JSON object, one a line"
+                )
+            yield number, record
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from error
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -5,7 +5,6 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import gin
@@ -14,6 +13,7 @@ from jaxtyping import Int32
 
 from tk_instruct import configuration
 from tk_instruct.errors import UserError
+from tk_instruct.files import Path, absolute
 from tk_instruct.journal import Example
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def lengths_of(args: argparse.Namespace, about: "Description") -> "FeatureLength
 
 
 def identity_of(model_dir: Path, step: int, about: "Description") -> dict[str, Any]:
-    return {"model_dir": str(model_dir.absolute()), "step": step, "trained_on": about.data}
+    return {"model_dir": str(absolute(model_dir)), "step": step, "trained_on": about.data}
 
 
 def check_vocabulary(about: "Description", where: Path) -> None:

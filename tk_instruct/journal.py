@@ -1,15 +1,13 @@
 """What a verb makes of each example, as JSON lines: kept as they come, so that none is lost."""
 
 import hashlib
-import itertools
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from tk_instruct.errors import UserError
-from tk_instruct.files import cannot_write, write_atomically
+from tk_instruct.files import Path, PathLike, read_jsonl, write_atomically
 from tk_instruct.progress import Progress
 
 log = logging.getLogger("tk_instruct")
@@ -29,7 +27,7 @@ def row_of(example: Example, prediction: str, **more: Any) -> Row:
 def write_rows(
     predict: Predict,
     examples: Sequence[Example],
-    output: Path,
+    output: PathLike,
     identity: Mapping[str, Any],
     doing: str,
 ) -> int:
@@ -40,16 +38,16 @@ def write_rows(
     """
     _check_ids(examples, doing)
     belongs_to = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    journal = _Journal(output, belongs_to)
+    journal = _Journal(Path(output), belongs_to)
     done = journal.read()
     todo = [example for example in examples if example["id"] not in done]
     if done:
         log.info("%d of %d predictions were there already", len(done), len(examples))
-    with journal, Progress(doing, len(examples), first=len(done)) as progress:
+    journal.remove_others()
+    with Progress(doing, len(examples), first=len(done)) as progress:
         for rows in predict(todo):
-            for row in rows:
-                done[row["id"]] = row
-                journal.write(row)
+            done |= {row["id"]: row for row in rows}
+            journal.write(rows)
             progress.advance(len(rows))
     wanted = sorted(example["id"] for example in examples)
     write_atomically(output, (_line(done[id_]) for id_ in wanted))
@@ -73,39 +71,31 @@ def _line(row: Row) -> str:
 
 
 class _Journal:
-    """Rows as they come, one JSON line each, under a line that says what they belong to."""
+    """Rows as they come: a file OUTPUT.unfinished/IDENTITY-NUMBER.jsonl for each batch."""
 
     def __init__(self, output: Path, belongs_to: str) -> None:
-        self.path = output.parent / f"{output.name}.unfinished"
-        self.header = json.dumps({"belongs_to": belongs_to}) + "\n"
-        self.file: IO[str] | None = None
+        self.folder = output.parent / f"{output.name}.unfinished"
+        self.prefix = f"{belongs_to[:32]}-"
+        mine = [path.name for path in self._files() if path.name.startswith(self.prefix)]
+        self.names = sorted(mine)
+
+    def _files(self) -> list[Path]:
+        return list(self.folder.iterdir()) if self.folder.is_dir() else []
 
     def read(self) -> dict[str, Row]:
-        """What an interrupted run with the same settings has left; half a last line is dropped."""
-        if not self.path.exists():
-            return {}
-        header, *lines = self.path.read_bytes().split(b"\n")[:-1] or [b""]
-        if header != self.header.encode().strip():
-            return {}
-        return {row["id"]: row for row in map(json.loads, lines)}
+        """What an interrupted run with the same settings has left."""
+        rows = (row for name in self.names for _, row in read_jsonl(self.folder / name))
+        return {row["id"]: row for row in rows}
 
-    def __enter__(self) -> "_Journal":
-        rows = map(_line, self.read().values())
-        write_atomically(self.path, itertools.chain([self.header], rows))
-        self.file = self.path.open("a", encoding="utf-8")
-        return self
+    def remove_others(self) -> None:
+        for path in self._files():
+            if path.name not in self.names:
+                path.unlink()
 
-    def write(self, row: Row) -> None:
-        assert self.file is not None
-        try:
-            self.file.write(_line(row))
-            self.file.flush()
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
-
-    def __exit__(self, *error: object) -> None:
-        assert self.file is not None
-        self.file.close()
+    def write(self, rows: Sequence[Row]) -> None:
+        """Raises UserError if it cannot."""
+        self.names.append(f"{self.prefix}{len(self.names):06}.jsonl")
+        write_atomically(self.folder / self.names[-1], map(_line, rows))
 
     def remove(self) -> None:
-        self.path.unlink()
+        self.folder.rmtree(missing_ok=True)

@@ -15,7 +15,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from jaxtyping import UInt32
 from tk_instruct import configuration, randomness
 from tk_instruct.data.records import TaskSpec
 from tk_instruct.errors import UserError
+from tk_instruct.files import Path
 from tk_instruct.inference import (
     MOST_TIMES_BATCH_SIZE,
     Loaded,
@@ -98,7 +98,7 @@ def main(args: argparse.Namespace) -> int:
         configuration.bind_data_arguments(args)
         step, task, lengths = 0, args.task, configuration.lengths_of(args)
         identity: dict[str, Any] = {"baseline": args.baseline}
-        predict: Predict = partial(_one_by_one, BASELINES[args.baseline])
+        predict: Predict = partial(_copied, BASELINES[args.baseline])
     else:
         model_dir = Path(args.model_dir).expanduser()
         checkpoints, step, about = load_checkpoint(model_dir, args.step)
@@ -226,9 +226,8 @@ BASELINES: dict[str, Callable[[Example], str]] = {
 }
 
 
-def _one_by_one(copy: Callable[[Example], str], examples: Sequence[Example]) -> Iterator[list[Row]]:
-    for example in examples:
-        yield [row_of(example, copy(example))]
+def _copied(copy: Callable[[Example], str], examples: Sequence[Example]) -> Iterator[list[Row]]:
+    yield [row_of(example, copy(example)) for example in examples]
 
 
 def _decoder(

@@ -17,7 +17,6 @@ import argparse
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from jaxtyping import Float32
 
 from tk_instruct import configuration
 from tk_instruct.errors import UserError
-from tk_instruct.files import read_jsonl
+from tk_instruct.files import Path, read_bytes, read_jsonl
 from tk_instruct.inference import (
     MOST_TIMES_BATCH_SIZE,
     Loaded,
@@ -142,7 +141,7 @@ def read_examples(
             break
     if not examples:
         raise UserError(f"{path} holds no examples; write one JSON object a line")
-    return examples, [hashlib.sha256(path.read_bytes()).hexdigest()]
+    return examples, [hashlib.sha256(read_bytes(path)).hexdigest()]
 
 
 def with_options(

@@ -9,10 +9,9 @@ each run's directory, the last step of each.
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from tk_instruct.errors import UserError
-from tk_instruct.files import table
+from tk_instruct.files import Path, read_bytes, table
 
 METRICS = {"rougeL": "ROUGE-L", "exact_match": "EM"}
 # In the order of the columns; what a split that is not named here holds, its declaration says.
@@ -45,10 +44,12 @@ def main(args: argparse.Namespace) -> int:
 def read_scores(run: Path) -> Scores:
     """A run's scores of the last step of each task and split; raises UserError without any."""
     last: dict[tuple[str, str], tuple[int, Path]] = {}
-    for path in sorted((run / "scores").glob("*-*-*.json")):
-        task, split, step = path.stem.rsplit("-", 2)
-        if step.isdigit():
-            last[task, split] = max(last.get((task, split), (-1, path)), (int(step), path))
+    folder = run / "scores"
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        task, *rest = path.stem.rsplit("-", 2)
+        if path.suffix == ".json" and len(rest) == 2 and rest[1].isdigit():
+            split, step = rest[0], int(rest[1])
+            last[task, split] = max(last.get((task, split), (-1, path)), (step, path))
     if not last:
         raise UserError(
             f"{run}/scores holds no TASK-SPLIT-STEP.json; write them with `tk-instruct evaluate "
@@ -57,7 +58,7 @@ def read_scores(run: Path) -> Scores:
     scores = {}
     for key, (_, path) in last.items():
         try:
-            scores[key] = json.loads(path.read_text(encoding="utf-8"))
+            scores[key] = json.loads(read_bytes(path))
         except ValueError as error:
             raise UserError(f"{path}: not JSON ({error}); evaluate again") from error
     return scores

@@ -4,12 +4,11 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tk_instruct import distributed
 from tk_instruct.errors import UserError
-from tk_instruct.files import cannot_write, write_atomically
+from tk_instruct.files import Path, PathLike, read_jsonl, write_atomically
 from tk_instruct.progress import Progress
 
 if TYPE_CHECKING:
@@ -34,13 +33,13 @@ class RunLog:
 
     def __init__(
         self,
-        model_dir: Path,
+        model_dir: PathLike,
         first: int,
         last: int,
         log_every_steps: int,
         last_saved: Callable[[], int | None],
     ) -> None:
-        self.path = model_dir / "metrics.jsonl"
+        self.path = Path(model_dir) / "metrics.jsonl"
         self.last, self.log_every_steps, self.last_saved = last, log_every_steps, last_saved
         self.pending: list[_Step] = []
         self.validation = ""
@@ -49,13 +48,13 @@ class RunLog:
         if self.writes:
             from clu import metric_writers
 
-            write_atomically(self.path, _lines_until(self.path, first))
+            self.lines = _lines_until(self.path, first)
+            write_atomically(self.path, self.lines)
             self.tensorboard = metric_writers.SummaryWriter(str(model_dir))
             self.progress = Progress("step", last, first)
 
     def __enter__(self) -> "RunLog":
         if self.writes:
-            self.file = self.path.open("a", encoding="utf-8")
             self.progress.__enter__()
         return self
 
@@ -117,26 +116,23 @@ class RunLog:
     def _write(self, step: int, scores: Mapping[str, float]) -> None:
         if not self.writes:
             return
-        try:
-            self.file.write(json.dumps({"step": step, **scores}) + "\n")
-            self.file.flush()
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
+        self.lines.append(_line({"step": step, **scores}))
+        write_atomically(self.path, self.lines)  # whole: a bucket's objects cannot grow
         self.tensorboard.write_scalars(step, dict(scores))
 
     def __exit__(self, *error: Any) -> None:
         if self.writes:
             self.progress.__exit__(*error)
-            self.file.close()
             self.tensorboard.close()
 
 
 def _lines_until(path: Path, step: int) -> list[str]:
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    # A killed run can leave half a line at the end.
-    return [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    rows = read_jsonl(path) if path.exists() else ()
+    return [_line(row) for _, row in rows if row["step"] <= step]
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row) + "\n"
 
 
 def _shortened(ids: tuple[str, ...]) -> str:

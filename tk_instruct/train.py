@@ -7,14 +7,13 @@ import argparse
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import gin
 
 from tk_instruct import configuration, distributed, optim
 from tk_instruct.errors import UserError
-from tk_instruct.files import write_atomically
+from tk_instruct.files import Path, write_atomically
 from tk_instruct.model.config import DecoderConfig, T5Config
 
 if TYPE_CHECKING:

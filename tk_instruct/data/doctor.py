@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import combinations
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from tk_instruct.errors import UserError
+from tk_instruct.files import Path
 from tk_instruct.progress import Progress
 
 SOURCE = "github.com/allenai/natural-instructions"
@@ -443,7 +443,7 @@ def check_splits(data_dir: Path) -> list[Finding]:
         for split in SPLITS:
             file = f"splits/{track}/{split}_tasks.txt"
             try:
-                content = (data_dir / file).read_text(encoding="utf-8-sig", errors="replace")
+                content = (data_dir / file).read_bytes().decode("utf-8-sig", "replace")
             except OSError as error:
                 repair = f"take it from {SOURCE}"
                 reason = error.strerror or str(error)
@@ -479,7 +479,7 @@ def _require_tree(data_dir: Path) -> None:
 
 
 def _task_paths(data_dir: Path) -> list[Path]:
-    return sorted((data_dir / "tasks").glob("*.json"))
+    return sorted(file for file in (data_dir / "tasks").iterdir() if file.suffix == ".json")
 
 
 def _shown(value: object) -> str:

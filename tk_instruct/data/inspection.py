@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tk_instruct.configuration import (
@@ -279,12 +278,16 @@ def _doctor(args: argparse.Namespace) -> int:
     from tk_instruct.data import doctor
     from tk_instruct.data.records import SuperNI
 
-    root: Path = SuperNI(data_dir=args.data_dir).root
+    root = SuperNI(data_dir=args.data_dir).root
     findings = doctor.check(root)
     if args.json:
         for finding in findings:
             print(json.dumps(asdict(finding), ensure_ascii=False))
     else:
-        print(doctor.format_report(findings, len(list((root / "tasks").glob("*.json")))))
+        print(
+            doctor.format_report(
+                findings, sum(file.suffix == ".json" for file in (root / "tasks").iterdir())
+            )
+        )
     sys.stdout.flush()
     return 1 if findings else 0

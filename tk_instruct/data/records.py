@@ -19,14 +19,13 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from typing import IO, Any, NamedTuple, TypeVar, cast
 
 import gin
 import msgpack
 
 from tk_instruct.errors import UserError
-from tk_instruct.files import write_atomically
+from tk_instruct.files import Path, PathLike, is_local, read_bytes, write_atomically
 from tk_instruct.randomness import draw
 
 T = TypeVar("T")
@@ -114,7 +113,7 @@ def default_cache_dir() -> Path:
     """$TK_INSTRUCT_CACHE_DIR, or tk_instruct in the user's cache folder."""
     if os.environ.get(CACHE_DIR_VARIABLE):
         return Path(os.environ[CACHE_DIR_VARIABLE])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tk_instruct"
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tk_instruct"
 
 
 @gin.configurable(module="tk_instruct")
@@ -186,19 +185,19 @@ class SuperNI:
 
     def _listed(self, track: str, split: str) -> list[str]:
         path = self.root / "splits" / track / f"{split}_tasks.txt"
-        try:
-            lines = path.read_text(encoding="utf-8-sig").split()
-        except FileNotFoundError as error:
+        if not path.exists():
             raise UserError(
                 f"{path} is missing: each track needs train_tasks.txt, test_tasks.txt and "
                 f"excluded_tasks.txt with one task name a line; take splits/ from {SOURCE}"
-            ) from error
+            )
+        lines = read_bytes(path).decode("utf-8-sig").split()
         return list(dict.fromkeys(line.removesuffix(".json") for line in lines))
 
     def _dev_names(self, track: str) -> list[str]:
         if (self.root / "splits" / track / "dev_tasks.txt").exists():
             return self._listed(track, "dev")
-        present = [name for name in self._listed(track, "train") if self._path(name).exists()]
+        files = self._task_files()
+        present = [name for name in self._listed(track, "train") if name in files]
         if self.num_dev_tasks and self.num_dev_tasks >= len(present):
             raise UserError(
                 f"num_dev_tasks={self.num_dev_tasks} leaves none of the {len(present)} train "
@@ -208,8 +207,10 @@ class SuperNI:
         carved = set(by_draw[: self.num_dev_tasks])
         return [name for name in present if name in carved]
 
-    def _path(self, name: str) -> Path:
-        return self.root / "tasks" / f"{name}.json"
+    def _task_files(self) -> dict[str, Path]:
+        """By the name of the task; a bucket lists all as quickly as it says that one is there."""
+        files = (self.root / "tasks").iterdir()
+        return {file.stem: file for file in files if file.suffix == ".json"}
 
     def _present(self, track: str, split: str, only: str | None) -> list[Path]:
         names = self.task_names(track, split)
@@ -219,7 +220,8 @@ class SuperNI:
                 hint = f"; did you mean {near[0]}?" if near else ""
                 raise UserError(f"task={only!r} is not in split {split!r} of {track}{hint}")
             names = [only]
-        found = [path for name in names if (path := self._path(name)).exists()]
+        files = self._task_files()
+        found = [files[name] for name in names if name in files]
         if not found:
             raise UserError(
                 f"split {split!r} of {track} is empty: none of the {len(names)} tasks that it "
@@ -270,8 +272,8 @@ class SuperNI:
         settings = asdict(replace(self, data_dir=None, cache_dir=None))
         digest = hashlib.sha256(json.dumps([_FORMAT, track, split, settings]).encode())
         paths = self._present(track, split, only)
-        for path, content in zip(paths, _content_hashes(paths), strict=True):
-            digest.update(f"{path.stem}\0{content}\0".encode())
+        for path, content in zip(paths, _contents(paths), strict=True):
+            digest.update(f"{path.stem}\0{content.hash}\0".encode())
         return digest.hexdigest()
 
 
@@ -294,13 +296,13 @@ class _Sample:
 _Instance = tuple[str, str, list[str]]
 
 
-def read_task(path: Path) -> tuple[TaskSpec, list[_Instance]]:
+def read_task(path: PathLike) -> tuple[TaskSpec, list[_Instance]]:
     """All of one task file; raises UserError with the file, the field and the rule if broken.
 
     Accepts what the collection's revisions hold: a Definition or Categories that is one string,
     instances without an id (numbered instead) and outputs that are one string.
     """
-    return _parse(path.read_bytes(), path)
+    return _parse(read_bytes(path), Path(path))
 
 
 def _parse(content: bytes, path: Path) -> tuple[TaskSpec, list[_Instance]]:
@@ -400,19 +402,23 @@ def _warn_once(message: str) -> None:
     log.warning(message)
 
 
-def _content_hash(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror}); check it and its rights"
-        ) from error
+class _Content(NamedTuple):
+    hash: str
+    num_bytes: int
 
 
-def _content_hashes(paths: Sequence[Path]) -> list[str]:
+def _content(path: Path) -> _Content:
+    content = read_bytes(path)
+    return _Content(hashlib.sha256(content).hexdigest(), len(content))
+
+
+# A bucket's files are fetched to be hashed, gigabytes of them: once a process, not at each use.
+_content_of_object = lru_cache(maxsize=None)(_content)
+
+
+def _contents(paths: Sequence[Path]) -> list[_Content]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing releases the interpreter's lock
-        return list(pool.map(_content_hash, paths))
+        return list(pool.map(lambda p: (_content if is_local(p) else _content_of_object)(p), paths))
 
 
 def _entry(cache: Path, path: Path, content_hash: str, keep: _Sample) -> Path:
@@ -426,9 +432,10 @@ def _read_tasks(
     paths: Sequence[Path], keep: _Sample, cache: Path
 ) -> list[tuple[TaskSpec, Sequence[_Instance]]]:
     """The kept instances of each file, by way of the cache."""
+    contents = _contents(paths)
     entries = [
-        _entry(cache, path, content_hash, keep)
-        for path, content_hash in zip(paths, _content_hashes(paths), strict=True)
+        _entry(cache, path, content.hash, keep)
+        for path, content in zip(paths, contents, strict=True)
     ]
     cached = [_load_entry(entry) for entry in entries]
     _fill_cache(
@@ -436,7 +443,8 @@ def _read_tasks(
             {"path": str(path), "keep": asdict(keep), "cache": str(cache)}
             for path, stored in zip(paths, cached, strict=True)
             if stored is None
-        ]
+        ],
+        {str(path): content.num_bytes for path, content in zip(paths, contents, strict=True)},
     )
     tasks = []
     for entry, stored in zip(entries, cached, strict=True):
@@ -469,9 +477,8 @@ def _load_entry(entry: Path) -> tuple[TaskSpec, Sequence[_Instance]] | None:
     return TaskSpec.from_json(task), instances
 
 
-def _fill_cache(jobs: Sequence[dict[str, Any]]) -> None:
-    sizes = {job["path"]: os.path.getsize(job["path"]) for job in jobs}
-    total_bytes = sum(sizes.values())
+def _fill_cache(jobs: Sequence[dict[str, Any]], sizes: Mapping[str, int]) -> None:
+    total_bytes = sum(sizes[job["path"]] for job in jobs)
     if total_bytes < _BYTES_WORTH_A_PROCESS:
         errors = [error for job in jobs if (error := _fill_entry(job))]
     else:
@@ -542,7 +549,7 @@ def fill_from_stdin() -> None:
 def _fill_entry(job: Mapping[str, Any]) -> str | None:
     """Parses one file into its cache entry; the message where the file is broken."""
     path, keep, cache = Path(job["path"]), _Sample(**job["keep"]), Path(job["cache"])
-    content = path.read_bytes()
+    content = read_bytes(path)
     try:
         task, instances = _parse(content, path)
     except UserError as error:
