@@ -56,6 +56,8 @@ setup(
     extras_require={
         "gcs": ["google-cloud-storage>=2.19"],  # what Orbax lists checkpoints in gs:// with
         "hf": ["torch>=2.6", "transformers>=4.57"],
+        # The TPU compiler of jax 0.10.2; later ones do not print what they have compiled.
+        "plan": ["libtpu==0.0.42.1; sys_platform == 'linux' and platform_machine == 'x86_64'"],
         "tpu": ["google-cloud-storage>=2.19", "jax[tpu]"],
         "test": [
             "hypothesis>=6.100",
