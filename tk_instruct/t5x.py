@@ -64,31 +64,29 @@ def load(
             f"{module} cannot be imported ({error}); install it from a checkout of this project "
             "with uv pip install -c constraints.txt '.[t5x]'"
         ) from error
-    bound = gin.configurable(getattr(script, function), module=module)
     main_script = sys.modules["__main__"]
     sys.modules["__main__"] = script  # which gin files for t5x bind as a script
     try:
         configuration.load(run_file, files, bindings)
     except UserError as error:
-        if "'TrainRun'" not in str(error):
+        if not re.search("No configurable matching.*(TrainRun|DecoderConfig)", str(error)):
             raise
         raise UserError(
-            "a gin file binds TrainRun, which t5x does not have: decoders alone and other models "
-            "that a file binds itself are trained with `tk-instruct train`"
+            f"{error} (t5x runs what recipes say with macros, and of models encoder-decoders; "
+            "others are trained with `tk-instruct train`)"
         ) from error
     finally:
         sys.modules["__main__"] = main_script
-    return bound
+    return gin.get_configurable(getattr(script, function))
 
 
 # What gin/t5x/*.gin call.
 
 
 def mixture(name: str) -> str:
-    """The name of a task or mixture, once all are declared; raises UserError for an unknown one."""
+    """The name of a task or mixture; raises UserError for one that is not declared."""
     from tk_instruct.data import registry
 
-    configuration.import_declarations()
     registry.get(name)
     return name
 
