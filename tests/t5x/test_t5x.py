@@ -13,9 +13,12 @@ import gin
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
+from flax.traverse_util import flatten_dict
 
 from tk_instruct import cli, convert, model, optim
 from tk_instruct import t5x as upstream
+from tk_instruct.errors import UserError
 from tk_instruct.losses import cross_entropy
 from tk_instruct.model.config import T5Config
 from tk_instruct.sharding import abstract_params, make_mesh
@@ -29,6 +32,7 @@ TRAIN = (f"TRAIN_STEPS={STEPS}", "LOG_PERIOD=1", "EVAL_PERIOD=5", "CHECKPOINT_PE
 
 TASK = "superni_en_def_pos2"
 LOSS = "loss_per_nonpadding_target_token"
+KEY = jax.random.key(0)
 
 Run = Callable[..., str]
 
@@ -189,6 +193,48 @@ def scalars(folder: Path, tag: str) -> dict[int, float]:
     return {e.step: float(make_ndarray(e.tensor_proto)) for e in events.Tensors(tag)}
 
 
+RUNS = {
+    "train": ("t5x.train", "train", "t5x/finetune.gin", ["MODEL_DIR"]),
+    "eval": ("t5x.eval", "evaluate", "t5x/eval.gin", ["CHECKPOINT_PATH", "EVAL_OUTPUT_DIR"]),
+    "infer": ("t5x.infer", "infer", "t5x/infer.gin", ["CHECKPOINT_PATH", "INFER_OUTPUT_DIR"]),
+}
+
+
+@pytest.mark.parametrize("action", RUNS)
+def test_every_recipe_loads(action: str) -> None:
+    *run, macros = RUNS[action]
+    for recipe in sorted((ROOT / "gin" / "recipes").glob("*.gin")):
+        gin.clear_config()
+        upstream.load(*run, [str(recipe)], [f"{name} = 'x'" for name in macros])
+        assert gin.query_parameter("mixture.name") is not None
+        gin.finalize()  # t5x's own check of what is bound
+
+
+def test_a_misspelt_macro_is_refused(tiny_recipe: list[str]) -> None:
+    with pytest.raises(
+        UserError, match="DROPOUT_RAT is used by nothing; did you mean DROPOUT_RATE"
+    ):
+        Loaded(tiny_recipe, "DROPOUT_RAT = 0.1")
+
+
+@pytest.mark.parametrize("size", ["t5_1_1_xxl", "t5_1_0_11b", "mt5_xxl"])
+def test_large_models_are_ours(
+    size: str, tiny_recipe: list[str], mini_vocabulary: Path, mini_dir: Path
+) -> None:
+    """The same names and shapes; nothing is allocated."""
+    macros = [f"VOCABULARY='{mini_vocabulary}'", f"DATA_DIR='{mini_dir}'", "NUM_MICROBATCHES=32"]
+    large = Loaded([*tiny_recipe, f"models/{size}.gin"], *macros)
+    shapes = {"encoder_input_tokens": (1024, 1024), "decoder_input_tokens": (1024, 128)}
+    theirs = jax.eval_shape(lambda key: large.model.get_initial_variables(key, shapes), KEY)
+    ours = abstract_params(model.build(large.config), make_mesh(1, devices=jax.devices()[:1]))
+
+    def sizes(tree: Any) -> dict[tuple[str, ...], tuple[int, ...]]:
+        return {name: leaf.shape for name, leaf in flatten_dict(tree).items()}
+
+    assert sizes(nn.meta.unbox(theirs["params"])) == sizes(ours)
+    assert sum(int(np.prod(shape)) for shape in sizes(ours).values()) > 11e9
+
+
 def test_t5x_sees_the_registry(tiny: Loaded) -> None:
     batch = next(tiny.train_batches(0))
     assert {name: array.shape for name, array in batch.items() if "tokens" in name} == {
@@ -203,13 +249,11 @@ def test_t5x_sees_the_registry(tiny: Loaded) -> None:
 def test_same_parameters_and_batches_give_the_same_losses_and_updates(
     tiny: Loaded, num_microbatches: int
 ) -> None:
-    from flax import linen as nn
-    from flax.traverse_util import flatten_dict
     from t5x import train_state, trainer
 
     batches = [batch for batch, _ in zip(tiny.train_batches(0), range(STEPS), strict=False)]
     shapes = {name: array.shape for name, array in batches[0].items()}
-    variables = tiny.model.get_initial_variables(jax.random.key(0), shapes)
+    variables = tiny.model.get_initial_variables(KEY, shapes)
     theirs = train_state.FlaxOptimTrainState.create(tiny.model.optimizer_def, variables)
     params = nn.meta.unbox(theirs.state_dict()["target"])
     tx = optim.adafactor(0.02)
@@ -219,8 +263,8 @@ def test_same_parameters_and_batches_give_the_same_losses_and_updates(
     step = jax.jit(partial(train_step, model=our_model, tx=tx, loss=loss, **options))
     their_step = jax.jit(partial(trainer.train_with_lr, model=tiny.model, **options))
     for batch in batches:
-        theirs, metrics = their_step(theirs, batch, 0.02, jax.random.key(0))
-        ours, stats = step(ours, batch, jax.random.key(0))
+        theirs, metrics = their_step(theirs, batch, 0.02, KEY)
+        ours, stats = step(ours, batch, KEY)
         print(float(metrics[LOSS].compute()), float(stats["loss"].value()))
         np.testing.assert_allclose(
             metrics[LOSS].compute(), stats["loss"].value(), rtol=0, atol=1e-5
