@@ -193,6 +193,11 @@ def scalars(folder: Path, tag: str) -> dict[int, float]:
     return {e.step: float(make_ndarray(e.tensor_proto)) for e in events.Tensors(tag)}
 
 
+def our_step(loaded: Loaded, tx: Any, **options: Any) -> Any:
+    net, loss = model.build(loaded.config), partial(cross_entropy, z_loss=1e-4)
+    return jax.jit(partial(train_step, model=net, tx=tx, loss=loss, **options))
+
+
 RUNS = {
     "train": ("t5x.train", "train", "t5x/finetune.gin", ["MODEL_DIR"]),
     "eval": ("t5x.eval", "evaluate", "t5x/eval.gin", ["CHECKPOINT_PATH", "EVAL_OUTPUT_DIR"]),
@@ -258,14 +263,13 @@ def test_same_parameters_and_batches_give_the_same_losses_and_updates(
     params = nn.meta.unbox(theirs.state_dict()["target"])
     tx = optim.adafactor(0.02)
     ours = TrainState(step=np.int32(0), params=params, opt_state=tx.init(params))
-    our_model, loss = model.build(tiny.config), partial(cross_entropy, z_loss=1e-4)
-    options = {"num_microbatches": num_microbatches}
-    step = jax.jit(partial(train_step, model=our_model, tx=tx, loss=loss, **options))
-    their_step = jax.jit(partial(trainer.train_with_lr, model=tiny.model, **options))
+    step = our_step(tiny, tx, num_microbatches=num_microbatches)
+    their_step = jax.jit(
+        partial(trainer.train_with_lr, model=tiny.model, num_microbatches=num_microbatches)
+    )
     for batch in batches:
         theirs, metrics = their_step(theirs, batch, 0.02, KEY)
         ours, stats = step(ours, batch, KEY)
-        print(float(metrics[LOSS].compute()), float(stats["loss"].value()))
         np.testing.assert_allclose(
             metrics[LOSS].compute(), stats["loss"].value(), rtol=0, atol=1e-5
         )
@@ -296,7 +300,6 @@ def test_its_checkpoints_convert_to_ours(
     assert cli.main([*arguments, "--to=ours"]) == 0
     theirs = scalars(model_dir / "training_eval" / TASK, LOSS)[STEPS]
     ours = tiny.our_loss(tiny.parameters(target), tiny.eval_batches())
-    print(kind, theirs, ours)
     assert abs(theirs - ours) < 1e-5
 
 
@@ -316,10 +319,12 @@ def test_our_checkpoints_start_a_run(
     run("tk_instruct.cli", "t5x", "train", *data, *bindings(*settings, *DEVICES))
     theirs = scalars(tmp_path / "run" / "train", LOSS)
     assert sorted(theirs) == [201, 202]
-    first = next(tiny.train_batches(3))
-    ours = tiny.our_loss(tiny.parameters(our_run), iter([first]))
-    print(format_, theirs, ours)
-    assert abs(theirs[201] - ours) < 1e-5
+    tx, params = optim.adafactor(0.02), tiny.parameters(our_run)
+    state = TrainState(step=np.int32(200), params=params, opt_state=tx.init(params))
+    step = our_step(tiny, tx)
+    for batch, loss in zip(tiny.train_batches(3), theirs.values(), strict=False):
+        state, stats = step(state, batch, KEY)
+        np.testing.assert_allclose(stats["loss"].value(), loss, rtol=0, atol=1e-5)
 
 
 def test_its_evaluator_gives_our_scores(
@@ -331,7 +336,6 @@ def test_its_evaluator_gives_our_scores(
     theirs = json.loads(logged.splitlines()[-1])
     ours = predicted_and_scored(run, our_run, mini_dir)
     shared = theirs.keys() & ours.keys()
-    print(theirs["rougeL"], ours["rougeL"], len(shared))
     assert {"exact_match", "rouge1", "rougeL"} <= shared
     assert len(shared) > 30
     assert ours["rougeL"] > 1
