@@ -10,6 +10,7 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 VERSION = "0.1.0"
+GITHUB = "git+https://github.com"
 
 setup(
     name="tk_instruct",
@@ -58,6 +59,15 @@ setup(
         "hf": ["torch>=2.6", "transformers>=4.57"],
         # The TPU compiler of jax 0.10.2; later ones do not print what they have compiled.
         "plan": ["libtpu==0.0.42.1; sys_platform == 'linux' and platform_machine == 'x86_64'"],
+        # Not in the registry, and what they ask for themselves cannot be installed together:
+        # uv, which takes the overrides in pyproject.toml, installs them, pip does not.
+        "t5x": [
+            f"t5x @ {GITHUB}/google-research/t5x@cc342d419ec3e3e9c4bf1df33c82330cafdc1e16",
+            f"airio @ {GITHUB}/google/airio@69897df7d9a427b947a9f7bb4164c7782b43e601",
+            f"jestimator @ {GITHUB}/google-research/jestimator"
+            "@326824a477feef6d92e6f44175000907a72899ca",
+            "jax<0.11",  # t5x uses what later ones have removed
+        ],
         "tpu": ["google-cloud-storage>=2.19", "jax[tpu]"],
         "test": [
             "hypothesis>=6.100",

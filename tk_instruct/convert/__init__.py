@@ -9,8 +9,8 @@ float16 are widened, which is exact), one tensor after another.
   tk-instruct convert runs/superni/checkpoints/1000 export/tk-instruct-xl --to huggingface
   tk-instruct convert t5_1_1_lm100k_xl/checkpoint_1100000 runs/lm --to ours --vocabulary t5
 
-No optimizer's state is written. To train on with t5x from --to t5x or t5x_legacy, set
-utils.RestoreCheckpointConfig.fallback_to_scratch = True there, which starts the optimizer anew.
+No optimizer's state is written. t5x trains on from --to t5x or t5x_legacy with
+gin/t5x/finetune.gin, which starts the optimizer anew.
 """
 
 import argparse

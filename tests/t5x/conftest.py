@@ -1,0 +1,26 @@
+"""Tests with upstream t5x, all skipped where it is not installed (the extra t5x)."""
+
+import importlib.util
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _needs_t5x() -> None:
+    if importlib.util.find_spec("t5x") is None:
+        pytest.skip("t5x is not installed")
+
+
+@pytest.fixture(autouse=True)
+def _no_gin_left() -> Iterator[None]:
+    """Neither bindings nor t5x's T5Config, which would make ours ambiguous to later tests."""
+    import gin
+
+    gin.clear_config()
+    yield
+    gin.clear_config()
+    for original, configurable in list(gin.config._INVERSE_REGISTRY.items()):
+        if configurable.selector.endswith("network.T5Config"):
+            gin.config._REGISTRY.pop(configurable.selector)
+            del gin.config._INVERSE_REGISTRY[original]

@@ -1,0 +1,148 @@
+"""Every shipped gin file sets what each engine's files use, and nothing else.
+
+t5x's files are read here as text, because gin would import t5x; tests/t5x/ loads them really.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gin
+import pytest
+from gin.config_parser import BindingStatement, ConfigParser, IncludeStatement, ParserDelegate
+
+from tk_instruct import configuration
+from tk_instruct.errors import UserError
+
+GIN = Path(__file__).parents[1] / "gin"
+RECIPES = sorted((GIN / "recipes").glob("*.gin"))
+# What a recipe can be changed with: --gin_file=recipes/… --gin_file=encodings/….
+OVERLAYS = sorted([*(GIN / "encodings").glob("*.gin"), *(GIN / "models").glob("*_*.gin")])
+OVERLAID = GIN / "recipes" / "tk_instruct_3b.gin"
+ENGINES = {
+    "runs/train.gin": ["MODEL_DIR"],
+    "t5x/finetune.gin": ["MODEL_DIR"],
+    "t5x/eval.gin": ["CHECKPOINT_PATH", "EVAL_OUTPUT_DIR"],
+    "t5x/infer.gin": ["CHECKPOINT_PATH", "INFER_OUTPUT_DIR"],
+}
+"""Run files, and the macros that the command line sets for each."""
+
+
+@dataclass
+class Macros(ParserDelegate):
+    """The macros that gin files set and use, their includes followed."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+
+    def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> str:
+        return f"@{scoped_configurable_name}"
+
+    def macro(self, macro_name: str) -> str:
+        self.used.add(macro_name)
+        return f"%{macro_name}"
+
+    def read(self, path: Path) -> "Macros":
+        with path.open() as file:
+            for statement in ConfigParser(file, self):
+                if isinstance(statement, IncludeStatement):
+                    self.read(GIN / statement.filename)
+                elif isinstance(statement, BindingStatement) and not statement.arg_name:
+                    self.values[statement.selector] = statement.value
+        return self
+
+
+def complaints(run_file: str, *recipes: Path) -> Iterator[str]:
+    """What is wrong with the macros of recipes, read one after the other, for one engine."""
+    engine, own = Macros().read(GIN / run_file), Macros()
+    for recipe in recipes:
+        own.read(recipe)
+    set_ = {*engine.values, *own.values, *ENGINES[run_file]}
+    for name in sorted((engine.used | own.used) - set_):
+        yield f"{name} is used, but not set"
+    useful = own.used.union(*(Macros().read(GIN / file).used for file in ENGINES))
+    for name in sorted(own.values.keys() - useful):
+        near = difflib.get_close_matches(name, useful, n=1)
+        yield f"{name} is set, but not used; is {near} meant?"
+
+
+@pytest.mark.parametrize("run_file", ENGINES)
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_sets_what_an_engine_uses(recipe: Path, run_file: str) -> None:
+    assert list(complaints(run_file, recipe)) == []
+
+
+@pytest.mark.parametrize("run_file", ENGINES)
+def test_what_changes_a_recipe_sets_what_an_engine_uses(run_file: str) -> None:
+    assert len(OVERLAYS) > 40
+    for path in OVERLAYS:
+        assert list(complaints(run_file, OVERLAID, path)) == [], path
+
+
+@pytest.mark.parametrize("run_file", ENGINES)
+def test_a_misspelt_macro_fails(run_file: str, tmp_path: Path) -> None:
+    text = (GIN / "recipes" / "smoke.gin").read_text()
+    bad = tmp_path / "bad.gin"
+    bad.write_text(text.replace("BATCH_SIZE", "BATCH_SZIE"))
+    found = list(complaints(run_file, bad))
+    assert "BATCH_SZIE is set, but not used; is ['BATCH_SIZE'] meant?" in found
+    assert len(found) == (1 if run_file == "runs/train.gin" else 2)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_loads_on_our_engine(recipe: Path) -> None:
+    from tk_instruct.train import TrainRun
+
+    gin.clear_config()
+    configuration.import_declarations()
+    configuration.load("runs/train.gin", [str(recipe)], ["MODEL_DIR = 'x'"])
+    assert gin.get_configurable(TrainRun)().model_dir == "x"
+
+
+@pytest.mark.parametrize(
+    "encoding", sorted((GIN / "encodings").glob("*.gin")), ids=lambda p: p.stem
+)
+def test_an_encoding_is_chosen_by_a_file(encoding: Path) -> None:
+    from tk_instruct.train import TrainRun
+
+    for recipe, track in (("tk_instruct_11b", "en"), ("mtk_instruct_13b", "xlingual")):
+        gin.clear_config()
+        configuration.import_declarations()
+        files = [f"recipes/{recipe}.gin", f"encodings/{encoding.name}"]
+        configuration.load("runs/train.gin", files, ["MODEL_DIR = 'x'"])
+        run = gin.get_configurable(TrainRun)()
+        assert run.mixture == f"superni_{track}_{encoding.stem}"
+
+
+def test_every_encoding_has_a_file() -> None:
+    from tk_instruct.data.prompt import ENCODINGS
+
+    assert {path.stem for path in (GIN / "encodings").glob("*.gin")} == set(ENCODINGS)
+
+
+def test_a_misspelt_macro_does_not_load(tmp_path: Path) -> None:
+    gin.clear_config()
+    bad = tmp_path / "bad.gin"
+    bad.write_text('include "recipes/smoke.gin"\nTRAIN_SETPS = 3\n')
+    configuration.import_declarations()
+    with pytest.raises(UserError, match="TRAIN_SETPS is used by nothing; did you mean TRAIN_STEPS"):
+        configuration.load("runs/train.gin", [str(bad)], ["MODEL_DIR = 'x'"])
+
+
+def test_both_engines_have_the_same_defaults() -> None:
+    ours = Macros().read(GIN / "runs" / "train.gin").values
+    for run_file in ENGINES:
+        theirs = Macros().read(GIN / run_file).values
+        shared = theirs.keys() & ours.keys()
+        assert len(shared) >= 10
+        assert {name: theirs[name] for name in shared} == {name: ours[name] for name in shared}
+
+
+def test_t5x_knows_every_task() -> None:
+    text = (GIN / "t5x" / "model.gin").read_text()
+    imported = set(re.findall(r"^import tk_instruct\.tasks\.(\w+)$", text, re.MULTILINE))
+    modules = {path.stem for path in (GIN.parent / "tasks").glob("[!_]*")}
+    assert imported == modules

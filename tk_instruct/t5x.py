@@ -1,0 +1,159 @@
+"""Train, score or predict with upstream t5x in place of this project's engine, by the same recipe.
+
+Recipes, --gin.NAME=VALUE and the data flags are those of `tk-instruct train`; what else is to be
+set, and which macros t5x does without, gin/t5x/{finetune,eval,infer}.gin say. t5x's own options
+are gin parameters too: --gin.train.use_orbax=False.
+
+  tk-instruct t5x train --gin_file=recipes/smoke.gin --gin.MODEL_DIR=RUN
+  tk-instruct t5x eval --gin_file=recipes/smoke.gin --gin.CHECKPOINT_PATH=RUN/checkpoint_200 \\
+      --gin.EVAL_OUTPUT_DIR=RUN
+  tk-instruct t5x infer --gin_file=recipes/smoke.gin --gin.CHECKPOINT_PATH=RUN/checkpoint_200 \\
+      --gin.INFER_OUTPUT_DIR=RUN/predictions
+"""
+
+import argparse
+import importlib
+import logging
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gin
+
+from tk_instruct import configuration, distributed
+from tk_instruct.errors import UserError
+
+# Which function of which of t5x's scripts, bound by which of our files.
+_RUNS = {
+    "train": ("t5x.train", "train", "t5x/finetune.gin"),
+    "eval": ("t5x.eval", "evaluate", "t5x/eval.gin"),
+    "infer": ("t5x.infer", "infer", "t5x/infer.gin"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=_RUNS, help="which of t5x's scripts")
+    configuration.add_gin_arguments(parser)
+    configuration.add_data_arguments(parser)
+    distributed.add_arguments(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    module, function, run_file = _RUNS[args.action]
+    distributed.initialize(args)
+    configuration.import_tensorflow_quietly()
+    run = load(module, function, run_file, args.gin_file, args.gin_bindings)
+    configuration.bind_data_arguments(args)
+    logging.getLogger("absl").setLevel(logging.INFO)  # t5x's only sign of progress
+    run()
+    return 0
+
+
+def load(
+    module: str, function: str, run_file: str, files: Sequence[str], bindings: Sequence[str]
+) -> Any:
+    """A function of one of t5x's scripts, its arguments bound as if the script were running.
+
+    Raises UserError where t5x is not installed, and for what configuration.load does.
+    """
+    try:
+        script = importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(
+            f"{module} cannot be imported ({error}); install it from a checkout of this project "
+            "with uv pip install -c constraints.txt '.[t5x]'"
+        ) from error
+    main_script = sys.modules["__main__"]
+    sys.modules["__main__"] = script  # which gin files for t5x bind as a script
+    try:
+        configuration.load(run_file, files, bindings)
+    except UserError as error:
+        if not re.search("No configurable matching.*(TrainRun|DecoderConfig)", str(error)):
+            raise
+        raise UserError(
+            f"{error} (t5x runs what recipes say with macros, and of models encoder-decoders; "
+            "others are trained with `tk-instruct train`)"
+        ) from error
+    finally:
+        sys.modules["__main__"] = main_script
+    return gin.get_configurable(getattr(script, function))
+
+
+# What gin/t5x/*.gin call.
+
+
+def mixture(name: str) -> str:
+    """The name of a task or mixture; raises UserError for one that is not declared."""
+    from tk_instruct.data import registry
+
+    registry.get(name)
+    return name
+
+
+def checked(model: Any, relative_bias_per_layer: bool) -> Any:
+    """t5x's model; raises UserError where it is not that which a recipe describes."""
+    from tk_instruct.data.vocabulary import vocabulary
+
+    if relative_bias_per_layer:
+        raise UserError(
+            f"RELATIVE_BIAS_PER_LAYER={relative_bias_per_layer} (umT5): t5x.examples.t5 has one "
+            "relative bias for all layers; train this model with `tk-instruct train`"
+        )
+    loaded, size = vocabulary(), model.module.config.vocab_size
+    if loaded.vocab_size > size:
+        raise UserError(f"VOCAB_SIZE={size} is below the vocabulary's {loaded.vocab_size} ids")
+    return model
+
+
+def step_of(checkpoint_path: str | None) -> int:
+    """The step of one of t5x's checkpoints, 0 without one; raises UserError for other paths."""
+    if checkpoint_path is None:
+        return 0
+    match = re.search(r"checkpoint_(\d+)/?$", checkpoint_path)
+    if not match:
+        raise UserError(
+            f"INITIAL_CHECKPOINT_PATH={checkpoint_path!r} is no checkpoint_N, which t5x starts "
+            "from; make one with `tk-instruct convert FROM TO --to t5x`"
+        )
+    return int(match[1])
+
+
+def loss_normalizing_factor(max_gradient_norm: float | None, num_microbatches: int) -> str | None:
+    """What t5x divides the loss of a microbatch by: nothing, unless gradients are clipped.
+
+    Adafactor's steps do not depend on it, and microbatches then count by their tokens.
+    Raises UserError where t5x would clip the sum of the microbatches' means.
+    """
+    if max_gradient_norm is None:
+        return None
+    if num_microbatches > 1:
+        raise UserError(
+            f"MAX_GRADIENT_NORM={max_gradient_norm} with NUM_MICROBATCHES={num_microbatches}: t5x "
+            "cannot clip the gradient of their mean; set one of them to None or 1"
+        )
+    return "NUM_REAL_TARGET_TOKENS"
+
+
+def write_predictions(
+    path: str,
+    inferences: tuple[Sequence[Any], Mapping[str, Any]],
+    task_ds: Any,
+    mode: str,
+    vocabulary: Any,
+) -> None:
+    """A write_fn for t5x.infer in mode predict: JSON lines {id, task, prediction}."""
+    import json
+
+    from etils import epath
+
+    tokens, _ = inferences
+    with epath.Path(path).open("w") as file:
+        for example, row in zip(task_ds.as_numpy_iterator(), tokens, strict=True):
+            text = vocabulary.decode([int(token) for token in row])
+            line = {
+                "id": example["id"].decode("utf-8"),
+                "task": example["task"].decode("utf-8"),
+                "prediction": text,
+            }
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
