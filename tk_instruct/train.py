@@ -165,7 +165,8 @@ def train(run: TrainRun) -> None:
     initialise = partial(create_train_state, net, run.optimizer)
     shardings = sharding.state_shardings(net, run.optimizer, mesh)
     like = sharding.placed(jax.eval_shape(initialise, rng), shardings)
-    batches = pipeline.train_batches(run.mixture, lengths, batch_size, run.seed, layout)
+    local_rows = sharding.local_rows(mesh, batch_size)
+    batches = pipeline.train_batches(run.mixture, lengths, batch_size, run.seed, layout, local_rows)
     if last is not None:
         state, cursor = checkpoints.restore(last, like)
         batches.set_state(dict(cursor))
@@ -209,7 +210,9 @@ def train(run: TrainRun) -> None:
 
     def validate(state: Any) -> dict[str, float]:
         totals = None
-        batches = pipeline.eval_batches(run.mixture, "validation", lengths, batch_size, layout)
+        batches = pipeline.eval_batches(
+            run.mixture, "validation", lengths, batch_size, layout, local_rows
+        )
         for number, batch in enumerate(batches):
             if number == run.max_eval_batches:
                 break
