@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     distributed.add_arguments(parser)
 
 
+@distributed.with_others
 def main(args: argparse.Namespace) -> int:
-    distributed.initialize(args)
     configuration.import_declarations()
     configuration.load("runs/train.gin", args.gin_file, args.gin_bindings)
     configuration.bind_data_arguments(args)
