@@ -110,9 +110,11 @@ def _coordinator() -> Any:
 
 def _end_others(error: BaseException) -> None:
     """Tells the others that this process fails, and lets it end without waiting for them."""
+    import jax
+
     status = 2 if isinstance(error, UserError) else 1
     line = (str(error).splitlines() or [type(error).__name__])[0]
-    _end_together(f"{status} {line[:500]}")
+    _end_together(f"{status} process {jax.process_index()} has failed: {line[:500]}")
     atexit.register(_exit, status)  # comes before JAX's, which would wait for the others
 
 
@@ -121,34 +123,34 @@ def _end_with_others() -> None:
     import jax
 
     with contextlib.suppress(Exception):  # the run is over, and the coordinator is shut down
-        while not (ended := _ended_processes()):
+        while not (said := _said_at_the_end()):
             time.sleep(1)
-        if jax.process_index() not in ended:
-            process, said = next(iter(ended.items()))
-            status, line = said.split(" ", 1)
-            print(f"error: process {process} has failed: {line}", file=sys.stderr)
-            _end_together(said)
+        if jax.process_index() not in said:
+            message = next(iter(said.values()))
+            status, line = message.split(" ", 1)
+            print(f"error: {line}", file=sys.stderr)
+            _end_together(message)
             _exit(int(status))
 
 
-def _end_together(said: str) -> None:
-    """Returns when all processes have said that they end, or soon; last on the coordinator's."""
+def _end_together(message: str) -> None:
+    """Returns when all processes have said why they end, or soon; last on the coordinator's."""
     import jax
 
     until = time.monotonic() + _SECONDS_TO_END
     with contextlib.suppress(Exception):  # it has said so already, or the coordinator is gone
-        _coordinator().key_value_set(f"{_ENDED}/{jax.process_index()}", said)
+        _coordinator().key_value_set(f"{_ENDED}/{jax.process_index()}", message)
     with contextlib.suppress(Exception):
-        while len(_ended_processes()) < jax.process_count() and time.monotonic() < until:
+        while len(_said_at_the_end()) < jax.process_count() and time.monotonic() < until:
             time.sleep(0.1)
         if jax.process_index() == 0:
             time.sleep(1)
 
 
-def _ended_processes() -> dict[int, str]:
-    """Status and message of each process that has failed, or ends because of that."""
+def _said_at_the_end() -> dict[int, str]:
+    """By process: the status it ends with and why, its own failure or another's."""
     found = _coordinator().key_value_dir_get(_ENDED)
-    return {int(key.rpartition("/")[2]): said for key, said in found}
+    return {int(key.rpartition("/")[2]): message for key, message in found}
 
 
 def _exit(status: int) -> None:
