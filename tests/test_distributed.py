@@ -170,7 +170,7 @@ def test_four_processes_do_what_one_does(
         stop = [["stop when", str(tmp_path / "predicted.unfinished")]] if process == 2 else []
         others_data = ["--vocabulary=bytes"] if process == 3 else []
         return [
-            train(four, recipe, NUM_FSDP_SHARDS=4),
+            train(four, recipe, NUM_FSDP_SHARDS=2, NUM_PARTITIONS=2),
             *stop,
             inferred("predict", "predicted", *sampling, batch_size=4),
             inferred("predict", "predicted", *sampling, batch_size=4),

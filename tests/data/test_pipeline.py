@@ -618,12 +618,14 @@ def test_a_batch_in_tokens_counts_the_longest_part_of_its_rows() -> None:
 
 
 def test_rows_are_as_wide_as_the_longest_needs() -> None:
-    rows = [tokens_of((20, 1), (13, 2)), tokens_of((5, 32))]  # of 33 and 3, and of 5 and 32
-    lengths = FeatureLengths(70, 100)
-    assert packing.widths(rows, EncoderDecoderRows(lengths)) == (64, 32)
-    assert packing.widths(rows, DecoderRows(lengths)) == (64,)
-    assert packing.widths(rows[1:], DecoderRows(lengths)) == (64,)
-    assert packing.widths([tokens_of((70, 65))], EncoderDecoderRows(lengths)) == (70, 96)
+    rows = [tokens_of((20, 1), (13, 2)), tokens_of((5, 32))]
+    lengths = packing.row_lengths(rows)
+    assert lengths.tolist() == [[33, 3], [5, 32]]
+    limits = FeatureLengths(70, 100)
+    assert packing.widths(lengths, EncoderDecoderRows(limits)) == (64, 32)
+    assert packing.widths(lengths, DecoderRows(limits)) == (64,)
+    assert packing.widths(np.array([[70, 65]]), EncoderDecoderRows(limits)) == (70, 96)
+    assert packing.widths(np.array([[0, 0]]), DecoderRows(limits)) == (32,)
 
 
 # Several processes
@@ -681,6 +683,7 @@ def test_a_run_goes_on_with_another_number_of_processes(letters: None, small_win
 def test_a_process_reads_no_rows_but_its_own(
     letters: None, small_windows: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    wait_for_threads_of_earlier_tests()
     read: list[int] = []
     real = cache.TokenFile.__getitem__
 

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -75,17 +75,17 @@ class TokenFile:
             raise IndexError(f"example {index} of {len(self)}")
         return Tokens.from_bytes(self._records[index])
 
+    def unread(self, indices: Sequence[int]) -> list["Unread"]:
+        lengths = self.lengths[indices].tolist()
+        return [Unread(self, k, (i, t)) for k, (i, t) in zip(indices, lengths, strict=True)]
+
 
 class Unread(NamedTuple):
     """An example in a file, of which only the lengths are known until it is read."""
 
     file: TokenFile
     position: int
-
-    @property
-    def lengths(self) -> tuple[int, int]:
-        inputs, targets = self.file.lengths[self.position].tolist()
-        return inputs, targets
+    lengths: tuple[int, int]
 
     def read(self) -> Tokens:
         return self.file[self.position]

@@ -115,16 +115,20 @@ def _segment_ids(rows: Sequence[Sequence[np.ndarray]], width: int) -> Int[np.nda
     return _joined(ids, width)
 
 
+def row_lengths(rows: Sequence[Sequence[HasLengths]]) -> Int[np.ndarray, "rows 2"]:
+    """Input and target tokens in each row, none of which is empty."""
+    return np.array([[sum(n) for n in zip(*(e.lengths for e in row), strict=True)] for row in rows])
+
+
 def widths(
-    rows: Sequence[Sequence[HasLengths]], layout: Layout, multiple: int = 32
+    row_lengths: Int[np.ndarray, "rows 2"], layout: Layout, multiple: int = 32
 ) -> tuple[int, ...]:
     """The columns that hold the longest row, for each part, to a multiple of columns.
 
     Targets are short: a decoder's row is mostly padding in a batch of a few rows. The widths are
     few, because each is compiled for; a large batch has a full row, and so always the same.
     """
-    used = np.array([np.sum([example.lengths for example in row], axis=0) for row in rows])
-    longest = np.maximum(layout.sizes(used).max(axis=0), 1)
+    longest = np.maximum(layout.sizes(row_lengths).max(axis=0), 1)
     return tuple(np.minimum(-(-longest // multiple) * multiple, layout.limits).tolist())
 
 

@@ -19,9 +19,9 @@ from tk_instruct.data.packing import (
     Arrays,
     EncoderDecoderRows,
     Example,
-    HasLengths,
     Layout,
     Rows,
+    row_lengths,
     rows_of,
     widths,
 )
@@ -87,8 +87,9 @@ class Stream:
         """The task's examples among the mixture's number-th WINDOW, counted from 0."""
         start, stop = (int(self._rate * WINDOW * n + self._phase) for n in (number, number + 1))
         size = len(self._file)
-        indices = (int(self._order(k // size)[k % size]) for k in range(start, stop))
-        return [Unread(self._file, index) for index in indices]
+        return self._file.unread(
+            [int(self._order(k // size)[k % size]) for k in range(start, stop)]
+        )
 
 
 def _shuffled_rows(
@@ -169,7 +170,12 @@ def eval_batches(
     local_rows are those that are read of each batch, by default all.
     """
     files = [cache.open_tokens(task, split, lengths) for task in registry.tasks_of(mixture)]
-    examples = (Unread(file, index) for file in files for index in range(len(file)))
+    examples = (
+        example
+        for file in files
+        for start in range(0, len(file), WINDOW)
+        for example in file.unread(range(start, min(start + WINDOW, len(file))))
+    )
     rows = packed_rows(examples, layout(lengths))
     while some := list(itertools.islice(rows, batch_size)):
         yield _read(some, layout(lengths), batch_size, local_rows)
@@ -190,7 +196,7 @@ def pack(
     """All the rows of a few examples."""
     made = layout(lengths)
     rows = list(packed_rows(examples, made))
-    return _batch(rows, made, made.limits, _num_tokens(rows))
+    return _batch(rows, made, made.limits, int(row_lengths(rows).sum()))
 
 
 def _read(
@@ -203,16 +209,13 @@ def _read(
     local = range(batch_size) if local_rows is None else local_rows
     read = [[example.read() for example in rows[k]] if k < len(rows) else [] for k in local]
     # Of all rows, for all processes make arrays of the same widths.
-    return _batch(read, layout, widths(rows, layout), _num_tokens(rows))
+    lengths = row_lengths(rows)
+    return _batch(read, layout, widths(lengths, layout), int(lengths.sum()))
 
 
-def _batch(rows: Rows, layout: Layout, row_widths: Sequence[int], num_tokens: int) -> Batch:
+def _batch(rows: Rows, layout: Layout, columns: Sequence[int], num_tokens: int) -> Batch:
     ids = [tuple(example.id for example in row) for row in rows]
-    return Batch(layout.arrays(rows, row_widths), ids, num_tokens)
-
-
-def _num_tokens(rows: Sequence[Sequence[HasLengths]]) -> int:
-    return sum(sum(example.lengths) for row in rows for example in row)
+    return Batch(layout.arrays(rows, columns), ids, num_tokens)
 
 
 def rows_for_tokens(
