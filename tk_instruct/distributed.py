@@ -113,6 +113,8 @@ def _end_others(error: BaseException) -> None:
     import jax
 
     status = 2 if isinstance(error, UserError) else 1
+    if isinstance(error, KeyboardInterrupt):
+        status = 128 + signal.SIGINT
     line = (str(error).splitlines() or [type(error).__name__])[0]
     _end_together(f"{status} process {jax.process_index()} has failed: {line[:500]}")
     atexit.register(_exit, status)  # comes before JAX's, which would wait for the others
