@@ -53,7 +53,7 @@ def superni_prompts(args: argparse.Namespace) -> list[np.ndarray]:
     lengths = registry.FeatureLengths(MAX_INPUT_TOKENS, 128)
     tokens = cache.open_tokens(registry.get("superni_en_def_pos2"), "test", lengths)
     chosen = np.random.default_rng(0).permutation(len(tokens))[: args.examples]
-    return [cache.Tokens.from_bytes(tokens[int(index)]).inputs for index in chosen]
+    return [tokens[int(index)].inputs for index in chosen]
 
 
 def ours(prompts: Prompts, spec: Mapping[str, Any]) -> tuple[Round, str]:

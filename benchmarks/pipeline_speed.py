@@ -69,7 +69,7 @@ def seqio_batches(task: str, lengths: "FeatureLengths") -> Callable[[], Batches]
 
     def examples() -> Iterator[dict[str, np.ndarray]]:
         for k in range(len(source)):
-            tokens = cache.Tokens.from_bytes(source[k])
+            tokens = source[k]
             yield {"inputs": tokens.inputs, "targets": tokens.targets}
 
     feature = tf.TensorSpec([None], tf.int32)

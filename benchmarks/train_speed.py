@@ -68,7 +68,7 @@ def superni_examples(args: argparse.Namespace, count: int) -> list[Example]:
     lengths = registry.FeatureLengths(args.max_inputs, args.max_targets)
     tokens = cache.open_tokens(registry.get("superni_en_def_pos2"), "train", lengths)
     order = np.random.default_rng(0).permutation(len(tokens))[:count]
-    examples = (cache.Tokens.from_bytes(tokens[int(index)]) for index in order)
+    examples = (tokens[int(index)] for index in order)
     return [(example.inputs, example.targets) for example in examples]
 
 
@@ -79,7 +79,7 @@ def ours(examples: Sequence[Example], spec: Mapping[str, Any]) -> tuple[Round, s
     from tk_instruct import model, optim, sharding
     from tk_instruct.data import pipeline, registry
     from tk_instruct.data.cache import Tokens
-    from tk_instruct.data.packing import cropped
+    from tk_instruct.data.packing import EncoderDecoderRows, row_lengths, widths
     from tk_instruct.losses import cross_entropy
     from tk_instruct.model.config import T5Config
     from tk_instruct.step import create_train_state, train_step
@@ -96,10 +96,14 @@ def ours(examples: Sequence[Example], spec: Mapping[str, Any]) -> tuple[Round, s
     )
     tx, mesh, rng = optim.adafactor(LEARNING_RATE), sharding.make_mesh(1), jax.random.key(0)
     lengths = registry.FeatureLengths(spec["max_inputs"], spec["max_targets"])
-    packed = pipeline.pack(
-        [Tokens(str(i), inputs, targets) for i, (inputs, targets) in enumerate(examples)], lengths
-    )
-    batches = [cropped(part) for part in _in_steps(packed.arrays, spec["packed_rows_a_step"])]
+    layout, size = EncoderDecoderRows(lengths), spec["packed_rows_a_step"]
+    tokens = [Tokens(str(i), inputs, targets) for i, (inputs, targets) in enumerate(examples)]
+    packed = list(pipeline.packed_rows(tokens, layout))
+    steps = [packed[k : k + size] for k in range(0, len(packed), size)]
+    batches = [
+        layout.arrays(rows + [[]] * (size - len(rows)), widths(row_lengths(rows), layout))
+        for rows in steps
+    ]
     initialise = partial(create_train_state, net, tx)
     shardings = sharding.state_shardings(net, tx, mesh)
     step = jax.jit(

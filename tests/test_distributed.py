@@ -1,16 +1,19 @@
-"""Two real processes, which keep the parameters between them, train as one process does."""
+"""Two and four real processes train, predict, rank and save as one process does."""
 
 import argparse
 import json
+import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import gin
 import numpy as np
 import pytest
 
@@ -24,8 +27,29 @@ MACROS = {
     "EVAL_STEPS": 1,
     "LOG_PERIOD": 1,
     "DROPOUT_RATE": 0.1,
-    "NUM_FSDP_SHARDS": 2,
 }
+# Runs commands, each in its turn. ["stop when", FILE] has the next one stopped by SIGTERM once
+# FILE has three lines.
+COMMANDS = """
+import json, os, pathlib, signal, sys, threading, time
+from tk_instruct import cli
+
+def stop_when(path):
+    while not path.exists() or path.read_text().count("\\n") < 3:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+for command in json.loads(sys.argv[1]):
+    if command[0] == "stop when":
+        threading.Thread(target=stop_when, args=[pathlib.Path(command[1])], daemon=True).start()
+        continue
+    try:
+        status = cli.main([*command, *sys.argv[2:]])
+    except SystemExit as stopped:
+        status = stopped.code
+    print("status", status, command[0], flush=True)
+sys.exit(status)
+"""
 
 
 def free_port() -> int:
@@ -34,25 +58,19 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def arguments(model_dir: Path, data: Sequence[str], **macros: Any) -> list[str]:
+def train(model_dir: Path, data: Sequence[str], **macros: Any) -> list[str]:
     settings = {**MACROS, **macros, "MODEL_DIR": model_dir}
     return ["train", *data, *(f"--gin.{name}={value}" for name, value in settings.items())]
 
 
-def start(model_dir: Path, data: Sequence[str], **macros: Any) -> list[subprocess.Popen[str]]:
-    """Two processes with a device each; standard error is what each has to say."""
-    command = [sys.executable, "-m", "tk_instruct.cli", *arguments(model_dir, data, **macros)]
-    command += [f"--coordinator=localhost:{free_port()}", "--num_processes=2"]
-    return [
-        subprocess.Popen([*command, f"--process_id={i}"], stderr=subprocess.PIPE, text=True)
-        for i in range(2)
-    ]
-
-
-def finish(processes: list[subprocess.Popen[str]], status: int = 0) -> list[str]:
-    messages = [process.communicate(timeout=300)[1] for process in processes]
-    assert [process.returncode for process in processes] == [status] * len(processes), messages
-    return messages
+def finish(
+    processes: Sequence[subprocess.Popen[str]], status: int = 0
+) -> tuple[list[str], list[str]]:
+    """What each has written to standard output and error."""
+    written = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [status] * len(processes), written
+    outputs, errors = zip(*written, strict=True)
+    return list(outputs), list(errors)
 
 
 def logged(model_dir: Path) -> list[dict[str, float]]:
@@ -68,32 +86,138 @@ def assert_same_run(one: Path, other: Path) -> None:
             np.testing.assert_allclose(mine[name], theirs[name], rtol=2e-6, err_msg=name)
 
 
+@pytest.fixture(autouse=True)
+def _clean_gin() -> Iterator[None]:
+    gin.clear_config()
+    yield
+    gin.clear_config()
+
+
 @pytest.fixture(scope="module")
-def data(tiny_recipe: list[str], mini_dir: Path, mini_vocabulary: Path) -> list[str]:
-    return [*tiny_recipe, f"--data_dir={mini_dir}", f"--vocabulary={mini_vocabulary}"]
+def data(mini_dir: Path, mini_vocabulary: Path) -> list[str]:
+    return [f"--data_dir={mini_dir}", f"--vocabulary={mini_vocabulary}"]
 
 
-def test_two_processes_train_save_and_resume_as_one(data: list[str], tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    assert cli.main(arguments(one, data, NUM_FSDP_SHARDS=1)) == 0
+@pytest.fixture(scope="module")
+def recipe(tiny_recipe: list[str], data: list[str]) -> list[str]:
+    return [*tiny_recipe, *data]
 
+
+@pytest.fixture(scope="module")
+def one(recipe: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one process, and beside it what it was after three steps."""
+    gin.clear_config()
+    model_dir = tmp_path_factory.mktemp("one") / "run"
+    assert cli.main(train(model_dir, recipe, TRAIN_STEPS=3)) == 0
+    shutil.copytree(model_dir, model_dir.parent / "begun")
+    assert cli.main(train(model_dir, recipe)) == 0
+    return model_dir
+
+
+def test_two_processes_of_slurm_are_stopped_and_go_on_as_one(
+    recipe: list[str], one: Path, tmp_path: Path
+) -> None:
+    model_dir = tmp_path / "two"
+    command = train(model_dir, recipe, CHECKPOINT_PERIOD=0, NUM_FSDP_SHARDS=2)
+    slurm = {
+        "SLURM_JOB_ID": "7",
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_NTASKS": "2",
+        "JAX_COORDINATOR_PORT": str(free_port()),
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tk_instruct.cli", *command, "--distributed"],
+            env={**os.environ, **slurm, "SLURM_PROCID": str(i), "SLURM_LOCALID": str(i)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(2)
+    ]
     # SIGTERM to one of them: all stop at the same step, which is saved.
-    processes = start(two, data, CHECKPOINT_PERIOD=0)
     until = time.monotonic() + 240
-    while not (two / "metrics.jsonl").exists() or not logged(two):
+    while not (model_dir / "metrics.jsonl").exists() or not logged(model_dir):
         assert time.monotonic() < until, "the run did not get there"
         assert all(process.poll() is None for process in processes), finish(processes)
         time.sleep(0.005)
     processes[1].send_signal(signal.SIGTERM)
-    messages = finish(processes, 128 + signal.SIGTERM)
-    assert all("stopped by SIGTERM at step" in message for message in messages)
-    steps = [int(path.name) for path in (two / "checkpoints").iterdir()]
-    assert len(steps) == 1
-    assert 0 < steps[0] < 6
+    _, errors = finish(processes, 128 + signal.SIGTERM)
+    assert all("stopped by SIGTERM at step" in error for error in errors)
+    (saved,) = (model_dir / "checkpoints").iterdir()
+    assert 0 < int(saved.name) < 6
 
-    finish(start(two, data))
-    assert_same_run(one, two)
-    assert {path.name for path in (two / "checkpoints").iterdir()} >= {"6"}
+    assert cli.main(train(model_dir, recipe)) == 0
+    assert_same_run(model_dir, one)
+
+
+def test_four_processes_do_what_one_does(
+    recipe: list[str], data: list[str], one: Path, tmp_path: Path
+) -> None:
+    four = tmp_path / "four"
+    shutil.copytree(one.parent / "begun", four)
+
+    def inferred(verb: str, output: str, *flags: str, batch_size: int = 16) -> list[str]:
+        """Inputs of 32 tokens and 4 rows a device: then numbers are the same bit for bit."""
+        fixed = [f"--model_dir={four}", "--max_input_tokens=32", "--limit=40"]
+        size, path = f"--batch_size={batch_size}", f"--output={tmp_path / output}"
+        return [verb, *fixed, size, path, *flags, *data]
+
+    sampling = ["--sample", "--max_target_tokens=6"]
+    options = ["--option=yes", "--option=no", "--option=a third one"]
+
+    def commands(process: int) -> list[list[str]]:
+        stop = [["stop when", str(tmp_path / "predicted.unfinished")]] if process == 2 else []
+        others_data = ["--vocabulary=bytes"] if process == 3 else []
+        return [
+            train(four, recipe, NUM_FSDP_SHARDS=2, NUM_PARTITIONS=2),
+            *stop,
+            inferred("predict", "predicted", *sampling, batch_size=4),
+            inferred("predict", "predicted", *sampling, batch_size=4),
+            inferred("rank", "ranked", *options),
+            [*inferred("rank", "refused", *options), *others_data],
+        ]
+
+    where = [f"--coordinator=localhost:{free_port()}", "--num_processes=4"]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", COMMANDS, json.dumps(commands(i)), *where, f"--process_id={i}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(4)
+    ]
+    outputs, errors = finish(processes, 2)
+    statuses = [[x for x in o.splitlines() if x.startswith("status")] for o in outputs]
+    assert statuses[3] == [
+        "status 0 train",
+        "status 143 predict",
+        "status 0 predict",
+        "status 0 rank",
+        "status 2 rank",
+    ]
+    assert statuses[:3] == [statuses[3][:4]] * 3
+
+    assert_same_run(four, one)
+    (state,) = (four / "checkpoints").glob("6/state")
+    for process in range(4):
+        assert sum(1 for _ in (state / f"ocdbt.process_{process}" / "d").iterdir()) > 0
+
+    assert all("stopped by SIGTERM; what is done is kept" in error for error in errors)
+    assert "predictions were there already" in errors[0]
+    assert [output.count("40 predictions in") for output in outputs] == [2, 0, 0, 0]
+    assert all("process 3 has failed: the vocabulary (" in error for error in errors[:3])
+
+    for command in (
+        inferred("predict", "predicted_by_one", *sampling, batch_size=1),
+        inferred("rank", "ranked_by_one", *options, batch_size=4),
+    ):
+        assert cli.main(command) == 0
+    for name in ("predicted", "ranked"):
+        assert (tmp_path / name).read_bytes() == (tmp_path / f"{name}_by_one").read_bytes()
+    assert len(set((tmp_path / "predicted").read_text().splitlines())) == 40
+    assert not [path.name for path in tmp_path.iterdir() if "unfinished" in path.name]
 
 
 def parsed(*arguments: str) -> argparse.Namespace:

@@ -21,6 +21,7 @@ from tk_instruct.sharding import (
     batch_sharding,
     check_batch_size,
     fsdp_shards_for_memory,
+    local_rows,
     make_mesh,
     replicated,
     shard_batch,
@@ -210,6 +211,10 @@ def test_an_unknown_logical_axis_is_an_error() -> None:
 
     with pytest.raises(KeyError, match="flavour"):
         state_shardings(Odd(MODEL.config), optim.adamw(0.1), make_mesh(1))
+
+
+def test_one_process_has_all_rows() -> None:
+    assert local_rows(make_mesh(1), 6) == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_batch_keeps_its_values() -> None:

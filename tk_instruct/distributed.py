@@ -1,16 +1,35 @@
 """One run on several processes: joining them, who writes, and when all stop.
 
-Every process runs the same command; each has some of the devices of the mesh, draws the same
-global batches and puts its own rows on its devices.
+Every process runs the same command, has some of the devices of the mesh, and reads and puts on
+them its own rows of every batch.
 """
 
 import argparse
+import atexit
+import contextlib
+import logging
+import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
 from types import FrameType
+from typing import Any, TypeVar
+
+import numpy as np
 
 from tk_instruct.errors import UserError
+
+log = logging.getLogger("tk_instruct")
+
+T = TypeVar("T")
+Main = Callable[[argparse.Namespace], int]
+
+# Keys of processes that have failed, or ended because of that, where the coordinator keeps them.
+_ENDED = "tk_instruct/ended"
+_SECONDS_TO_END = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--distributed",
         action="store_true",
-        help="join the others as the surroundings say (TPU pods, Slurm, GKE)",
+        help="join the others as the surroundings say (TPU pods, Slurm, Open MPI, GKE)",
     )
     group.add_argument(
         "--coordinator", metavar="HOST:PORT", help="of the first process, where nothing says"
@@ -29,11 +48,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--process_id", type=int, metavar="I", help="this one's, from 0")
 
 
-def initialize(args: argparse.Namespace) -> None:
-    """Joins the other processes, if there are any; raises UserError where that is not possible."""
+def with_others(main: Main) -> Main:
+    """A verb's main as one of several processes, where its arguments say so.
+
+    When it fails on one of them all end, rather than wait for it.
+    """
+
+    @wraps(main)
+    def joined(args: argparse.Namespace) -> int:
+        if not initialize(args):
+            return main(args)
+        try:
+            return main(args)
+        except (Exception, KeyboardInterrupt) as error:
+            _end_others(error)
+            raise
+
+    return joined
+
+
+def initialize(args: argparse.Namespace) -> bool:
+    """Joins the other processes, if there are any, and says so.
+
+    Raises UserError where that is not possible.
+    """
     explicit = (args.coordinator, args.num_processes, args.process_id)
     if explicit == (None, None, None) and not args.distributed:
-        return
+        return False
     if None in explicit and explicit != (None, None, None):
         raise UserError(
             f"--coordinator={args.coordinator} --num_processes={args.num_processes} "
@@ -46,6 +87,8 @@ def initialize(args: argparse.Namespace) -> None:
         )
     import jax
 
+    if jax.distributed.is_initialized():
+        return True
     try:
         jax.distributed.initialize(*explicit)
     except Exception as error:  # ValueError, RuntimeError and XLA's own, as the surroundings are
@@ -55,34 +98,155 @@ def initialize(args: argparse.Namespace) -> None:
             f"the same command on every machine at about the same time, with a coordinator {where} "
             "that all of them reach, or without --distributed for a single process"
         ) from error
+    threading.Thread(target=_end_with_others, daemon=True).start()
+    return True
+
+
+def _coordinator() -> Any:
+    from jax._src import distributed  # what JAX has to offer has no public name
+
+    return distributed.global_state.client
+
+
+def _end_others(error: BaseException) -> None:
+    """Tells the others that this process fails, and lets it end without waiting for them."""
+    import jax
+
+    status = 2 if isinstance(error, UserError) else 1
+    if isinstance(error, KeyboardInterrupt):
+        status = 128 + signal.SIGINT
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    _end_together(f"{status} process {jax.process_index()} has failed: {line[:500]}")
+    atexit.register(_exit, status)  # comes before JAX's, which would wait for the others
+
+
+def _end_with_others() -> None:
+    """Ends this process when another one has failed; runs in a thread."""
+    import jax
+
+    with contextlib.suppress(Exception):  # the run is over, and the coordinator is shut down
+        while not (said := _said_at_the_end()):
+            time.sleep(1)
+        if jax.process_index() not in said:
+            message = next(iter(said.values()))
+            status, line = message.split(" ", 1)
+            print(f"error: {line}", file=sys.stderr)
+            _end_together(message)
+            _exit(int(status))
+
+
+def _end_together(message: str) -> None:
+    """Returns when all processes have said why they end, or soon; last on the coordinator's."""
+    import jax
+
+    until = time.monotonic() + _SECONDS_TO_END
+    with contextlib.suppress(Exception):  # it has said so already, or the coordinator is gone
+        _coordinator().key_value_set(f"{_ENDED}/{jax.process_index()}", message)
+    with contextlib.suppress(Exception):
+        while len(_said_at_the_end()) < jax.process_count() and time.monotonic() < until:
+            time.sleep(0.1)
+        if jax.process_index() == 0:
+            time.sleep(1)
+
+
+def _said_at_the_end() -> dict[int, str]:
+    """By process: the status it ends with and why, its own failure or another's."""
+    found = _coordinator().key_value_dir_get(_ENDED)
+    return {int(key.rpartition("/")[2]): message for key, message in found}
+
+
+def _exit(status: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def is_first_process() -> bool:
     """Whether this process writes what is to be written once."""
     import jax
 
-    return jax.process_index() == 0
+    return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
-@contextmanager
+def as_first_process_has(array: np.ndarray) -> np.ndarray:
+    """The first process's values, on all processes."""
+    import jax
+
+    if not jax.distributed.is_initialized():
+        return array
+    from jax.experimental import multihost_utils
+
+    return multihost_utils.broadcast_one_to_all(array).astype(array.dtype)
+
+
+def wait_for_others() -> None:
+    """Returns when all processes are here."""
+    import jax
+
+    if jax.distributed.is_initialized():
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices("tk_instruct")
+
+
+def until_stopped(batches: Iterable[T]) -> Iterator[T]:
+    """Batches that all processes go through, until one of these gets SIGINT or SIGTERM.
+
+    Then all end after the same batch. A single process is interrupted where it is.
+    """
+    import jax
+
+    if not jax.distributed.is_initialized():
+        yield from batches
+        return
+    from jax.experimental import multihost_utils
+
+    with _received_signals() as received:
+        for batch in batches:
+            yield batch
+            mine = np.array(received[0] if received else 0)
+            if asked := int(multihost_utils.process_allgather(mine).max()):
+                name = signal.Signals(asked).name
+                log.warning("stopped by %s; what is done is kept, the same command continues", name)
+                raise SystemExit(128 + asked)
+
+
+@contextlib.contextmanager
 def stop_requested() -> Iterator[Callable[[int], signal.Signals | None]]:
     """A function of the step done: the signal by which the run was asked to stop, if it was.
 
     A single process stops at SIGINT (Ctrl-C; a second one interrupts at once) and SIGTERM
     (preemption). Of several, all stop at the same step once any of them has got SIGTERM, which
-    jax.distributed watches for.
+    jax.distributed watches for without a word between them each step, or SIGINT, taken for it.
     """
     import jax
 
-    if jax.process_count() > 1:
-        from jax.experimental import multihost_utils
+    if jax.process_count() == 1:
+        with _received_signals() as received:
+            yield lambda step: received[0] if received else None
+        return
+    from jax.experimental import multihost_utils
 
+    interrupt = signal.getsignal(signal.SIGINT)
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, interrupt)
+        signal.raise_signal(signal.SIGTERM)
+
+    signal.signal(signal.SIGINT, terminate)
+    try:
         yield (
             lambda step: (
                 signal.SIGTERM if multihost_utils.reached_preemption_sync_point(step) else None
             )
         )
-        return
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
+
+
+@contextlib.contextmanager
+def _received_signals() -> Iterator[list[signal.Signals]]:
+    """Holds the first SIGINT or SIGTERM; a second one has its usual effect."""
     received: list[signal.Signals] = []
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -97,6 +261,6 @@ def stop_requested() -> Iterator[Callable[[int], signal.Signals | None]]:
     for number in previous:
         signal.signal(number, handle)
     try:
-        yield lambda step: received[0] if received else None
+        yield received
     finally:
         restore()

@@ -143,19 +143,23 @@ class Loaded:
     def compiled(self, function: Callable[..., Any]) -> Callable[..., np.ndarray]:
         """function(model, params, **arrays) as a function of arrays whose rows lie on all devices.
 
-        It is compiled once for every shape that comes.
+        All processes give the same arrays and get the whole result. It is compiled once for every
+        shape that comes.
         """
         import jax
 
         from tk_instruct import sharding
 
         jitted = jax.jit(partial(function, self.model))
+        # Apart, so that it has no say in how the result is computed.
+        whole = jax.jit(lambda result: result, out_shardings=sharding.replicated(self.mesh))
 
         def call(**arrays: np.ndarray) -> np.ndarray:
+            rows = sharding.local_rows(self.mesh, len(next(iter(arrays.values()))))
+            local = {name: array[rows] for name, array in arrays.items()}
             with sharding.use(self.mesh):
-                return jax.device_get(
-                    jitted(self.params, **sharding.shard_batch(arrays, self.mesh))
-                )
+                batch = sharding.shard_batch(local, self.mesh)
+                return jax.device_get(whole(jitted(self.params, **batch)))
 
         return call
 

@@ -1,11 +1,15 @@
 """What a verb makes of each example, as JSON lines: kept as they come, so that none is lost."""
 
 import hashlib
+import itertools
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from tk_instruct import distributed
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, PathLike, read_jsonl, write_atomically
 from tk_instruct.progress import Progress
@@ -34,24 +38,34 @@ def write_rows(
     """Predicts what is not there yet, then writes all rows in the order of ids; their number.
 
     identity (JSON) tells predictors, their settings and their data apart: what another one has
-    left unfinished is not gone on with. Raises UserError where an id stands for two examples.
+    left unfinished is not gone on with. Of several processes all predict and the first one writes.
+
+    Raises UserError where an id stands for two examples.
     """
     _check_ids(examples, doing)
     belongs_to = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     journal = _Journal(Path(output), belongs_to)
-    done = journal.read()
-    todo = [example for example in examples if example["id"] not in done]
+    done = journal.read() if distributed.is_first_process() else {}
+    is_left = np.array([example["id"] not in done for example in examples], bool)
+    todo = list(itertools.compress(examples, distributed.as_first_process_has(is_left)))
+    batches = distributed.until_stopped(predict(todo))
+    if not distributed.is_first_process():
+        for _ in batches:
+            pass
+        distributed.wait_for_others()  # the first may still fail
+        return len(examples)
     if done:
         log.info("%d of %d predictions were there already", len(done), len(examples))
     journal.remove_others()
     with Progress(doing, len(examples), first=len(done)) as progress:
-        for rows in predict(todo):
+        for rows in batches:
             done |= {row["id"]: row for row in rows}
             journal.write(rows)
             progress.advance(len(rows))
     wanted = sorted(example["id"] for example in examples)
     write_atomically(output, (_line(done[id_]) for id_ in wanted))
     journal.remove()
+    distributed.wait_for_others()
     return len(wanted)
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import UInt32
 
-from tk_instruct import configuration, randomness
+from tk_instruct import configuration, distributed, randomness
 from tk_instruct.data.records import TaskSpec
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path
@@ -81,8 +81,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     configuration.add_length_arguments(parser)
     configuration.add_data_arguments(parser)
+    distributed.add_arguments(parser)
 
 
+@distributed.with_others
 def main(args: argparse.Namespace) -> int:
     check_counts(args)
     decoding = decoding_of(args)
@@ -113,7 +115,8 @@ def main(args: argparse.Namespace) -> int:
         folder = Path(args.output_dir or args.model_dir or ".").expanduser() / "predictions"
         output = Path(args.output).expanduser() if args.output else folder / name
         count = write_predictions(predict, identity, task, split, lengths, output, limit=args.limit)
-        print(f"{count:,} predictions in {output}")
+        if distributed.is_first_process():
+            print(f"{count:,} predictions in {output}")
     return 0
 
 
@@ -233,7 +236,7 @@ def _copied(copy: Callable[[Example], str], examples: Sequence[Example]) -> Iter
 def _decoder(
     loaded: Loaded, decoding: Decoding, lengths: "FeatureLengths", batch_size: int
 ) -> Predict:
-    """Decoding with a checkpoint's parameters, on all local devices."""
+    """Decoding with a checkpoint's parameters, on all devices."""
     from tk_instruct import sharding
     from tk_instruct.data.vocabulary import vocabulary
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float32
 
-from tk_instruct import configuration
+from tk_instruct import configuration, distributed
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, read_bytes, read_jsonl
 from tk_instruct.inference import (
@@ -79,8 +79,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_batch_arguments(parser)
     configuration.add_length_arguments(parser)
     configuration.add_data_arguments(parser)
+    distributed.add_arguments(parser)
 
 
+@distributed.with_others
 def main(args: argparse.Namespace) -> int:
     check_counts(args)
     if args.examples and args.split:
@@ -115,7 +117,8 @@ def main(args: argparse.Namespace) -> int:
     }
     rank = _ranker(loaded, lengths, args.batch_size, args.length_normalized)
     count = write_rows(rank, examples, output, identity, doing=f"ranking {name}")
-    print(f"{count:,} predictions in {output}")
+    if distributed.is_first_process():
+        print(f"{count:,} predictions in {output}")
     return 0
 
 
@@ -195,7 +198,7 @@ def _check_options(options: Any, where: str) -> None:
 def _ranker(
     loaded: Loaded, lengths: "FeatureLengths", batch_size: int, length_normalized: bool
 ) -> Predict:
-    """Scores with a checkpoint's parameters, on all local devices."""
+    """Scores with a checkpoint's parameters, on all devices."""
     from tk_instruct import sharding
     from tk_instruct.model.decode import option_scores
 

@@ -60,10 +60,8 @@ class RunLog:
 
     def step(self, step: int, stats: Mapping[str, Any], batch: "Batch") -> None:
         """Takes a step's Means; raises UserError as check_losses does."""
-        from tk_instruct.data.pipeline import num_tokens
-
         ids = tuple(i for row in batch.ids for i in row)
-        self.pending.append(_Step(step, stats, ids, num_tokens(batch)))
+        self.pending.append(_Step(step, stats, ids, batch.num_tokens))
         note = ""
         if step % self.log_every_steps == 0 or step == self.last:
             note = self._write_pending(step)

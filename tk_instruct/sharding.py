@@ -11,7 +11,7 @@ import optax
 from flax import linen as nn
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Int
+from jaxtyping import Array, Num
 
 from tk_instruct.errors import UserError
 from tk_instruct.model.language_model import LanguageModel
@@ -134,15 +134,36 @@ def replicated_key(seed: int, mesh: Mesh) -> Array:
     return jax.jit(lambda: jax.random.key(seed), out_shardings=replicated(mesh))()
 
 
+def local_rows(mesh: Mesh, batch_size: int) -> list[int]:
+    """Which rows of a batch lie on the devices of this process, ascending.
+
+    Processes that compute a layer together (num_partitions) hold the same rows.
+    """
+    held = np.zeros(batch_size, bool)
+    for rows in batch_sharding(mesh).addressable_devices_indices_map((batch_size,)).values():
+        held[rows] = True
+    return np.flatnonzero(held).tolist()
+
+
 def shard_batch(
-    batch: Mapping[str, np.ndarray], mesh: Mesh
-) -> dict[str, Int[Array, "batch length"]]:
-    """A global batch, which every process has whole → global arrays, rows over data and fsdp."""
-    sharding = batch_sharding(mesh)
-    return {
-        name: jax.make_array_from_callback(rows.shape, sharding, rows.__getitem__)
-        for name, rows in batch.items()
-    }
+    local_batch: Mapping[str, Num[np.ndarray, "rows ..."]], mesh: Mesh
+) -> dict[str, Num[Array, "batch ..."]]:
+    """This process's local_rows of a batch → global arrays, rows over data and fsdp."""
+    sharding, shards = batch_sharding(mesh), num_row_shards(mesh)
+    local_shards = len(local_rows(mesh, shards))
+
+    def global_array(local: np.ndarray) -> Array:
+        batch_size = len(local) // local_shards * shards
+        rows = local_rows(mesh, batch_size)
+
+        def on_device(index: Any) -> np.ndarray:
+            start, stop, _ = index[0].indices(batch_size)
+            first = rows.index(start)
+            return local[first : first + stop - start]
+
+        return jax.make_array_from_callback((batch_size, *local.shape[1:]), sharding, on_device)
+
+    return {name: global_array(local) for name, local in local_batch.items()}
 
 
 def state_shardings(

@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     distributed.add_arguments(parser)
 
 
+@distributed.with_others
 def main(args: argparse.Namespace) -> int:
-    distributed.initialize(args)
     configuration.import_declarations()
     configuration.load("runs/train.gin", args.gin_file, args.gin_bindings)
     configuration.bind_data_arguments(args)
@@ -155,7 +155,8 @@ def train(run: TrainRun) -> None:
         _keep_with_run(model_dir, about)
 
     rng = sharding.replicated_key(run.seed, mesh)
-    batches = pipeline.train_batches(run.mixture, lengths, batch_size, run.seed, layout)
+    local_rows = sharding.local_rows(mesh, batch_size)
+    batches = pipeline.train_batches(run.mixture, lengths, batch_size, run.seed, layout, local_rows)
     if last is not None:
         state, cursor = checkpoints.restore(last, program.state)
         batches.set_state(dict(cursor))
@@ -177,7 +178,9 @@ def train(run: TrainRun) -> None:
 
     def validate(state: Any) -> dict[str, float]:
         totals = None
-        batches = pipeline.eval_batches(run.mixture, "validation", lengths, batch_size, layout)
+        batches = pipeline.eval_batches(
+            run.mixture, "validation", lengths, batch_size, layout, local_rows
+        )
         for number, batch in enumerate(batches):
             if number == run.max_eval_batches:
                 break

@@ -92,8 +92,11 @@ def letters(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stored(split: str = "train", lengths: FeatureLengths = LENGTHS, task: str = TASK) -> list:
-    records = open_tokens(registry.get(task), split, lengths)
-    found = [Tokens.from_bytes(records[k]) for k in range(len(records))]
+    file = open_tokens(registry.get(task), split, lengths)
+    found = [file[k] for k in range(len(file))]
+    assert file.lengths.tolist() == [list(tokens.lengths) for tokens in found]
+    with pytest.raises(IndexError, match=f"example {len(file)} of {len(file)}"):
+        file[len(file)]
     return [(tokens.id, tokens.inputs.tolist(), tokens.targets.tolist()) for tokens in found]
 
 
@@ -301,7 +304,7 @@ def test_rows_and_their_examples_keep_the_order_of_the_examples() -> None:
     examples = tokens_of((5, 2), (20, 3), (9, 2), (6, 2), (11, 2))
     found = pipeline.pack(examples, SHORT)
     assert found.ids == [("id0", "id3"), ("id1",), ("id2", "id4")]
-    assert pipeline.num_tokens(found) == sum(len(e.inputs) + len(e.targets) for e in examples)
+    assert found.num_tokens == sum(len(e.inputs) + len(e.targets) for e in examples)
     assert pipeline.padding_rate(found, "encoder") == (9 + 0 + 0) / 60
     assert pipeline.padding_rate(found, "decoder") == (8 + 9 + 8) / 36
 
@@ -323,9 +326,10 @@ def test_packed_loss_is_unpacked_loss(layout: type[packing.Layout], config: Any)
     evaluate = jax.jit(partial(eval_step, model=model, loss=partial(cross_entropy, z_loss=1e-4)))
     rows = packing.rows_of(examples, layout(SHORT))
     assert len(rows) < len(examples) / 2
+    filled_up = rows + [[]] * (len(examples) - len(rows))
     found, expected = (
-        evaluate(params, layout(SHORT).arrays(some, len(examples)))
-        for some in (rows, [[example] for example in examples])
+        evaluate(params, layout(SHORT).arrays(some, layout(SHORT).limits))
+        for some in (filled_up, [[example] for example in examples])
     )
     assert found["loss"].weight == sum(len(example.targets) for example in examples)
     for name in ("loss", "accuracy"):
@@ -443,7 +447,7 @@ def test_every_epoch_has_every_example_in_an_order_of_its_own(
     letters: None, small_windows: None
 ) -> None:
     stream = stream_of("letters_a")
-    read = [tokens.id for window in range(6) for tokens in stream.window(window)]
+    read = [example.read().id for window in range(6) for example in stream.window(window)]
     assert len(read) == 96
     epochs = [tuple(read[k : k + 30]) for k in (0, 30, 60)]
     assert all(sorted(epoch) == [row["id"] for row in LETTERS["a"]] for epoch in epochs)
@@ -458,10 +462,10 @@ def test_training_goes_through_one_window_after_another(letters: None, small_win
     stream = stream_of("letters_a")
     for window, rows in read.items():
         assert sorted(id_ for row in rows for id_ in row) == sorted(
-            tokens.id for tokens in stream.window(window)
+            example.read().id for example in stream.window(window)
         )
     # Rows are shuffled: as they are packed, the first example of a window is in its first row.
-    assert any(stream.window(window)[0].id not in rows[0] for window, rows in read.items())
+    assert any(stream.window(window)[0].read().id not in rows[0] for window, rows in read.items())
 
 
 def test_a_mixture_is_trained_on_at_its_rates(letters: None, small_windows: None) -> None:
@@ -537,7 +541,7 @@ def test_resuming_reads_nothing_of_what_was_done(
     read = []
     window = pipeline.Stream.window
 
-    def recorded(stream: pipeline.Stream, number: int) -> list[Tokens]:
+    def recorded(stream: pipeline.Stream, number: int) -> list[cache.Unread]:
         read.append(number)
         return window(stream, number)
 
@@ -613,20 +617,81 @@ def test_a_batch_in_tokens_counts_the_longest_part_of_its_rows() -> None:
         pipeline.rows_for_tokens(1151, lengths, DecoderRows)
 
 
-def test_columns_of_padding_are_cropped() -> None:
-    ids = np.zeros((2, 100), np.int32)
-    ids[1, :33] = 1
+def test_rows_are_as_wide_as_the_longest_needs() -> None:
+    rows = [tokens_of((20, 1), (13, 2)), tokens_of((5, 32))]
+    lengths = packing.row_lengths(rows)
+    assert lengths.tolist() == [[33, 3], [5, 32]]
+    limits = FeatureLengths(70, 100)
+    assert packing.widths(lengths, EncoderDecoderRows(limits)) == (64, 32)
+    assert packing.widths(lengths, DecoderRows(limits)) == (64,)
+    assert packing.widths(np.array([[70, 65]]), EncoderDecoderRows(limits)) == (70, 96)
+    assert packing.widths(np.array([[0, 0]]), DecoderRows(limits)) == (32,)
+
+
+# Several processes
+
+
+def rows_of_processes(batch_size: int, num_processes: int) -> list[range]:
+    """Every num_processes-th row: not next to each other, and not as many for each."""
+    return [range(k, batch_size, num_processes) for k in range(num_processes)]
+
+
+def put_together(batches: Sequence[pipeline.Batch], rows: Sequence[range]) -> pipeline.Batch:
+    """The processes' rows of one batch, each in its place."""
+    assert len({batch.num_tokens for batch in batches}) == 1
+    order = np.argsort(np.concatenate(rows))
     arrays = {
-        "decoder_segment_ids": ids,
-        "decoder_loss_weights": np.arange(200, dtype=np.float32).reshape(2, 100),
-        "encoder_segment_ids": np.ones((2, 70), np.int32),
+        name: np.concatenate([batch.arrays[name] for batch in batches])[order]
+        for name in batches[0].arrays
     }
-    cropped = packing.cropped(arrays)
-    assert {name: array.shape for name, array in cropped.items()} == {
-        "decoder_segment_ids": (2, 64),
-        "decoder_loss_weights": (2, 64),
-        "encoder_segment_ids": (2, 70),
-    }
-    weights = arrays["decoder_loss_weights"][:, :64]
-    np.testing.assert_array_equal(cropped["decoder_loss_weights"], weights)
-    assert packing.cropped({"decoder_segment_ids": ids * 0})["decoder_segment_ids"].shape == (2, 32)
+    ids = [ids for batch in batches for ids in batch.ids]
+    return pipeline.Batch(arrays, [ids[k] for k in order], batches[0].num_tokens)
+
+
+@both_layouts
+@pytest.mark.parametrize("num_processes", [2, 3, 4])
+def test_processes_read_the_batch_of_one_process(
+    letters: None, small_windows: None, num_processes: int, layout: Any
+) -> None:
+    rows = rows_of_processes(8, num_processes)
+    one = pipeline.train_batches("letters", SHORT, 8, 3, layout)
+    others = [pipeline.train_batches("letters", SHORT, 8, 3, layout, held) for held in rows]
+    assert_equal(take(one, 6), [put_together([next(b) for b in others], rows) for _ in range(6)])
+    assert [other.get_state() for other in others] == [one.get_state()] * num_processes
+
+    whole = list(pipeline.eval_batches("letters", "test", SHORT, 8, layout))
+    parts = [list(pipeline.eval_batches("letters", "test", SHORT, 8, layout, r)) for r in rows]
+    together = [put_together(batches, rows) for batches in zip(*parts, strict=True)]
+    assert_equal(whole, together)
+    found = Counter(example for batch in together for example in unpacked(batch, layout))
+    assert found == letter_examples("a", "b")
+
+
+def test_a_run_goes_on_with_another_number_of_processes(letters: None, small_windows: None) -> None:
+    expected = take(pipeline.train_batches("letters", SHORT, 6, seed=3), 9)
+    state, found = {"window": 0, "row": 0}, []
+    for num_processes in (4, 1, 3):
+        rows = rows_of_processes(6, num_processes)
+        started = [pipeline.train_batches("letters", SHORT, 6, 3, local_rows=r) for r in rows]
+        for batches in started:
+            batches.set_state(state)
+        found += [put_together([next(b) for b in started], rows) for _ in range(3)]
+        state = started[-1].get_state()
+    assert_equal(found, expected)
+
+
+def test_a_process_reads_no_rows_but_its_own(
+    letters: None, small_windows: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_for_threads_of_earlier_tests()
+    read: list[int] = []
+    real = cache.TokenFile.__getitem__
+
+    def recorded(file: cache.TokenFile, index: int) -> Tokens:
+        read.append(index)
+        return real(file, index)
+
+    monkeypatch.setattr(cache.TokenFile, "__getitem__", recorded)
+    batches = pipeline.eval_batches("letters", "test", SHORT, 4, local_rows=[1, 2])
+    ids = ids_of(list(batches))
+    assert 0 < len(read) == len(ids) < 40

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,7 @@ import numpy as np
 import seqio
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from array_record.python.array_record_module import ArrayRecordWriter
+from jaxtyping import Int32
 
 from tk_instruct.data import registry
 from tk_instruct.data.records import default_cache_dir
@@ -37,6 +38,10 @@ class Tokens(NamedTuple):
     inputs: np.ndarray
     targets: np.ndarray
 
+    @property
+    def lengths(self) -> tuple[int, int]:
+        return len(self.inputs), len(self.targets)
+
     def to_bytes(self) -> bytes:
         return msgpack.packb(
             (self.id, self.inputs.astype("<i4").tobytes(), self.targets.astype("<i4").tobytes())
@@ -48,10 +53,46 @@ class Tokens(NamedTuple):
         return cls(id_, np.frombuffer(inputs, "<i4"), np.frombuffer(targets, "<i4"))
 
 
-def open_tokens(
-    task: seqio.Task, split: str, lengths: registry.FeatureLengths
-) -> ArrayRecordDataSource:
-    """The split's examples as records of `Tokens`, written first where they are not there yet.
+class TokenFile:
+    """The examples of a split on disk, read by index; known without reading them are their
+
+    lengths: of the inputs and of the targets of each.
+    """
+
+    lengths: Int32[np.ndarray, "examples 2"]
+
+    def __init__(self, path: Path) -> None:
+        self._records = ArrayRecordDataSource(str(path))
+        # The last record: so there is one file, which is there whole or not at all.
+        lengths = self._records[len(self._records) - 1]
+        self.lengths = np.frombuffer(lengths, "<i4").reshape(-1, 2)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> Tokens:
+        if not 0 <= index < len(self):
+            raise IndexError(f"example {index} of {len(self)}")
+        return Tokens.from_bytes(self._records[index])
+
+    def unread(self, indices: Sequence[int]) -> list["Unread"]:
+        lengths = self.lengths[indices].tolist()
+        return [Unread(self, k, (i, t)) for k, (i, t) in zip(indices, lengths, strict=True)]
+
+
+class Unread(NamedTuple):
+    """An example in a file, of which only the lengths are known until it is read."""
+
+    file: TokenFile
+    position: int
+    lengths: tuple[int, int]
+
+    def read(self) -> Tokens:
+        return self.file[self.position]
+
+
+def open_tokens(task: seqio.Task, split: str, lengths: registry.FeatureLengths) -> TokenFile:
+    """The split's examples, written first where they are not there yet.
 
     Raises UserError for a split the task lacks, an empty one, and a cache that cannot be written.
     """
@@ -59,7 +100,7 @@ def open_tokens(
     path = default_cache_dir() / "tokens" / f"{_key(task, split, lengths)}.array_record"
     if not path.exists():
         _write(path, task, split, lengths)
-    return ArrayRecordDataSource(str(path))
+    return TokenFile(path)
 
 
 def _key(task: seqio.Task, split: str, lengths: registry.FeatureLengths) -> str:
@@ -98,10 +139,13 @@ def _write(path: Path, task: seqio.Task, split: str, lengths: registry.FeatureLe
         path.parent.mkdir(parents=True, exist_ok=True)
         writer = ArrayRecordWriter(str(temporary), "group_size:1")
         total = task.num_input_examples(split)
+        sizes = []
         with Progress(f"tokenising {task.name}/{split}", total) as progress:
             for tokens in _tokens(task, split, lengths):
                 writer.write(tokens.to_bytes())
+                sizes.append(tokens.lengths)
                 progress.advance()
+        writer.write(np.array(sizes, "<i4").tobytes())
         writer.close()
         os.replace(temporary, path)
     except OSError as error:

@@ -5,7 +5,7 @@ A model keeps the examples of a row apart by segment ids: from 1 in each row, 0 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -13,6 +13,15 @@ from jaxtyping import Float, Int
 from tk_instruct.data.cache import Tokens
 from tk_instruct.data.registry import FeatureLengths
 
+
+class HasLengths(Protocol):
+    """An example of which the numbers of input and of target tokens are known."""
+
+    @property
+    def lengths(self) -> tuple[int, int]: ...
+
+
+Example = TypeVar("Example", bound=HasLengths)
 Rows = Sequence[Sequence[Tokens]]
 Arrays = dict[str, Int[np.ndarray, "rows length"] | Float[np.ndarray, "rows length"]]
 
@@ -26,11 +35,11 @@ class Layout(Protocol):
     def limits(self) -> tuple[int, ...]:
         """The most tokens of a row, in each of its parts."""
 
-    def sizes(self, example: Tokens) -> tuple[int, ...]:
-        """What an example takes of each limit."""
+    def sizes(self, lengths: Int[np.ndarray, "examples 2"]) -> Int[np.ndarray, "examples limits"]:
+        """What examples with so many input and target tokens take of each limit."""
 
-    def arrays(self, rows: Rows, num_rows: int) -> Arrays:
-        """The rows' arrays by T5X's feature names, filled up with rows of padding to num_rows."""
+    def arrays(self, rows: Rows, widths: Sequence[int]) -> Arrays:
+        """The rows' arrays by T5X's feature names, each part padded to its width."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +52,18 @@ class EncoderDecoderRows:
     def limits(self) -> tuple[int, ...]:
         return self.lengths.inputs, self.lengths.targets
 
-    def sizes(self, example: Tokens) -> tuple[int, ...]:
-        return len(example.inputs), len(example.targets)
+    def sizes(self, lengths: Int[np.ndarray, "examples 2"]) -> Int[np.ndarray, "examples 2"]:
+        return lengths
 
-    def arrays(self, rows: Rows, num_rows: int) -> Arrays:
+    def arrays(self, rows: Rows, widths: Sequence[int]) -> Arrays:
+        input_width, target_width = widths
         inputs = [[example.inputs for example in row] for row in rows]
         targets = [[example.targets for example in row] for row in rows]
-        target_ids = _segment_ids(targets, num_rows, self.lengths.targets)
+        target_ids = _segment_ids(targets, target_width)
         return {
-            "encoder_input_tokens": _joined(inputs, num_rows, self.lengths.inputs),
-            "encoder_segment_ids": _segment_ids(inputs, num_rows, self.lengths.inputs),
-            "decoder_target_tokens": _joined(targets, num_rows, self.lengths.targets),
+            "encoder_input_tokens": _joined(inputs, input_width),
+            "encoder_segment_ids": _segment_ids(inputs, input_width),
+            "decoder_target_tokens": _joined(targets, target_width),
             "decoder_segment_ids": target_ids,
             "decoder_loss_weights": (target_ids > 0).astype(np.float32),
         }
@@ -73,58 +83,58 @@ class DecoderRows:
     def limits(self) -> tuple[int, ...]:
         return (self.lengths.inputs + self.lengths.targets,)
 
-    def sizes(self, example: Tokens) -> tuple[int, ...]:
-        return (len(example.inputs) + len(example.targets),)
+    def sizes(self, lengths: Int[np.ndarray, "examples 2"]) -> Int[np.ndarray, "examples 1"]:
+        return lengths.sum(axis=1, keepdims=True)
 
-    def arrays(self, rows: Rows, num_rows: int) -> Arrays:
-        (length,) = self.limits
+    def arrays(self, rows: Rows, widths: Sequence[int]) -> Arrays:
+        (width,) = widths
         tokens = [[np.concatenate((e.inputs, e.targets)) for e in row] for row in rows]
-        weights = [[np.arange(*self.sizes(e)) >= len(e.inputs) for e in row] for row in rows]
-        prefixes = [[np.arange(*self.sizes(e)) <= len(e.inputs) for e in row] for row in rows]
+        weights = [[np.arange(sum(e.lengths)) >= len(e.inputs) for e in row] for row in rows]
+        prefixes = [[np.arange(sum(e.lengths)) <= len(e.inputs) for e in row] for row in rows]
         return {
-            "decoder_target_tokens": _joined(tokens, num_rows, length),
-            "decoder_segment_ids": _segment_ids(tokens, num_rows, length),
-            "decoder_causal_attention": _joined(prefixes, num_rows, length),
-            "decoder_loss_weights": _joined(weights, num_rows, length).astype(np.float32),
+            "decoder_target_tokens": _joined(tokens, width),
+            "decoder_segment_ids": _segment_ids(tokens, width),
+            "decoder_causal_attention": _joined(prefixes, width),
+            "decoder_loss_weights": _joined(weights, width).astype(np.float32),
         }
 
 
-def _joined(
-    rows: Sequence[Sequence[np.ndarray]], num_rows: int, length: int
-) -> Int[np.ndarray, "rows length"]:
-    joined = np.zeros((num_rows, length), np.int32)
-    for row, segments in zip(joined[: len(rows)], rows, strict=True):
-        values = np.concatenate(segments)
-        row[: len(values)] = values
+def _joined(rows: Sequence[Sequence[np.ndarray]], width: int) -> Int[np.ndarray, "rows width"]:
+    joined = np.zeros((len(rows), width), np.int32)
+    for row, segments in zip(joined, rows, strict=True):
+        if segments:
+            values = np.concatenate(segments)
+            row[: len(values)] = values
     return joined
 
 
-def _segment_ids(
-    rows: Sequence[Sequence[np.ndarray]], num_rows: int, length: int
-) -> Int[np.ndarray, "rows length"]:
+def _segment_ids(rows: Sequence[Sequence[np.ndarray]], width: int) -> Int[np.ndarray, "rows width"]:
     ids = [
         [np.repeat(np.arange(1, len(row) + 1), [len(segment) for segment in row])] for row in rows
     ]
-    return _joined(ids, num_rows, length)
+    return _joined(ids, width)
 
 
-def cropped(arrays: Arrays, multiple: int = 32) -> Arrays:
-    """Without the last columns of each part that hold padding only, to a multiple of columns.
+def row_lengths(rows: Sequence[Sequence[HasLengths]]) -> Int[np.ndarray, "rows 2"]:
+    """Input and target tokens in each row, none of which is empty."""
+    return np.array([[sum(n) for n in zip(*(e.lengths for e in row), strict=True)] for row in rows])
 
-    Targets are short: a decoder's row is mostly padding in a batch of a few rows. The lengths are
+
+def widths(
+    row_lengths: Int[np.ndarray, "rows 2"], layout: Layout, multiple: int = 32
+) -> tuple[int, ...]:
+    """The columns that hold the longest row, for each part, to a multiple of columns.
+
+    Targets are short: a decoder's row is mostly padding in a batch of a few rows. The widths are
     few, because each is compiled for; a large batch has a full row, and so always the same.
     """
-    kept = {}
-    for name, array in arrays.items():
-        used = np.flatnonzero(arrays[f"{name.split('_')[0]}_segment_ids"].any(axis=0))
-        length = int(used[-1]) + 1 if len(used) else 1
-        kept[name] = array[:, : -(-length // multiple) * multiple]
-    return kept
+    longest = np.maximum(layout.sizes(row_lengths).max(axis=0), 1)
+    return tuple(np.minimum(-(-longest // multiple) * multiple, layout.limits).tolist())
 
 
-def rows_of(examples: Sequence[Tokens], layout: Layout) -> list[list[Tokens]]:
+def rows_of(examples: Sequence[Example], layout: Layout) -> list[list[Example]]:
     """Every example in one row; rows in the order of their first, which is the order in a row."""
-    sizes = np.array([layout.sizes(example) for example in examples], np.int64)
+    sizes = layout.sizes(np.array([example.lengths for example in examples], np.int64))
     return [[examples[k] for k in row] for row in best_fit_decreasing(sizes, layout.limits)]
 
 

@@ -1,4 +1,8 @@
-"""Token caches → batches: shuffled, mixed, packed, read ahead, with a cursor of two numbers."""
+"""Token caches → batches: shuffled, mixed, packed, read ahead, with a cursor of two numbers.
+
+Which examples are in which row follows from their lengths. So of several processes each knows the
+whole batch and reads only its own rows, and the batches do not depend on how many there are.
+"""
 
 import itertools
 from collections import deque
@@ -8,11 +12,19 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
-from array_record.python.array_record_data_source import ArrayRecordDataSource
 
 from tk_instruct.data import cache, registry
-from tk_instruct.data.cache import Tokens
-from tk_instruct.data.packing import Arrays, EncoderDecoderRows, Layout, Rows, cropped, rows_of
+from tk_instruct.data.cache import TokenFile, Tokens, Unread
+from tk_instruct.data.packing import (
+    Arrays,
+    EncoderDecoderRows,
+    Example,
+    Layout,
+    Rows,
+    row_lengths,
+    rows_of,
+    widths,
+)
 from tk_instruct.errors import UserError
 from tk_instruct.randomness import draw
 
@@ -23,10 +35,17 @@ READ_AHEAD = 2
 
 
 class Batch(NamedTuple):
-    """A layout's arrays, and for each row the ids of the examples in it."""
+    """A batch, or a process's rows of it.
+
+    Attributes:
+        arrays: the layout's, of these rows.
+        ids: of the examples in each of these rows.
+        num_tokens: input and target tokens of the whole batch, padding left out.
+    """
 
     arrays: Arrays
     ids: list[tuple[str, ...]]
+    num_tokens: int
 
 
 def train_batches(
@@ -35,41 +54,48 @@ def train_batches(
     batch_size: int,
     seed: int,
     layout: type[Layout] = EncoderDecoderRows,
+    local_rows: Sequence[int] | None = None,
 ) -> "TrainBatches":
-    """Packed batches of the train split: reshuffled every epoch, tasks at their rates, endless."""
+    """Packed batches of the train split: reshuffled every epoch, tasks at their rates, endless.
+
+    local_rows are those that are read of each batch, by default all.
+    """
     tasks, rates = registry.tasks_of(mixture), registry.rates_of(mixture)
     streams = [
         Stream(task.name, cache.open_tokens(task, "train", lengths), rate, seed)
         for task, rate in zip(tasks, rates, strict=True)
     ]
-    return TrainBatches(streams, layout(lengths), batch_size, seed)
+    return TrainBatches(streams, layout(lengths), batch_size, seed, local_rows)
 
 
 class Stream:
     """A task's share of a mixture: its examples without end, each epoch in an order of its own."""
 
-    def __init__(self, task: str, source: ArrayRecordDataSource, rate: float, seed: int) -> None:
+    def __init__(self, task: str, file: TokenFile, rate: float, seed: int) -> None:
         @lru_cache(maxsize=1)
         def order(epoch: int) -> np.ndarray:
             rng = np.random.default_rng(draw(seed, "epoch", task, str(epoch)))
-            return rng.permutation(len(source)).astype(np.int32)
+            return rng.permutation(len(file)).astype(np.int32)
 
-        self._source = source
+        self._file = file
         self._order = order
         self._rate = rate
         # Tasks with less than one example a window do not all have it in the same one.
         self._phase = draw(seed, "phase", task) / 2**64
 
-    def window(self, number: int) -> list[Tokens]:
+    def window(self, number: int) -> list[Unread]:
         """The task's examples among the mixture's number-th WINDOW, counted from 0."""
         start, stop = (int(self._rate * WINDOW * n + self._phase) for n in (number, number + 1))
-        size = len(self._source)
-        indices = (int(self._order(k // size)[k % size]) for k in range(start, stop))
-        return [Tokens.from_bytes(self._source[index]) for index in indices]
+        size = len(self._file)
+        return self._file.unread(
+            [int(self._order(k // size)[k % size]) for k in range(start, stop)]
+        )
 
 
-def _shuffled_rows(streams: Sequence[Stream], layout: Layout, seed: int, window: int) -> Rows:
-    rows = rows_of([tokens for stream in streams for tokens in stream.window(window)], layout)
+def _shuffled_rows(
+    streams: Sequence[Stream], layout: Layout, seed: int, window: int
+) -> list[list[Unread]]:
+    rows = rows_of([example for stream in streams for example in stream.window(window)], layout)
     np.random.default_rng(draw(seed, "rows", str(window))).shuffle(rows)
     return rows
 
@@ -82,11 +108,17 @@ class TrainBatches(Iterator[Batch]):
     """
 
     def __init__(
-        self, streams: Sequence[Stream], layout: Layout, batch_size: int, seed: int
+        self,
+        streams: Sequence[Stream],
+        layout: Layout,
+        batch_size: int,
+        seed: int,
+        local_rows: Sequence[int] | None = None,
     ) -> None:
         self._rows = lru_cache(maxsize=1)(partial(_shuffled_rows, streams, layout, seed))
         self._layout = layout
         self._batch_size = batch_size
+        self._local_rows = local_rows
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="train_batches")
         self._ahead: deque[Future[tuple[Batch, dict[str, int]]]] = deque()
         self.set_state({"window": 0, "row": 0})
@@ -113,7 +145,7 @@ class TrainBatches(Iterator[Batch]):
     def _read(self) -> tuple[Batch, dict[str, int]]:
         """The next batch and the cursor after it; runs in the thread."""
         window, row = self._read_state["window"], self._read_state["row"]
-        rows: list[Sequence[Tokens]] = []
+        rows: list[list[Unread]] = []
         while True:
             taken = self._rows(window)[row : row + self._batch_size - len(rows)]
             rows += taken
@@ -121,7 +153,8 @@ class TrainBatches(Iterator[Batch]):
                 break
             window, row = window + 1, 0
         self._read_state = {"window": window, "row": row + len(taken)}
-        return _cropped(_batch(rows, self._layout, self._batch_size)), self._read_state
+        batch = _read(rows, self._layout, self._batch_size, self._local_rows)
+        return batch, self._read_state
 
 
 def eval_batches(
@@ -130,16 +163,25 @@ def eval_batches(
     lengths: registry.FeatureLengths,
     batch_size: int,
     layout: type[Layout] = EncoderDecoderRows,
+    local_rows: Sequence[int] | None = None,
 ) -> Iterator[Batch]:
-    """The split once, packed, in order; the last batch is filled up with padding."""
-    sources = [cache.open_tokens(task, split, lengths) for task in registry.tasks_of(mixture)]
-    examples = (Tokens.from_bytes(source[k]) for source in sources for k in range(len(source)))
+    """The split once, packed, in order; the last batch is filled up with padding.
+
+    local_rows are those that are read of each batch, by default all.
+    """
+    files = [cache.open_tokens(task, split, lengths) for task in registry.tasks_of(mixture)]
+    examples = (
+        example
+        for file in files
+        for start in range(0, len(file), WINDOW)
+        for example in file.unread(range(start, min(start + WINDOW, len(file))))
+    )
     rows = packed_rows(examples, layout(lengths))
     while some := list(itertools.islice(rows, batch_size)):
-        yield _cropped(_batch(some, layout(lengths), batch_size))
+        yield _read(some, layout(lengths), batch_size, local_rows)
 
 
-def packed_rows(examples: Iterable[Tokens], layout: Layout) -> Iterator[list[Tokens]]:
+def packed_rows(examples: Iterable[Example], layout: Layout) -> Iterator[list[Example]]:
     """The examples of each row, WINDOW of them packed at a time."""
     remaining = iter(examples)
     while window := list(itertools.islice(remaining, WINDOW)):
@@ -152,17 +194,28 @@ def pack(
     layout: type[Layout] = EncoderDecoderRows,
 ) -> Batch:
     """All the rows of a few examples."""
-    rows = list(packed_rows(examples, layout(lengths)))
-    return _batch(rows, layout(lengths), len(rows))
+    made = layout(lengths)
+    rows = list(packed_rows(examples, made))
+    return _batch(rows, made, made.limits, int(row_lengths(rows).sum()))
 
 
-def _batch(rows: Rows, layout: Layout, batch_size: int) -> Batch:
+def _read(
+    rows: Sequence[Sequence[Unread]],
+    layout: Layout,
+    batch_size: int,
+    local_rows: Sequence[int] | None,
+) -> Batch:
+    """The local rows of a batch, whose last rows are padding where there are too few."""
+    local = range(batch_size) if local_rows is None else local_rows
+    read = [[example.read() for example in rows[k]] if k < len(rows) else [] for k in local]
+    # Of all rows, for all processes make arrays of the same widths.
+    lengths = row_lengths(rows)
+    return _batch(read, layout, widths(lengths, layout), int(lengths.sum()))
+
+
+def _batch(rows: Rows, layout: Layout, columns: Sequence[int], num_tokens: int) -> Batch:
     ids = [tuple(example.id for example in row) for row in rows]
-    return Batch(layout.arrays(rows, batch_size), ids + [()] * (batch_size - len(rows)))
-
-
-def _cropped(batch: Batch) -> Batch:
-    return batch._replace(arrays=cropped(batch.arrays))
+    return Batch(layout.arrays(rows, columns), ids, num_tokens)
 
 
 def rows_for_tokens(
@@ -185,12 +238,6 @@ def rows_for_tokens(
             f"try {row_tokens} or more"
         )
     return batch_tokens // row_tokens
-
-
-def num_tokens(batch: Batch) -> int:
-    """Input and target tokens of a batch, padding left out."""
-    segment_ids = [a for name, a in batch.arrays.items() if name.endswith("_segment_ids")]
-    return sum(int(np.count_nonzero(ids)) for ids in segment_ids)
 
 
 def padding_rate(batch: Batch, part: str) -> float:

@@ -286,7 +286,8 @@ def _train_step(
         run = replace(run, model=model, **fields)
     program = program_of(run, devices, device_bytes)
     rows, everywhere = sharding.batch_sharding(program.mesh), sharding.replicated(program.mesh)
-    arrays = program.layout(program.lengths).arrays([], program.batch_size)
+    full = program.layout(program.lengths)
+    arrays = full.arrays([()] * program.batch_size, full.limits)
     batch = {
         name: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=rows)
         for name, array in arrays.items()
@@ -304,7 +305,7 @@ def _train_step(
         Layout(partitions, shards, run.model.remat, run.num_microbatches),
         program.mesh,
         program.batch_size,
-        program.batch_size * max(program.layout(program.lengths).limits),
+        program.batch_size * max(full.limits),
         run.steps - _initial_step(run.initial_checkpoint_path),
         _num_params(program.state.params),
     )
