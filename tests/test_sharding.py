@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from tk_instruct.sharding import (
     fsdp_shards_for_memory,
     local_rows,
     make_mesh,
+    most_fsdp_shards,
     replicated,
     shard_batch,
     state_shardings,
@@ -185,21 +187,26 @@ def test_parameters_and_slots_follow_the_table() -> None:
 
 
 def shards_by_memory() -> list[int]:
-    """For adamw: parameters, gradients and two moments, 4 bytes each, 1 MB = 2 MB / 2."""
-    tx = optim.adamw(0.1)
-    shapes = jax.eval_shape(partial(create_train_state, MODEL, tx), jax.random.key(0))
+    """For adamw: parameters, gradients and two moments, 4 bytes each."""
+    net, tx = T5(replace(MODEL.config, d_model=512)), optim.adamw(0.1)
+    shapes = jax.eval_shape(partial(create_train_state, net, tx), jax.random.key(0))
     state = 4 * sum(leaf.size * 4 for leaf in jax.tree.leaves(shapes.params))
-    memories = [3 * state, state, state // 2, state // 10]
     return [
-        *(fsdp_shards_for_memory(MODEL, tx, 1, 8, memory) for memory in memories),
-        fsdp_shards_for_memory(MODEL, tx, 4, 8, state // 10),
-        fsdp_shards_for_memory(MODEL, tx, "auto", 8),
+        *(fsdp_shards_for_memory(net, tx, 1, 8, memory) for memory in (3 * state, state)),
+        fsdp_shards_for_memory(net, tx, 4, 8, state // 10),
+        fsdp_shards_for_memory(net, tx, "auto", 8),
     ]
 
 
 def test_parameters_are_spread_where_memory_needs_it() -> None:
-    # The last two: no more than there are groups of devices; and what a CPU has is not told.
-    assert on_eight_devices("shards_by_memory") == [1, 8, 8, 8, 2, 1]
+    # Over slices of 128; no more than there are groups of devices; and what a CPU has it does not
+    # tell.
+    assert on_eight_devices("shards_by_memory") == [1, 4, 2, 1]
+
+
+def test_slices_are_as_wide_as_a_tpus_registers() -> None:
+    assert [most_fsdp_shards(4096, groups) for groups in (256, 48, 8, 7)] == [32, 24, 8, 7]
+    assert most_fsdp_shards(64, 8) == 1
 
 
 def test_an_unknown_logical_axis_is_an_error() -> None:

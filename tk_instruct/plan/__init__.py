@@ -24,7 +24,6 @@ from tk_instruct.errors import UserError
 from tk_instruct.files import table
 from tk_instruct.plan.compilation import Compiled, Compiler, Layout, Request
 from tk_instruct.plan.estimate import Estimate, estimate
-from tk_instruct.plan.search import search_predict, search_train
 from tk_instruct.plan.topology import Topology, topology_of
 
 log = logging.getLogger("tk_instruct")
@@ -93,6 +92,8 @@ def main(args: argparse.Namespace) -> int:
 
 def _compiled(request: Request, topology: Topology, search: bool) -> list[Compiled]:
     """The recipe's own layout, and those that a search tries, in that order."""
+    from tk_instruct.plan.search import search_predict, search_train
+
     found: dict[Layout, Compiled] = {}
     with Compiler(request, topology) as compiler:
 
@@ -116,6 +117,7 @@ def _compiled(request: Request, topology: Topology, search: bool) -> list[Compil
             search_train(
                 topology.num_devices,
                 first.batch_size,
+                first.d_model,
                 attempt,
                 lambda compiled: Plan(compiled, topology).seconds(),
             )

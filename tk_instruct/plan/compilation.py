@@ -72,7 +72,7 @@ class Compiled:
         flops: of matrix products, the step's divided by the devices.
         product_bytes: operands and results of the matrix products.
         collectives: by kind.
-        num_params: of the model.
+        num_params, d_model: of the model.
         seconds: that tracing, lowering and compiling took; of a cached one when it was made.
     """
 
@@ -83,6 +83,7 @@ class Compiled:
     num_tokens: int
     num_steps: int | None
     num_params: int
+    d_model: int
     fits: bool
     refusal: str
     limit_bytes: int | None
@@ -216,6 +217,7 @@ def _compile(request: Request, topology: Topology, layout: Layout | None) -> Com
         "num_tokens": program.num_tokens,
         "num_steps": program.num_steps,
         "num_params": program.num_params,
+        "d_model": run.model.d_model,
         "limit_bytes": limit,
         "flops": total_flops / len(devices),
     }

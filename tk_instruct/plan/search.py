@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from tk_instruct.plan.compilation import Compiled, Layout
+from tk_instruct.sharding import most_fsdp_shards
 
 # From the least work and the most memory to the most work and the least memory.
 REMATERIALISATIONS = ("none", "dots_saveable", "dots_with_no_batch_dims_saveable", "full")
@@ -15,12 +16,18 @@ Compile = Callable[[Layout], Compiled | None]
 Seconds = Callable[[Compiled], float]
 
 
-def search_train(num_devices: int, batch_size: int, compile_: Compile, seconds: Seconds) -> None:
+def search_train(
+    num_devices: int,
+    batch_size: int,
+    d_model: int,
+    compile_: Compile,
+    seconds: Seconds,
+) -> None:
     """Compiles layouts of a training step.
 
     For each number of partitions, parameters are first kept whole by every group of devices, then
-    spread over all of them, and with each the least rematerialisation that fits is found. More
-    partitions are tried until they make the step slower. Then the fastest is tried with
+    spread over some and over all of them, and with each the least rematerialisation that fits is
+    found. More partitions are tried until they make the step slower. Then the fastest is tried with
     accumulation, which may make room for less rematerialisation. Where nothing fits, accumulation
     until something does.
     """
@@ -28,7 +35,8 @@ def search_train(num_devices: int, batch_size: int, compile_: Compile, seconds: 
     partitions = list(_partitions(num_devices, batch_size))
     for each in partitions:
         fitting: list[Compiled] = []
-        for shards in sorted({1, num_devices // each}):
+        groups = num_devices // each
+        for shards in sorted({1, most_fsdp_shards(d_model, groups), groups}):
             fitting += _least_rematerialised(Layout(each, shards, "full"), compile_)
             if fitting and fitting[-1].layout.remat == "none":
                 break  # to spread the parameters as well would save no work
