@@ -47,10 +47,11 @@ def superni_prompts(args: argparse.Namespace) -> list[np.ndarray]:
     """Test instances of superni_en_def_pos2, drawn at random."""
     from tk_instruct import configuration
     from tk_instruct.data import cache, registry
+    from tk_instruct.data.tokens import FeatureLengths
 
     configuration.import_declarations()
     configuration.bind_data_arguments(args)
-    lengths = registry.FeatureLengths(MAX_INPUT_TOKENS, 128)
+    lengths = FeatureLengths(MAX_INPUT_TOKENS, 128)
     tokens = cache.open_tokens(registry.get("superni_en_def_pos2"), "test", lengths)
     chosen = np.random.default_rng(0).permutation(len(tokens))[: args.examples]
     return [tokens[int(index)].inputs for index in chosen]

@@ -32,7 +32,7 @@ from tk_instruct import configuration
 from tk_instruct.files import table
 
 if TYPE_CHECKING:
-    from tk_instruct.data.registry import FeatureLengths
+    from tk_instruct.data.tokens import FeatureLengths
 
 BATCH_SIZE = 64
 

@@ -62,10 +62,11 @@ def superni_examples(args: argparse.Namespace, count: int) -> list[Example]:
     """Training examples of superni_en_def_pos2 in the order of an epoch."""
     from tk_instruct import configuration
     from tk_instruct.data import cache, registry
+    from tk_instruct.data.tokens import FeatureLengths
 
     configuration.import_declarations()
     configuration.bind_data_arguments(args)
-    lengths = registry.FeatureLengths(args.max_inputs, args.max_targets)
+    lengths = FeatureLengths(args.max_inputs, args.max_targets)
     tokens = cache.open_tokens(registry.get("superni_en_def_pos2"), "train", lengths)
     order = np.random.default_rng(0).permutation(len(tokens))[:count]
     examples = (tokens[int(index)] for index in order)
@@ -77,9 +78,9 @@ def ours(examples: Sequence[Example], spec: Mapping[str, Any]) -> tuple[Round, s
     import jax
 
     from tk_instruct import model, optim, sharding
-    from tk_instruct.data import pipeline, registry
-    from tk_instruct.data.cache import Tokens
+    from tk_instruct.data import pipeline
     from tk_instruct.data.packing import EncoderDecoderRows, row_lengths, widths
+    from tk_instruct.data.tokens import FeatureLengths, Tokens
     from tk_instruct.losses import cross_entropy
     from tk_instruct.model.config import T5Config
     from tk_instruct.step import create_train_state, train_step
@@ -95,7 +96,7 @@ def ours(examples: Sequence[Example], spec: Mapping[str, Any]) -> tuple[Round, s
         )
     )
     tx, mesh, rng = optim.adafactor(LEARNING_RATE), sharding.make_mesh(1), jax.random.key(0)
-    lengths = registry.FeatureLengths(spec["max_inputs"], spec["max_targets"])
+    lengths = FeatureLengths(spec["max_inputs"], spec["max_targets"])
     layout, size = EncoderDecoderRows(lengths), spec["packed_rows_a_step"]
     tokens = [Tokens(str(i), inputs, targets) for i, (inputs, targets) in enumerate(examples)]
     packed = list(pipeline.packed_rows(tokens, layout))

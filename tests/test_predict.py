@@ -13,6 +13,7 @@ import pytest
 
 from tk_instruct import cli, configuration, inference, predict
 from tk_instruct.data.records import SuperNI
+from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.errors import UserError
 from tk_instruct.journal import row_of
 
@@ -88,7 +89,7 @@ def test_decoding_equals_the_argmax_of_the_whole_model(
     predicted = {row["id"]: row["prediction"] for row in rows_of(output)}
     checkpoints, step, about = inference.load_checkpoint(run, None)
     loaded = inference.load_model(checkpoints, step, about)
-    lengths = registry.FeatureLengths(**about.data["lengths"])
+    lengths = FeatureLengths(**about.data["lengths"])
 
     @jax.jit
     def logits_of(inputs: Any, targets: Any) -> Any:
@@ -135,14 +136,13 @@ def test_samples_are_of_seed_and_id(run: Path, data: list[str], tmp_path: Path) 
 def test_beams_find_what_the_engine_finds(run: Path, data: list[str], tmp_path: Path) -> None:
     import jax
 
-    from tk_instruct.data import registry
     from tk_instruct.data.vocabulary import vocabulary
     from tk_instruct.model.decode import beam_search
 
     flags = ["--num_beams=3", "--length_penalty=-2", "--max_target_tokens=6"]
     found = predicted(run, data, tmp_path / "1", *flags, "--batch_size=20")
     loaded = inference.load_model(*inference.load_checkpoint(run, None))
-    examples, _ = inference.examples_of(TASK, "test", registry.FeatureLengths(32, 6), limit=40)
+    examples, _ = inference.examples_of(TASK, "test", FeatureLengths(32, 6), limit=40)
     inputs = np.stack([np.pad(e["inputs"], (0, 32 - len(e["inputs"]))) for e in examples])
     expected, _ = jax.jit(
         partial(beam_search, loaded.model, num_beams=3, length_penalty=-2.0, max_target_tokens=6)
@@ -207,7 +207,6 @@ def test_an_interrupted_prediction_goes_on(
     configuration.import_declarations()
     gin.bind_parameter("SuperNI.data_dir", str(mini_dir))
     gin.bind_parameter("vocabulary.name", str(mini_vocabulary))
-    from tk_instruct.data.registry import FeatureLengths
 
     asked: list[str] = []
 

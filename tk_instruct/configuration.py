@@ -19,7 +19,7 @@ import gin
 from tk_instruct.errors import UserError
 
 if TYPE_CHECKING:
-    from tk_instruct.data.registry import FeatureLengths
+    from tk_instruct.data.tokens import FeatureLengths
 
 
 def _shipped() -> Path:
@@ -114,7 +114,7 @@ def lengths_of(
     args: argparse.Namespace, otherwise: Mapping[str, int] | None = None
 ) -> "FeatureLengths":
     """The lengths that the flags give; where they do not, others or Tk-Instruct's 1024 and 128."""
-    from tk_instruct.data.registry import FeatureLengths
+    from tk_instruct.data.tokens import FeatureLengths
 
     lengths = {"inputs": 1024, "targets": 128, **(otherwise or {})}
     given = {"inputs": args.max_input_tokens, "targets": args.max_target_tokens}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jax.sharding import Mesh
 
     from tk_instruct.checkpoint import Checkpoints, Description
-    from tk_instruct.data.registry import FeatureLengths
+    from tk_instruct.data.tokens import FeatureLengths
     from tk_instruct.model.language_model import LanguageModel
 
 _SHORTEST_ROW = 32  # tokens: below, another shape costs more to compile than it saves

@@ -42,7 +42,7 @@ from tk_instruct.inference import (
 from tk_instruct.journal import Example, Predict, Row, row_of, write_rows
 
 if TYPE_CHECKING:
-    from tk_instruct.data.registry import FeatureLengths
+    from tk_instruct.data.tokens import FeatureLengths
     from tk_instruct.model.language_model import LanguageModel
 
 

@@ -10,7 +10,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array
 
 from tk_instruct import model, sharding
-from tk_instruct.data import packing, pipeline, registry
+from tk_instruct.data import packing
+from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.losses import cross_entropy
 from tk_instruct.model.config import DecoderConfig
 from tk_instruct.step import Batch, Metrics, TrainState, create_train_state, eval_step, train_step
@@ -33,7 +34,7 @@ class Program:
     """
 
     mesh: Mesh
-    lengths: registry.FeatureLengths
+    lengths: FeatureLengths
     layout: type[packing.Layout]
     batch_size: int
     state: TrainState
@@ -61,10 +62,10 @@ def program_of(
             net, run.optimizer, run.num_partitions, len(devices), device_bytes
         )
     mesh = sharding.make_mesh(run.num_partitions, num_fsdp_shards, devices)
-    lengths = registry.FeatureLengths(**run.feature_lengths)
+    lengths = FeatureLengths(**run.feature_lengths)
     decoder_only = isinstance(run.model, DecoderConfig)
     layout = packing.DecoderRows if decoder_only else packing.EncoderDecoderRows
-    batch_size = run.batch_size or pipeline.rows_for_tokens(run.batch_tokens or 0, lengths, layout)
+    batch_size = run.batch_size or packing.rows_for_tokens(run.batch_tokens or 0, lengths, layout)
     sharding.check_batch_size(batch_size, mesh, run.num_microbatches)
 
     initialise = partial(create_train_state, net, run.optimizer)

@@ -44,7 +44,7 @@ from tk_instruct.inference import (
 from tk_instruct.journal import Example, Predict, Row, row_of, write_rows
 
 if TYPE_CHECKING:
-    from tk_instruct.data.registry import FeatureLengths
+    from tk_instruct.data.tokens import FeatureLengths
 
 _MOST_LOGITS = 2**27  # of a batch, on one device: 512 MiB
 _SHORTEST_OPTION = 8  # tokens: options are padded to this or the next power of two

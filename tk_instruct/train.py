@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import optax
 
     from tk_instruct.checkpoint import Description
-    from tk_instruct.data.registry import FeatureLengths
+    from tk_instruct.data.tokens import FeatureLengths
 
 log = logging.getLogger("tk_instruct")
 

@@ -16,7 +16,7 @@ from tk_instruct import cli
 from tk_instruct.data import prompt, registry
 from tk_instruct.data.inspection import count
 from tk_instruct.data.records import Example, SuperNI
-from tk_instruct.data.registry import FeatureLengths
+from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.data.vocabulary import vocabulary
 from tk_instruct.tasks import superni  # noqa: F401
 

@@ -19,9 +19,10 @@ import seqio
 import tensorflow as tf
 
 from tk_instruct.data import cache, packing, pipeline, registry
-from tk_instruct.data.cache import Tokens, open_tokens
+from tk_instruct.data.cache import open_tokens
 from tk_instruct.data.packing import DecoderRows, EncoderDecoderRows
-from tk_instruct.data.registry import FeatureLengths, RawExample, RecordSource
+from tk_instruct.data.registry import RawExample, RecordSource
+from tk_instruct.data.tokens import FeatureLengths, Tokens
 from tk_instruct.data.vocabulary import train_sentencepiece
 from tk_instruct.errors import UserError
 from tk_instruct.losses import cross_entropy
@@ -609,12 +610,12 @@ def test_real_rows_are_full(shared_data: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_batch_in_tokens_counts_the_longest_part_of_its_rows() -> None:
     """As in Tk-Instruct's paper: 1,048,576 tokens a batch of 1,024 rows of 1024 and 128."""
     lengths = FeatureLengths(1024, 128)
-    assert pipeline.rows_for_tokens(1 << 20, lengths) == 1024
-    assert pipeline.rows_for_tokens(2047, lengths) == 1
-    assert pipeline.rows_for_tokens(1152 * 7, lengths, DecoderRows) == 7
-    assert pipeline.rows_for_tokens(100, FeatureLengths(10, 20)) == 5
+    assert packing.rows_for_tokens(1 << 20, lengths) == 1024
+    assert packing.rows_for_tokens(2047, lengths) == 1
+    assert packing.rows_for_tokens(1152 * 7, lengths, DecoderRows) == 7
+    assert packing.rows_for_tokens(100, FeatureLengths(10, 20)) == 5
     with pytest.raises(UserError, match="batch_tokens=1151 is less than one row of 1152 tokens"):
-        pipeline.rows_for_tokens(1151, lengths, DecoderRows)
+        packing.rows_for_tokens(1151, lengths, DecoderRows)
 
 
 def test_rows_are_as_wide_as_the_longest_needs() -> None:

@@ -9,7 +9,8 @@ import seqio
 import tensorflow as tf
 
 from tk_instruct.data import registry
-from tk_instruct.data.registry import FeatureLengths, RawExample, RecordSource
+from tk_instruct.data.registry import RawExample, RecordSource
+from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.errors import UserError
 
 ROWS: list[RawExample] = [

@@ -17,7 +17,7 @@ import seqio
 from tk_instruct import cli
 from tk_instruct.data import prompt, registry
 from tk_instruct.data.records import SuperNI
-from tk_instruct.data.registry import FeatureLengths
+from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.data.vocabulary import vocabulary
 from tk_instruct.errors import UserError
 from tk_instruct.randomness import choose, draw

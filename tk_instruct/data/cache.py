@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import msgpack
 import numpy as np
 import seqio
 from array_record.python.array_record_data_source import ArrayRecordDataSource
@@ -23,34 +22,13 @@ from jaxtyping import Int32
 
 from tk_instruct.data import registry
 from tk_instruct.data.records import default_cache_dir
+from tk_instruct.data.tokens import FeatureLengths, Tokens
 from tk_instruct.data.vocabulary import fingerprint
 from tk_instruct.errors import UserError
 from tk_instruct.files import cannot_write, remove
 from tk_instruct.progress import Progress
 
 log = logging.getLogger("tk_instruct")
-
-
-class Tokens(NamedTuple):
-    """One example: its id and token ids, EOS included."""
-
-    id: str
-    inputs: np.ndarray
-    targets: np.ndarray
-
-    @property
-    def lengths(self) -> tuple[int, int]:
-        return len(self.inputs), len(self.targets)
-
-    def to_bytes(self) -> bytes:
-        return msgpack.packb(
-            (self.id, self.inputs.astype("<i4").tobytes(), self.targets.astype("<i4").tobytes())
-        )
-
-    @classmethod
-    def from_bytes(cls, record: bytes) -> "Tokens":
-        id_, inputs, targets = msgpack.unpackb(record)
-        return cls(id_, np.frombuffer(inputs, "<i4"), np.frombuffer(targets, "<i4"))
 
 
 class TokenFile:
@@ -91,7 +69,7 @@ class Unread(NamedTuple):
         return self.file[self.position]
 
 
-def open_tokens(task: seqio.Task, split: str, lengths: registry.FeatureLengths) -> TokenFile:
+def open_tokens(task: seqio.Task, split: str, lengths: FeatureLengths) -> TokenFile:
     """The split's examples, written first where they are not there yet.
 
     Raises UserError for a split the task lacks, an empty one, and a cache that cannot be written.
@@ -103,7 +81,7 @@ def open_tokens(task: seqio.Task, split: str, lengths: registry.FeatureLengths) 
     return TokenFile(path)
 
 
-def _key(task: seqio.Task, split: str, lengths: registry.FeatureLengths) -> str:
+def _key(task: seqio.Task, split: str, lengths: FeatureLengths) -> str:
     if not isinstance(task.source, registry.RecordSource):
         raise UserError(
             f"task {task.name!r} has a {type(task.source).__name__}, which cannot tell whether its "
@@ -133,7 +111,7 @@ def _code_hash() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(modules))).hexdigest()
 
 
-def _write(path: Path, task: seqio.Task, split: str, lengths: registry.FeatureLengths) -> None:
+def _write(path: Path, task: seqio.Task, split: str, lengths: FeatureLengths) -> None:
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,6 +134,6 @@ def _write(path: Path, task: seqio.Task, split: str, lengths: registry.FeatureLe
         remove(temporary)
 
 
-def _tokens(task: seqio.Task, split: str, lengths: registry.FeatureLengths) -> Iterator[Tokens]:
+def _tokens(task: seqio.Task, split: str, lengths: FeatureLengths) -> Iterator[Tokens]:
     for example in registry.examples(task, split, lengths):
         yield Tokens(example["id"], example["inputs"], example["targets"])

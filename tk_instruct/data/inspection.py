@@ -21,7 +21,7 @@ from tk_instruct.files import table
 if TYPE_CHECKING:
     import seqio
 
-    from tk_instruct.data.registry import FeatureLengths
+    from tk_instruct.data.tokens import FeatureLengths
 
 PERCENTILES = (50, 90, 99, 100)
 
@@ -84,7 +84,7 @@ def _show(args: argparse.Namespace) -> int:
     if args.n < 1:
         raise UserError(f"-n {args.n} must be at least 1")
     from tk_instruct.data import pipeline, registry
-    from tk_instruct.data.cache import Tokens
+    from tk_instruct.data.tokens import Tokens
 
     lengths = lengths_of(args)
     tasks = registry.tasks_of(args.name)
@@ -182,12 +182,12 @@ def count(task: "seqio.Task", split: str, lengths: "FeatureLengths") -> dict[str
     import numpy as np
 
     from tk_instruct.data import pipeline, registry
-    from tk_instruct.data.cache import Tokens
     from tk_instruct.data.packing import EncoderDecoderRows
     from tk_instruct.data.records import TaskSpec
+    from tk_instruct.data.tokens import Tokens
     from tk_instruct.progress import Progress
 
-    unlimited = registry.FeatureLengths(inputs=1 << 20, targets=1 << 20)
+    unlimited = FeatureLengths(inputs=1 << 20, targets=1 << 20)
     both = zip(
         registry.examples(task, split, unlimited),
         registry.examples(task, split, lengths),

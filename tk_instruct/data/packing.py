@@ -10,8 +10,8 @@ from typing import Protocol, TypeVar
 import numpy as np
 from jaxtyping import Float, Int
 
-from tk_instruct.data.cache import Tokens
-from tk_instruct.data.registry import FeatureLengths
+from tk_instruct.data.tokens import FeatureLengths, Tokens
+from tk_instruct.errors import UserError
 
 
 class HasLengths(Protocol):
@@ -164,3 +164,25 @@ def best_fit_decreasing(
         bins[chosen].append(item)
         room[:, chosen] -= sizes[item]
     return sorted(sorted(items) for items in bins)
+
+
+def rows_for_tokens(
+    batch_tokens: int,
+    lengths: FeatureLengths,
+    layout: type[Layout] = EncoderDecoderRows,
+) -> int:
+    """The batch size in rows that a batch size in tokens stands for.
+
+    Counted as T5 and Tk-Instruct count (1,048,576 tokens are 1,024 rows of 1024 inputs): a row is
+    its longest part, padding included.
+
+    Raises:
+        UserError: less than one row.
+    """
+    row_tokens = max(layout(lengths).limits)
+    if batch_tokens < row_tokens:
+        raise UserError(
+            f"batch_tokens={batch_tokens} is less than one row of {row_tokens} tokens; "
+            f"try {row_tokens} or more"
+        )
+    return batch_tokens // row_tokens

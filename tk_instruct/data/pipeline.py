@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tk_instruct.data import cache, registry
-from tk_instruct.data.cache import TokenFile, Tokens, Unread
+from tk_instruct.data.cache import TokenFile, Unread
 from tk_instruct.data.packing import (
     Arrays,
     EncoderDecoderRows,
@@ -25,7 +25,7 @@ from tk_instruct.data.packing import (
     rows_of,
     widths,
 )
-from tk_instruct.errors import UserError
+from tk_instruct.data.tokens import FeatureLengths, Tokens
 from tk_instruct.randomness import draw
 
 # So many examples are packed together: with more, less is padding, and each takes longer.
@@ -50,7 +50,7 @@ class Batch(NamedTuple):
 
 def train_batches(
     mixture: str,
-    lengths: registry.FeatureLengths,
+    lengths: FeatureLengths,
     batch_size: int,
     seed: int,
     layout: type[Layout] = EncoderDecoderRows,
@@ -160,7 +160,7 @@ class TrainBatches(Iterator[Batch]):
 def eval_batches(
     mixture: str,
     split: str,
-    lengths: registry.FeatureLengths,
+    lengths: FeatureLengths,
     batch_size: int,
     layout: type[Layout] = EncoderDecoderRows,
     local_rows: Sequence[int] | None = None,
@@ -190,7 +190,7 @@ def packed_rows(examples: Iterable[Example], layout: Layout) -> Iterator[list[Ex
 
 def pack(
     examples: Iterable[Tokens],
-    lengths: registry.FeatureLengths,
+    lengths: FeatureLengths,
     layout: type[Layout] = EncoderDecoderRows,
 ) -> Batch:
     """All the rows of a few examples."""
@@ -216,28 +216,6 @@ def _read(
 def _batch(rows: Rows, layout: Layout, columns: Sequence[int], num_tokens: int) -> Batch:
     ids = [tuple(example.id for example in row) for row in rows]
     return Batch(layout.arrays(rows, columns), ids, num_tokens)
-
-
-def rows_for_tokens(
-    batch_tokens: int,
-    lengths: registry.FeatureLengths,
-    layout: type[Layout] = EncoderDecoderRows,
-) -> int:
-    """The batch size in rows that a batch size in tokens stands for.
-
-    Counted as T5 and Tk-Instruct count (1,048,576 tokens are 1,024 rows of 1024 inputs): a row is
-    its longest part, padding included.
-
-    Raises:
-        UserError: less than one row.
-    """
-    row_tokens = max(layout(lengths).limits)
-    if batch_tokens < row_tokens:
-        raise UserError(
-            f"batch_tokens={batch_tokens} is less than one row of {row_tokens} tokens; "
-            f"try {row_tokens} or more"
-        )
-    return batch_tokens // row_tokens
 
 
 def padding_rate(batch: Batch, part: str) -> float:

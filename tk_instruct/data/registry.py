@@ -7,7 +7,6 @@ import difflib
 import fnmatch
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
+from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.data.vocabulary import ConfiguredVocabulary, plain
 from tk_instruct.errors import UserError
 
@@ -176,25 +176,6 @@ def subset(name: str, constituent: str) -> str:
             metric_fns=task.metric_fns,
         )
     return subset_name
-
-
-@dataclass(frozen=True)
-class FeatureLengths:
-    """The most tokens of an example's inputs and targets, EOS included."""
-
-    inputs: int
-    targets: int
-
-    def __post_init__(self) -> None:
-        for field in ("inputs", "targets"):
-            value = getattr(self, field)
-            if not isinstance(value, int) or value < 2:
-                raise UserError(
-                    f"feature length {field}={value!r} must be a whole number ≥ 2 (a token and EOS)"
-                )
-
-    def as_dict(self) -> dict[str, int]:
-        return {"inputs": self.inputs, "targets": self.targets}
 
 
 def check_split(task: seqio.Task, split: str) -> None:

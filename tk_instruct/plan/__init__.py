@@ -22,7 +22,7 @@ from typing import Any
 from tk_instruct import configuration
 from tk_instruct.errors import UserError
 from tk_instruct.files import table
-from tk_instruct.plan.compilation import Compiled, Compiler, Layout, Request
+from tk_instruct.plan.compilation import Compiled, Compiler, Layout, Work, read_run
 from tk_instruct.plan.estimate import Estimate, estimate
 from tk_instruct.plan.topology import Topology, topology_of
 
@@ -75,10 +75,10 @@ def main(args: argparse.Namespace) -> int:
             "the TPU compiler, libtpu, is not installed: pip install 'tk_instruct[plan]'; without "
             f"it --topology=cpu:{topologies[0].num_devices} still checks the shardings"
         )
-    request = Request(args.whose, tuple(args.gin_file), tuple(args.gin_bindings), args.batch_size)
+    work = Work(args.whose, read_run(args.gin_file, args.gin_bindings), args.batch_size)
     any_fits = False
     for topology in topologies:
-        found = _compiled(request, topology, args.search)
+        found = _compiled(work, topology, args.search)
         plans = [Plan(compiled, topology, args.price_per_chip_hour) for compiled in found]
         best = min((p for p in plans if p.compiled.fits), key=Plan.seconds, default=None)
         any_fits = any_fits or best is not None
@@ -86,16 +86,16 @@ def main(args: argparse.Namespace) -> int:
             for plan in plans:
                 print(json.dumps({**plan.as_json(), "recommended": plan is best}), flush=True)
         else:
-            print("\n".join(_described(request, plans, best)), flush=True)
+            print("\n".join(_described(work, plans, best)), flush=True)
     return 0 if any_fits else 1
 
 
-def _compiled(request: Request, topology: Topology, search: bool) -> list[Compiled]:
+def _compiled(work: Work, topology: Topology, search: bool) -> list[Compiled]:
     """The recipe's own layout, and those that a search tries, in that order."""
     from tk_instruct.plan.search import search_predict, search_train
 
     found: dict[Layout, Compiled] = {}
-    with Compiler(request, topology) as compiler:
+    with Compiler(work, topology) as compiler:
 
         def compile_(layout: Layout | None) -> Compiled:
             log.info("%s: compiling %s", topology.name, _named(layout))
@@ -111,7 +111,7 @@ def _compiled(request: Request, topology: Topology, search: bool) -> list[Compil
                 return None
 
         first = compile_(None)
-        if search and request.verb == "predict":
+        if search and work.verb == "predict":
             search_predict(topology.num_devices, first.batch_size, attempt)
         elif search:
             search_train(
@@ -188,7 +188,7 @@ def _verdict(compiled: Compiled) -> str:
     return f"{_gib(compiled.peak_bytes)} GiB a device ({what})"
 
 
-def _described(request: Request, plans: Sequence[Plan], best: Plan | None) -> Iterator[str]:
+def _described(work: Work, plans: Sequence[Plan], best: Plan | None) -> Iterator[str]:
     """A slice's layouts as a table, and the best of them in full."""
     first, topology = plans[0].compiled, plans[0].topology
     limit = f" of {_gib(first.limit_bytes)} GiB" if first.limit_bytes else ""
@@ -203,7 +203,7 @@ def _described(request: Request, plans: Sequence[Plan], best: Plan | None) -> It
         if len(plans) == 1:
             yield "try --search, a larger slice, or --gin.REMAT='full'"
         return
-    yield from _in_full(request, best)
+    yield from _in_full(work, best)
     yield ""
 
 
@@ -245,11 +245,11 @@ def _row(plan: Plan) -> Sequence[str]:
     )
 
 
-def _in_full(request: Request, plan: Plan) -> Iterator[str]:
+def _in_full(work: Work, plan: Plan) -> Iterator[str]:
     compiled, layout, found = plan.compiled, plan.compiled.layout, plan.estimate
     data, shards, partitions = compiled.mesh
     yield f"best: data {data} × fsdp {shards} × model {partitions}"
-    if request.verb == "train":
+    if work.verb == "train":
         macros = {
             "NUM_PARTITIONS": layout.num_partitions,
             "NUM_FSDP_SHARDS": layout.num_fsdp_shards,

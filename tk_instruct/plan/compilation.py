@@ -1,13 +1,15 @@
 """Compiles a run's step for a slice that is not there, in a process of its own.
 
 TPU compilers live in libtpu, which reads its settings once, may end the process, and does not hear
-Ctrl-C; so it does its work in a child.
+Ctrl-C; so it does its work in a child. That has no TensorFlow, which gin files bring by importing
+tasks: they are read in another child, which does not live on while the compiler needs memory.
 """
 
 import hashlib
 import json
 import multiprocessing
 import os
+import pickle
 import re
 import time
 from collections.abc import Sequence
@@ -98,20 +100,47 @@ class Compiled:
 
 
 @dataclass(frozen=True)
-class Request:
-    """What to compile: the recipe as given on the command line, and for predict the rows."""
+class Work:
+    """What to compile: the step of a run's verb, and for predict of so many rows.
+
+    Attributes:
+        run: a TrainRun, pickled by value.
+    """
 
     verb: Verb
-    gin_files: tuple[str, ...]
-    gin_bindings: tuple[str, ...]
+    run: bytes
     batch_size: int | None = None
+
+
+def _child() -> ProcessPoolExecutor:
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # a tenth less memory
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+
+
+def read_run(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> bytes:
+    """The run that a recipe describes, for Work; raises UserError for what is wrong with it."""
+    with _child() as child:
+        return child.submit(_read_run, gin_files, gin_bindings).result()
+
+
+def _read_run(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> bytes:
+    import cloudpickle
+    import gin
+
+    from tk_instruct import configuration
+
+    configuration.import_declarations()
+    from tk_instruct.train import TrainRun
+
+    configuration.load("runs/plan.gin", gin_files, gin_bindings)
+    return cloudpickle.dumps(gin.get_configurable(TrainRun)())
 
 
 class Compiler:
     """Compiles layouts one after the other in a child process, which starts when it is needed."""
 
-    def __init__(self, request: Request, topology: Topology) -> None:
-        self._request, self._topology = request, topology
+    def __init__(self, work: Work, topology: Topology) -> None:
+        self._work, self._topology = work, topology
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> "Compiler":
@@ -130,13 +159,9 @@ class Compiler:
             UserError: the run itself is wrong, or the compiler breaks down.
         """
         if self._pool is None:
-            os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # a tenth less memory in the child
-            self._pool = ProcessPoolExecutor(
-                1,
-                mp_context=multiprocessing.get_context("spawn"),
-            )
+            self._pool = _child()
         try:
-            return self._pool.submit(_compile, self._request, self._topology, layout).result()
+            return self._pool.submit(_compile, self._work, self._topology, layout).result()
         except BrokenProcessPool as error:
             self._pool = None
             raise UserError(
@@ -150,27 +175,14 @@ class Compiler:
 
 @lru_cache(maxsize=1)
 def _prepared(
-    request: Request, topology: Topology
+    work: Work, topology: Topology
 ) -> tuple["TrainRun", Sequence["jax.Device"], int | None]:
     """The run, the slice's devices and what programs may use of the memory of one."""
     os.environ.update(_LIBTPU_ENVIRONMENT)  # before anything imports jax
     if topology.generation is None:
         os.environ["JAX_NUM_CPU_DEVICES"] = str(topology.num_devices)
-    run, devices = run_of(request), _devices_of(topology)
-    return run, devices, _memory_limit(devices)
-
-
-def run_of(request: Request) -> "TrainRun":
-    """The training run that gin files and bindings describe."""
-    import gin
-
-    from tk_instruct import configuration
-
-    configuration.import_declarations()
-    from tk_instruct.train import TrainRun
-
-    configuration.load("runs/plan.gin", request.gin_files, request.gin_bindings)
-    return gin.get_configurable(TrainRun)()
+    devices = _devices_of(topology)
+    return pickle.loads(work.run), devices, _memory_limit(devices)
 
 
 def _devices_of(topology: Topology) -> Sequence["jax.Device"]:
@@ -193,17 +205,17 @@ def _devices_of(topology: Topology) -> Sequence["jax.Device"]:
         ) from error
 
 
-def _compile(request: Request, topology: Topology, layout: Layout | None) -> Compiled:
+def _compile(work: Work, topology: Topology, layout: Layout | None) -> Compiled:
     started = time.monotonic()
-    run, devices, limit = _prepared(request, topology)
+    run, devices, limit = _prepared(work, topology)
     import jax
 
     from tk_instruct.plan import flops
 
-    if request.verb == "train":
+    if work.verb == "train":
         program = _train_step(run, devices, limit, layout)
     else:
-        program = _decode(run, devices, request.batch_size, layout)
+        program = _decode(run, devices, work.batch_size, layout)
     lowered = program.traced.lower()
     known = _Known(lowered, topology)
     if (found := known.read()) is not None:

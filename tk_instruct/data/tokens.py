@@ -1,0 +1,50 @@
+"""An example as tokens, and the most of them that a task's examples may have."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgpack
+import numpy as np
+
+from tk_instruct.errors import UserError
+
+
+@dataclass(frozen=True)
+class FeatureLengths:
+    """The most tokens of an example's inputs and targets, EOS included."""
+
+    inputs: int
+    targets: int
+
+    def __post_init__(self) -> None:
+        for field in ("inputs", "targets"):
+            value = getattr(self, field)
+            if not isinstance(value, int) or value < 2:
+                raise UserError(
+                    f"feature length {field}={value!r} must be a whole number ≥ 2 (a token and EOS)"
+                )
+
+    def as_dict(self) -> dict[str, int]:
+        return {"inputs": self.inputs, "targets": self.targets}
+
+
+class Tokens(NamedTuple):
+    """One example: its id and token ids, EOS included."""
+
+    id: str
+    inputs: np.ndarray
+    targets: np.ndarray
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        return len(self.inputs), len(self.targets)
+
+    def to_bytes(self) -> bytes:
+        return msgpack.packb(
+            (self.id, self.inputs.astype("<i4").tobytes(), self.targets.astype("<i4").tobytes())
+        )
+
+    @classmethod
+    def from_bytes(cls, record: bytes) -> "Tokens":
+        id_, inputs, targets = msgpack.unpackb(record)
+        return cls(id_, np.frombuffer(inputs, "<i4"), np.frombuffer(targets, "<i4"))
