@@ -80,7 +80,7 @@ def test_loops_count_as_often_as_they_run(found: list[dict[str, Any]]) -> None:
 
 
 # As the TPU compiler writes it: loops without a known count, groups as a mesh, a reduce-scatter
-# as an all-reduce in a computation of its own, an asynchronous all-gather.
+# as an all-reduce in a computation of its own, an asynchronous all-gather in two fusions.
 TPU = """\
 HloModule jit_step, is_scheduled=true
 
@@ -96,10 +96,17 @@ replica_groups=mesh['axis_0'=2,'axis_1'=8], device_ids=([8,2]T(1,0)) {'axis_1'},
   ROOT %s = bf16[8,32]{1,0} dynamic-slice(%all-reduce.1)
 }
 
+%async_collective_fusion.1 (p: bf16[8,32]) -> bf16[64,32] {
+  %p = bf16[8,32]{1,0} parameter(0)
+  ROOT %g.1 = bf16[64,32]{1,0} all-gather(%p), channel_id=3, replica_groups=[2,8]<=[16], \
+dimensions={0}
+}
+
 %body.1 (t: (s32[], bf16[8,32])) -> (s32[], bf16[8,32]) {
   %t = (s32[]{:T(256)}, bf16[8,32]{1,0:T(8,128)(2,1)}) parameter(0)
   %x = bf16[8,32]{1,0} get-tuple-element(%t), index=1
-  %g = (bf16[8,32]{1,0}, bf16[64,32]{1,0}) all-gather-start(%x), \
+  %f = bf16[64,32]{1,0} fusion(%x), kind=kCustom, calls=%async_collective_fusion.1
+  %g = (bf16[8,32]{1,0}, bf16[64,32]{1,0}) all-gather-start(%x), channel_id=3, \
 replica_groups={{0,2,4,6,8,10,12,14},{1,3,5,7,9,11,13,15}}, dimensions={0}
   %h = bf16[64,32]{1,0} all-gather-done(%g)
   %w = bf16[32,32]{1,0} constant({...})

@@ -184,7 +184,7 @@ def count(task: "seqio.Task", split: str, lengths: "FeatureLengths") -> dict[str
     from tk_instruct.data import pipeline, registry
     from tk_instruct.data.packing import EncoderDecoderRows
     from tk_instruct.data.records import TaskSpec
-    from tk_instruct.data.tokens import Tokens
+    from tk_instruct.data.tokens import FeatureLengths, Tokens
     from tk_instruct.progress import Progress
 
     unlimited = FeatureLengths(inputs=1 << 20, targets=1 << 20)

@@ -5,7 +5,7 @@ XLA's own cost analysis counts the body of a loop once; here it counts as often 
 
 import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -60,8 +60,8 @@ def collectives(text: str, while_trips: int = 1) -> dict[str, Collective]:
         while_trips: of the loops whose number of rounds stands nowhere.
     """
     module = _parsed(text)
-    found: Counter[str] = Counter()
-    sent: defaultdict[str, float] = defaultdict(float)
+    # An asynchronous collective is written as several fusions, of one channel.
+    by_channel: dict[str, tuple[int, str, float]] = {}
     for times, computation, instruction in _executed(module, while_trips):
         kind = instruction.opcode.removesuffix("-start")
         if kind not in _COLLECTIVES:
@@ -79,9 +79,14 @@ def collectives(text: str, while_trips: int = 1) -> dict[str, Collective]:
             share = 1.0
         else:
             share = 2 * others if kind == "all-reduce" else others
-        found[kind] += times
-        sent[kind] += times * size * share
-    return {kind: Collective(found[kind], sent[kind]) for kind in sorted(found)}
+        channel = re.search(r"channel_id=(\d+)", instruction.rest)
+        key = channel[1] if channel else f"{computation} {instruction.name}"
+        by_channel[key] = max(by_channel.get(key, (0, "", 0.0)), (times, kind, size * share))
+    found: dict[str, Collective] = {}
+    for times, kind, sent in sorted(by_channel.values(), key=lambda each: each[1]):
+        before = found.get(kind, Collective(0, 0.0))
+        found[kind] = Collective(before.times + times, before.bytes + times * sent)
+    return found
 
 
 def product_bytes(text: str, while_trips: int = 1) -> float:
