@@ -80,7 +80,8 @@ def test_loops_count_as_often_as_they_run(found: list[dict[str, Any]]) -> None:
 
 
 # As the TPU compiler writes it: loops without a known count, groups as a mesh, a reduce-scatter
-# as an all-reduce in a computation of its own, an asynchronous all-gather in two fusions.
+# as an all-reduce in a computation of its own, an all-gather in two fusions, one in
+# start and done.
 TPU = """\
 HloModule jit_step, is_scheduled=true
 
@@ -96,19 +97,23 @@ replica_groups=mesh['axis_0'=2,'axis_1'=8], device_ids=([8,2]T(1,0)) {'axis_1'},
   ROOT %s = bf16[8,32]{1,0} dynamic-slice(%all-reduce.1)
 }
 
-%async_collective_fusion.1 (p: bf16[8,32]) -> bf16[64,32] {
+%fused_computation.1 (p: bf16[8,32]) -> bf16[64,32] {
   %p = bf16[8,32]{1,0} parameter(0)
-  ROOT %g.1 = bf16[64,32]{1,0} all-gather(%p), channel_id=3, replica_groups=[2,8]<=[16], \
-dimensions={0}
+  ROOT %g.1 = bf16[64,32]{1,0} all-gather(%p), channel_id=3, \
+replica_groups={{0,2,4,6,8,10,12,14},{1,3,5,7,9,11,13,15}}, dimensions={0}
+}
+
+%async_collective_fusion.1 (p: bf16[8,32], w: bf16[32,32]) -> bf16[64,32] {
+  %p = bf16[8,32]{1,0} parameter(0)
+  ROOT %g.2 = bf16[64,32]{1,0} all-gather(%p), channel_id=3, \
+replica_groups={{0,2,4,6,8,10,12,14},{1,3,5,7,9,11,13,15}}, dimensions={0}
 }
 
 %body.1 (t: (s32[], bf16[8,32])) -> (s32[], bf16[8,32]) {
   %t = (s32[]{:T(256)}, bf16[8,32]{1,0:T(8,128)(2,1)}) parameter(0)
   %x = bf16[8,32]{1,0} get-tuple-element(%t), index=1
-  %f = bf16[64,32]{1,0} fusion(%x), kind=kCustom, calls=%async_collective_fusion.1
-  %g = (bf16[8,32]{1,0}, bf16[64,32]{1,0}) all-gather-start(%x), channel_id=3, \
-replica_groups={{0,2,4,6,8,10,12,14},{1,3,5,7,9,11,13,15}}, dimensions={0}
-  %h = bf16[64,32]{1,0} all-gather-done(%g)
+  %f = bf16[64,32]{1,0} fusion(%x), kind=kCustom, calls=%fused_computation.1
+  %h = bf16[64,32]{1,0} fusion(%f), kind=kCustom, calls=%async_collective_fusion.1
   %w = bf16[32,32]{1,0} constant({...})
   %y = bf16[64,32]{1,0} convolution(%h, %w), dim_labels=bf_io->bf
   %r = bf16[8,32]{1,0} fusion(%y), kind=kCustom, calls=%all-reduce-scatter.1
@@ -123,6 +128,9 @@ replica_groups={{0,2,4,6,8,10,12,14},{1,3,5,7,9,11,13,15}}, dimensions={0}
 ENTRY %main (p: bf16[8,32]) -> bf16[8,32] {
   %p = bf16[8,32]{1,0} parameter(0)
   %while.1 = (s32[], /*index=1*/bf16[8,32]{1,0}) while(%t), condition=%condition.1, body=%body.1
+  %start = (bf16[8,32]{1,0}, bf16[16,32]{1,0}) all-gather-start(%p), \
+replica_groups={{0,1},{2,3}}, dimensions={0}
+  %done = bf16[16,32]{1,0} all-gather-done(%start)
   ROOT %all-reduce.2 = bf16[8,32]{1,0} all-reduce(%w), replica_groups=[2,8]<=[16], to_apply=%add.1
 }
 """
@@ -131,7 +139,7 @@ ENTRY %main (p: bf16[8,32]) -> bf16[8,32] {
 def test_the_tpu_compilers_text() -> None:
     matrix = 64 * 32 * 2
     assert hlo.collectives(TPU) == {
-        "all-gather": (24, 24 * matrix * 7 / 8),
+        "all-gather": (24 + 1, 24 * matrix * 7 / 8 + 16 * 32 * 2 / 2),
         "all-reduce": (1, 2 * 8 * 32 * 2 * 7 / 8),
         "reduce-scatter": (24, 24 * matrix * 7 / 8),
     }

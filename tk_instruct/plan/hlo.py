@@ -60,7 +60,8 @@ def collectives(text: str, while_trips: int = 1) -> dict[str, Collective]:
         while_trips: of the loops whose number of rounds stands nowhere.
     """
     module = _parsed(text)
-    # An asynchronous collective is written as several fusions, of one channel.
+    # An asynchronous collective can be written as several fusions, which have its channel.
+    fused = set(re.findall(r"calls=%([\w.\-]+)", text))
     by_channel: dict[str, tuple[int, str, float]] = {}
     for times, computation, instruction in _executed(module, while_trips):
         kind = instruction.opcode.removesuffix("-start")
@@ -80,7 +81,7 @@ def collectives(text: str, while_trips: int = 1) -> dict[str, Collective]:
         else:
             share = 2 * others if kind == "all-reduce" else others
         channel = re.search(r"channel_id=(\d+)", instruction.rest)
-        key = channel[1] if channel else f"{computation} {instruction.name}"
+        key = channel[1] if channel and computation in fused else instruction.name
         by_channel[key] = max(by_channel.get(key, (0, "", 0.0)), (times, kind, size * share))
     found: dict[str, Collective] = {}
     for times, kind, sent in sorted(by_channel.values(), key=lambda each: each[1]):
