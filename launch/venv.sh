@@ -31,7 +31,12 @@ print(hashlib.sha256(b"".join(open(name, "rb").read() for name in sys.argv[1:]))
 stamp=.venv/installed${extras:+-$extras}
 if [[ ! -f $stamp || $(<"$stamp") != "$wanted" ]]; then
   echo "installing the packages that constraints.txt pins (some minutes the first time)" >&2
-  "$venv_python" -m pip install --quiet --disable-pip-version-check \
-    --constraint constraints.txt --editable ".${extras:+[$extras]}"
+  # What t5x asks for pip cannot put together; uv reads the overrides in pyproject.toml.
+  if [[ ,$extras, == *,t5x,* ]]; then
+    installer=(uv pip install --quiet --python "$venv_python")
+  else
+    installer=("$venv_python" -m pip install --quiet --disable-pip-version-check)
+  fi
+  "${installer[@]}" --constraint constraints.txt --editable ".${extras:+[$extras]}"
   echo "$wanted" >"$stamp"
 fi

@@ -188,7 +188,7 @@ def test_a_job_runs_on_every_host_and_is_reported(script: str, cloud: Cloud) -> 
     verb = {
         "tpu_vm.sh": ["train"],
         "tpu_pod.sh": ["train", "--distributed"],
-        "t5x_pod.sh": ["t5x", "train"],
+        "t5x_pod.sh": ["t5x", "train", "--distributed"],
     }[script]
     workers = [0] if script == "tpu_vm.sh" else [0, 1]
     for worker in workers:
@@ -206,6 +206,7 @@ def test_a_job_runs_on_every_host_and_is_reported(script: str, cloud: Cloud) -> 
         extras = ".[tpu,t5x]" if script == "t5x_pod.sh" else ".[tpu]"
         installed = (cloud.home(worker) / "installed").read_text()
         assert f"--constraint constraints.txt --editable {extras}\n" in installed
+        assert installed.startswith("uv pip install") == (script == "t5x_pod.sh")
         assert (cloud.home(worker) / "tk_instruct_run" / "current" / "status").read_text() == "0\n"
     assert "training on host 0" in out
     assert "training on host 1" not in out

@@ -80,7 +80,7 @@ def main(args: argparse.Namespace) -> int:
     for topology in topologies:
         found = _compiled(work, topology, args.search)
         plans = [Plan(compiled, topology, args.price_per_chip_hour) for compiled in found]
-        best = min((p for p in plans if p.compiled.fits), key=Plan.seconds, default=None)
+        best = min((p for p in plans if p.compiled.fits), key=Plan.seconds_per_token, default=None)
         any_fits = any_fits or best is not None
         if args.json:
             for plan in plans:
@@ -119,7 +119,7 @@ def _compiled(work: Work, topology: Topology, search: bool) -> list[Compiled]:
                 first.batch_size,
                 first.d_model,
                 attempt,
-                lambda compiled: Plan(compiled, topology).seconds(),
+                lambda compiled: Plan(compiled, topology).seconds_per_token(),
             )
     return list(found.values())
 
@@ -136,14 +136,11 @@ class Plan:
     def estimate(self) -> Estimate | None:
         return estimate(self.compiled, self.topology)
 
-    def seconds(self) -> float:
-        """A step's, at best; for fake devices the bytes that it sends, which compare as well."""
+    def seconds_per_token(self) -> float:
+        """At best; for fake devices the bytes that a step sends, which compare as well."""
         found = self.estimate
-        return (
-            sum(sent for _, sent in self.compiled.collectives.values())
-            if found is None
-            else (found.floor)
-        )
+        sent = sum(sent for _, sent in self.compiled.collectives.values())
+        return (sent if found is None else found.floor) / self.compiled.num_tokens
 
     def at(self, share: float) -> dict[str, float]:
         """What a run does at a share of the speed that the peaks allow."""
