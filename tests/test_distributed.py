@@ -28,14 +28,14 @@ MACROS = {
     "LOG_PERIOD": 1,
     "DROPOUT_RATE": 0.1,
 }
-# Runs commands, each in its turn. ["stop when", FILE] has the next one stopped by SIGTERM once
-# FILE has three lines.
+# Runs commands, each in its turn. ["stop when", FOLDER] has the next one stopped by SIGTERM once
+# something is in FOLDER.
 COMMANDS = """
 import json, os, pathlib, signal, sys, threading, time
 from tk_instruct import cli
 
 def stop_when(path):
-    while not path.exists() or path.read_text().count("\\n") < 3:
+    while not path.is_dir() or not any(path.iterdir()):
         time.sleep(0.01)
     os.kill(os.getpid(), signal.SIGTERM)
 
