@@ -42,14 +42,14 @@ def test_fake_devices(
     assert as_.strip() == f"as      {flags} --gin.NUM_MICROBATCHES=1"
     assert any(line.startswith("  sends   all-gather") for line in rest)
 
-    # The second time nothing is compiled; and --json says the same.
-    status, out, err = planned(capfd, *arguments, "--json")
+    # The second time nothing is compiled, and what is not of the program is of this run.
+    status, out, err = planned(capfd, *arguments, "--gin.TRAIN_STEPS=300", "--json")
     assert "known already" in caplog.text
     (found,) = map(json.loads, out.splitlines())
     assert found["fits"]
     assert found["recommended"]
     assert found["mesh"] == [1, 4, 2]
-    assert found["num_tokens"] == 8 * 160
+    assert (found["num_tokens"], found["num_steps"]) == (8 * 160, 300)
     assert found["collectives"]["all-gather"][0] > 0
     assert found["floors"] is None
 

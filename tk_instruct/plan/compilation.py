@@ -217,9 +217,6 @@ def _compile(work: Work, topology: Topology, layout: Layout | None) -> Compiled:
     else:
         program = _decode(run, devices, work.batch_size, layout)
     lowered = program.traced.lower()
-    known = _Known(lowered, topology)
-    if (found := known.read()) is not None:
-        return found
     total_flops = flops.matmul_flops(program.traced.jaxpr, program.while_trips)
     about: dict[str, Any] = {
         "topology": topology.name,
@@ -233,6 +230,9 @@ def _compile(work: Work, topology: Topology, layout: Layout | None) -> Compiled:
         "limit_bytes": limit,
         "flops": total_flops / len(devices),
     }
+    known = _Known(lowered, topology)
+    if (found := known.read()) is not None:
+        return replace(found, **about)  # what is not of the program may differ
     try:
         compiled = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
