@@ -106,6 +106,9 @@ def test_a_tpu(recipe: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert (status, step["fits"], step["recommended"]) == (1, False, False)
     assert "exceeds available HBM (15.48G)" in step["refusal"]
 
+    status, step = found("--topology=v6e-1")
+    assert (status, step["mesh"], step["collectives"]) == (0, [1, 1, 1], {})
+
     decode = ["--verb=predict", "--batch_size=16", "--gin.NUM_PARTITIONS=2"]
     status, decoding = found("--topology=v5e-8", *decode)
     assert (status, decoding["mesh"], decoding["num_steps"]) == (0, [4, 1, 2], None)

@@ -192,8 +192,11 @@ def _devices_of(topology: Topology) -> Sequence["jax.Device"]:
         return jax.devices()[: topology.num_devices]
     from jax.experimental import topologies
 
-    config = topology.generation.chip_config_name
-    options = {"chip_config_name": config} if config else {}
+    options: dict[str, Any] = {}
+    if topology.generation.chip_config_name:
+        options["chip_config_name"] = topology.generation.chip_config_name
+    if topology.num_chips == 1:
+        options["chips_per_host_bounds"] = [1, 1, 1]
     try:
         return topologies.get_topology_desc(
             platform="tpu", topology_name=topology.name, **options
