@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import pickle
 import re
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -114,7 +115,20 @@ class Work:
 
 def _child() -> ProcessPoolExecutor:
     os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # a tenth less memory
-    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, mp_context=context, initializer=_watch_parent)
+
+
+def _watch_parent() -> None:
+    """Has a child end with its parent, also in the midst of compiling."""
+
+    def end_with_parent() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def read_run(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> bytes:
