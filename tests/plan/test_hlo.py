@@ -83,7 +83,7 @@ def test_loops_count_as_often_as_they_run(found: list[dict[str, Any]]) -> None:
 # as an all-reduce in a computation of its own, an all-gather in two fusions, one in
 # start and done.
 TPU = """\
-HloModule jit_step, is_scheduled=true
+HloModule jit_step, is_scheduled=true, num_partitions=16
 
 %add.1 (a: f32[], b: f32[]) -> f32[] {
   %a = f32[] parameter(0)
@@ -131,6 +131,7 @@ ENTRY %main (p: bf16[8,32]) -> bf16[8,32] {
   %start = (bf16[8,32]{1,0}, bf16[16,32]{1,0}) all-gather-start(%p), \
 replica_groups={{0,1},{2,3}}, dimensions={0}
   %done = bf16[16,32]{1,0} all-gather-done(%start)
+  %all = bf16[8,32]{1,0} all-to-all(%p), replica_groups={}, dimensions={0}
   ROOT %all-reduce.2 = bf16[8,32]{1,0} all-reduce(%w), replica_groups=[2,8]<=[16], to_apply=%add.1
 }
 """
@@ -140,6 +141,7 @@ def test_the_tpu_compilers_text() -> None:
     matrix = 64 * 32 * 2
     assert hlo.collectives(TPU) == {
         "all-gather": (24 + 1, 24 * matrix * 7 / 8 + 16 * 32 * 2 / 2),
+        "all-to-all": (1, 8 * 32 * 2 * 15 / 16),
         "all-reduce": (1, 2 * 8 * 32 * 2 * 7 / 8),
         "reduce-scatter": (24, 24 * matrix * 7 / 8),
     }

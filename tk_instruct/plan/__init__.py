@@ -16,14 +16,12 @@ import json
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 from tk_instruct import configuration
 from tk_instruct.errors import UserError
 from tk_instruct.files import table
 from tk_instruct.plan.compilation import Compiled, Compiler, Layout, Work, read_run
-from tk_instruct.plan.estimate import Estimate, estimate
+from tk_instruct.plan.estimate import Plan
 from tk_instruct.plan.topology import Topology, topology_of
 
 log = logging.getLogger("tk_instruct")
@@ -124,51 +122,6 @@ def _compiled(work: Work, topology: Topology, search: bool) -> list[Compiled]:
     return list(found.values())
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A compiled layout, how fast it can be and what it costs."""
-
-    compiled: Compiled
-    topology: Topology
-    price_per_chip_hour: float | None = None
-
-    @property
-    def estimate(self) -> Estimate | None:
-        return estimate(self.compiled, self.topology)
-
-    def seconds_per_token(self) -> float:
-        """At best; for fake devices the bytes that a step sends, which compare as well."""
-        found = self.estimate
-        sent = sum(sent for _, sent in self.compiled.collectives.values())
-        return (sent if found is None else found.floor) / self.compiled.num_tokens
-
-    def at(self, share: float) -> dict[str, float]:
-        """What a run does at a share of the speed that the peaks allow."""
-        found = self.estimate
-        if found is None:
-            return {}
-        step = found.floor / share
-        figures = {
-            "seconds_per_step": step,
-            "tokens_per_second": self.compiled.num_tokens / step,
-        }
-        if self.compiled.num_steps is not None:
-            figures["hours"] = self.compiled.num_steps * step / 3600
-            if self.price_per_chip_hour is not None:
-                chips = self.topology.num_chips
-                figures["cost"] = figures["hours"] * chips * self.price_per_chip_hour
-        return figures
-
-    def as_json(self) -> dict[str, Any]:
-        found = self.estimate
-        return {
-            **asdict(self.compiled),
-            "floors": None if found is None else asdict(found),
-            "at_floor": self.at(1.0),
-            "at_half": self.at(0.5),
-        }
-
-
 def _named(layout: Layout | None) -> str:
     if layout is None:
         return "the recipe's layout"
@@ -198,7 +151,7 @@ def _described(work: Work, plans: Sequence[Plan], best: Plan | None) -> Iterator
     if best is None:
         yield f"nothing fits: {plans[-1].compiled.refusal}"
         if len(plans) == 1:
-            yield "try --search, a larger slice, or --gin.REMAT='full'"
+            yield "try --search, or a larger slice"
         return
     yield from _in_full(work, best)
     yield ""
@@ -234,11 +187,11 @@ def _row(plan: Plan) -> Sequence[str]:
         _gib(compiled.argument_bytes),
         _gib(compiled.temporary_bytes),
         _gib(sent) if compiled.collectives else "–",
-        *(
-            _number(figures.get(name), decimals)
-            for name, decimals in (("seconds_per_step", 3), ("tokens_per_second", 0), ("hours", 1))
-            for figures in ((floor,) if name == "seconds_per_step" else (floor, half))
-        ),
+        _number(floor.get("seconds_per_step"), 3),
+        _number(floor.get("tokens_per_second"), 0),
+        _number(half.get("tokens_per_second"), 0),
+        _number(floor.get("hours"), 1),
+        _number(half.get("hours"), 1),
     )
 
 

@@ -1,6 +1,7 @@
 """How long a compiled step takes at least, and what a run of such steps costs."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from tk_instruct.plan.compilation import Compiled
 from tk_instruct.plan.topology import Topology
@@ -43,3 +44,48 @@ def estimate(compiled: Compiled, topology: Topology) -> Estimate | None:
         memory=compiled.product_bytes * devices / chip.hbm_bandwidth,
         links=sent * devices / chip.link_bandwidth,
     )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A compiled layout, how fast it can be and what it costs."""
+
+    compiled: Compiled
+    topology: Topology
+    price_per_chip_hour: float | None = None
+
+    @property
+    def estimate(self) -> Estimate | None:
+        return estimate(self.compiled, self.topology)
+
+    def seconds_per_token(self) -> float:
+        """At best; for fake devices the bytes that a step sends, which compare as well."""
+        found = self.estimate
+        sent = sum(sent for _, sent in self.compiled.collectives.values())
+        return (sent if found is None else found.floor) / self.compiled.num_tokens
+
+    def at(self, share: float) -> dict[str, float]:
+        """What a run does at a share of the speed that the peaks allow."""
+        found = self.estimate
+        if found is None:
+            return {}
+        step = found.floor / share
+        figures = {
+            "seconds_per_step": step,
+            "tokens_per_second": self.compiled.num_tokens / step,
+        }
+        if self.compiled.num_steps is not None:
+            figures["hours"] = self.compiled.num_steps * step / 3600
+            if self.price_per_chip_hour is not None:
+                chips = self.topology.num_chips
+                figures["cost"] = figures["hours"] * chips * self.price_per_chip_hour
+        return figures
+
+    def as_json(self) -> dict[str, Any]:
+        found = self.estimate
+        return {
+            **asdict(self.compiled),
+            "floors": None if found is None else asdict(found),
+            "at_floor": self.at(1.0),
+            "at_half": self.at(0.5),
+        }

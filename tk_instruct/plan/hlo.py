@@ -49,6 +49,7 @@ class _Instruction:
 
 @dataclass
 class _Module:
+    num_devices: int = 1
     computations: dict[str, list[_Instruction]] = field(default_factory=dict)
     entry: str = ""
 
@@ -67,6 +68,7 @@ def collectives(text: str, while_trips: int = 1) -> dict[str, Collective]:
         kind = instruction.opcode.removesuffix("-start")
         if kind not in _COLLECTIVES:
             continue
+        group_size = _group_size(instruction.rest, module.num_devices)
         # TPUs do a reduce-scatter as an all-reduce of which each device keeps a part.
         if kind == "all-reduce" and computation.startswith("all-reduce-scatter"):
             kind = "reduce-scatter"
@@ -74,8 +76,8 @@ def collectives(text: str, while_trips: int = 1) -> dict[str, Collective]:
         else:
             size = _result_bytes(instruction)
             if kind == "reduce-scatter":
-                size *= _group_size(instruction.rest)
-        others = 1 - 1 / _group_size(instruction.rest)
+                size *= group_size
+        others = 1 - 1 / group_size
         if kind == "collective-permute":
             share = 1.0
         else:
@@ -107,7 +109,8 @@ def product_bytes(text: str, while_trips: int = 1) -> float:
 
 
 def _parsed(text: str) -> _Module:
-    module, current = _Module(), ""
+    header = re.search(r"num_partitions=(\d+)", text.partition("\n")[0])
+    module, current = _Module(int(header[1]) if header else 1), ""
     for line in text.splitlines():
         if match := _COMPUTATION.match(line):
             current = match[2]
@@ -177,8 +180,8 @@ def _item_bytes(kind: str) -> int:
     return max(1, int(bits[1]) // 8) if bits else 0
 
 
-def _group_size(rest: str) -> int:
-    """How many devices take part together."""
+def _group_size(rest: str, num_devices: int) -> int:
+    """How many devices take part together; all of them where no groups are named."""
     if match := re.search(r"replica_groups=\{\{([\d,]*)\}", rest):
         return len(match[1].split(","))
     if match := re.search(r"replica_groups=\[\d+,(\d+)\]", rest):
@@ -187,4 +190,4 @@ def _group_size(rest: str) -> int:
         sizes = dict(re.findall(r"'([\w.]+)'=(\d+)", match[1]))
         axes = re.findall(r"'([\w.]+)'(?::\(\d+\)(\d+))?", match[2])
         return math.prod(int(part or sizes[axis]) for axis, part in axes)
-    return 1 if "replica_groups={}" not in rest else 2
+    return num_devices
