@@ -120,3 +120,14 @@ def test_a_folder_named_like_the_shipped_ones_is_no_obstacle(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     load(tmp_path, "MODEL_DIR = 'here'\n")
+
+
+def test_libtpu_says_nothing_where_there_is_no_tpu() -> None:
+    pytest.importorskip("libtpu")
+    code = (
+        "from tk_instruct import cli; import contextlib\n"
+        "with contextlib.suppress(SystemExit): cli.main(['--version'])\n"
+        "import jax; jax.devices()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""

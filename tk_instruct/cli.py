@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from tk_instruct import __version__
 from tk_instruct.errors import UserError
@@ -45,12 +46,21 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def _look_for_no_tpu() -> None:
+    """Where there is no TPU, libtpu, installed to plan with, is not to complain of that."""
+    if not any(Path("/dev").glob("accel*")) and not any(Path("/dev/vfio").glob("*")):
+        os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v3-8")
+        os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+        os.environ.setdefault("TPU_WORKER_ID", "0")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb; 0 done, 1 found something wrong, 2 wrong use, 130 interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     # TensorFlow only reads data here: no accelerator memory, no start-up chatter.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    _look_for_no_tpu()
     # What other libraries log while they work says nothing that their exceptions do not.
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.CRITICAL)
     logging.getLogger("absl").setLevel(logging.CRITICAL)
