@@ -44,18 +44,23 @@ def tiny_recipe() -> list[str]:
     return ["--gin_file=recipes/smoke.gin", f"--gin_file={ROOT / 'tests' / 'tiny.gin'}"]
 
 
-@pytest.fixture
-def on_the_mini_benchmark(
-    mini_dir: Path, mini_vocabulary: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    """Data and vocabulary by environment variables, and a gin that is clean before and after."""
+@pytest.fixture(autouse=True)
+def _clean_gin() -> Iterator[None]:
+    """What one test, or the fixtures of its module, told gin no other test hears."""
     import gin
 
     gin.clear_config()
-    monkeypatch.setenv("TK_INSTRUCT_SUPERNI_DIR", str(mini_dir))
-    monkeypatch.setenv("TK_INSTRUCT_VOCABULARY", str(mini_vocabulary))
     yield
     gin.clear_config()
+
+
+@pytest.fixture
+def on_the_mini_benchmark(
+    mini_dir: Path, mini_vocabulary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data and vocabulary by environment variables."""
+    monkeypatch.setenv("TK_INSTRUCT_SUPERNI_DIR", str(mini_dir))
+    monkeypatch.setenv("TK_INSTRUCT_VOCABULARY", str(mini_vocabulary))
 
 
 @pytest.fixture(scope="session")

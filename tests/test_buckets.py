@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import gin
 import pytest
 
 from tk_instruct import checkpoint, cli, inference, predict
@@ -142,9 +141,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     monkeypatch.setattr(gcs_utils, "is_hierarchical_namespace_enabled", lambda path: False)
     monkeypatch.setattr(checkpoint, "find_spec", lambda package: package)
     monkeypatch.chdir(tmp_path)
-    gin.clear_config()
     yield bucket
-    gin.clear_config()
     # A path that was taken for a local one would lie in a folder gs: here.
     assert sorted(path.name for path in tmp_path.iterdir()) in (["bucket"], ["bucket", "here"])
 
@@ -171,7 +168,6 @@ def test_a_run_on_a_bucket_from_data_to_report(
     def train(model_dir: str) -> int:
         steps = ["TRAIN_STEPS=6", "CHECKPOINT_PERIOD=4", "EVAL_PERIOD=6", "LOG_PERIOD=1"]
         flags = [f"--gin.{macro}" for macro in (*steps, f"MODEL_DIR={model_dir}")]
-        gin.clear_config()
         return cli.main(["train", *tiny_recipe, *flags, *data, f"--vocabulary={mini_vocabulary}"])
 
     def stop(path: str) -> None:

@@ -11,11 +11,6 @@ from tk_instruct import cli, configuration
 from tk_instruct.errors import UserError
 
 
-@pytest.fixture(autouse=True)
-def _no_gin_left() -> None:
-    gin.clear_config()
-
-
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from tk_instruct import cli\n"
@@ -93,6 +88,13 @@ def test_a_recipe_sets_what_the_run_file_binds(tmp_path: Path) -> None:
     load(tmp_path, "TRAIN_STEPS = 7\n", "MODEL_DIR = 'here'", "BATCH_SIZE = 3")
     assert gin.query_parameter("TrainRun.steps").scoped_configurable_fn() == 7
     assert gin.query_parameter("TrainRun.batch_size").scoped_configurable_fn() == 3
+
+
+def test_a_recipe_that_was_refused_leaves_nothing_to_the_next(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="TRIAN_STEPS is used by nothing"):
+        load(tmp_path, "TRIAN_STEPS = 7\n", "MODEL_DIR = 'here'")
+    load(tmp_path, "TRAIN_STEPS = 7\n", "MODEL_DIR = 'here'")
+    assert gin.query_parameter("TrainRun.steps").scoped_configurable_fn() == 7
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import gin
 import numpy as np
 import pytest
 
@@ -86,13 +85,6 @@ def assert_same_run(one: Path, other: Path) -> None:
             np.testing.assert_allclose(mine[name], theirs[name], rtol=2e-6, err_msg=name)
 
 
-@pytest.fixture(autouse=True)
-def _clean_gin() -> Iterator[None]:
-    gin.clear_config()
-    yield
-    gin.clear_config()
-
-
 @pytest.fixture(scope="module")
 def data(mini_dir: Path, mini_vocabulary: Path) -> list[str]:
     return [f"--data_dir={mini_dir}", f"--vocabulary={mini_vocabulary}"]
@@ -106,7 +98,6 @@ def recipe(tiny_recipe: list[str], data: list[str]) -> list[str]:
 @pytest.fixture(scope="module")
 def one(recipe: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one process, and beside it what it was after three steps."""
-    gin.clear_config()
     model_dir = tmp_path_factory.mktemp("one") / "run"
     assert cli.main(train(model_dir, recipe, TRAIN_STEPS=3)) == 0
     shutil.copytree(model_dir, model_dir.parent / "begun")

@@ -96,7 +96,6 @@ def test_a_misspelt_macro_fails(run_file: str, tmp_path: Path) -> None:
 def test_every_recipe_loads_on_our_engine(recipe: Path) -> None:
     from tk_instruct.train import TrainRun
 
-    gin.clear_config()
     configuration.import_declarations()
     configuration.load("runs/train.gin", [str(recipe)], ["MODEL_DIR = 'x'"])
     assert gin.get_configurable(TrainRun)().model_dir == "x"
@@ -109,7 +108,6 @@ def test_an_encoding_is_chosen_by_a_file(encoding: Path) -> None:
     from tk_instruct.train import TrainRun
 
     for recipe, track in (("tk_instruct_11b", "en"), ("mtk_instruct_13b", "xlingual")):
-        gin.clear_config()
         configuration.import_declarations()
         files = [f"recipes/{recipe}.gin", f"encodings/{encoding.name}"]
         configuration.load("runs/train.gin", files, ["MODEL_DIR = 'x'"])
@@ -124,7 +122,6 @@ def test_every_encoding_has_a_file() -> None:
 
 
 def test_a_misspelt_macro_does_not_load(tmp_path: Path) -> None:
-    gin.clear_config()
     bad = tmp_path / "bad.gin"
     bad.write_text('include "recipes/smoke.gin"\nTRAIN_SETPS = 3\n')
     configuration.import_declarations()

@@ -20,11 +20,6 @@ from tk_instruct.journal import row_of
 TASK = "superni_en_def_pos2"
 
 
-@pytest.fixture(autouse=True)
-def _no_gin_left() -> None:
-    gin.clear_config()
-
-
 @pytest.fixture(scope="module")
 def data(mini_dir: Path, mini_vocabulary: Path) -> list[str]:
     return [f"--data_dir={mini_dir}", f"--vocabulary={mini_vocabulary}"]

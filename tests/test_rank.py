@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gin
 import jax
 import numpy as np
 import pytest
@@ -30,11 +29,6 @@ SCANNED = T5Config(**SIZES, num_encoder_layers=1, num_decoder_layers=2, scan_lay
 PREFIX = DecoderConfig(**SIZES, num_layers=1)
 TEXTS = ["yes", "no", "I do not know that"]
 WORDS = ["is", "it", "so", "that", "one", "of", "these", "city", "river", "yes", "no"]
-
-
-@pytest.fixture(autouse=True)
-def _no_gin_left() -> None:
-    gin.clear_config()
 
 
 @pytest.fixture(scope="module")

@@ -40,13 +40,6 @@ def data(tiny_recipe: list[str], mini_dir: Path, mini_vocabulary: Path) -> list[
     return [*tiny_recipe, f"--data_dir={mini_dir}", f"--vocabulary={mini_vocabulary}"]
 
 
-@pytest.fixture(autouse=True)
-def _no_gin_left() -> None:
-    import gin
-
-    gin.clear_config()
-
-
 def start(model_dir: Path, data: Sequence[str], **macros: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tk_instruct.cli", *arguments(model_dir, data, **macros)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

@@ -178,8 +178,11 @@ def bind_data_arguments(args: argparse.Namespace) -> None:
 def load(run_file: str, files: Sequence[str], bindings: Sequence[str]) -> None:
     """Reads a shipped run file, gin files, then the bindings, and checks every macro.
 
+    What gin was told before is forgotten: a run is what its files and flags say.
+
     Raises UserError naming what is missing, unknown or misspelt and the nearest that exists.
     """
+    gin.clear_config()
     gin.config._LOCATION_PREFIXES[:] = ["", str(_shipped())]
     # Gin would look inside Python packages too, and takes a folder runs/ or models/ here for one.
     gin.config._FILE_READERS[:] = [(open, os.path.isfile)]

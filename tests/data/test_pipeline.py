@@ -74,16 +74,13 @@ def _letters() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _few(
     mini_dir: Path, mini_vocabulary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    """A cache of its own, the mini benchmark with few instances, and a clean gin."""
-    gin.clear_config()
+) -> None:
+    """A cache of its own, and the mini benchmark with few instances."""
     monkeypatch.setenv("TK_INSTRUCT_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("TK_INSTRUCT_SUPERNI_DIR", str(mini_dir))
     monkeypatch.setenv("TK_INSTRUCT_VOCABULARY", str(mini_vocabulary))
     gin.bind_parameter("SuperNI.max_instances_per_train_task", 2)
     gin.bind_parameter("SuperNI.max_instances_per_eval_task", 2)
-    yield
-    gin.clear_config()
 
 
 @pytest.fixture

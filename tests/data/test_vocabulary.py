@@ -1,6 +1,5 @@
 """Which vocabulary a name means, its sentinels and fingerprint, and training a small one."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import gin
@@ -21,13 +20,6 @@ from tk_instruct.data.vocabulary import (
 from tk_instruct.errors import UserError
 
 TEXT = "Definition: Give the opposite of the adjective.\n\nNow complete the following example -"
-
-
-@pytest.fixture(autouse=True)
-def _clear_gin() -> Iterator[None]:
-    gin.clear_config()
-    yield
-    gin.clear_config()
 
 
 def processor(path: Path) -> sentencepiece.SentencePieceProcessor:
