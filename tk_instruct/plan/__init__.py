@@ -220,6 +220,10 @@ def _in_full(work: Work, plan: Plan) -> Iterator[str]:
         f"{found.links:.3f} s: the step is bound by {found.bound_by}"
     )
     yield (
+        f"          layouts are compared by {found.unhidden:.3f} s, as if nothing sent were hidden "
+        "behind the work"
+    )
+    yield (
         f"          ({chip.name}, a chip: {chip.peak_flops / 1e12:,.0f} TFLOP/s, HBM "
         f"{chip.hbm_bandwidth / 1e9:,.0f} GB/s, links {chip.link_bandwidth / 1e9:,.0f} GB/s; "
         f"{chip.source})"

@@ -27,6 +27,14 @@ class Estimate:
         return max(self.compute, self.memory, self.links)
 
     @property
+    def unhidden(self) -> float:
+        """With no collective hidden behind the work.
+
+        Layouts are compared by it: of two with nearly the same floor, one may hide far more.
+        """
+        return max(self.compute, self.memory) + self.links
+
+    @property
     def bound_by(self) -> str:
         times = vars(self)
         return max(times, key=times.__getitem__)
@@ -59,10 +67,10 @@ class Plan:
         return estimate(self.compiled, self.topology)
 
     def seconds_per_token(self) -> float:
-        """At best; for fake devices the bytes that a step sends, which compare as well."""
+        """To compare layouts by; for fake devices the bytes that a step sends."""
         found = self.estimate
         sent = sum(sent for _, sent in self.compiled.collectives.values())
-        return (sent if found is None else found.floor) / self.compiled.num_tokens
+        return (sent if found is None else found.unhidden) / self.compiled.num_tokens
 
     def at(self, share: float) -> dict[str, float]:
         """What a run does at a share of the speed that the peaks allow."""
@@ -86,6 +94,7 @@ class Plan:
         return {
             **asdict(self.compiled),
             "floors": None if found is None else asdict(found),
+            "unhidden_seconds_per_step": None if found is None else found.unhidden,
             "at_floor": self.at(1.0),
             "at_half": self.at(0.5),
         }
