@@ -133,7 +133,7 @@ def report(systems: Sequence[System], amounts: Mapping[str, float], as_json: boo
         for result in results:
             print(json.dumps(result))
         return
-    from tk_instruct.files import table
+    from tk_instruct.tables import table
 
     rates = [f"{name}/s" for name in amounts]
     rows: list[Sequence[str]] = [

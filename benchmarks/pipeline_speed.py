@@ -29,7 +29,7 @@ import gin
 import numpy as np
 
 from tk_instruct import configuration
-from tk_instruct.files import table
+from tk_instruct.tables import table
 
 if TYPE_CHECKING:
     from tk_instruct.data.tokens import FeatureLengths

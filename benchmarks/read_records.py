@@ -37,7 +37,7 @@ from itertools import accumulate
 from pathlib import Path
 from statistics import median
 
-from tk_instruct.files import table
+from tk_instruct.tables import table
 
 NUM_TEST_TASKS = 119
 LETTERS = {

@@ -1,4 +1,4 @@
-"""Files whole or not at all, JSON lines with the place of what is wrong, aligned tables."""
+"""Files whole or not at all, JSON lines with the place of what is wrong."""
 
 import errno
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tk_instruct.errors import UserError
-from tk_instruct.files import cannot_write, read_jsonl, table, write_atomically
+from tk_instruct.files import cannot_write, read_jsonl, write_atomically
 
 
 def test_texts_are_written_as_utf8_with_their_folders(tmp_path: Path) -> None:
@@ -120,15 +120,3 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "absent.jsonl"
     with pytest.raises(UserError, match=r"absent\.jsonl: cannot be read \(No such file"):
         list(read_jsonl(path))
-
-
-def test_table_aligns_names_left_and_numbers_right() -> None:
-    rows = [("name", "score", "metric"), ("copy_input", "8.1", "rougeL"), ("t5", "45.25", "em")]
-    assert table(rows) == (
-        "name        score  metric\ncopy_input    8.1  rougeL\nt5          45.25  em"
-    )
-
-
-def test_table_of_one_column_and_of_no_rows() -> None:
-    assert table([("name",), ("superni_en_def",)]) == "name\nsuperni_en_def"
-    assert table([("name", "kind")]) == "name  kind"

@@ -11,7 +11,8 @@ import json
 from collections.abc import Sequence
 
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, read_bytes, table
+from tk_instruct.files import Path, read_bytes
+from tk_instruct.tables import table
 
 METRICS = {"rougeL": "ROUGE-L", "exact_match": "EM"}
 # In the order of the columns; what a split that is not named here holds, its declaration says.

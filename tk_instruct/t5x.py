@@ -40,23 +40,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    module, function, run_file = _RUNS[args.action]
     distributed.initialize(args)
     configuration.import_tensorflow_quietly()
-    run = load(module, function, run_file, args.gin_file, args.gin_bindings)
+    run = load(args.action, args.gin_file, args.gin_bindings)
     configuration.bind_data_arguments(args)
     logging.getLogger("absl").setLevel(logging.INFO)  # t5x's only sign of progress
     run()
     return 0
 
 
-def load(
-    module: str, function: str, run_file: str, files: Sequence[str], bindings: Sequence[str]
-) -> Any:
-    """A function of one of t5x's scripts, its arguments bound as if the script were running.
+def load(action: str, files: Sequence[str], bindings: Sequence[str]) -> Any:
+    """The function of one of t5x's scripts, its arguments bound as if the script were running.
 
     Raises UserError where t5x is not installed, and for what configuration.load does.
     """
+    module, function, run_file = _RUNS[action]
     try:
         script = importlib.import_module(module)
     except ImportError as error:

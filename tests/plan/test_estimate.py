@@ -4,6 +4,7 @@ import pytest
 
 from tk_instruct.plan.compilation import Compiled, Layout
 from tk_instruct.plan.estimate import Plan
+from tk_instruct.plan.hlo import Collective
 from tk_instruct.plan.topology import topology_of
 
 CORES_PER_CHIP = 2
@@ -21,16 +22,12 @@ def plan(compute: float, memory: float, links: float) -> Plan:
         num_params=1,
         d_model=512,
         fits=True,
-        refusal="",
         limit_bytes=None,
-        peak_bytes=None,
-        argument_bytes=None,
-        temporary_bytes=None,
         flops=compute * 123e12 / CORES_PER_CHIP,
         product_bytes=memory * 900e9 / CORES_PER_CHIP,
         collectives={
-            "all-gather": (3, links / 4 * 280e9 / CORES_PER_CHIP),
-            "all-reduce": (1, links * 3 / 4 * 280e9 / CORES_PER_CHIP),
+            "all-gather": Collective(3, links / 4 * 280e9 / CORES_PER_CHIP),
+            "all-reduce": Collective(1, links * 3 / 4 * 280e9 / CORES_PER_CHIP),
         },
         seconds=0.0,
     )

@@ -34,7 +34,7 @@ def test_fake_devices(
     status, out, err = planned(capfd, *arguments)
     assert status == 0, err
     head, columns, row, best, as_, *rest = out.splitlines()
-    assert head.startswith("cpu:8: 8 chips, 8 devices; 0.00B parameters, 8 rows, 200 steps")
+    assert head.startswith("cpu:8: 8 chips, 8 devices; 0.043M parameters, 8 rows, 200 steps")
     assert columns.split()[:5] == ["data", "×", "fsdp", "×", "model"]
     assert row.split()[:8] == ["1", "×", "4", "×", "2", "none", "1", "yes"]
     assert best == "best: data 1 × fsdp 4 × model 2"
@@ -105,6 +105,12 @@ def test_a_tpu(recipe: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     status, step = found("--topology=v3-8", "--gin.BATCH_SIZE=1_048_576")
     assert (status, step["fits"], step["recommended"]) == (1, False, False)
     assert "exceeds available HBM (15.48G)" in step["refusal"]
+
+    # A tiny model's numbers are small, and none is printed as 0.
+    status, text, _ = planned(capfd, *recipe, "--topology=v3-8", "--price_per_chip_hour=2")
+    assert "bound by" in text
+    for zero in ("0.00M", "0.000 s", "cost    0 "):
+        assert zero not in text
 
     status, step = found("--topology=v6e-1")
     assert (status, step["mesh"], step["collectives"]) == (0, [1, 1, 1], {})

@@ -35,14 +35,8 @@ class Machine:
             num_params=1,
             d_model=512,
             fits=activations + parameters <= self.memory,
-            refusal="",
             limit_bytes=None,
-            peak_bytes=None,
-            argument_bytes=None,
-            temporary_bytes=None,
             flops=0.0,
-            product_bytes=None,
-            collectives={},
             seconds=0.0,
         )
 

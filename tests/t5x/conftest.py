@@ -13,13 +13,11 @@ def _needs_t5x() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_gin_left() -> Iterator[None]:
-    """Neither bindings nor t5x's T5Config, which would make ours ambiguous to later tests."""
+def _only_our_t5_config() -> Iterator[None]:
+    """t5x's would make ours ambiguous to later tests."""
     import gin
 
-    gin.clear_config()
     yield
-    gin.clear_config()
     for original, configurable in list(gin.config._INVERSE_REGISTRY.items()):
         if configurable.selector.endswith("network.T5Config"):
             gin.config._REGISTRY.pop(configurable.selector)

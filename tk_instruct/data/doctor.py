@@ -401,7 +401,7 @@ def check(data_dir: Path) -> list[Finding]:
     is missing.
     """
     _require_tree(data_dir)
-    paths = _task_paths(data_dir)
+    paths = task_paths(data_dir)
     findings = []
     with Progress("checking tasks", len(paths)) as progress:
         for path in paths:
@@ -453,7 +453,7 @@ def check_splits(data_dir: Path) -> list[Finding]:
             listed[track, split] = [name for name in lines if name]
     if missing:
         return missing
-    splits = Splits(listed, [_printable(path.stem) for path in _task_paths(data_dir)])
+    splits = Splits(listed, [_printable(path.stem) for path in task_paths(data_dir)])
     return [
         Finding(
             file=found.file,
@@ -478,7 +478,7 @@ def _require_tree(data_dir: Path) -> None:
             )
 
 
-def _task_paths(data_dir: Path) -> list[Path]:
+def task_paths(data_dir: Path) -> list[Path]:
     return sorted(file for file in (data_dir / "tasks").iterdir() if file.suffix == ".json")
 
 

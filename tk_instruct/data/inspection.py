@@ -16,7 +16,7 @@ from tk_instruct.configuration import (
     lengths_of,
 )
 from tk_instruct.errors import UserError
-from tk_instruct.files import table
+from tk_instruct.tables import table
 
 if TYPE_CHECKING:
     import seqio
@@ -284,10 +284,6 @@ def _doctor(args: argparse.Namespace) -> int:
         for finding in findings:
             print(json.dumps(asdict(finding), ensure_ascii=False))
     else:
-        print(
-            doctor.format_report(
-                findings, sum(file.suffix == ".json" for file in (root / "tasks").iterdir())
-            )
-        )
+        print(doctor.format_report(findings, len(doctor.task_paths(root))))
     sys.stdout.flush()
     return 1 if findings else 0

@@ -19,10 +19,11 @@ from collections.abc import Iterator, Sequence
 
 from tk_instruct import configuration
 from tk_instruct.errors import UserError
-from tk_instruct.files import table
-from tk_instruct.plan.compilation import Compiled, Compiler, Layout, Work, read_run
+from tk_instruct.plan.compilation import Compiled, Layout, Work
+from tk_instruct.plan.compiler import Compiler, read_run
 from tk_instruct.plan.estimate import Plan
 from tk_instruct.plan.topology import Topology, topology_of
+from tk_instruct.tables import table
 
 log = logging.getLogger("tk_instruct")
 
@@ -142,9 +143,10 @@ def _described(work: Work, plans: Sequence[Plan], best: Plan | None) -> Iterator
     """A slice's layouts as a table, and the best of them in full."""
     first, topology = plans[0].compiled, plans[0].topology
     limit = f" of {_gib(first.limit_bytes)} GiB" if first.limit_bytes else ""
+    unit, name = (1e9, "B") if first.num_params >= 1e9 else (1e6, "M")
     yield (
         f"{topology.name}: {topology.num_chips:,} chips, {topology.num_devices:,} devices{limit}; "
-        f"{first.num_params / 1e9:.2f}B parameters, {first.batch_size:,} rows"
+        f"{_number(first.num_params / unit, 2)}{name} parameters, {first.batch_size:,} rows"
         + (f", {first.num_steps:,} steps" if first.num_steps is not None else "")
     )
     yield table([_HEADER, *map(_row, plans)])
@@ -177,7 +179,6 @@ _HEADER = (
 def _row(plan: Plan) -> Sequence[str]:
     compiled = plan.compiled
     floor, half = plan.at(1.0), plan.at(0.5)
-    sent = sum(bytes_ for _, bytes_ in compiled.collectives.values())
     return (
         " × ".join(map(str, compiled.mesh)),
         compiled.layout.remat,
@@ -186,7 +187,7 @@ def _row(plan: Plan) -> Sequence[str]:
         _gib(compiled.peak_bytes),
         _gib(compiled.argument_bytes),
         _gib(compiled.temporary_bytes),
-        _gib(sent) if compiled.collectives else "–",
+        _gib(compiled.sent_bytes) if compiled.collectives else "–",
         _number(floor.get("seconds_per_step"), 3),
         _number(floor.get("tokens_per_second"), 0),
         _number(half.get("tokens_per_second"), 0),
@@ -216,12 +217,12 @@ def _in_full(work: Work, plan: Plan) -> Iterator[str]:
         return
     chip = plan.topology.generation
     yield (
-        f"  floors  compute {found.compute:.3f} s, memory {found.memory:.3f} s, links "
-        f"{found.links:.3f} s: the step is bound by {found.bound_by}"
+        f"  floors  compute {_number(found.compute, 3)} s, memory {_number(found.memory, 3)} s, "
+        f"links {_number(found.links, 3)} s: the step is bound by {found.bound_by}"
     )
     yield (
-        f"          layouts are compared by {found.unhidden:.3f} s, as if nothing sent were hidden "
-        "behind the work"
+        f"          layouts are compared by {_number(found.unhidden, 3)} s, as if nothing sent "
+        "were hidden behind the work"
     )
     yield (
         f"          ({chip.name}, a chip: {chip.peak_flops / 1e12:,.0f} TFLOP/s, HBM "
@@ -230,8 +231,9 @@ def _in_full(work: Work, plan: Plan) -> Iterator[str]:
     )
     if plan.price_per_chip_hour is not None and compiled.num_steps is not None:
         yield (
-            f"  cost    {plan.at(1.0)['cost']:,.0f} at the floor, {plan.at(0.5)['cost']:,.0f} at "
-            f"50 %, at {plan.price_per_chip_hour:g} a chip and hour"
+            f"  cost    {_number(plan.at(1.0)['cost'], 0)} at the floor, "
+            f"{_number(plan.at(0.5)['cost'], 0)} at 50 %, at {plan.price_per_chip_hour:g} a chip "
+            "and hour"
         )
 
 
@@ -240,4 +242,9 @@ def _gib(size: float | None) -> str:
 
 
 def _number(value: float | None, decimals: int) -> str:
-    return "–" if value is None else f"{value:,.{decimals}f}"
+    """With two digits at least, however small: a tiny model's step takes less than 0.001 s."""
+    if value is None:
+        return "–"
+    if value > 0:
+        decimals = max(decimals, 1 - math.floor(math.log10(value)))
+    return f"{value:,.{decimals}f}"

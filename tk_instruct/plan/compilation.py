@@ -1,22 +1,16 @@
-"""Compiles a run's step for a slice that is not there, in a process of its own.
+"""A layout of a run's step as a compiler sees it: its program, its memory, its collectives.
 
-TPU compilers live in libtpu, which reads its settings once, may end the process, and does not hear
-Ctrl-C; so it does its work in a child. That has no TensorFlow, which gin files bring by importing
-tasks: they are read in another child, which does not live on while the compiler needs memory.
+This runs in the compiler's process (see compiler.py), in which nothing has imported jax before.
 """
 
 import hashlib
 import json
-import multiprocessing
 import os
 import pickle
 import re
-import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -87,17 +81,22 @@ class Compiled:
     num_steps: int | None
     num_params: int
     d_model: int
-    fits: bool
-    refusal: str
     limit_bytes: int | None
-    peak_bytes: int | None
-    argument_bytes: int | None
-    temporary_bytes: int | None
     flops: float
-    product_bytes: float | None
-    collectives: dict[str, Collective]
     seconds: float
+    fits: bool
+    refusal: str = ""
+    peak_bytes: int | None = None
+    argument_bytes: int | None = None
+    temporary_bytes: int | None = None
+    product_bytes: float | None = None
+    collectives: Mapping[str, Collective] = field(default_factory=dict)
     cached: bool = False
+
+    @property
+    def sent_bytes(self) -> float:
+        """By one device in one step, with all collectives."""
+        return sum(collective.bytes for collective in self.collectives.values())
 
 
 @dataclass(frozen=True)
@@ -113,116 +112,11 @@ class Work:
     batch_size: int | None = None
 
 
-def _child() -> ProcessPoolExecutor:
-    os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # a tenth less memory
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(1, mp_context=context, initializer=_watch_parent)
+def compile_step(work: Work, topology: Topology, layout: Layout | None) -> Compiled:
+    """What the compiler says of a layout, or of the recipe's own (None).
 
-
-def _watch_parent() -> None:
-    """Has a child end with its parent, also in the midst of compiling."""
-
-    def end_with_parent() -> None:
-        parent = multiprocessing.parent_process()
-        assert parent is not None
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
-
-
-def read_run(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> bytes:
-    """The run that a recipe describes, for Work; raises UserError for what is wrong with it."""
-    with _child() as child:
-        return child.submit(_read_run, gin_files, gin_bindings).result()
-
-
-def _read_run(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> bytes:
-    import cloudpickle
-    import gin
-
-    from tk_instruct import configuration
-
-    configuration.import_declarations()
-    from tk_instruct.train import TrainRun
-
-    configuration.load("runs/plan.gin", gin_files, gin_bindings)
-    return cloudpickle.dumps(gin.get_configurable(TrainRun)())
-
-
-class Compiler:
-    """Compiles layouts one after the other in a child process, which starts when it is needed."""
-
-    def __init__(self, work: Work, topology: Topology) -> None:
-        self._work, self._topology = work, topology
-        self._pool: ProcessPoolExecutor | None = None
-
-    def __enter__(self) -> "Compiler":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
-        if self._pool is not None:
-            for process in (self._pool._processes or {}).values() if kind else ():
-                process.kill()  # a compiler at work does not hear anything else
-            self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def compile(self, layout: Layout | None) -> Compiled:
-        """Of a layout, or of the one that the recipe says.
-
-        Raises:
-            UserError: the run itself is wrong, or the compiler breaks down.
-        """
-        if self._pool is None:
-            self._pool = _child()
-        try:
-            return self._pool.submit(_compile, self._work, self._topology, layout).result()
-        except BrokenProcessPool as error:
-            self._pool = None
-            raise UserError(
-                f"the compiler for {self._topology.name} ended without an answer; its last words, "
-                "if any, are above; try another layout, or a machine with more memory"
-            ) from error
-
-
-# ----- In the child -----
-
-
-@lru_cache(maxsize=1)
-def _prepared(
-    work: Work, topology: Topology
-) -> tuple["TrainRun", Sequence["jax.Device"], int | None]:
-    """The run, the slice's devices and what programs may use of the memory of one."""
-    os.environ.update(_LIBTPU_ENVIRONMENT)  # before anything imports jax
-    if topology.generation is None:
-        os.environ["JAX_NUM_CPU_DEVICES"] = str(topology.num_devices)
-    devices = _devices_of(topology)
-    return pickle.loads(work.run), devices, _memory_limit(devices)
-
-
-def _devices_of(topology: Topology) -> Sequence["jax.Device"]:
-    import jax
-
-    if topology.generation is None:
-        return jax.devices()[: topology.num_devices]
-    from jax.experimental import topologies
-
-    options: dict[str, Any] = {}
-    if topology.generation.chip_config_name:
-        options["chip_config_name"] = topology.generation.chip_config_name
-    if topology.num_chips == 1:
-        options["chips_per_host_bounds"] = [1, 1, 1]
-    try:
-        return topologies.get_topology_desc(
-            platform="tpu", topology_name=topology.name, **options
-        ).devices
-    except Exception as error:  # the compiler's own
-        raise UserError(
-            f"--topology={topology.name} is refused by libtpu ({str(error).splitlines()[0]}); "
-            "give a shape that this generation has"
-        ) from error
-
-
-def _compile(work: Work, topology: Topology, layout: Layout | None) -> Compiled:
+    Raises UserError where the run itself is wrong, or refused for more than want of memory.
+    """
     started = time.monotonic()
     run, devices, limit = _prepared(work, topology)
     import jax
@@ -262,11 +156,6 @@ def _compile(work: Work, topology: Topology, layout: Layout | None) -> Compiled:
             **about,
             fits=False,
             refusal=first.removeprefix("RESOURCE_EXHAUSTED: "),
-            peak_bytes=None,
-            argument_bytes=None,
-            temporary_bytes=None,
-            product_bytes=None,
-            collectives={},
             seconds=time.monotonic() - started,
         )
     else:
@@ -281,11 +170,46 @@ def _compile(work: Work, topology: Topology, layout: Layout | None) -> Compiled:
             argument_bytes=memory.argument_size_in_bytes,
             temporary_bytes=memory.temp_size_in_bytes,
             product_bytes=hlo.product_bytes(text, program.while_trips),
-            collectives={**hlo.collectives(text, program.while_trips)},
+            collectives=hlo.collectives(text, program.while_trips),
             seconds=time.monotonic() - started,
         )
     known.write(found)
     return found
+
+
+@lru_cache(maxsize=1)
+def _prepared(
+    work: Work, topology: Topology
+) -> tuple["TrainRun", Sequence["jax.Device"], int | None]:
+    """The run, the slice's devices and what programs may use of the memory of one."""
+    os.environ.update(_LIBTPU_ENVIRONMENT)  # before anything imports jax
+    if topology.generation is None:
+        os.environ["JAX_NUM_CPU_DEVICES"] = str(topology.num_devices)
+    devices = _devices_of(topology)
+    return pickle.loads(work.run), devices, _memory_limit(devices)
+
+
+def _devices_of(topology: Topology) -> Sequence["jax.Device"]:
+    import jax
+
+    if topology.generation is None:
+        return jax.devices()[: topology.num_devices]
+    from jax.experimental import topologies
+
+    options: dict[str, Any] = {}
+    if topology.generation.chip_config_name:
+        options["chip_config_name"] = topology.generation.chip_config_name
+    if topology.num_chips == 1:
+        options["chips_per_host_bounds"] = [1, 1, 1]
+    try:
+        return topologies.get_topology_desc(
+            platform="tpu", topology_name=topology.name, **options
+        ).devices
+    except Exception as error:  # the compiler's own
+        raise UserError(
+            f"--topology={topology.name} is refused by libtpu ({str(error).splitlines()[0]}); "
+            "give a shape that this generation has"
+        ) from error
 
 
 @dataclass(frozen=True)

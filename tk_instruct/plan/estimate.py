@@ -46,11 +46,10 @@ def estimate(compiled: Compiled, topology: Topology) -> Estimate | None:
     if chip is None or compiled.product_bytes is None:
         return None
     devices = chip.devices_per_chip
-    sent = sum(bytes_ for _, bytes_ in compiled.collectives.values())
     return Estimate(
         compute=compiled.flops * devices / chip.peak_flops,
         memory=compiled.product_bytes * devices / chip.hbm_bandwidth,
-        links=sent * devices / chip.link_bandwidth,
+        links=compiled.sent_bytes * devices / chip.link_bandwidth,
     )
 
 
@@ -69,8 +68,8 @@ class Plan:
     def seconds_per_token(self) -> float:
         """To compare layouts by; for fake devices the bytes that a step sends."""
         found = self.estimate
-        sent = sum(sent for _, sent in self.compiled.collectives.values())
-        return (sent if found is None else found.unhidden) / self.compiled.num_tokens
+        cost = self.compiled.sent_bytes if found is None else found.unhidden
+        return cost / self.compiled.num_tokens
 
     def at(self, share: float) -> dict[str, float]:
         """What a run does at a share of the speed that the peaks allow."""
