@@ -2,7 +2,7 @@ import dataclasses
 import math
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,27 @@ def test_another_optimizer_s_state_is_not_restored(tmp_path: Path) -> None:
     other = like(make_state(3)) | {"moments": like(make_state(3))}
     with pytest.raises(UserError, match=r"3 cannot be restored as this run's state .* optimizer"):
         Checkpoints(tmp_path, read_only=True).restore(3, other)
+
+
+READS: dict[str, Callable[[Checkpoints], Any]] = {
+    "description/metadata": lambda checkpoints: checkpoints.description(5),
+    "state/manifest.ocdbt": lambda checkpoints: checkpoints.restore(5, like(make_state(5))),
+    "state/d/*": lambda checkpoints: checkpoints.restore_params(5, like(make_state(5)["params"])),
+}
+
+
+@pytest.mark.parametrize("part", READS)
+def test_a_damaged_checkpoint_is_named_and_what_is_left(tmp_path: Path, part: str) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        save(checkpoints, 3)
+        save(checkpoints, 5)
+    for path in (tmp_path / "checkpoints" / "5").glob(part):
+        path.write_bytes(path.read_bytes()[:20])
+    damaged = Checkpoints(tmp_path, read_only=True)
+    rule = r"5 cannot be .*; if it is damaged, .* delete it \(step 3 is the last one then\)"
+    with pytest.raises(UserError, match=rule):
+        READS[part](damaged)
+    assert damaged.description(3).data == ABOUT.data
 
 
 def test_a_state_may_be_donated_as_soon_as_save_returns(tmp_path: Path) -> None:

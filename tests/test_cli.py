@@ -90,6 +90,11 @@ def test_a_recipe_sets_what_the_run_file_binds(tmp_path: Path) -> None:
     assert gin.query_parameter("TrainRun.batch_size").scoped_configurable_fn() == 3
 
 
+def test_a_line_that_is_no_gin_is_shown(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"recipe.gin:2: 'BATCH_SIZE =': .*; write NAME = VALUE"):
+        load(tmp_path, "BATCH_SIZE = \n", "MODEL_DIR = 'here'")
+
+
 def test_a_recipe_that_was_refused_leaves_nothing_to_the_next(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="TRIAN_STEPS is used by nothing"):
         load(tmp_path, "TRIAN_STEPS = 7\n", "MODEL_DIR = 'here'")

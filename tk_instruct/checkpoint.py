@@ -7,7 +7,8 @@ makes the same calls, on a file system that they share.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -203,35 +204,43 @@ class Checkpoints:
         )
 
     def description(self, step: int) -> Description:
-        restored = self._manager.restore(
-            step, args=ocp.args.Composite(description=ocp.args.JsonRestore())
-        )
+        args = ocp.args.Composite(description=ocp.args.JsonRestore())
+        with self._reading(step):
+            restored = self._manager.restore(step, args=args)
         return Description(**restored["description"])
 
     def restore(self, step: int, state_like: Any) -> tuple[Any, Mapping[str, Any]]:
         """State and cursor; state_like gives shapes, types and shardings of the state.
 
         Raises:
-            UserError: what was saved has other arrays, such as another optimizer's moments.
+            UserError: what was saved has other arrays, such as another optimizer's moments, or is
+                damaged.
         """
         args = ocp.args.Composite(state=_restore_as(state_like), cursor=ocp.args.JsonRestore())
-        try:
+        repair = "use the model and the optimizer that it was saved with; "
+        with self._reading(step, "restored as this run's state", repair):
             restored = self._manager.restore(step, args=args)
-        except ValueError as error:
-            raise UserError(
-                f"{self.directory / str(step)} cannot be restored as this run's state "
-                f"({_first_line(error)}); use the model and the optimizer that it was saved with, "
-                "or start in a MODEL_DIR of its own"
-            ) from error
         return restored["state"], restored["cursor"]
 
     def restore_params(self, step: int, params_like: Any) -> Any:
         """The parameters alone; what the optimizer holds is left on disk."""
-        like = {"params": params_like}
-        restored = self._manager.restore(
-            step, args=ocp.args.Composite(state=_restore_as(like, partial_restore=True))
-        )
+        state = _restore_as({"params": params_like}, partial_restore=True)
+        with self._reading(step):
+            restored = self._manager.restore(step, args=ocp.args.Composite(state=state))
         return restored["state"]["params"]
+
+    @contextmanager
+    def _reading(self, step: int, what: str = "read", repair: str = "") -> Iterator[None]:
+        """Raises UserError for what JSON, TensorStore and Orbax raise, each their own."""
+        try:
+            yield
+        except Exception as error:
+            others = [other for other in self._manager.all_steps() if other != step]
+            left = f"step {max(others)} is the last one then" if others else "there is no other"
+            raise UserError(
+                f"{self.directory / str(step)} cannot be {what} ({_first_line(error)}); {repair}"
+                f"if it is damaged, replace it by a copy or delete it ({left})"
+            ) from error
 
     def close(self) -> None:
         """Waits, as wait() does, and ends what works in the background."""

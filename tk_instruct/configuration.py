@@ -196,6 +196,13 @@ def load(run_file: str, files: Sequence[str], bindings: Sequence[str]) -> None:
 
 
 def _explained(error: Exception) -> str:
+    if isinstance(error, SyntaxError):
+        where = f"{error.filename}:{error.lineno}: " if error.filename else ""
+        line, reason = (error.text or "").strip(), " ".join(error.msg.split()).rstrip(".")
+        return (
+            f"{where}{line!r}: {reason}; write NAME = VALUE, and as a value a number, a text in "
+            "quotes, a list, %MACRO or @function()"
+        )
     message = " ".join(str(error).split())
     missing = re.search(r"[Uu]nable to open file: ([^.]*\.gin)", message)
     if missing:
