@@ -1,0 +1,1 @@
+"""FLAN 2021 (in the making)."""
