@@ -1,5 +1,9 @@
-"""The one exception whose message is meant for the person at the terminal."""
+"""The exceptions whose message is meant for the person at the terminal."""
 
 
 class UserError(Exception):
     """Something the user can repair; the message says the value, the rule and the repair."""
+
+
+class MissingData(UserError):
+    """Data that is not there; a mixture can do without it if the user says so."""

@@ -1,1 +1,119 @@
-"""FLAN 2021 (in the making)."""
+"""FLAN 2021 (arXiv:2109.01652) as SeqIO tasks and mixtures.
+
+  flan_DATASET                   a template drawn for each example; of ten, in training
+  flan_DATASET.tK                template K for all examples; for evaluation
+  flan_DATASET_fewshot[.tK]      with up to 16 exemplars of the train split before the prompt
+  flan_DATASET[_fewshot]_no_options[.tK]   without the block of options
+  flan_DATASET_rank.tK           every option as an example, for SeqIO's scores
+  flan_DATASET_no_template, flan_DATASET_dataset_name   the ablations of the instructions' role
+
+Mixtures: flan_all, flan_holdout_CLUSTER, flan_holdout_superglue, flan_clusters_1 to _7; in each of
+the forms too, as flan_holdout_nli_fewshot. Data and wording: TfdsData and FLAN in gin.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tk_instruct.metrics import METRICS
+from tk_instruct.data import registry
+from tk_instruct.metrics.classification import rank_accuracy
+from tk_instruct.metrics.target import OptionTarget, Target
+from tk_instruct.tasks.flan import examples, prompts
+from tk_instruct.tasks.flan.datasets import BY_NAME, DATASETS, Dataset
+from tk_instruct.tasks.flan.mixtures import MAX_RATE, mixtures
+from tk_instruct.tasks.flan.templates import is_forward, own_templates
+
+
+def target_of(example: Mapping[str, Any]) -> Target:
+    """What a prediction for an example, as registry.examples gives it, is scored against.
+
+    All right answers, or what the template asks for where that is something else.
+    """
+    dataset = BY_NAME[example["task"]]
+    asked = example["targets_pretokenized"]
+    is_answer = asked == example[dataset.target]
+    references = example["references"] if is_answer else [asked]
+    return Target(tuple(references), tuple(example["options"]), example["group"])
+
+
+def _decoded(example: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: registry.decoded(value) for key, value in example.items()}
+
+
+def _postprocess(output: str, *, example: Mapping[str, Any], is_target: bool) -> str | Target:
+    return target_of(_decoded(example)) if is_target else output
+
+
+def _postprocess_option(
+    output: str, *, example: Mapping[str, Any], is_target: bool
+) -> str | OptionTarget:
+    if not is_target:
+        return output
+    decoded = _decoded(example)
+    return OptionTarget(decoded["of"], is_correct=decoded["is_right"] == "yes")
+
+
+def _add(
+    name: str,
+    dataset: Dataset,
+    prepare: prompts.Prepare,
+    metrics: Sequence[str],
+) -> None:
+    registry.add_task(
+        name,
+        source=examples.source(dataset),
+        preprocessors=[registry.Rendering(prepare, reads=prompts.reads(dataset))],
+        postprocess_fn=_postprocess,
+        metric_fns=[METRICS[metric] for metric in metrics],
+    )
+
+
+def _declare(dataset: Dataset) -> None:
+    name = f"flan_{dataset.name}"
+    templates = own_templates(dataset)
+    for suffix, form in prompts.FORMS.items():
+        if form.few_shot and "train" not in dataset.splits:
+            continue  # there are no exemplars to be had
+        if not form.options and dataset.kind == "generation":
+            continue  # it has none anyway
+        _add(name + suffix, dataset, prompts.templated(dataset, form), dataset.metrics)
+        for number, template in enumerate(templates):
+            # What a turned-around template asks for is text of any kind.
+            asked = dataset.metrics if is_forward(template, dataset) else ("rouge",)
+            prepare = prompts.templated(dataset, form, number)
+            _add(f"{name}{suffix}.t{number}", dataset, prepare, asked)
+    for suffix, named in (("_no_template", False), ("_dataset_name", True)):
+        _add(name + suffix, dataset, prompts.untemplated(dataset, named), dataset.metrics)
+    if dataset.kind == "classification":
+        for number, template in enumerate(templates):
+            if is_forward(template, dataset):
+                _add_option_scored(f"{name}_rank.t{number}", dataset, number)
+
+
+def _add_option_scored(name: str, dataset: Dataset, number: int) -> None:
+    rendering = registry.Rendering(
+        prompts.option_scored(dataset, number), reads=["option", *prompts.reads(dataset)]
+    )
+    registry.add_task(
+        name,
+        source=examples.option_source(dataset),
+        preprocessors=[rendering],
+        postprocess_fn=_postprocess_option,
+        metric_fns=[rank_accuracy],
+    )
+
+
+def form_of(dataset: Dataset, suffix: str) -> str:
+    """The task of a dataset in a mixture of a form; generation has no form without options."""
+    if dataset.kind == "generation":
+        suffix = suffix.removesuffix("_no_options")
+    return f"flan_{dataset.name}{suffix}"
+
+
+for _dataset in DATASETS:
+    _declare(_dataset)
+for _name, _datasets in mixtures().items():
+    for _suffix in (*prompts.FORMS, "_no_template", "_dataset_name"):
+        registry.add_mixture(
+            _name + _suffix, [form_of(d, _suffix) for d in _datasets], most_examples=MAX_RATE
+        )

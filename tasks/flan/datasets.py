@@ -104,6 +104,7 @@ class Dataset:
         fields: the texts that templates can use; the input's, in their order, then the targets'.
         targets: fields that forward templates ask for; a template that asks for anything else
             turns the task around.
+        raw_inputs: what is left of the input without any instruction; by default all its fields.
         kind: classification, whose prompts show options, or generation.
         options: of every example, in the order of labels; () where each has its own.
         metrics: names in tk_instruct.metrics, the main one first.
@@ -121,6 +122,7 @@ class Dataset:
     preprocess: Callable[[Mapping[str, Any]], Fields | None]
     fields: tuple[str, ...]
     targets: tuple[str, ...] = ("answer",)
+    raw_inputs: tuple[str, ...] = ()
     kind: Literal["classification", "generation"] = "generation"
     options: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ("accuracy",)
@@ -128,13 +130,18 @@ class Dataset:
     counted_as: str | None = ""
     made_from: frozenset[str] = frozenset()
 
-    @property
-    def templates(self) -> str:
-        return self.template_set or self.name
+    def __post_init__(self) -> None:
+        inputs = tuple(field for field in self.fields if field not in self.targets)
+        for field, default in (
+            ("template_set", self.name),
+            ("raw_inputs", inputs),
+            ("counted_as", self.name if self.counted_as is not None else None),
+        ):
+            object.__setattr__(self, field, getattr(self, field) or default)
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        return tuple(field for field in self.fields if field not in self.targets)
+    def target(self) -> str:
+        return self.targets[0]
 
     @property
     def is_trained_on(self) -> bool:
@@ -177,6 +184,7 @@ def _translation(name: str, tfds: str, title: str, languages: str, splits: Split
         read.translation(languages),
         ("lang1", "lang2", "sent1", "sent2"),
         targets=("sent2", "sent1"),
+        raw_inputs=("sent1",),
         metrics=("bleu",),
         template_set={"wmt16": "wmt16_translate", "para_": "para_crawl"}.get(name[:5], name),
         made_from=frozenset({"para_crawl"} if name.startswith("para_crawl") else ()),
@@ -447,6 +455,7 @@ DATASETS: tuple[Dataset, ...] = (
         read.common_gen,
         ("concepts", "concepts_newline", "target"),
         ("target",),
+        ("concepts",),
         metrics=("rouge",),
     ),
     Dataset(
@@ -458,6 +467,7 @@ DATASETS: tuple[Dataset, ...] = (
         read.dart,
         ("tripleset", "tripleset_newline", "target"),
         ("target",),
+        ("tripleset",),
         metrics=("rouge",),
         made_from=frozenset({"web_nlg", "e2e_nlg"}),
     ),
@@ -741,6 +751,7 @@ DATASETS: tuple[Dataset, ...] = (
         read.rotten_tomatoes,
         ("movie", "numbered_reviews", "first_review", "critic_consensus"),
         ("critic_consensus",),
+        ("movie", "numbered_reviews"),
         metrics=("rouge",),
         made_from=frozenset({"rotten_tomatoes"}),
     ),
@@ -839,3 +850,5 @@ DATASETS: tuple[Dataset, ...] = (
         )
     ),
 )
+
+BY_NAME = {dataset.name: dataset for dataset in DATASETS}

@@ -5,18 +5,24 @@ Declaring reads nothing; data, vocabulary and options are looked up when a datas
 
 import difflib
 import fnmatch
+import logging
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
+import gin
 import numpy as np
 import seqio
 import tensorflow as tf
 
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.data.vocabulary import ConfiguredVocabulary, plain
-from tk_instruct.errors import UserError
+from tk_instruct.errors import MissingData, UserError
+from tk_instruct.tables import table
+
+log = logging.getLogger("tk_instruct")
 
 # A raw example: its strings and lists of strings by field.
 RawExample = Mapping[str, str | Sequence[str]]
@@ -34,8 +40,9 @@ class RecordSource(seqio.DataSource):
     """A SeqIO source of raw examples that says when its data has changed.
 
     load(split) gives the examples of a split, fingerprint(split) a string that differs whenever
-    they would. fields maps each field to whether it is a list of strings. narrow(name) is the
-    same source with only the examples of one constituent task.
+    they would, raising MissingData where there are none to be had. fields maps each field to
+    whether it is a list of strings. narrow(name) is the same source with only the examples of one
+    constituent task. count(split) is how many there are, where that is known without loading.
     """
 
     def __init__(
@@ -45,11 +52,13 @@ class RecordSource(seqio.DataSource):
         load: Callable[[str], Sequence[RawExample]],
         fingerprint: Callable[[str], str],
         narrow: Callable[[str], "RecordSource"] | None = None,
+        count: Callable[[str], int] | None = None,
     ) -> None:
         super().__init__(splits=splits)
         self.load = load
         self.fingerprint = fingerprint
         self.narrow = narrow
+        self.count = count
         self.fields = dict(fields)
 
     @property
@@ -60,7 +69,7 @@ class RecordSource(seqio.DataSource):
         return [split]
 
     def num_input_examples(self, split: str) -> int:
-        return len(self.load(split))
+        return self.count(split) if self.count else len(self.load(split))
 
     def get_dataset(
         self,
@@ -111,13 +120,23 @@ def add_task(
     )
 
 
-def add_mixture(name: str, tasks: Sequence[str]) -> None:
-    """Declares a mixture of tasks in proportion to their numbers of examples."""
-    seqio.MixtureRegistry.add(name, list(tasks), default_rate=_num_train_examples)
+def add_mixture(name: str, tasks: Sequence[str], most_examples: float = math.inf) -> None:
+    """Declares a mixture of tasks in proportion to their numbers of examples.
+
+    Of each at most most_examples count (the artificial maximum of examples-proportional mixing,
+    Raffel et al. 2020, section 3.5.2).
+    """
+    rate = partial(_num_train_examples, most=most_examples)
+    seqio.MixtureRegistry.add(name, list(tasks), default_rate=rate)
 
 
-def _num_train_examples(task: seqio.Task) -> float:
-    return float(task.num_input_examples("train"))
+def add_weighted_mixture(name: str, rates: Mapping[str, float]) -> None:
+    """Declares a mixture of tasks and mixtures with a rate each; inside these theirs hold."""
+    seqio.MixtureRegistry.add(name, list(rates.items()))
+
+
+def _num_train_examples(task: seqio.Task, most: float) -> float:
+    return min(float(task.num_input_examples("train")), most)
 
 
 def names(pattern: str = "*") -> list[str]:
@@ -141,10 +160,60 @@ def get(name: str) -> seqio.Task | seqio.Mixture:
     )
 
 
+@gin.configurable(module="tk_instruct")
+def skip_missing(enabled: bool = False) -> bool:
+    """Whether mixtures do without the tasks whose data is missing (--skip_missing)."""
+    return enabled
+
+
 def tasks_of(name: str) -> list[seqio.Task]:
-    """The SeqIO tasks that a task or mixture is made of."""
+    """The SeqIO tasks that a task or mixture is made of.
+
+    With skip_missing those of a mixture whose data is there; raises UserError where none is.
+    """
     found = get(name)
-    return [found] if isinstance(found, seqio.Task) else list(found.tasks)
+    if isinstance(found, seqio.Task):
+        return [found]
+    if not skip_missing():
+        return list(found.tasks)
+    tasks = [task for task in found.tasks if not is_missing(task)]
+    if not tasks:
+        raise UserError(
+            f"none of the {len(found.tasks)} tasks of {name} has its data; the first: "
+            f"{is_missing(found.tasks[0])}"
+        )
+    return tasks
+
+
+def is_missing(task: seqio.Task) -> MissingData | None:
+    """Why a task's data cannot be had, where it cannot."""
+    if isinstance(task.source, RecordSource):
+        try:
+            task.source.fingerprint(next(iter(task.source.splits)))
+        except MissingData as error:
+            return error
+    return None
+
+
+def log_mixture(name: str) -> None:
+    """Says which tasks a mixture does without, and the rates that the others are drawn at."""
+    found, tasks = get(name), tasks_of(name)
+    if isinstance(found, seqio.Task) or len(tasks) == len(found.tasks):
+        return
+    here = {task.name for task in tasks}
+    missing = [task.name for task in found.tasks if task.name not in here]
+    rates = sorted(zip(rates_of(name), tasks, strict=True), key=lambda pair: -pair[0])
+    rows = [("task", "rate", "train examples")] + [
+        (task.name, f"{rate:.2%}", f"{task.num_input_examples('train'):,}") for rate, task in rates
+    ]
+    log.info(
+        "%s without %d of its %d tasks, whose data is missing: %s\n%s",
+        name,
+        len(missing),
+        len(found.tasks),
+        ", ".join(missing),
+        table(rows),
+    )
 
 
 def rates_of(name: str) -> list[float]:
@@ -152,7 +221,7 @@ def rates_of(name: str) -> list[float]:
     found = get(name)
     if isinstance(found, seqio.Task):
         return [1.0]
-    rates = [found.get_rate(task) for task in found.tasks]
+    rates = [found.get_rate(task) for task in tasks_of(name)]
     return [rate / sum(rates) for rate in rates]
 
 
@@ -198,7 +267,7 @@ def examples(task: seqio.Task, split: str, lengths: FeatureLengths) -> Iterator[
     ):
         dataset = task.get_dataset(lengths.as_dict(), split, shuffle=False, try_in_mem_cache=False)
         for example in dataset.as_numpy_iterator():
-            yield {key: _decoded(value) for key, value in example.items()}
+            yield {key: decoded(value) for key, value in example.items()}
         return
     vocabulary = plain(task.output_features["inputs"].vocabulary)
     encode = first.encoder(vocabulary, lengths.inputs)
@@ -214,7 +283,8 @@ def examples(task: seqio.Task, split: str, lengths: FeatureLengths) -> Iterator[
         }
 
 
-def _decoded(value: Any) -> Any:
+def decoded(value: Any) -> Any:
+    """Text for TensorFlow's bytes, a list of texts for arrays of them, other values as they are."""
     if isinstance(value, bytes):
         return value.decode("utf-8")
     if isinstance(value, np.ndarray) and value.dtype == object:
@@ -262,7 +332,7 @@ class Rendering:  # not a dataclass: SeqIO would set fields instead of giving ar
         encode = self.encoder(tokenizer, (sequence_length or {}).get("inputs"))
 
         def in_python(*values: Any) -> list[Any]:
-            inputs, targets, *ids = encode(*map(_decoded, values))
+            inputs, targets, *ids = encode(*map(decoded, values))
             return [_encoded(inputs), _encoded(targets), *(np.array(i, np.int32) for i in ids)]
 
         def in_graph(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

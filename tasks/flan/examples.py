@@ -1,0 +1,148 @@
+"""A dataset's examples as records: its fields as texts, options, references, and an id each."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
+from typing import Any
+
+from tk_instruct.data import registry, tfds_source
+from tk_instruct.errors import UserError
+from tk_instruct.tasks.flan import templates
+from tk_instruct.tasks.flan.datasets import BY_NAME, Dataset, Part
+
+# Fields of every record beside a dataset's own, and whether each is a list.
+COMMON = {
+    "id": False,
+    "task": False,
+    "category": False,
+    "split": False,
+    "group": False,
+    "options": True,
+    "references": True,
+}
+
+
+def source(dataset: Dataset) -> registry.RecordSource:
+    """What SeqIO reads of a dataset; nothing is looked at before it is asked for."""
+    return registry.RecordSource(
+        splits=tuple(dataset.splits),
+        fields=COMMON | dict.fromkeys(dataset.fields, False),
+        load=partial(load, dataset),
+        fingerprint=partial(fingerprint, dataset),
+        count=partial(count, dataset),
+    )
+
+
+def option_source(dataset: Dataset) -> registry.RecordSource:
+    """Each example once for each of its options, as SeqIO scores them."""
+    whole = source(dataset)
+    return registry.RecordSource(
+        splits=whole.splits,
+        fields=whole.fields | {"of": False, "option": False, "is_right": False},
+        load=partial(_load_options, dataset),
+        fingerprint=whole.fingerprint,
+    )
+
+
+def _load_options(dataset: Dataset, split: str) -> Sequence[registry.RawExample]:
+    return [
+        {
+            **record,
+            "id": f"{record['id']}#{number}",
+            "of": record["id"],
+            "option": option,
+            "is_right": "yes" if option in record["references"] else "no",
+        }
+        for record in load(dataset, split)
+        for number, option in enumerate(record["options"])
+    ]
+
+
+def count(dataset: Dataset, split: str) -> int:
+    """Examples of a split, those that a preprocessor drops included, without reading any."""
+    part = dataset.splits[split]
+    start, stop = part.bounds(tfds_source.num_examples(dataset.tfds, part.split))
+    return max(0, stop - start)
+
+
+def fingerprint(dataset: Dataset, split: str) -> str:
+    """Raises MissingData where TFDS has not prepared the dataset."""
+    files = tfds_source.fingerprint(dataset.tfds)
+    return f"{files} {dataset.splits[split]} {templates.fingerprint()}"
+
+
+def load(dataset: Dataset, split: str) -> Sequence[registry.RawExample]:
+    """A split's records, kept for the next that asks.
+
+    Raises UserError where the data is missing, lacks a field that is read, or leaves no example.
+    """
+    return _load(dataset.name, split, fingerprint(dataset, split))
+
+
+@lru_cache(maxsize=4)
+def _load(name: str, split: str, content: str) -> Sequence[registry.RawExample]:
+    del content  # part of the key: files that change are read again
+    dataset = BY_NAME[name]
+    part = dataset.splits[split]
+    start, stop = part.bounds(tfds_source.num_examples(dataset.tfds, part.split))
+    read = tfds_source.examples(dataset.tfds, part.split, start, stop)
+    records = [
+        record
+        for index, raw in enumerate(read)
+        if (record := _record(dataset, split, index, raw)) is not None
+    ]
+    if not records:
+        raise UserError(
+            f"{dataset.name}: {_where(dataset, part)} leaves no example for {split} (examples "
+            f"{start} to {stop} of the split); a dataset that is empty is never passed over: "
+            "prepare it again, or leave it out of the mixture"
+        )
+    return records
+
+
+def _record(
+    dataset: Dataset, split: str, index: int, raw: Mapping[str, Any]
+) -> registry.RawExample | None:
+    id_ = f"{dataset.name}-{split}-{index}"
+    try:
+        fields = dataset.preprocess(raw)
+    except KeyError as error:
+        raise UserError(
+            f"{dataset.name}: {_where(dataset, dataset.splits[split])} has no field "
+            f"{error.args[0]!r}, only {tfds_source.schema(dataset.tfds)}; its schema is not that "
+            f"of {dataset.tfds}, prepare that version"
+        ) from error
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{dataset.name}: example {id_} of {_where(dataset, dataset.splits[split])} does not "
+            f"have the form that {dataset.tfds} has ({error}): {str(raw):.200}; prepare that version"
+        ) from error
+    if fields is None:
+        return None
+    values: dict[str, Any] = dict(fields)
+    options = list(values.pop("options", dataset.options))
+    label = values.pop("label", None)
+    if label is not None:
+        if label < 0:  # not labelled
+            return None
+        if label >= len(options):
+            raise UserError(
+                f"{dataset.name}: field label of example {id_} is {label} and there are "
+                f"{len(options)} options ({', '.join(options)}); prepare {dataset.tfds} again"
+            )
+        values[dataset.target] = options[label]
+    references = values.pop("references", None) or [values[dataset.target]]
+    return {
+        "id": id_,
+        "task": dataset.name,
+        "category": dataset.cluster,
+        "split": split,
+        "group": values.pop("group", ""),
+        "options": options,
+        "references": list(references),
+        **{field: values[field] for field in dataset.fields},
+    }
+
+
+def _where(dataset: Dataset, part: Part) -> str:
+    return f"{tfds_source.folder(dataset.tfds)}, split {part.split},"
+

@@ -1,0 +1,176 @@
+"""A record → inputs and targets: zero-shot, few-shot, and the forms of the paper's ablations."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from tk_instruct.data import prompt, registry
+from tk_instruct.data.templates import OPTIONS, Template, options_block
+from tk_instruct.errors import UserError
+from tk_instruct.randomness import choose, draw
+from tk_instruct.tasks.flan import examples
+from tk_instruct.tasks.flan.datasets import CLUSTERS, Dataset
+from tk_instruct.tasks.flan.templates import FLAN, is_forward, templates_of
+
+MAX_EXEMPLARS = 16
+MAX_FEW_SHOT_TOKENS = 960
+# T5's vocabulary reads newlines as spaces, so what divides the parts has words or signs of its own.
+ANSWER_CUE = "\n\nOutput:"
+BETWEEN_EXEMPLARS = "\n\n###\n\n"
+
+Prepare = Callable[[prompt.Tokenizer, int | None], registry.Render]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How prompts of a template are made."""
+
+    few_shot: bool = False
+    options: bool = True
+
+
+# By what the names of tasks and mixtures end in.
+FORMS = {
+    "": Form(),
+    "_no_options": Form(options=False),
+    "_fewshot": Form(few_shot=True),
+    "_fewshot_no_options": Form(few_shot=True, options=False),
+}
+
+
+def reads(dataset: Dataset) -> list[str]:
+    """The fields of a record that rendering takes, in their order."""
+    return ["id", "split", "options", *dataset.fields]
+
+
+def templated(dataset: Dataset, form: Form, number: int | None = None) -> Prepare:
+    """By one template, or by one drawn for each example; training may turn the task around."""
+
+    def prepare(tokenizer: prompt.Tokenizer, max_input_tokens: int | None) -> registry.Render:
+        seed, templates = FLAN().seed, templates_of(dataset)
+        if number is not None:
+            templates = (_numbered(templates, number, dataset),)
+        if not form.options:
+            templates = tuple(template.without_options() for template in templates)
+        forward = templates
+        if number is None:
+            forward = tuple(t for t in templates if is_forward(t, dataset)) or templates
+        few_shot = FewShot(dataset, tokenizer, max_input_tokens) if form.few_shot else None
+
+        def render(
+            id_: str, split: str, options: Sequence[str], *values: str
+        ) -> tuple[str, str]:
+            candidates = templates if split == "train" else forward
+            template = choose(candidates, seed, "template", id_)
+            inputs, targets = _rendered(template, dataset, id_, options, values)
+            if few_shot:
+                inputs = few_shot.inputs(template, id_, inputs, targets)
+            return inputs, targets
+
+        return render
+
+    return prepare
+
+
+def option_scored(dataset: Dataset, number: int) -> Prepare:
+    """The template's inputs and, as the target, one option; for forward templates only."""
+    zero_shot = templated(dataset, Form(), number)
+
+    def prepare(tokenizer: prompt.Tokenizer, max_input_tokens: int | None) -> registry.Render:
+        template = _numbered(templates_of(dataset), number, dataset)
+        if not is_forward(template, dataset):
+            raise UserError(
+                f"{template.name} turns the task around: there are no options to score; take one "
+                f"whose target is {{{dataset.target}}}"
+            )
+        whole = zero_shot(tokenizer, max_input_tokens)
+
+        def render(option: str, *record: str) -> tuple[str, str]:
+            return whole(*record)[0], option
+
+        return render
+
+    return prepare
+
+
+def untemplated(dataset: Dataset, named: bool) -> Prepare:
+    """The input as it is, without an instruction or after the dataset's name."""
+    name = f"[{CLUSTERS[dataset.cluster]}: {dataset.title}] " if named else ""
+    raw = [dataset.fields.index(field) for field in dataset.raw_inputs]
+    target = dataset.fields.index(dataset.target)
+
+    def prepare(tokenizer: prompt.Tokenizer, max_input_tokens: int | None) -> registry.Render:
+        def render(
+            id_: str, split: str, options: Sequence[str], *values: str
+        ) -> tuple[str, str]:
+            return name + "\n".join(values[k] for k in raw), values[target]
+
+        return render
+
+    return prepare
+
+
+class FewShot:
+    """Exemplars before a prompt: instruct(x1) y1 … instruct(x), each by the prompt's template.
+
+    As many of 16 drawn from the train split as fit (Wei et al. 2022, section 4.4).
+    """
+
+    def __init__(
+        self, dataset: Dataset, tokenizer: prompt.Tokenizer, max_input_tokens: int | None
+    ) -> None:
+        self._dataset = dataset
+        self._seed = FLAN().seed
+        self._records = examples.load(dataset, "train")
+        self._most_tokens = min(MAX_FEW_SHOT_TOKENS - 1, max_input_tokens or MAX_FEW_SHOT_TOKENS)
+        self._num_tokens = lambda text: len(tokenizer.encode(text))
+
+        @lru_cache(maxsize=1 << 18)
+        def exemplar(index: int, template: Template) -> tuple[str, int]:
+            record = self._records[index]
+            values = [record[field] for field in dataset.fields]
+            texts = _rendered(template, dataset, record["id"], record["options"], values)
+            text = f"{texts[0]}{ANSWER_CUE} {texts[1]}{BETWEEN_EXEMPLARS}"
+            return text, self._num_tokens(text)
+
+        self._exemplar = exemplar
+
+    def inputs(self, template: Template, id_: str, inputs: str, targets: str) -> str:
+        """The prompt with its exemplars; the example itself, or its like, is never among them."""
+        query = inputs + ANSWER_CUE
+        left = self._most_tokens - self._num_tokens(query) - 1  # EOS
+        own = f"{query} {targets}{BETWEEN_EXEMPLARS}"
+        rng = random.Random(draw(self._seed, "exemplars", id_))
+        num_drawn = min(len(self._records), MAX_EXEMPLARS + 1)
+        chosen = []
+        for index in rng.sample(range(len(self._records)), num_drawn):
+            text, num_tokens = self._exemplar(index, template)
+            if text == own or self._records[index]["id"] == id_:
+                continue
+            left -= num_tokens
+            if left < 0 or len(chosen) == MAX_EXEMPLARS:
+                break
+            chosen.append(text)
+        # Texts side by side can have a token more than apart.
+        while chosen and self._num_tokens("".join(chosen) + query) >= self._most_tokens:
+            chosen.pop()
+        return "".join(chosen) + query
+
+
+def _numbered(templates: Sequence[Template], number: int, dataset: Dataset) -> Template:
+    if number >= len(templates):
+        raise UserError(
+            f"flan_{dataset.name}.t{number}: there are {len(templates)} templates of "
+            f"{dataset.template_set}; take one below {len(templates)}"
+        )
+    return templates[number]
+
+
+def _rendered(
+    template: Template, dataset: Dataset, id_: str, options: Sequence[str], values: Sequence[str]
+) -> tuple[str, str]:
+    fields = dict(zip(dataset.fields, values, strict=True))
+    if options:
+        fields[OPTIONS] = options_block(options)
+    return template.render(fields, id_)

@@ -1,0 +1,158 @@
+"""The wording of the prompts: ten templates a dataset, one file a cluster, or the user's own.
+
+A template is a pair (inputs, targets) with a dataset's fields as placeholders; {options_} is the
+block of options.
+"""
+
+import ast
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import gin
+
+from tk_instruct.data.templates import OPTIONS, Template
+from tk_instruct.errors import UserError
+from tk_instruct.files import Path, read_bytes
+from tk_instruct.tasks.flan.datasets import DATASETS, Dataset
+from tk_instruct.tasks.flan.templates import (
+    closed_book_qa,
+    commonsense,
+    coreference,
+    miscellaneous,
+    nli,
+    paraphrase,
+    reading_comprehension,
+    reading_comprehension_commonsense,
+    sentiment,
+    struct_to_text,
+    summarization,
+    translation,
+)
+
+Wording = Mapping[str, Sequence[tuple[str, str]]]
+
+OWN: Wording = {
+    name: templates
+    for cluster in (
+        nli,
+        commonsense,
+        sentiment,
+        paraphrase,
+        closed_book_qa,
+        struct_to_text,
+        reading_comprehension,
+        reading_comprehension_commonsense,
+        coreference,
+        translation,
+        summarization,
+        miscellaneous,
+    )
+    for name, templates in cluster.TEMPLATES.items()
+}
+
+
+@gin.configurable(module="tk_instruct")
+@dataclass(frozen=True)
+class FLAN:
+    """How FLAN's examples become prompts.
+
+    Attributes:
+        seed: of the templates and of the exemplars that are drawn.
+        templates: a copy of google-research/FLAN, whose wording is used in place of our own.
+    """
+
+    seed: int = 0
+    templates: str | None = None
+
+
+def fingerprint() -> str:
+    """Differs when the prompts do for a reason that is not in this code."""
+    flan = FLAN()
+    wording = hashlib.sha256(_read(flan.templates)).hexdigest() if flan.templates else ""
+    return f"{flan.seed} {wording}"
+
+
+def own_templates(dataset: Dataset) -> tuple[Template, ...]:
+    """A dataset's templates in this project's wording."""
+    return _own()[dataset.name]
+
+
+def templates_of(dataset: Dataset) -> tuple[Template, ...]:
+    """A dataset's templates; raises UserError where the user's have none that fit."""
+    path = FLAN().templates
+    return own_templates(dataset) if path is None else _theirs(path, _read(path))[dataset.name]
+
+
+def is_forward(template: Template, dataset: Dataset) -> bool:
+    """Whether it asks for the dataset's target, and does not turn the task around."""
+    return any(template.asks_for(field) for field in dataset.targets)
+
+
+def _read(path: str) -> bytes:
+    root = Path(path).expanduser()
+    for file in (root / "flan" / "templates.py", root / "templates.py", root):
+        if file.is_file():
+            return read_bytes(file)
+    raise UserError(
+        f"--flan_templates={path} holds no flan/templates.py; give the folder of a checkout of "
+        "github.com/google-research/FLAN"
+    )
+
+
+@cache
+def _own() -> Mapping[str, tuple[Template, ...]]:
+    return _templates(OWN, "")
+
+
+@lru_cache(maxsize=1)
+def _theirs(path: str, content: bytes) -> Mapping[str, tuple[Template, ...]]:
+    return _templates(parse(content.decode("utf-8"), path), f"{path}: ")
+
+
+def parse(code: str, path: str) -> Wording:
+    """PATTERNS of google-research/FLAN's templates.py: read as text, never run.
+
+    Raises UserError where there is no dictionary of lists of pairs under that name.
+    """
+    try:
+        statements = ast.parse(code).body
+        assigned = {
+            target.id: statement.value
+            for statement in statements
+            if isinstance(statement, ast.Assign)
+            for target in statement.targets
+            if isinstance(target, ast.Name)
+        }
+        patterns = ast.literal_eval(assigned["PATTERNS"])
+        # ReCoRD's options are a text of their own there.
+        return {
+            name: [(i.replace("{options_str}", f"{{{OPTIONS}}}"), t) for i, t in pairs]
+            for name, pairs in patterns.items()
+        }
+    except (AttributeError, KeyError, SyntaxError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} defines no PATTERNS, a dictionary of lists of (inputs, targets), as "
+            f"google-research/FLAN's flan/templates.py does ({error}); give that file"
+        ) from error
+
+
+def _templates(wording: Wording, where: str) -> dict[str, tuple[Template, ...]]:
+    templates = {}
+    for dataset in DATASETS:
+        pairs = wording.get(dataset.template_set)
+        if not pairs:
+            raise UserError(f"{where}no templates {dataset.template_set!r} for {dataset.name}")
+        templates[dataset.name] = tuple(
+            Template(f"{where}template {number} of {dataset.template_set}", *pair)
+            for number, pair in enumerate(pairs)
+        )
+        known = {*dataset.fields, OPTIONS} if dataset.kind == "classification" else dataset.fields
+        for template in templates[dataset.name]:
+            for name in sorted(template.placeholders - set(known)):
+                raise UserError(
+                    f"{template.name}: {{{name}}} is no field of {dataset.name}, which has "
+                    f"{', '.join(known)}; correct the placeholder"
+                )
+    return templates

@@ -1,0 +1,62 @@
+"""Prompt templates: a pair of texts with placeholders, `{premise}`, and an example's fields."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+from tk_instruct.errors import UserError
+
+OPTIONS = "options_"  # the placeholder of the options, as FLAN's templates call it
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+class Template:
+    """Two texts with placeholders. Braces that hold no name stand for themselves."""
+
+    def __init__(self, name: str, inputs: str, targets: str) -> None:
+        self.name = name
+        self.inputs = inputs
+        self.targets = targets
+        self._formats = tuple(map(_format, (inputs, targets)))
+
+    def __repr__(self) -> str:
+        return f"Template({self.name!r}, {self.inputs!r}, {self.targets!r})"
+
+    @cached_property
+    def placeholders(self) -> frozenset[str]:
+        return frozenset(_PLACEHOLDER.findall(self.inputs + self.targets))
+
+    @property
+    def shows_options(self) -> bool:
+        return OPTIONS in self.placeholders
+
+    def asks_for(self, field: str) -> bool:
+        """Whether its target is a field as it is."""
+        return self.targets == f"{{{field}}}"
+
+    def without_options(self) -> "Template":
+        """The same with the options, and the white space before them, left out."""
+        inputs = re.sub(rf"\s*\{{{OPTIONS}\}}", "", self.inputs)
+        return Template(self.name, inputs, self.targets)
+
+    def render(self, values: Mapping[str, str], example: str) -> tuple[str, str]:
+        """Inputs and targets; raises UserError for a placeholder without a value."""
+        inputs, targets = self._formats
+        try:
+            return inputs % values, targets % values
+        except KeyError as error:
+            raise UserError(
+                f"{self.name}: {{{error.args[0]}}} has no value in example {example}, which has "
+                f"{', '.join(values)}; correct the placeholder"
+            ) from error
+
+
+def _format(text: str) -> str:
+    """For the % operator, which is the fastest that takes values by name."""
+    return _PLACEHOLDER.sub(r"%(\1)s", text.replace("%", "%%"))
+
+
+def options_block(options: Sequence[str]) -> str:
+    """Options as FLAN's prompts end in them, in the order given."""
+    return "OPTIONS:\n- " + "\n- ".join(options)

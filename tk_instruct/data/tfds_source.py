@@ -1,0 +1,116 @@
+"""Datasets that TFDS has prepared → examples in plain Python.
+
+Read from their own files: neither the dataset's code nor a network is needed.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import gin
+
+from tk_instruct.errors import MissingData, UserError
+from tk_instruct.files import Path
+
+DATA_DIR_VARIABLE = "TFDS_DATA_DIR"
+
+
+@gin.configurable(module="tk_instruct")
+def tfds_data_dir(directory: str | None = None) -> Path:
+    """Where TFDS keeps prepared datasets: given, else $TFDS_DATA_DIR, else its own default."""
+    chosen = directory or os.environ.get(DATA_DIR_VARIABLE) or "~/tensorflow_datasets"
+    return Path(chosen).expanduser()
+
+
+def folder(name: str) -> Path:
+    """Of a dataset `builder/configuration:version`; raises MissingData where there is none."""
+    dataset, version = name.split(":")
+    path = tfds_data_dir() / dataset / version
+    if not (path / "dataset_info.json").exists():
+        found = versions(name)
+        others = f" (of other versions there are {', '.join(found)})" if found else ""
+        raise MissingData(
+            f"{name} is not in {tfds_data_dir()}{others}; `tk-instruct tasks prepare {name}` "
+            f"puts it there, --tfds_data_dir or ${DATA_DIR_VARIABLE} names another folder, and "
+            "--skip_missing does without"
+        )
+    return path
+
+
+def versions(name: str) -> list[str]:
+    """The versions of a dataset that are there."""
+    parent = tfds_data_dir() / name.split(":")[0]
+    if not parent.is_dir():
+        return []
+    return sorted(p.name for p in parent.iterdir() if (p / "dataset_info.json").exists())
+
+
+def fingerprint(name: str) -> str:
+    """Differs when the files of a dataset do: by their names, sizes and times.
+
+    Raises MissingData where there are none.
+    """
+    files = sorted((p.name, p.stat()) for p in folder(name).iterdir())
+    listed = repr([(name, found.length, found.mtime) for name, found in files])
+    return hashlib.sha256(listed.encode()).hexdigest()[:32]
+
+
+@lru_cache(maxsize=128)
+def _builder(path: str, content: str) -> Any:
+    del content  # part of the key: files that change are read again
+    import tensorflow_datasets as tfds
+
+    return tfds.builder_from_directory(path)
+
+
+def builder(name: str) -> Any:
+    """The dataset as TFDS's ReadOnlyBuilder; raises MissingData where it is not prepared."""
+    return _builder(str(folder(name)), fingerprint(name))
+
+
+def num_examples(name: str, split: str) -> int:
+    """Of a split as TFDS has it; raises UserError where the dataset has no such split."""
+    splits = builder(name).info.splits
+    if split not in splits:
+        raise UserError(
+            f"{folder(name)} has the splits {', '.join(splits)} and no {split!r}; prepare {name} "
+            "again"
+        )
+    return int(splits[split].num_examples)
+
+
+def examples(name: str, split: str, start: int, stop: int) -> Iterator[dict[str, Any]]:
+    """Examples start:stop of a split, in the order of the files, as `plain` gives them."""
+    import tensorflow_datasets as tfds
+
+    num_examples(name, split)  # says what is wrong with the split
+    if start >= stop:
+        return
+    dataset = builder(name).as_dataset(
+        split=tfds.core.ReadInstruction(split, from_=start, to=stop, unit="abs"),
+        shuffle_files=False,
+        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+    )
+    for example in tfds.as_numpy(dataset):
+        yield plain(example)
+
+
+def schema(name: str) -> str:
+    """The features of a dataset by name, for messages."""
+    return ", ".join(builder(name).info.features)
+
+
+def plain(value: Any) -> Any:
+    """Strings for bytes, numbers for NumPy's, lists for arrays, ragged ones included."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    for method in ("tolist", "to_list"):  # NumPy's, TensorFlow's of ragged tensors
+        if hasattr(value, method):
+            return plain(getattr(value, method)())
+    return value
