@@ -126,7 +126,7 @@ TEMPLATES: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         (
             'Compare how "{word}" is used here: {sentence1}\nAnd here: {sentence2}\nFrom one '
-            "place to the other, what do you find?\n\n{options_}",
+            "line to the other, what do you find?\n\n{options_}",
             "{answer}",
         ),
         (
