@@ -46,6 +46,7 @@ setup(
         "rapidfuzz>=3.9",
         "rich>=13.7",
         "rouge-score>=0.1.2",
+        "sacrebleu>=2.4",
         "safetensors>=0.5",
         "sentencepiece>=0.2",
         "seqio>=0.0.20",

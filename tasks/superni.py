@@ -11,10 +11,10 @@ from typing import Any
 
 import gin
 
-from tk_instruct import metrics
 from tk_instruct.data import prompt, registry
 from tk_instruct.data.records import SPLITS, SuperNI, TaskSpec
 from tk_instruct.errors import UserError
+from tk_instruct.metrics import superni as metrics
 from tk_instruct.randomness import choose
 
 TRACKS = {"en": "default", "xlingual": "xlingual"}

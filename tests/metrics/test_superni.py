@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer
 
-from tk_instruct import metrics
 from tk_instruct.data import records
 from tk_instruct.errors import UserError
+from tk_instruct.metrics import superni as metrics
 
 DEFAULT_SCORER = RougeScorer(["rouge1", "rougeL"], use_stemmer=True)
 

@@ -1,0 +1,31 @@
+"""How predictions are scored: superni.py for Super-NaturalInstructions, the others for FLAN.
+
+A metric of FLAN is a function of (targets, predictions), as SeqIO's metric_fns are. The first score
+that it returns is the one that a dataset is reported by.
+"""
+
+from collections.abc import Callable, Sequence
+
+from tk_instruct.metrics.classification import accuracy, f1, macro_f1, multirc, pearson, spearman
+from tk_instruct.metrics.generation import bleu, edit_distance, rouge, squad, trivia_qa
+from tk_instruct.metrics.target import Target
+
+Metric = Callable[[Sequence[Target], Sequence[str]], dict[str, float]]
+
+METRICS: dict[str, Metric] = {
+    metric.__name__: metric
+    for metric in (
+        accuracy,
+        f1,
+        macro_f1,
+        multirc,
+        pearson,
+        spearman,
+        squad,
+        trivia_qa,
+        rouge,
+        bleu,
+        edit_distance,
+    )
+}
+"""FLAN's metrics by name."""

@@ -1,0 +1,145 @@
+"""Scores of labels, numbers and ranked options, in per cent.
+
+White space around answers does not count; case and punctuation do. ValueError is raised for no
+targets, for predictions that are not as many, and where targets lack what a metric needs.
+"""
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+
+import numpy as np
+from jaxtyping import Float
+
+from tk_instruct.metrics.target import OptionTarget, Target, check_lengths
+
+
+def accuracy(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
+    """Share of predictions that equal the first reference."""
+    check_lengths(targets, predictions)
+    expected, predicted = _first_references(targets), _stripped(predictions)
+    return {"accuracy": 100 * fmean(e == p for e, p in zip(expected, predicted, strict=True))}
+
+
+def f1(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
+    """F1 of the second option, the positive class; 0 where nobody says it.
+
+    A prediction that is no option counts as not positive. (t5's f1_score_with_invalid counts it as
+    positive where the answer is negative.)
+    """
+    check_lengths(targets, predictions)
+    options = _options(targets)
+    if len(options) != 2:
+        raise ValueError(f"options={options} must be two, a negative and a positive class")
+    return {"f1": 100 * _f1(options[1], _first_references(targets), _stripped(predictions))}
+
+
+def macro_f1(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
+    """Mean F1 of the options, as scikit-learn's f1_score(average="macro", zero_division=0)."""
+    check_lengths(targets, predictions)
+    expected, predicted = _first_references(targets), _stripped(predictions)
+    return {"macro_f1": 100 * fmean(_f1(o, expected, predicted) for o in _options(targets))}
+
+
+def multirc(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
+    """F1 over all answers, and the share of questions (groups) with every answer right.
+
+    As SuperGLUE scores MultiRC (arXiv:1905.00537, section 3.1); each answer is one of two options.
+    """
+    f1_answers = f1(targets, predictions)["f1"]
+    right: dict[str, bool] = {}
+    for target, prediction in zip(targets, predictions, strict=True):
+        if not target.group:
+            raise ValueError("group='' must name the question that an answer belongs to")
+        is_right = target.references[0].strip() == prediction.strip()
+        right[target.group] = right.get(target.group, True) and is_right
+    return {"f1_answers": f1_answers, "exact_match_questions": 100 * fmean(right.values())}
+
+
+def pearson(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
+    """100 × Pearson's correlation with the first references as numbers.
+
+    0 where either side is constant. A prediction that is no finite number counts as 0.0.
+    """
+    return {"pearson": 100 * _correlation(*_numbers(targets, predictions))}
+
+
+def spearman(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
+    """`pearson` of the ranks; equal numbers share the mean of their ranks."""
+    expected, predicted = _numbers(targets, predictions)
+    return {"spearman": 100 * _correlation(_ranks(expected), _ranks(predicted))}
+
+
+def rank_accuracy(targets: Sequence[OptionTarget], scores: Sequence[float]) -> dict[str, float]:
+    """Share of examples whose likeliest option is correct, the first of equally likely ones.
+
+    Options of an example need not stand together. A score that is NaN is a ValueError.
+    """
+    check_lengths(targets, scores)
+    best: dict[str, tuple[float, bool]] = {}
+    for target, score in zip(targets, scores, strict=True):
+        if math.isnan(score):
+            raise ValueError(f"score nan of example {target.example!r} must be a number")
+        if target.example not in best or score > best[target.example][0]:
+            best[target.example] = (score, target.is_correct)
+    return {"accuracy": 100 * fmean(is_correct for _, is_correct in best.values())}
+
+
+def _stripped(texts: Sequence[str]) -> list[str]:
+    return [text.strip() for text in texts]
+
+
+def _first_references(targets: Sequence[Target]) -> list[str]:
+    return [target.references[0].strip() for target in targets]
+
+
+def _options(targets: Sequence[Target]) -> list[str]:
+    """The classes, two or more, that all targets share and one of which each is."""
+    options = _stripped(targets[0].options)
+    if len(options) < 2:
+        raise ValueError(f"options={targets[0].options} must be two classes or more")
+    for target, reference in zip(targets, _first_references(targets), strict=True):
+        if target.options != targets[0].options:
+            raise ValueError(
+                f"options={target.options} must be those of the first target, {targets[0].options}"
+            )
+        if reference not in options:
+            raise ValueError(f"reference {reference!r} must be one of options={target.options}")
+    return options
+
+
+def _f1(label: str, expected: Sequence[str], predicted: Sequence[str]) -> float:
+    hits = sum(e == p == label for e, p in zip(expected, predicted, strict=True))
+    return 2 * hits / (expected.count(label) + predicted.count(label)) if hits else 0.0
+
+
+def _numbers(
+    targets: Sequence[Target], predictions: Sequence[str]
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    check_lengths(targets, predictions)
+    expected = [_number(target.references[0]) for target in targets]
+    if None in expected:
+        reference = targets[expected.index(None)].references[0]
+        raise ValueError(f"reference {reference!r} must be a finite number")
+    predicted = [_number(prediction) or 0.0 for prediction in predictions]
+    return np.array(expected, float), np.array(predicted, float)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _correlation(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
+    if x.min() == x.max() or y.min() == y.max():
+        return 0.0
+    x, y = (side / np.abs(side).max() for side in (x, y))  # the largest float has no square
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def _ranks(x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
