@@ -87,6 +87,22 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         "(else $TK_INSTRUCT_SUPERNI_DIR)",
     )
     group.add_argument(
+        "--tfds_data_dir",
+        metavar="DIR",
+        help="where TFDS keeps its datasets, for FLAN (else $TFDS_DATA_DIR, ~/tensorflow_datasets)",
+    )
+    group.add_argument(
+        "--flan_templates",
+        metavar="DIR",
+        help="a checkout of google-research/FLAN, whose wording is used in place of this project's",
+    )
+    group.add_argument(
+        "--skip_missing",
+        action="store_true",
+        default=None,
+        help="do without the tasks of a mixture whose data is missing",
+    )
+    group.add_argument(
         "--vocabulary",
         metavar="V",
         help="path of a SentencePiece model, t5, mt5, umt5 or bytes (else $TK_INSTRUCT_VOCABULARY)",
@@ -122,12 +138,15 @@ def lengths_of(
 
 
 _FLAG_BINDINGS = {
-    "data_dir": "SuperNI.data_dir",
-    "seed": "SuperNI.seed",
-    "max_instances_per_train_task": "SuperNI.max_instances_per_train_task",
-    "max_instances_per_eval_task": "SuperNI.max_instances_per_eval_task",
-    "num_dev_tasks": "SuperNI.num_dev_tasks",
-    "vocabulary": "vocabulary.name",
+    "data_dir": ["SuperNI.data_dir"],
+    "seed": ["SuperNI.seed", "FLAN.seed"],
+    "max_instances_per_train_task": ["SuperNI.max_instances_per_train_task"],
+    "max_instances_per_eval_task": ["SuperNI.max_instances_per_eval_task"],
+    "num_dev_tasks": ["SuperNI.num_dev_tasks"],
+    "tfds_data_dir": ["tfds_data_dir.directory"],
+    "flan_templates": ["FLAN.templates"],
+    "skip_missing": ["skip_missing.enabled"],
+    "vocabulary": ["vocabulary.name"],
 }
 
 
@@ -166,13 +185,14 @@ def _standard_error_closed() -> Iterator[None]:
 
 
 def bind_data_arguments(args: argparse.Namespace) -> None:
-    """Binds the flags that were given, over whatever gin files have said."""
-    import tk_instruct.data.records
-    import tk_instruct.data.vocabulary  # noqa: F401
+    """Binds the flags that were given, over whatever gin files have said.
 
-    for flag, parameter in _FLAG_BINDINGS.items():
+    What they bind import_declarations() has imported.
+    """
+    for flag, parameters in _FLAG_BINDINGS.items():
         if getattr(args, flag, None) is not None:
-            gin.bind_parameter(parameter, getattr(args, flag))
+            for parameter in parameters:
+                gin.bind_parameter(parameter, getattr(args, flag))
 
 
 def load(run_file: str, files: Sequence[str], bindings: Sequence[str]) -> None:

@@ -5,5 +5,5 @@ class UserError(Exception):
     """Something the user can repair; the message says the value, the rule and the repair."""
 
 
-class MissingData(UserError):
+class MissingDataError(UserError):
     """Data that is not there; a mixture can do without it if the user says so."""

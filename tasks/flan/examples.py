@@ -1,13 +1,13 @@
 """A dataset's examples as records: its fields as texts, options, references, and an id each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
 from tk_instruct.data import registry, tfds_source
 from tk_instruct.errors import UserError
 from tk_instruct.tasks.flan import templates
-from tk_instruct.tasks.flan.datasets import BY_NAME, Dataset, Part
+from tk_instruct.tasks.flan.datasets import BY_NAME, Dataset
 
 # Fields of every record beside a dataset's own, and whether each is a list.
 COMMON = {
@@ -29,6 +29,7 @@ def source(dataset: Dataset) -> registry.RecordSource:
         load=partial(load, dataset),
         fingerprint=partial(fingerprint, dataset),
         count=partial(count, dataset),
+        tfds_name=dataset.tfds,
     )
 
 
@@ -65,7 +66,7 @@ def count(dataset: Dataset, split: str) -> int:
 
 
 def fingerprint(dataset: Dataset, split: str) -> str:
-    """Raises MissingData where TFDS has not prepared the dataset."""
+    """Raises MissingDataError where TFDS has not prepared the dataset."""
     files = tfds_source.fingerprint(dataset.tfds)
     return f"{files} {dataset.splits[split]} {templates.fingerprint()}"
 
@@ -82,21 +83,24 @@ def load(dataset: Dataset, split: str) -> Sequence[registry.RawExample]:
 def _load(name: str, split: str, content: str) -> Sequence[registry.RawExample]:
     del content  # part of the key: files that change are read again
     dataset = BY_NAME[name]
+    found = list(records(dataset, split))
+    if not found:
+        raise UserError(
+            f"{name}: {_where(dataset, split)} leaves no example for {split} of {count(dataset, split)}"
+            " that it has; what is empty is never passed over: prepare it again, or take a mixture "
+            "without it"
+        )
+    return found
+
+
+def records(dataset: Dataset, split: str) -> Iterator[registry.RawExample]:
+    """A split's records as they are read; raises what load does, but for an empty split."""
     part = dataset.splits[split]
     start, stop = part.bounds(tfds_source.num_examples(dataset.tfds, part.split))
-    read = tfds_source.examples(dataset.tfds, part.split, start, stop)
-    records = [
-        record
-        for index, raw in enumerate(read)
-        if (record := _record(dataset, split, index, raw)) is not None
-    ]
-    if not records:
-        raise UserError(
-            f"{dataset.name}: {_where(dataset, part)} leaves no example for {split} (examples "
-            f"{start} to {stop} of the split); a dataset that is empty is never passed over: "
-            "prepare it again, or leave it out of the mixture"
-        )
-    return records
+    for index, raw in enumerate(tfds_source.examples(dataset.tfds, part.split, start, stop)):
+        record = _record(dataset, split, index, raw)
+        if record is not None:
+            yield record
 
 
 def _record(
@@ -107,13 +111,13 @@ def _record(
         fields = dataset.preprocess(raw)
     except KeyError as error:
         raise UserError(
-            f"{dataset.name}: {_where(dataset, dataset.splits[split])} has no field "
+            f"{dataset.name}: {_where(dataset, split)} has no field "
             f"{error.args[0]!r}, only {tfds_source.schema(dataset.tfds)}; its schema is not that "
             f"of {dataset.tfds}, prepare that version"
         ) from error
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise UserError(
-            f"{dataset.name}: example {id_} of {_where(dataset, dataset.splits[split])} does not "
+            f"{dataset.name}: example {id_} of {_where(dataset, split)} does not "
             f"have the form that {dataset.tfds} has ({error}): {str(raw):.200}; prepare that version"
         ) from error
     if fields is None:
@@ -143,6 +147,5 @@ def _record(
     }
 
 
-def _where(dataset: Dataset, part: Part) -> str:
-    return f"{tfds_source.folder(dataset.tfds)}, split {part.split},"
-
+def _where(dataset: Dataset, split: str) -> str:
+    return f"{tfds_source.folder(dataset.tfds)}, split {dataset.splits[split].split},"

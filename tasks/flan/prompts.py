@@ -58,9 +58,7 @@ def templated(dataset: Dataset, form: Form, number: int | None = None) -> Prepar
             forward = tuple(t for t in templates if is_forward(t, dataset)) or templates
         few_shot = FewShot(dataset, tokenizer, max_input_tokens) if form.few_shot else None
 
-        def render(
-            id_: str, split: str, options: Sequence[str], *values: str
-        ) -> tuple[str, str]:
+        def render(id_: str, split: str, options: Sequence[str], *values: str) -> tuple[str, str]:
             candidates = templates if split == "train" else forward
             template = choose(candidates, seed, "template", id_)
             inputs, targets = _rendered(template, dataset, id_, options, values)
@@ -101,9 +99,7 @@ def untemplated(dataset: Dataset, named: bool) -> Prepare:
     target = dataset.fields.index(dataset.target)
 
     def prepare(tokenizer: prompt.Tokenizer, max_input_tokens: int | None) -> registry.Render:
-        def render(
-            id_: str, split: str, options: Sequence[str], *values: str
-        ) -> tuple[str, str]:
+        def render(id_: str, split: str, options: Sequence[str], *values: str) -> tuple[str, str]:
             return name + "\n".join(values[k] for k in raw), values[target]
 
         return render

@@ -1,6 +1,7 @@
 """Look at the tasks that are declared: list them, show examples, count, check a data directory."""
 
 import argparse
+import importlib
 import itertools
 import json
 import sys
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tk_instruct.data.tokens import FeatureLengths
 
 PERCENTILES = (50, 90, 99, 100)
+_ABOUT = ("categories", "input_languages", "output_languages")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +46,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     stats.add_argument("name", metavar="NAME", help="a task or mixture")
     stats.add_argument("--split", action="append", help="repeatable (default: train and test)")
 
-    doctor = actions.add_parser("doctor", help="check a data directory as upstream does")
+    doctor = actions.add_parser("doctor", help="check the data of a suite")
+    doctor.add_argument(
+        "suite",
+        nargs="?",
+        choices=("superni", "flan"),
+        default="superni",
+        help="superni: a data directory, as upstream checks it; flan: which datasets are there, "
+        "and what to do for the others (default: superni)",
+    )
+    prepare = actions.add_parser("prepare", help="download datasets with TFDS")
+    prepare.add_argument(
+        "names",
+        nargs="+",
+        metavar="NAME",
+        help="tasks, mixtures, or TFDS names like glue/rte:2.0.0",
+    )
+    add_data_arguments(prepare)
     for action in (listing, show, stats, doctor):
         action.add_argument("--json", action="store_true", help="one JSON object a line")
         add_length_arguments(action)
@@ -52,11 +70,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    if args.action == "doctor":
-        return _doctor(args)
+    if args.action == "doctor" and args.suite == "superni":
+        return _superni_doctor(args)
     import_declarations()
     bind_data_arguments(args)
-    actions = {"list": _list, "show": _show, "stats": _stats}
+    actions = {
+        "list": _list,
+        "show": _show,
+        "stats": _stats,
+        "prepare": _prepare,
+        "doctor": _flan_doctor,
+    }
     return actions[args.action](args)
 
 
@@ -133,9 +157,17 @@ def _as_json(example: dict[str, Any], split: str) -> dict[str, Any]:
         "task": example["task"],
         "split": split,
         "inputs": example["inputs_pretokenized"],
-        "targets": example["references"],
+        "targets": _right_answers(example),
         "input_tokens": len(example["inputs"]),
     }
+
+
+def _right_answers(example: dict[str, Any]) -> list[str]:
+    """What is trained on, then what is right as well."""
+    target, references = example["targets_pretokenized"], example["references"]
+    if target not in references:  # a template that asks for something else
+        return [target]
+    return [target, *(reference for reference in references if reference != target)]
 
 
 def _print_example(
@@ -143,7 +175,7 @@ def _print_example(
 ) -> None:
     print(f"── {number} ── {example['task']} ── {split} ── {example['id']}")
     print(example["inputs_pretokenized"])
-    for k, reference in enumerate(example["references"]):
+    for k, reference in enumerate(_right_answers(example)):
         print("target  " if k == 0 else "     or ", reference, sep="")
     for feature in ("inputs", "targets"):
         ids = example[feature].tolist()
@@ -183,7 +215,6 @@ def count(task: "seqio.Task", split: str, lengths: "FeatureLengths") -> dict[str
 
     from tk_instruct.data import pipeline, registry
     from tk_instruct.data.packing import EncoderDecoderRows
-    from tk_instruct.data.records import TaskSpec
     from tk_instruct.data.tokens import FeatureLengths, Tokens
     from tk_instruct.progress import Progress
 
@@ -206,7 +237,8 @@ def count(task: "seqio.Task", split: str, lengths: "FeatureLengths") -> dict[str
             end = slice(-min(8, len(fitted["inputs"])), None)
             cut += not np.array_equal(whole["inputs"][end], fitted["inputs"][end])
             tokens.append(Tokens(fitted["id"], fitted["inputs"], fitted["targets"]))
-            tasks[fitted["task"]] = TaskSpec.from_json(fitted["instruction"])
+            if fitted["task"] not in tasks:
+                tasks[fitted["task"]] = _about(fitted)
             progress.advance()
     num_rows = len(list(pipeline.packed_rows(tokens, EncoderDecoderRows(lengths))))
     return {
@@ -214,9 +246,7 @@ def count(task: "seqio.Task", split: str, lengths: "FeatureLengths") -> dict[str
         "split": split,
         "tasks": len(tasks),
         "instances": len(tokens),
-        "categories": _counts(spec.categories[:1] for spec in tasks.values()),
-        "input_languages": _counts(spec.input_languages for spec in tasks.values()),
-        "output_languages": _counts(spec.output_languages for spec in tasks.values()),
+        **{key: _counts(about[key] for about in tasks.values()) for key in _ABOUT},
         "tokens": {
             feature: {
                 "mean": round(float(np.mean(found)), 1),
@@ -232,6 +262,20 @@ def count(task: "seqio.Task", split: str, lengths: "FeatureLengths") -> dict[str
             "inputs": round(sum(len(t.inputs) for t in tokens) / (num_rows * lengths.inputs), 4),
             "targets": round(sum(len(t.targets) for t in tokens) / (num_rows * lengths.targets), 4),
         },
+    }
+
+
+def _about(example: dict[str, Any]) -> dict[str, Sequence[str]]:
+    """What kind of task an example is of, by _ABOUT."""
+    from tk_instruct.data.records import TaskSpec
+
+    if "instruction" not in example:
+        return {**dict.fromkeys(_ABOUT, ()), "categories": [example["category"]]}
+    spec = TaskSpec.from_json(example["instruction"])
+    return {
+        "categories": spec.categories[:1],
+        "input_languages": spec.input_languages,
+        "output_languages": spec.output_languages,
     }
 
 
@@ -274,7 +318,43 @@ def _stats_text(stats: dict[str, Any]) -> str:
     )
 
 
-def _doctor(args: argparse.Namespace) -> int:
+def _prepare(args: argparse.Namespace) -> int:
+    from tk_instruct.data import registry, tfds_source
+
+    wanted: dict[str, None] = {}  # a set that keeps its order
+    for name in args.names:
+        if ":" in name:
+            wanted[name] = None
+            continue
+        for task in registry.tasks_of(name):
+            if (dataset := getattr(task.source, "tfds_name", None)) is None:
+                raise UserError(f"{task.name} is not made of a TFDS dataset: there is no download")
+            wanted[dataset] = None
+    failed = 0
+    for number, name in enumerate(wanted, start=1):
+        try:
+            path = tfds_source.prepare(name)
+        except UserError as error:
+            failed += 1
+            print(f"[{number}/{len(wanted)}] {error}", file=sys.stderr, flush=True)
+        else:
+            print(f"[{number}/{len(wanted)}] {name} is in {path}", flush=True)
+    return 1 if failed else 0
+
+
+def _flan_doctor(args: argparse.Namespace) -> int:
+    doctor = importlib.import_module("tk_instruct.tasks.flan.doctor")
+    findings = doctor.check()
+    if args.json:
+        for finding in findings:
+            print(json.dumps(asdict(finding), ensure_ascii=False))
+    else:
+        print(doctor.format_report(findings))
+    sys.stdout.flush()
+    return 0 if all(finding.is_well for finding in findings) else 1
+
+
+def _superni_doctor(args: argparse.Namespace) -> int:
     from tk_instruct.data import doctor
     from tk_instruct.data.records import SuperNI
 

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.data.vocabulary import ConfiguredVocabulary, plain
-from tk_instruct.errors import MissingData, UserError
+from tk_instruct.errors import MissingDataError, UserError
 from tk_instruct.tables import table
 
 log = logging.getLogger("tk_instruct")
@@ -40,9 +40,10 @@ class RecordSource(seqio.DataSource):
     """A SeqIO source of raw examples that says when its data has changed.
 
     load(split) gives the examples of a split, fingerprint(split) a string that differs whenever
-    they would, raising MissingData where there are none to be had. fields maps each field to
+    they would, raising MissingDataError where there are none to be had. fields maps each field to
     whether it is a list of strings. narrow(name) is the same source with only the examples of one
     constituent task. count(split) is how many there are, where that is known without loading.
+    tfds_name is the dataset that TFDS can download, where there is one.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class RecordSource(seqio.DataSource):
         fingerprint: Callable[[str], str],
         narrow: Callable[[str], "RecordSource"] | None = None,
         count: Callable[[str], int] | None = None,
+        tfds_name: str | None = None,
     ) -> None:
         super().__init__(splits=splits)
         self.load = load
         self.fingerprint = fingerprint
         self.narrow = narrow
         self.count = count
+        self.tfds_name = tfds_name
         self.fields = dict(fields)
 
     @property
@@ -185,12 +188,12 @@ def tasks_of(name: str) -> list[seqio.Task]:
     return tasks
 
 
-def is_missing(task: seqio.Task) -> MissingData | None:
+def is_missing(task: seqio.Task) -> MissingDataError | None:
     """Why a task's data cannot be had, where it cannot."""
     if isinstance(task.source, RecordSource):
         try:
             task.source.fingerprint(next(iter(task.source.splits)))
-        except MissingData as error:
+        except MissingDataError as error:
             return error
     return None
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import gin
 
-from tk_instruct.errors import MissingData, UserError
+from tk_instruct.errors import MissingDataError, UserError
 from tk_instruct.files import Path
 
 DATA_DIR_VARIABLE = "TFDS_DATA_DIR"
@@ -25,18 +25,51 @@ def tfds_data_dir(directory: str | None = None) -> Path:
 
 
 def folder(name: str) -> Path:
-    """Of a dataset `builder/configuration:version`; raises MissingData where there is none."""
+    """Of a dataset `builder/configuration:version`; raises MissingDataError where there is none."""
     dataset, version = name.split(":")
     path = tfds_data_dir() / dataset / version
     if not (path / "dataset_info.json").exists():
         found = versions(name)
         others = f" (of other versions there are {', '.join(found)})" if found else ""
-        raise MissingData(
+        raise MissingDataError(
             f"{name} is not in {tfds_data_dir()}{others}; `tk-instruct tasks prepare {name}` "
             f"puts it there, --tfds_data_dir or ${DATA_DIR_VARIABLE} names another folder, and "
             "--skip_missing does without"
         )
     return path
+
+
+def prepare(name: str) -> Path:
+    """Downloads and prepares a dataset, unless it is there; its folder.
+
+    Raises UserError where it cannot be had, with what is to be done by hand where that is it.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        return folder(name)
+    except MissingDataError:
+        pass
+    by_hand = manual_instructions(name)
+    try:
+        tfds.builder(name, data_dir=str(tfds_data_dir())).download_and_prepare()
+    except Exception as error:  # TFDS, its datasets and the network raise whatever they like
+        reason = " ".join(str(error).split())[:300]
+        repair = f"it needs files fetched by hand: {by_hand}" if by_hand else "try again later"
+        raise UserError(
+            f"{name} cannot be prepared ({type(error).__name__}: {reason}); {repair}"
+        ) from error
+    return folder(name)
+
+
+def manual_instructions(name: str) -> str | None:
+    """What TFDS asks to be fetched by hand, and where that goes; None where it fetches all."""
+    import tensorflow_datasets as tfds
+
+    told = tfds.builder_cls(name.split(":")[0].split("/")[0]).MANUAL_DOWNLOAD_INSTRUCTIONS
+    if told is None:
+        return None
+    return f"{' '.join(told.split())} (put into {tfds_data_dir() / 'downloads' / 'manual'})"
 
 
 def versions(name: str) -> list[str]:
@@ -50,7 +83,7 @@ def versions(name: str) -> list[str]:
 def fingerprint(name: str) -> str:
     """Differs when the files of a dataset do: by their names, sizes and times.
 
-    Raises MissingData where there are none.
+    Raises MissingDataError where there are none.
     """
     files = sorted((p.name, p.stat()) for p in folder(name).iterdir())
     listed = repr([(name, found.length, found.mtime) for name, found in files])
@@ -66,7 +99,7 @@ def _builder(path: str, content: str) -> Any:
 
 
 def builder(name: str) -> Any:
-    """The dataset as TFDS's ReadOnlyBuilder; raises MissingData where it is not prepared."""
+    """The dataset as TFDS's ReadOnlyBuilder; raises MissingDataError where it is not prepared."""
     return _builder(str(folder(name)), fingerprint(name))
 
 

@@ -1,0 +1,86 @@
+"""Which of FLAN's datasets are there, and what is to be done for the others."""
+
+from dataclasses import dataclass, field
+from itertools import islice
+
+from tk_instruct.data import tfds_source
+from tk_instruct.errors import MissingDataError, UserError
+from tk_instruct.tables import table
+from tk_instruct.tasks.flan import examples
+from tk_instruct.tasks.flan.datasets import DATASETS, Dataset
+
+_NUM_TRIED = 20  # examples of each split that go through the preprocessor
+
+
+@dataclass(frozen=True)
+class Finding:
+    """About one dataset.
+
+    Attributes:
+        state: present, missing, or broken.
+        examples: by split, as far as they are there.
+        licence: as far as TFDS says.
+        advice: what to do, where it is not present.
+    """
+
+    dataset: str
+    cluster: str
+    tfds: str
+    state: str
+    examples: dict[str, int] = field(default_factory=dict)
+    licence: str = ""
+    advice: str = ""
+
+    @property
+    def is_well(self) -> bool:
+        return self.state == "present"
+
+
+def check() -> list[Finding]:
+    """One finding for each dataset."""
+    return [_check(dataset) for dataset in DATASETS]
+
+
+def _check(dataset: Dataset) -> Finding:
+    about = (dataset.name, dataset.cluster, dataset.tfds)
+    try:
+        tfds_source.folder(dataset.tfds)
+    except MissingDataError:
+        return Finding(*about, state="missing", advice=_how_to_get(dataset.tfds))
+    try:
+        counts = {split: examples.count(dataset, split) for split in dataset.splits}
+        for split in dataset.splits:
+            if not any(islice(examples.records(dataset, split), _NUM_TRIED)):
+                raise UserError(f"of the first {_NUM_TRIED} examples of {split} none can be used")
+    except UserError as error:
+        return Finding(*about, state="broken", advice=str(error))
+    info = tfds_source.builder(dataset.tfds).info.redistribution_info
+    licence = " ".join((getattr(info, "license", "") or "").split())
+    return Finding(*about, state="present", examples=counts, licence=licence)
+
+
+def _how_to_get(tfds: str) -> str:
+    others = tfds_source.versions(tfds)
+    there = f"there is version {', '.join(others)} only; " if others else ""
+    by_hand = tfds_source.manual_instructions(tfds)
+    if by_hand:
+        return f"{there}fetch by hand: {by_hand}; then `tk-instruct tasks prepare {tfds}`"
+    return f"{there}`tk-instruct tasks prepare {tfds}` downloads it"
+
+
+def format_report(findings: list[Finding]) -> str:
+    """A line a dataset, then what is to be done."""
+    splits = ("train", "validation", "test")
+    rows = [("dataset", "TFDS", "state", *splits, "licence")]
+    for found in findings:
+        counts = (f"{found.examples[s]:,}" if s in found.examples else "–" for s in splits)
+        licence = found.licence or ("not stated" if found.is_well else "")
+        rows.append((found.dataset, found.tfds, found.state, *counts, licence[:40]))
+    num_well = sum(found.is_well for found in findings)
+    lines = [
+        table(rows),
+        "",
+        f"{num_well} of {len(findings)} datasets are in {tfds_source.tfds_data_dir()}",
+    ]
+    lines += [f"  {f.dataset}: {f.state}; {f.advice}" for f in findings if not f.is_well]
+    return "\n".join(lines)
