@@ -44,7 +44,7 @@ def macro_f1(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str,
 def multirc(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
     """F1 over all answers, and the share of questions (groups) with every answer right.
 
-    As SuperGLUE scores MultiRC (arXiv:1905.00537, section 3.1); each answer is one of two options.
+    As SuperGLUE scores MultiRC (arXiv:1905.00537); each answer is one of two options.
     """
     f1_answers = f1(targets, predictions)["f1"]
     right: dict[str, bool] = {}
