@@ -177,7 +177,7 @@ TEMPLATES: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         (
             (
-                'When the author says "{text2}", is "{text1}" what the author has in mind?\n\n'
+                'When the author says "{text2}", does the author have "{text1}" in mind?\n\n'
                 "{context}\n\n{options_}"
             ),
             "{answer}",

@@ -4,8 +4,8 @@ TEMPLATES: dict[str, tuple[tuple[str, str], ...]] = {
     "bool_q": (
         (
             (
-                "{text}\n\nDoes this passage make you say yes or no to the following question? "
-                "{question}?\n\n{options_}"
+                "{text}\n\nAfter this passage, would you answer the following with yes or with "
+                "no? {question}?\n\n{options_}"
             ),
             "{answer}",
         ),
