@@ -22,6 +22,7 @@ setup(
     packages=[
         *find_packages(include=["tk_instruct", "tk_instruct.*"]),
         "tk_instruct.tasks",
+        *(f"tk_instruct.tasks.{package}" for package in find_packages("tasks")),
         "tk_instruct.gin",
     ],
     package_dir={"tk_instruct.tasks": "tasks", "tk_instruct.gin": "gin"},

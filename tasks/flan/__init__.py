@@ -14,14 +14,15 @@ the forms too, as flan_holdout_nli_fewshot. Data and wording: TfdsData and FLAN 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tk_instruct.metrics import METRICS
 from tk_instruct.data import registry
+from tk_instruct.metrics import METRICS
 from tk_instruct.metrics.classification import rank_accuracy
 from tk_instruct.metrics.target import OptionTarget, Target
-from tk_instruct.tasks.flan import examples, prompts
-from tk_instruct.tasks.flan.datasets import BY_NAME, DATASETS, Dataset
-from tk_instruct.tasks.flan.mixtures import MAX_RATE, mixtures
-from tk_instruct.tasks.flan.templates import is_forward, own_templates
+
+from . import examples, prompts
+from .datasets import BY_NAME, DATASETS, Dataset
+from .mixtures import MAX_RATE, mixtures
+from .templates import is_forward, own_templates
 
 
 def target_of(example: Mapping[str, Any]) -> Target:

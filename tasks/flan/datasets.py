@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tk_instruct.tasks.flan import preprocessors as read
+from . import preprocessors as read
 
 MAX_TRAIN_EXAMPLES = 30_000
 

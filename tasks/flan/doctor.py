@@ -6,8 +6,9 @@ from itertools import islice
 from tk_instruct.data import tfds_source
 from tk_instruct.errors import MissingDataError, UserError
 from tk_instruct.tables import table
-from tk_instruct.tasks.flan import examples
-from tk_instruct.tasks.flan.datasets import DATASETS, Dataset
+
+from . import examples
+from .datasets import DATASETS, Dataset
 
 _NUM_TRIED = 20  # examples of each split that go through the preprocessor
 
@@ -71,7 +72,7 @@ def _how_to_get(tfds: str) -> str:
 def format_report(findings: list[Finding]) -> str:
     """A line a dataset, then what is to be done."""
     splits = ("train", "validation", "test")
-    rows = [("dataset", "TFDS", "state", *splits, "licence")]
+    rows: list[tuple[str, ...]] = [("dataset", "TFDS", "state", *splits, "licence")]
     for found in findings:
         counts = (f"{found.examples[s]:,}" if s in found.examples else "–" for s in splits)
         licence = found.licence or ("not stated" if found.is_well else "")

@@ -6,8 +6,9 @@ from typing import Any
 
 from tk_instruct.data import registry, tfds_source
 from tk_instruct.errors import UserError
-from tk_instruct.tasks.flan import templates
-from tk_instruct.tasks.flan.datasets import BY_NAME, Dataset
+
+from . import templates
+from .datasets import BY_NAME, Dataset
 
 # Fields of every record beside a dataset's own, and whether each is a list.
 COMMON = {
@@ -86,9 +87,9 @@ def _load(name: str, split: str, content: str) -> Sequence[registry.RawExample]:
     found = list(records(dataset, split))
     if not found:
         raise UserError(
-            f"{name}: {_where(dataset, split)} leaves no example for {split} of {count(dataset, split)}"
-            " that it has; what is empty is never passed over: prepare it again, or take a mixture "
-            "without it"
+            f"{name}: {_where(dataset, split)} leaves no example for {split} of the "
+            f"{count(dataset, split)} that it has; what is empty is never passed over: prepare it "
+            "again, or take a mixture without it"
         )
     return found
 
@@ -118,7 +119,8 @@ def _record(
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise UserError(
             f"{dataset.name}: example {id_} of {_where(dataset, split)} does not "
-            f"have the form that {dataset.tfds} has ({error}): {str(raw):.200}; prepare that version"
+            f"have the form that {dataset.tfds} has ({error}): {raw!s:.200}; "
+            "prepare that version"
         ) from error
     if fields is None:
         return None

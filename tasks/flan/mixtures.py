@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from tk_instruct.tasks.flan.datasets import CLUSTERS, DATASETS, Dataset
+from .datasets import CLUSTERS, DATASETS, Dataset
 
 MAX_RATE = 3_000  # examples-proportional mixing counts no more of a dataset
 

@@ -9,9 +9,10 @@ from tk_instruct.data import prompt, registry
 from tk_instruct.data.templates import OPTIONS, Template, options_block
 from tk_instruct.errors import UserError
 from tk_instruct.randomness import choose, draw
-from tk_instruct.tasks.flan import examples
-from tk_instruct.tasks.flan.datasets import CLUSTERS, Dataset
-from tk_instruct.tasks.flan.templates import FLAN, is_forward, templates_of
+
+from . import examples
+from .datasets import CLUSTERS, Dataset
+from .templates import FLAN, is_forward, templates_of
 
 MAX_EXEMPLARS = 16
 MAX_FEW_SHOT_TOKENS = 960
@@ -125,8 +126,8 @@ class FewShot:
         @lru_cache(maxsize=1 << 18)
         def exemplar(index: int, template: Template) -> tuple[str, int]:
             record = self._records[index]
-            values = [record[field] for field in dataset.fields]
-            texts = _rendered(template, dataset, record["id"], record["options"], values)
+            values = [str(record[field]) for field in dataset.fields]
+            texts = _rendered(template, dataset, str(record["id"]), record["options"], values)
             text = f"{texts[0]}{ANSWER_CUE} {texts[1]}{BETWEEN_EXEMPLARS}"
             return text, self._num_tokens(text)
 
@@ -139,7 +140,7 @@ class FewShot:
         own = f"{query} {targets}{BETWEEN_EXEMPLARS}"
         rng = random.Random(draw(self._seed, "exemplars", id_))
         num_drawn = min(len(self._records), MAX_EXEMPLARS + 1)
-        chosen = []
+        chosen: list[str] = []
         for index in rng.sample(range(len(self._records)), num_drawn):
             text, num_tokens = self._exemplar(index, template)
             if text == own or self._records[index]["id"] == id_:

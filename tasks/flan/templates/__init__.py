@@ -15,8 +15,9 @@ import gin
 from tk_instruct.data.templates import OPTIONS, Template
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, read_bytes
-from tk_instruct.tasks.flan.datasets import DATASETS, Dataset
-from tk_instruct.tasks.flan.templates import (
+
+from ..datasets import DATASETS, Dataset
+from . import (
     closed_book_qa,
     commonsense,
     coreference,
