@@ -109,7 +109,7 @@ def main(args: argparse.Namespace) -> int:
         task, lengths = task_of(args, about), lengths_of(args, about)
         identity = {**identity_of(model_dir, step, about), "decoding": repr(decoding)}
         loaded = load_model(checkpoints, step, about, args.num_partitions)
-        predict = _decoder(loaded, decoding, lengths, args.batch_size)
+        predict = decoder(loaded, decoding, lengths, args.batch_size)
     for split in splits:
         name = f"{task}-{split}-{step}.jsonl"
         folder = Path(args.output_dir or args.model_dir or ".").expanduser() / "predictions"
@@ -233,7 +233,7 @@ def _copied(copy: Callable[[Example], str], examples: Sequence[Example]) -> Iter
     yield [row_of(example, copy(example)) for example in examples]
 
 
-def _decoder(
+def decoder(
     loaded: Loaded, decoding: Decoding, lengths: "FeatureLengths", batch_size: int
 ) -> Predict:
     """Decoding with a checkpoint's parameters, on all devices."""

@@ -115,7 +115,7 @@ def main(args: argparse.Namespace) -> int:
         "length_normalized": args.length_normalized,
         "lengths": lengths.as_dict(),
     }
-    rank = _ranker(loaded, lengths, args.batch_size, args.length_normalized)
+    rank = ranker(loaded, lengths, args.batch_size, args.length_normalized)
     count = write_rows(rank, examples, output, identity, doing=f"ranking {name}")
     if distributed.is_first_process():
         print(f"{count:,} predictions in {output}")
@@ -188,14 +188,12 @@ def _check_options(options: Any, where: str) -> None:
         raise UserError(
             f"{where}: options={options!r:.60} must be at least 2 texts; add what lacks"
         )
-    for i, option in enumerate(options):
+    for option in options:
         if not isinstance(option, str) or not option.strip():
             raise UserError(f"{where}: option {option!r} must be a text that is not empty; name it")
-        if option in options[:i]:
-            raise UserError(f"{where}: option {option!r} is there twice; leave one of them out")
 
 
-def _ranker(
+def ranker(
     loaded: Loaded, lengths: "FeatureLengths", batch_size: int, length_normalized: bool
 ) -> Predict:
     """Scores with a checkpoint's parameters, on all devices."""

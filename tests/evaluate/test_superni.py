@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tk_instruct import evaluate
 from tk_instruct.data import records
 from tk_instruct.errors import UserError
-from tk_instruct.metrics import superni
+from tk_instruct.evaluate import superni as evaluate
+from tk_instruct.metrics import superni as metrics
 
 
 def write_jsonl(path: Path, records: list[Any]) -> Path:
@@ -240,8 +240,8 @@ def test_predictions_from_standard_input(references: Path, predictions: Path) ->
 
 def test_neither_module_imports_seqio_tensorflow_or_jax() -> None:
     code = (
-        "import sys, tk_instruct.evaluate as e\n"
-        "e.superni.score(['a'], [['a']])\n"
+        "import sys, tk_instruct.evaluate.superni as e\n"
+        "e.metrics.score(['a'], [['a']])\n"
         "print(sorted({'seqio', 'tensorflow', 'jax'} & set(sys.modules)))"
     )
     root = Path(evaluate.__file__).parent.parent
@@ -464,7 +464,7 @@ def test_the_twelve_categories_in_one_table() -> None:
         category: evaluate.Prediction("yes" if number % 3 else "no", 1)
         for number, category in enumerate(instances)
     }
-    scores = evaluate.score_instances(predictions, instances, superni.tokenize_default)
+    scores = evaluate.score_instances(predictions, instances, metrics.tokenize_default)
     lines = evaluate.table("default", instances, scores).split("\n")
     assert lines[0] == "default track: 12 instances of 12 tasks"
     assert lines[8] == "Cause Effect Classification   exact_match  100.00          1      1"

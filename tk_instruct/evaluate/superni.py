@@ -1,4 +1,4 @@
-"""`tk-instruct evaluate`: predictions JSONL → scores, as the papers and the leaderboard count them.
+"""Super-NaturalInstructions: predictions JSONL → scores, as the leaderboard counts them.
 
 A prediction is a line {"id", "prediction", …}. An instance without a prediction counts as predicted
 empty; a prediction for an instance that nobody knows is an error. Needs no accelerator.
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from tk_instruct.data.records import EVALUATION_CATEGORIES, TRACKS, SuperNI
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, read_jsonl, write_atomically
-from tk_instruct.metrics import superni
+from tk_instruct.metrics import superni as metrics
 
 _NUM_NAMED = 3  # how many of a list of ids a message names
 
@@ -43,11 +43,9 @@ LoadTrack = Callable[[str], Instances]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments of `tk-instruct evaluate`."""
-    parser.description = "Score predictions: exact match, ROUGE-1 and ROUGE-L, in per cent."
+    """Declares the arguments that are this suite's own."""
     parser.add_argument(
         "--predictions",
-        required=True,
         metavar="FILE",
         help='JSONL with "id" and "prediction" in each line; - is standard input',
     )
@@ -110,18 +108,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="directory of GPT-2's encoder.json and vocab.bpe, for ROUGE of the xlingual track",
     )
     parser.add_argument(
-        "--json",
-        metavar="FILE",
-        help="also write all scores, those of each task and category too, as one flat JSON object "
-        "with 4 decimals; - prints it in place of the tables",
-    )
-    parser.add_argument(
         "--cache_dir", metavar="DIR", help="where parsed task files are kept between runs"
     )
 
 
 def main(args: argparse.Namespace) -> int:
     """Prints and writes the scores; raises UserError for anything wrong with the inputs."""
+    if args.predictions is None:
+        raise UserError("no predictions are given; give --predictions FILE, or another --suite")
     tracks = TRACKS if args.track == "both" else (args.track,)
     _refuse_to_overwrite_inputs(args)
     predictions_path = Path("/dev/stdin" if args.predictions == "-" else args.predictions)
@@ -147,7 +141,7 @@ def main(args: argparse.Namespace) -> int:
         num_passed_over = _count(len(unscored), "prediction", "predictions")
         notes.append(f"passed over: {num_passed_over} of the {' '.join(others)} track")
 
-    tokenizers = {track: superni.tokenizer_of(track, args.gpt2_bpe) for track in scored}
+    tokenizers = {track: metrics.tokenizer_of(track, args.gpt2_bpe) for track in scored}
     all_scores: dict[str, float] = {}
     tables = []
     for track, instances in scored.items():
@@ -159,10 +153,10 @@ def main(args: argparse.Namespace) -> int:
 
     if args.json == "-":
         sys.stderr.writelines(f"{note}\n" for note in notes)
-        print(superni.rounded_json(all_scores), end="")
+        print(metrics.rounded_json(all_scores), end="")
         return 0
     if args.json:
-        write_atomically(Path(args.json), [superni.rounded_json(all_scores)])
+        write_atomically(Path(args.json), [metrics.rounded_json(all_scores)])
     print("\n\n".join([*tables, "\n".join(notes)] if notes else tables))
     return 0
 
@@ -317,16 +311,16 @@ def _refuse_to_overwrite_inputs(args: argparse.Namespace) -> None:
 
 
 def score_instances(
-    predictions: Mapping[str, Prediction], instances: Instances, tokenize: superni.Tokenize
+    predictions: Mapping[str, Prediction], instances: Instances, tokenize: metrics.Tokenize
 ) -> dict[str, float]:
-    """`superni.score` over tasks and categories; an id without a prediction counts as empty."""
+    """`metrics.score` over tasks and categories; an id without a prediction counts as empty."""
     nothing = Prediction("", 0)
-    return superni.score(
+    return metrics.score(
         [predictions.get(id_, nothing).text for id_ in instances],
         [instance.references for instance in instances.values()],
         groups=(
             [instance.task for instance in instances.values()],
-            [superni.category_key(instance.category) for instance in instances.values()],
+            [metrics.category_key(instance.category) for instance in instances.values()],
         ),
         tokenize=tokenize,
     )
@@ -336,19 +330,19 @@ def table(track: str, instances: Instances, scores: Mapping[str, float]) -> str:
     """Overall scores, then the paper's twelve categories, each with the metric of the paper."""
     tasks_of: dict[str, list[str]] = {}
     for instance in instances.values():
-        tasks_of.setdefault(superni.category_key(instance.category), []).append(instance.task)
+        tasks_of.setdefault(metrics.category_key(instance.category), []).append(instance.task)
     num_tasks = len({instance.task for instance in instances.values()})
     num_instances = _count(len(instances), "instance", "instances")
     lines = [f"{track} track: {num_instances} of {_count(num_tasks, 'task', 'tasks')}"]
-    lines += [""] + [f"{metric:<12}{scores[metric]:>7.2f}" for metric in superni.METRICS]
+    lines += [""] + [f"{metric:<12}{scores[metric]:>7.2f}" for metric in metrics.METRICS]
 
     rows, values, absent = [], [], []
     for category, metric in EVALUATION_CATEGORIES.items():
-        tasks = tasks_of.pop(superni.category_key(category), None)
+        tasks = tasks_of.pop(metrics.category_key(category), None)
         if tasks is None:
             absent.append(category)
             continue
-        values.append(scores[f"{metric}_for_{superni.category_key(category)}"])
+        values.append(scores[f"{metric}_for_{metrics.category_key(category)}"])
         rows.append(_row(category, metric, f"{values[-1]:.2f}", len(tasks), len(set(tasks))))
     if rows:
         title = f"{'category':<30}{'metric':<12}{'score':>7}{'instances':>11}{'tasks':>7}"

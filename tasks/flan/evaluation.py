@@ -1,0 +1,79 @@
+"""What FLAN's paper evaluates of a run: tasks of one template each, and of the ablations."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tk_instruct.errors import UserError
+
+from .datasets import BY_NAME, CLUSTERS, Dataset
+from .mixtures import SUPERGLUE, in_clusters
+from .templates import is_forward, templates_of
+
+# Published averages of four held-out clusters (NLI, reading comprehension, closed-book QA,
+# translation) of the 137B model, by how it was trained and asked (Wei et al. 2022, section 4.3).
+PUBLISHED_ROLES = {
+    "FLAN": 55.2,
+    "no template": 37.3,
+    "dataset name → instructions": 46.6,
+    "dataset name → dataset name": 47.0,
+}
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One way to ask for a dataset's answers.
+
+    Attributes:
+        task: the SeqIO task.
+        shots: zero_shot, few_shot or dataset_name.
+        template: its number; None for a dataset's name.
+    """
+
+    dataset: Dataset
+    task: str
+    shots: str
+    template: int | None
+
+
+def prompts_of(dataset: Dataset, shots: str) -> Iterator[Prompt]:
+    """Every forward template; raises UserError where the wording in use has none."""
+    if shots == "dataset_name":
+        yield Prompt(dataset, f"flan_{dataset.name}_dataset_name", shots, None)
+        return
+    if shots == "few_shot" and "train" not in dataset.splits:
+        return
+    suffix = {"zero_shot": "", "few_shot": "_fewshot"}[shots]
+    numbers = [k for k, t in enumerate(templates_of(dataset)) if is_forward(t, dataset)]
+    if not numbers:
+        raise UserError(
+            f"no template of {dataset.template_set} asks for {{{dataset.target}}}; there is "
+            "nothing to evaluate with"
+        )
+    for number in numbers:
+        yield Prompt(dataset, f"flan_{dataset.name}{suffix}.t{number}", shots, number)
+
+
+def held_out(mixture: str | None) -> list[Dataset]:
+    """The datasets that a run has not seen, by the name of what it was trained on."""
+    name = (mixture or "").removeprefix("flan_holdout_")
+    for cluster in sorted(CLUSTERS, key=len, reverse=True):
+        if name == cluster or (name.startswith(f"{cluster}_") and name != mixture):
+            return list(in_clusters(cluster))
+    if name != mixture and (name == "superglue" or name.startswith("superglue_")):
+        return [BY_NAME[dataset] for dataset in SUPERGLUE]
+    raise UserError(
+        f"trained on {mixture!r}, which holds no cluster out; give --cluster NAME, one of "
+        f"{', '.join(CLUSTERS)}, or --dataset NAME"
+    )
+
+
+def chosen(clusters: Sequence[str], datasets: Sequence[str]) -> list[Dataset]:
+    """Datasets by clusters and names; raises UserError for names that are none."""
+    for flag, names, known in (
+        ("--cluster", clusters, list(CLUSTERS)),
+        ("--dataset", datasets, list(BY_NAME)),
+    ):
+        for name in names:
+            if name not in known:
+                raise UserError(f"{flag}={name} must be one of {', '.join(known)}")
+    return [*in_clusters(*clusters), *(BY_NAME[name] for name in datasets)]

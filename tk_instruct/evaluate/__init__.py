@@ -1,0 +1,40 @@
+"""Score a suite as its paper does; all scores are per cent.
+
+superni: exact match, ROUGE-1 and ROUGE-L of predictions, which may be another system's: JSON lines
+with id and prediction.
+
+  tk-instruct evaluate --predictions RUN/predictions/TASK-test-STEP.jsonl --data_dir DATA
+
+flan: what a run's checkpoint makes of the datasets of a cluster, its own held-out one unless
+another is named: zero-shot and few-shot, by generation and by ranking the options, mean ± standard
+deviation over templates and the template that is best on dev. What is predicted and scored is kept
+in the run's directory, so that an interrupted evaluation goes on where it stopped.
+
+  tk-instruct evaluate --suite flan --model_dir RUN
+  tk-instruct evaluate --suite flan --model_dir RUN --cluster nli --few_shot no --limit 200
+  tk-instruct evaluate --suite flan --model_dir FLAN --model_dir NO_TEMPLATE --model_dir NAMED
+"""
+
+import argparse
+import importlib
+
+SUITES = {"superni": "tk_instruct.evaluate.superni", "flan": "tk_instruct.evaluate.flan"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of `tk-instruct evaluate`."""
+    parser.add_argument(
+        "--suite", choices=SUITES, default="superni", help="what is scored (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        help="also write all scores, those of each task and category too, as one JSON object with "
+        "4 decimals; - prints it in place of the tables",
+    )
+    for suite, module in SUITES.items():
+        importlib.import_module(module).add_arguments(parser.add_argument_group(suite))
+
+
+def main(args: argparse.Namespace) -> int:
+    return importlib.import_module(SUITES[args.suite]).main(args)
