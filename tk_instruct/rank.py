@@ -89,6 +89,9 @@ def main(args: argparse.Namespace) -> int:
         raise UserError(f"--split={args.split} is of a task and --examples has none; leave it out")
     if args.option:
         _check_options(args.option, "--option")
+    for option in set(args.option):
+        if args.option.count(option) > 1:
+            raise UserError(f"--option={option} is given twice; leave one of them out")
     configuration.import_declarations()
     model_dir = Path(args.model_dir).expanduser()
     checkpoints, step, about = load_checkpoint(model_dir, args.step)

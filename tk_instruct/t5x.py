@@ -82,11 +82,14 @@ def load(action: str, files: Sequence[str], bindings: Sequence[str]) -> Any:
 
 
 def mixture(name: str) -> str:
-    """The name of a task or mixture; raises UserError for one that is not declared."""
+    """The name of a task or mixture, or of what of it is not missing where that is asked for.
+
+    Raises UserError for one that is not declared.
+    """
     from tk_instruct.data import registry
 
-    registry.get(name)
-    return name
+    registry.log_mixture(name)
+    return registry.available(name)
 
 
 def checked(model: Any, relative_bias_per_layer: bool) -> Any:

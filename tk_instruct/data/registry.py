@@ -188,6 +188,17 @@ def tasks_of(name: str) -> list[seqio.Task]:
     return tasks
 
 
+def available(name: str) -> str:
+    """The name of what tasks_of and rates_of give, declared (once) where that is only a part."""
+    if len(tasks := tasks_of(name)) == len(getattr(get(name), "tasks", tasks)):
+        return name
+    part = f"{name}.available"
+    if part not in seqio.MixtureRegistry.names():
+        rates = zip((task.name for task in tasks), rates_of(name), strict=True)
+        seqio.MixtureRegistry.add(part, list(rates))
+    return part
+
+
 def is_missing(task: seqio.Task) -> MissingDataError | None:
     """Why a task's data cannot be had, where it cannot."""
     if isinstance(task.source, RecordSource):

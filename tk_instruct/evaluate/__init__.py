@@ -11,12 +11,14 @@ deviation over templates and the template that is best on dev. What is predicted
 in the run's directory, so that an interrupted evaluation goes on where it stopped.
 
   tk-instruct evaluate --suite flan --model_dir RUN
-  tk-instruct evaluate --suite flan --model_dir RUN --cluster nli --few_shot no --limit 200
+  tk-instruct evaluate --suite flan --model_dir RUN --cluster nli --shots zero_shot --limit 200
   tk-instruct evaluate --suite flan --model_dir FLAN --model_dir NO_TEMPLATE --model_dir NAMED
 """
 
 import argparse
 import importlib
+
+from tk_instruct import distributed
 
 SUITES = {"superni": "tk_instruct.evaluate.superni", "flan": "tk_instruct.evaluate.flan"}
 
@@ -34,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for suite, module in SUITES.items():
         importlib.import_module(module).add_arguments(parser.add_argument_group(suite))
+    distributed.add_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> int:
