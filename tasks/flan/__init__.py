@@ -22,7 +22,7 @@ from tk_instruct.metrics.target import OptionTarget, Target
 from . import examples, prompts
 from .datasets import BY_NAME, DATASETS, Dataset
 from .mixtures import MAX_RATE, mixtures
-from .templates import FLAN, is_forward, own_templates
+from .templates import is_forward, own_templates
 
 
 def target_of(example: Mapping[str, Any]) -> Target:
