@@ -93,7 +93,7 @@ CLUSTERS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # each is there once
 class Dataset:
     """One dataset.
 
