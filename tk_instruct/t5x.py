@@ -88,7 +88,7 @@ def mixture(name: str) -> str:
     """
     from tk_instruct.data import registry
 
-    registry.log_mixture(name)
+    registry.check_mixture(name)
     return registry.available(name)
 
 

@@ -133,7 +133,7 @@ def train(run: TrainRun) -> None:
     from tk_instruct.program import program_of
     from tk_instruct.run_log import RunLog
 
-    registry.log_mixture(run.mixture)
+    registry.check_mixture(run.mixture)
     program = program_of(run)
     mesh, lengths, layout, batch_size = (
         program.mesh,

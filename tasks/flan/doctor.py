@@ -10,6 +10,7 @@ from tk_instruct.tables import table
 from . import examples
 from .datasets import DATASETS, Dataset
 
+_DOWNLOAD = "`tk-instruct tasks prepare flan_DATASET` downloads it"
 _NUM_TRIED = 20  # examples of each split that go through the preprocessor
 
 
@@ -64,13 +65,11 @@ def _how_to_get(tfds: str) -> str:
     others = tfds_source.versions(tfds)
     there = f"there is version {', '.join(others)} only; " if others else ""
     by_hand = tfds_source.manual_instructions(tfds)
-    if by_hand:
-        return f"{there}fetch by hand: {by_hand}; then `tk-instruct tasks prepare {tfds}`"
-    return f"{there}`tk-instruct tasks prepare {tfds}` downloads it"
+    return f"{there}by hand: {by_hand}" if by_hand else f"{there}{_DOWNLOAD}"
 
 
 def format_report(findings: list[Finding]) -> str:
-    """A line a dataset, then what is to be done."""
+    """A line a dataset, then what is to be done, for those together that need the same."""
     splits = ("train", "validation", "test")
     rows: list[tuple[str, ...]] = [("dataset", "TFDS", "state", *splits, "licence")]
     for found in findings:
@@ -83,5 +82,8 @@ def format_report(findings: list[Finding]) -> str:
         "",
         f"{num_well} of {len(findings)} datasets are in {tfds_source.tfds_data_dir()}",
     ]
-    lines += [f"  {f.dataset}: {f.state}; {f.advice}" for f in findings if not f.is_well]
-    return "\n".join(lines)
+    together: dict[str, list[str]] = {}
+    for found in findings:
+        if not found.is_well:
+            together.setdefault(f"{found.state}; {found.advice}", []).append(found.dataset)
+    return "\n".join([*lines, *(f"  {', '.join(n)}: {advice}" for advice, n in together.items())])

@@ -53,11 +53,13 @@ def templated(dataset: Dataset, form: Form, number: int | None = None) -> Prepar
         if number is not None:
             templates = (_numbered(templates, number, dataset),)
         if not form.options:
-            templates = tuple(template.without_options() for template in templates)
+            templates = tuple(template.without_options for template in templates)
         forward = templates
         if number is None:
             forward = tuple(t for t in templates if is_forward(t, dataset)) or templates
-        few_shot = FewShot(dataset, tokenizer, max_input_tokens) if form.few_shot else None
+        few_shot = None
+        if form.few_shot:
+            few_shot = _few_shot(dataset, seed, tokenizer, max_input_tokens)
 
         def render(id_: str, split: str, options: Sequence[str], *values: str) -> tuple[str, str]:
             candidates = templates if split == "train" else forward
@@ -111,24 +113,26 @@ def untemplated(dataset: Dataset, named: bool) -> Prepare:
 class FewShot:
     """Exemplars before a prompt: instruct(x1) y1 … instruct(x), each by the prompt's template.
 
-    As many of 16 drawn from the train split as fit (Wei et al. 2022, section 4.4).
+    As many of 16 drawn from the train split as fit (Wei et al. 2022, section 4.4). ids are those
+    of the train split; render(index, template) gives inputs and targets of one of them.
     """
 
     def __init__(
-        self, dataset: Dataset, tokenizer: prompt.Tokenizer, max_input_tokens: int | None
+        self,
+        ids: Sequence[str],
+        render: Callable[[int, Template], tuple[str, str]],
+        seed: int,
+        tokenizer: prompt.Tokenizer,
+        max_input_tokens: int | None,
     ) -> None:
-        self._dataset = dataset
-        self._seed = FLAN().seed
-        self._records = examples.load(dataset, "train")
+        self._ids = ids
+        self._seed = seed
         self._most_tokens = min(MAX_FEW_SHOT_TOKENS - 1, max_input_tokens or MAX_FEW_SHOT_TOKENS)
         self._num_tokens = lambda text: len(tokenizer.encode(text))
 
         @lru_cache(maxsize=1 << 18)
         def exemplar(index: int, template: Template) -> tuple[str, int]:
-            record = self._records[index]
-            values = [str(record[field]) for field in dataset.fields]
-            texts = _rendered(template, dataset, str(record["id"]), record["options"], values)
-            text = f"{texts[0]}{ANSWER_CUE} {texts[1]}{BETWEEN_EXEMPLARS}"
+            text = _exemplar(*render(index, template))
             return text, self._num_tokens(text)
 
         self._exemplar = exemplar
@@ -137,13 +141,15 @@ class FewShot:
         """The prompt with its exemplars; the example itself, or its like, is never among them."""
         query = inputs + ANSWER_CUE
         left = self._most_tokens - self._num_tokens(query) - 1  # EOS
-        own = f"{query} {targets}{BETWEEN_EXEMPLARS}"
+        own = _exemplar(inputs, targets)
         rng = random.Random(draw(self._seed, "exemplars", id_))
-        num_drawn = min(len(self._records), MAX_EXEMPLARS + 1)
+        num_drawn = min(len(self._ids), MAX_EXEMPLARS + 1)
         chosen: list[str] = []
-        for index in rng.sample(range(len(self._records)), num_drawn):
+        for index in rng.sample(range(len(self._ids)), num_drawn):
+            if self._ids[index] == id_:
+                continue
             text, num_tokens = self._exemplar(index, template)
-            if text == own or self._records[index]["id"] == id_:
+            if text == own:
                 continue
             left -= num_tokens
             if left < 0 or len(chosen) == MAX_EXEMPLARS:
@@ -153,6 +159,24 @@ class FewShot:
         while chosen and self._num_tokens("".join(chosen) + query) >= self._most_tokens:
             chosen.pop()
         return "".join(chosen) + query
+
+
+def _exemplar(inputs: str, targets: str) -> str:
+    return f"{inputs}{ANSWER_CUE} {targets}{BETWEEN_EXEMPLARS}"
+
+
+def _few_shot(
+    dataset: Dataset, seed: int, tokenizer: prompt.Tokenizer, max_input_tokens: int | None
+) -> FewShot:
+    records = examples.load(dataset, "train")
+
+    def render(index: int, template: Template) -> tuple[str, str]:
+        record = records[index]
+        values = [str(record[field]) for field in dataset.fields]
+        return _rendered(template, dataset, str(record["id"]), record["options"], values)
+
+    ids = [str(record["id"]) for record in records]
+    return FewShot(ids, render, seed, tokenizer, max_input_tokens)
 
 
 def _numbered(templates: Sequence[Template], number: int, dataset: Dataset) -> Template:

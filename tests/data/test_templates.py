@@ -39,7 +39,7 @@ def test_options_are_a_block_at_the_end_and_can_be_left_out() -> None:
     values = {"a": "it", "answer": "yes", "options_": options_block(["yes", "no"])}
     assert template.shows_options
     assert template.render(values, "1")[0] == "Is it so?\n\nOPTIONS:\n- yes\n- no"
-    bare = template.without_options()
+    bare = template.without_options
     assert not bare.shows_options
     assert bare.render(values, "1") == ("Is it so?", "yes")
     assert template.asks_for("answer")

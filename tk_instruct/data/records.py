@@ -24,7 +24,7 @@ from typing import IO, Any, NamedTuple, TypeVar, cast
 import gin
 import msgpack
 
-from tk_instruct.errors import UserError
+from tk_instruct.errors import MissingDataError, UserError
 from tk_instruct.files import Path, PathLike, is_local, read_bytes, write_atomically
 from tk_instruct.randomness import draw
 
@@ -156,7 +156,7 @@ class SuperNI:
             "`tk-instruct mini DIRECTORY`"
         )
         if not directory:
-            raise UserError(f"no Super-NaturalInstructions data directory is set: {repair}")
+            raise MissingDataError(f"no Super-NaturalInstructions data directory is set: {repair}")
         root = Path(directory).expanduser()
         for needed in (root, root / "tasks", root / "splits"):
             if not needed.is_dir():

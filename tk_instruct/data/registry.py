@@ -139,6 +139,8 @@ def add_weighted_mixture(name: str, rates: Mapping[str, float]) -> None:
 
 
 def _num_train_examples(task: seqio.Task, most: float) -> float:
+    if skip_missing() and is_missing(task):
+        return 0.0
     return min(float(task.num_input_examples("train")), most)
 
 
@@ -209,25 +211,27 @@ def is_missing(task: seqio.Task) -> MissingDataError | None:
     return None
 
 
-def log_mixture(name: str) -> None:
-    """Says which tasks a mixture does without, and the rates that the others are drawn at."""
-    found, tasks = get(name), tasks_of(name)
-    if isinstance(found, seqio.Task) or len(tasks) == len(found.tasks):
+def check_mixture(name: str) -> None:
+    """Says which tasks of a mixture are missing, and at what rates the others are drawn.
+
+    Raises UserError where some are and skip_missing is not set.
+    """
+    declared = list(getattr(get(name), "tasks", []))
+    missing = [task.name for task in declared if is_missing(task)]
+    if not missing:
         return
-    here = {task.name for task in tasks}
-    missing = [task.name for task in found.tasks if task.name not in here]
-    rates = sorted(zip(rates_of(name), tasks, strict=True), key=lambda pair: -pair[0])
+    about = f"{len(missing)} of {len(declared)} tasks of {name} have no data: {', '.join(missing)}"
+    if not skip_missing():
+        raise UserError(
+            f"{about}; `tk-instruct tasks prepare {name}` downloads what TFDS can, `tasks doctor` "
+            f"tells more, and --skip_missing does without them. The first: "
+            f"{is_missing(get(missing[0]))}"
+        )
+    rates = sorted(zip(rates_of(name), tasks_of(name), strict=True), key=lambda pair: -pair[0])
     rows = [("task", "rate", "train examples")] + [
         (task.name, f"{rate:.2%}", f"{task.num_input_examples('train'):,}") for rate, task in rates
     ]
-    log.info(
-        "%s without %d of its %d tasks, whose data is missing: %s\n%s",
-        name,
-        len(missing),
-        len(found.tasks),
-        ", ".join(missing),
-        table(rows),
-    )
+    log.info("%s; the others and the rates that they are drawn at:\n%s", about, table(rows))
 
 
 def rates_of(name: str) -> list[float]:

@@ -35,6 +35,7 @@ class Template:
         """Whether its target is a field as it is."""
         return self.targets == f"{{{field}}}"
 
+    @cached_property
     def without_options(self) -> "Template":
         """The same with the options, and the white space before them, left out."""
         inputs = re.sub(rf"\s*\{{{OPTIONS}\}}", "", self.inputs)

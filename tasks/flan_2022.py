@@ -1,0 +1,197 @@
+"""FLAN 2022 (arXiv:2301.13688): its weights over the suites that are at hand.
+
+FLAN 2021 and Super-NaturalInstructions are this project's tasks. T0, chain of thought and dialog
+come from the user's files, JSON lines {"inputs", "targets"} and, of T0, optionally "options":
+FLAN2022.t0, .cot and .dialog in gin name them. A mixture without some of them (--skip_missing)
+keeps the weights of the others in proportion.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import gin
+
+from tk_instruct.data import prompt, registry
+from tk_instruct.data.templates import OPTIONS, Template, options_block
+from tk_instruct.errors import MissingDataError, UserError
+from tk_instruct.files import Path, read_bytes, read_jsonl
+from tk_instruct.metrics import METRICS
+from tk_instruct.metrics.target import Target
+from tk_instruct.randomness import draw
+
+from . import flan, superni  # noqa: F401  (whose tasks are mixed here)
+from .flan.prompts import FORMS, FewShot
+
+WEIGHTS = {"flan": 0.40, "t0": 0.32, "superni": 0.20, "cot": 0.05, "dialog": 0.03}
+# Of a file at most so many examples are used.
+CAPS = {"t0": 20_000, "cot": 100_000, "dialog": 200_000}
+# Of chain of thought and dialog the inverted form is drawn 0.3 times as often as the other.
+INVERSION = 0.3
+
+_FIELDS = {"id": False, "task": False, "category": False, "inputs_": False, "targets_": False}
+_LISTS = {"options": True, "references": True}
+_READS = ["id", "inputs_", "targets_", "options"]
+
+PLAIN = Template("the text of a file", "{inputs_}\n\n{options_}", "{targets_}")
+INVERTED = {
+    "cot": Template(
+        "inverted chain of thought",
+        "Somebody was asked something and thought aloud:\n{targets_}\n\nWhat was the question?",
+        "{inputs_}",
+    ),
+    "dialog": Template(
+        "inverted dialog",
+        "This was said last in a conversation:\n{targets_}\n\nWrite what was said before it.",
+        "{inputs_}",
+    ),
+}
+
+
+@gin.configurable(module="tk_instruct")
+@dataclass(frozen=True)
+class FLAN2022:
+    """The user's files; seed is of which examples are taken where there are more than the cap."""
+
+    t0: str | None = None
+    cot: str | None = None
+    dialog: str | None = None
+    seed: int = 0
+
+
+def _path(part: str) -> Path:
+    given = getattr(FLAN2022(), part)
+    if not given:
+        raise MissingDataError(
+            f"no file of {part} is given; set the gin parameter FLAN2022.{part} to JSON lines "
+            '{"inputs": …, "targets": …}, or give --skip_missing'
+        )
+    path = Path(given).expanduser()
+    if not path.is_file():
+        raise MissingDataError(f"FLAN2022.{part}={given} is no file; correct the path")
+    return path
+
+
+def _fingerprint(part: str, split: str) -> str:
+    seed = FLAN2022().seed
+    return f"{hashlib.sha256(read_bytes(_path(part))).hexdigest()} {CAPS[part]} {seed}"
+
+
+def _load(part: str, split: str) -> Sequence[registry.RawExample]:
+    return _read(part, _fingerprint(part, split))
+
+
+@lru_cache(maxsize=3)
+def _read(part: str, content: str) -> Sequence[registry.RawExample]:
+    del content  # part of the key: a file that changes is read again
+    path = _path(part)
+    found = [_record(part, path, line, record) for line, record in read_jsonl(path)]
+    if not found:
+        raise UserError(f"{path} holds no examples; write one JSON object a line")
+    seed = FLAN2022().seed
+    if len(found) > CAPS[part]:
+        found.sort(key=lambda record: draw(seed, "cap", str(record["id"])))
+        found = sorted(found[: CAPS[part]], key=lambda record: str(record["id"]))
+    return found
+
+
+def _record(part: str, path: Path, line: int, record: Mapping[str, Any]) -> registry.RawExample:
+    for field in ("inputs", "targets"):
+        if not isinstance(record.get(field), str):
+            raise UserError(
+                f"{path}:{line}: {field}={record.get(field)!r:.60} must be a string; each line is "
+                '{"inputs": …, "targets": …}'
+            )
+    options = record.get("options", [])
+    if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
+        raise UserError(f"{path}:{line}: options={options!r:.60} must be a list of strings")
+    return {
+        "id": f"{part}-{line:09}",
+        "task": part,
+        "category": part,
+        "inputs_": record["inputs"],
+        "targets_": record["targets"],
+        "options": options,
+        "references": [record["targets"]],
+    }
+
+
+def _prepare(
+    part: str,
+    template: Template,
+    few_shot: bool,
+    tokenizer: prompt.Tokenizer,
+    max_input_tokens: int | None,
+) -> registry.Render:
+    def rendered(
+        id_: str, inputs: str, targets: str, options: Sequence[str], of: Template
+    ) -> tuple[str, str]:
+        fields = {"inputs_": inputs, "targets_": targets}
+        if not options:
+            return of.without_options.render(fields, id_)
+        return of.render({**fields, OPTIONS: options_block(options)}, id_)
+
+    def exemplar(index: int, of: Template) -> tuple[str, str]:
+        id_, inputs, targets = (str(records[index][field]) for field in _READS[:3])
+        return rendered(id_, inputs, targets, records[index]["options"], of)
+
+    if few_shot:
+        records = _load(part, "train")
+        ids = [str(record["id"]) for record in records]
+        shots = FewShot(ids, exemplar, FLAN2022().seed, tokenizer, max_input_tokens)
+
+    def render(id_: str, inputs: str, targets: str, options: Sequence[str]) -> tuple[str, str]:
+        texts = rendered(id_, inputs, targets, options, template)
+        return (shots.inputs(template, id_, *texts), texts[1]) if few_shot else texts
+
+    return render
+
+
+def _postprocess(output: str, *, example: Mapping[str, Any], is_target: bool) -> str | Target:
+    return Target((registry.decoded(example["targets_pretokenized"]),)) if is_target else output
+
+
+def _add(name: str, part: str, template: Template, few_shot: bool) -> None:
+    source = registry.RecordSource(
+        ("train",), _FIELDS | _LISTS, partial(_load, part), partial(_fingerprint, part)
+    )
+    prepare = partial(_prepare, part, template, few_shot)
+    registry.add_task(
+        name,
+        source=source,
+        preprocessors=[registry.Rendering(prepare, reads=_READS)],
+        postprocess_fn=_postprocess,
+        metric_fns=[METRICS["rouge"]],
+    )
+
+
+def _declare() -> None:
+    for suffix, form in FORMS.items():
+        template = PLAIN if form.options else PLAIN.without_options
+        _add(f"flan_2022_t0{suffix}", "t0", template, form.few_shot)
+    for part, inverted in INVERTED.items():
+        for suffix, few_shot in (("", False), ("_fewshot", True)):
+            _add(f"flan_2022_{part}{suffix}", part, PLAIN, few_shot)
+            _add(f"flan_2022_{part}_inverted{suffix}", part, inverted, few_shot)
+    registry.add_weighted_mixture("flan_2022", _weights())
+
+
+def _weights() -> dict[str, float]:
+    """Zero-shot and few-shot alike; of FLAN 2021 and T0 with and without options alike."""
+    weights = {}
+    for suffix in FORMS:
+        weights[f"flan_all{suffix}"] = WEIGHTS["flan"] / len(FORMS)
+        weights[f"flan_2022_t0{suffix}"] = WEIGHTS["t0"] / len(FORMS)
+    for task in ("superni_en_def", "superni_en_def_pos2"):
+        weights[task] = WEIGHTS["superni"] / 2
+    for part in INVERTED:
+        for suffix in ("", "_fewshot"):
+            half = WEIGHTS[part] / 2
+            weights[f"flan_2022_{part}{suffix}"] = half / (1 + INVERSION)
+            weights[f"flan_2022_{part}_inverted{suffix}"] = half * INVERSION / (1 + INVERSION)
+    return weights
+
+
+_declare()
