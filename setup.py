@@ -36,6 +36,7 @@ setup(
         "etils>=1.9",
         "flax>=0.12",
         "gin-config>=0.5",
+        "importlib-resources>=6.0",  # with which TFDS finds its lists of downloads
         "jax>=0.8,<0.12",
         "jaxtyping>=0.3",
         "matplotlib>=3.9",
