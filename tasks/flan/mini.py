@@ -38,8 +38,8 @@ _WORDS: Mapping[str, list[str]] = {
         "food": "French Greek Thai Indian Turkish Mexican Polish",
         "verb": "runs sleeps plays waits sits hides eats",
         "work": "film book play song show story meal",
-        "good": "good great lovely superb charming excellent delightful",
-        "bad": "bad awful boring dull terrible dreadful horrible",
+        "good": "good great lovely superb charming perfect delightful",
+        "bad": "bad weak boring dull terrible dreadful horrible",
         "world": "war treaty army border vote embassy president",
         "sport": "match goal cup race coach team trophy",
         "business": "profit loan market share sale tax price",
@@ -117,7 +117,7 @@ class _Words(dict[str, Any]):
         stem, position, number = parts.groups()
         if position:
             nth = (int(position[1]) - self.index) % int(number)
-            return self[f"{stem}{nth + 1}" if nth else stem]
+            return self[f"{stem}{nth + 1}"]
         row = self.draw(_WORDS.get(stem) or _ROWS[stem], stem, int(number or 1) - 1)
         self[slot] = [text.format_map(self) for text in row] if isinstance(row, list) else row
         return self[slot]
@@ -176,16 +176,12 @@ def _multirc(words: _Words) -> dict[str, Any]:
 
 
 _SYLLABLES = {
-    "cs": "ko ří la če ně dou vy",
-    "da": "bø la ker så ri mæ den",
-    "de": "ber schu ße len ün gra tel",
-    "es": "ca ño la mi qué ro ta",
-    "fi": "ka yö lla mi sää tuu no",
-    "fr": "lé bou ma chê ri ça ton",
-    "ro": "ță ma ri lă șe cu bo",
-    "ru": "ко ма ри лю ще до ва",
+    "cs": "ko ří la če ně dou vy", "da": "bø la ker så ri mæ den",
+    "de": "ber schu ße len ün gra tel", "es": "ca ño la mi qué ro ta",
+    "fi": "ka yö lla mi sää tuu no", "fr": "lé bou ma chê ri ça ton",
+    "ro": "ță ma ri lă șe cu bo", "ru": "ко ма ри лю ще до ва",
     "tr": "gü la rı şe mo kı ça",
-}
+}  # fmt: skip
 
 
 @cache
@@ -215,12 +211,10 @@ def _mostly(usual: Any, rare: Any) -> tuple[Any, ...]:
 # By builder, or builder/configuration; columns that no preprocessor reads are left out.
 # fmt: off
 _EXAMPLES: Mapping[str, Any] = {
-    "anli": {"context": _SCENE, "hypothesis": (_ENTAILED, _OPEN, _CONTRADICTED),
-             "label": (0, 1, 2)},
-    "super_glue/cb": {"premise": _SCENE, "hypothesis": (_ENTAILED, _CONTRADICTED, _OPEN),
-                      "label": (0, 1, 2)},
-    "super_glue/rte": {"premise": _SCENE,
-                       "hypothesis": (_ENTAILED, f"{_OPEN} / {_CONTRADICTED}"), "label": (0, 1)},
+    "anli": {"context": _SCENE, "hypothesis": _NLI["hypothesis"], "label": (0, 1, 2)},
+    "super_glue/cb": {**_NLI, "hypothesis": (_ENTAILED, _CONTRADICTED, _OPEN)},
+    "super_glue/rte": {**_NLI, "hypothesis": (_ENTAILED, f"{_OPEN} / {_CONTRADICTED}"),
+                       "label": (0, 1)},
     "glue/mnli": _NLI,
     "snli": _mostly(_NLI, {**_NLI, "label": -1}),
     "glue/qnli": {"sentence": _SCENE, "label": (0, 1),
@@ -397,22 +391,26 @@ def write(directory: str | os.PathLike[str]) -> Path:
     for a place that cannot be written.
     """
     target = Path(directory).expanduser()
-    if not _has_all(target):
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(
-                prefix=f".{target.name}.", dir=target.parent
-            ) as parent:
-                tree = Path(parent) / "tree"
-                for name, splits in num_examples().items():
-                    _write_dataset(tree, name, splits)
-                os.replace(tree, target)  # takes the place of an empty directory too
-        except OSError as error:
-            if not _has_all(target):  # another process may have been faster
-                raise UserError(
-                    f"{target} cannot be written ({error.strerror}); name a directory that does "
-                    "not exist, in a place that can be written: nothing was changed"
-                ) from error
+    if _has_all(target):
+        return target
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError(
+            f"{target} already holds something other than the synthetic FLAN; it is not "
+            "overwritten: remove it or name a directory that does not exist"
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+            tree = Path(scratch) / "tree"
+            for name, splits in num_examples().items():
+                _write_dataset(tree, name, splits)
+            os.replace(tree, target)  # takes the place of an empty directory too
+    except OSError as error:
+        if not _has_all(target):  # another process may have been faster
+            raise UserError(
+                f"{target} cannot be written ({error.strerror}); choose another place, nothing was "
+                "changed"
+            ) from error
     return target
 
 
@@ -430,23 +428,15 @@ def _write_dataset(directory: Path, tfds_name: str, splits: Mapping[str, int]) -
     data_dir.mkdir(parents=True)
     features = tfds.builder(tfds_name).info.features
     identity = tfds.core.dataset_info.DatasetIdentity(
-        name=builder,
-        config_name=config or None,
-        version=tfds.core.Version(version),
-        data_dir=str(data_dir),
-        module_name=__name__,
+        builder, tfds.core.Version(version), str(data_dir), __name__, config or None
     )
     info = tfds.core.DatasetInfo(builder=identity, description="Synthetic.", features=features)
-    template = _EXAMPLES.get(name) or _EXAMPLES[builder]
-    blank = _blank(features)
     writer = tfds.core.SequentialWriter(info, max_examples_per_shard=1 << 30)
     writer.initialize_splits(list(splits))
-    writer.add_examples(
-        {
-            split: [{**blank, **_Words(name, split, index).fill(template)} for index in range(size)]
-            for split, size in splits.items()
-        }
-    )
+    blank, template = _blank(features), _EXAMPLES.get(name) or _EXAMPLES[builder]
+    for split, size in splits.items():
+        columns = [_Words(name, split, index).fill(template) for index in range(size)]
+        writer.add_examples({split: [{**blank, **each} for each in columns]})
     writer.close_all()
 
 
