@@ -65,11 +65,12 @@ _WIKIHOW_MARK = re.compile(r"\s*\[(?:header|title|step|substeps)\]\s*")
 
 
 def hellaswag(example: Example) -> Fields:
-    """WikiHow's marks of headers and steps become new lines."""
-    plain = [
-        _WIKIHOW_MARK.sub("\n", text).strip() for text in (example["context"], *example["endings"])
-    ]
-    return {"context": plain[0], "options": plain[1:], "label": int(example["label"])}
+    """WikiHow's marks of headers and steps become new lines, within an option spaces."""
+    return {
+        "context": _WIKIHOW_MARK.sub("\n", example["context"]).strip(),
+        "options": [_WIKIHOW_MARK.sub(" ", ending).strip() for ending in example["endings"]],
+        "label": int(example["label"]),
+    }
 
 
 def story_cloze(example: Example) -> Fields:
@@ -327,11 +328,11 @@ def aeslc(example: Example) -> Fields | None:
 # Ann Roe . PUBLISHED: . 12:22 EST, 22 August 2012 . | . UPDATED: . …2012 .". Agencies need brackets
 # at the beginning or a dash behind them; names without a time are kept, as they may be sentences.
 _BYLINE = re.compile(
-    r"""\A (?: (?: [^()]{1,60} [ ] )? \( [^()]{1,40} \) \s* -- \s*
+    r"""\A (?: (?: [A-Z][^()]{0,60} [ ] )? \( [A-Z][^()]{0,40} \) \s* -- \s*
              | \( CNN [^()]{0,20} \) \s*
              | By [ ] \. .{1,150}?
-               (?: (?: PUBLISHED | CREATED | UPDATED | Last[ ]updated ) \b .{1,60}? \b \d{4} [ ] \.
-                   \s* (?: \| [ ] \. \s* )? )+ )""",
+               (?: (?: (?: PUBLISHED | CREATED | UPDATED ) : | Last[ ]updated[ ]at ) .{1,60}?
+                   \b \d{4} [ ] \. \s* (?: \| [ ] \. \s* )? )+ )""",
     re.VERBOSE | re.DOTALL,
 )
 
