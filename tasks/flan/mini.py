@@ -10,17 +10,21 @@ import os
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import gin
 
 from tk_instruct.data.records import default_cache_dir
-from tk_instruct.errors import UserError
+from tk_instruct.data.vocabulary import train_sentencepiece
+from tk_instruct.errors import MissingDataError, UserError
+from tk_instruct.files import write_atomically
 from tk_instruct.randomness import draw
-from tk_instruct.tasks.flan import datasets
+
+from . import datasets, examples, prompts, templates
 
 _NUM_TRAIN, _NUM_TEST = 60, 24
 
@@ -458,3 +462,36 @@ def mini_flan() -> str:
     sources = Path(__file__), Path(datasets.__file__)
     version = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:8]
     return str(write(default_cache_dir() / f"mini-flan-{version}"))
+
+
+@gin.configurable(module="tk_instruct")
+@cache
+def flan_vocabulary(num_pieces: int = 2000) -> str:
+    """Trains a SentencePiece model on FLAN's training prompts, once for their content; its path.
+
+    For gin: VOCABULARY = @flan_vocabulary(). On real data use T5's.
+    """
+    trained_on = [d for d in datasets.DATASETS if d.is_trained_on and _is_here(d)]
+    content = repr([examples.fingerprint(dataset, "train") for dataset in trained_on])
+    key = hashlib.sha256(f"{content} {num_pieces}".encode()).hexdigest()[:32]
+    path = default_cache_dir() / "vocabularies" / f"flan-{key}.model"
+    if not path.exists():
+        texts = (text for dataset in trained_on for text in _prompts(dataset))
+        write_atomically(path, train_sentencepiece(texts, num_pieces))
+    return str(path)
+
+
+def _is_here(dataset: datasets.Dataset) -> bool:
+    try:
+        return bool(examples.fingerprint(dataset, "train"))
+    except MissingDataError:
+        return False
+
+
+def _prompts(dataset: datasets.Dataset) -> Iterator[str]:
+    """Inputs by every template, and targets, so that their fixed words become pieces."""
+    for number in range(len(templates.templates_of(dataset))):
+        render = prompts.templated(dataset, prompts.Form(), number)(None, None)
+        for record in islice(examples.records(dataset, "train"), _NUM_TRAIN):
+            for text in render(*(record[field] for field in prompts.reads(dataset))):
+                yield from text.splitlines()

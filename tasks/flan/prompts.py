@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from tk_instruct.data import prompt, registry
 from tk_instruct.data.templates import OPTIONS, Template, options_block
@@ -20,7 +21,8 @@ MAX_FEW_SHOT_TOKENS = 960
 ANSWER_CUE = "\n\nOutput:"
 BETWEEN_EXEMPLARS = "\n\n###\n\n"
 
-Prepare = Callable[[prompt.Tokenizer, int | None], registry.Render]
+# The tokenizer is needed for exemplars only.
+Prepare = Callable[[Any, int | None], registry.Render]
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def reads(dataset: Dataset) -> list[str]:
 def templated(dataset: Dataset, form: Form, number: int | None = None) -> Prepare:
     """By one template, or by one drawn for each example; training may turn the task around."""
 
-    def prepare(tokenizer: prompt.Tokenizer, max_input_tokens: int | None) -> registry.Render:
+    def prepare(tokenizer: Any, max_input_tokens: int | None) -> registry.Render:
         seed, templates = FLAN().seed, templates_of(dataset)
         if number is not None:
             templates = (_numbered(templates, number, dataset),)
@@ -78,7 +80,7 @@ def option_scored(dataset: Dataset, number: int) -> Prepare:
     """The template's inputs and, as the target, one option; for forward templates only."""
     zero_shot = templated(dataset, Form(), number)
 
-    def prepare(tokenizer: prompt.Tokenizer, max_input_tokens: int | None) -> registry.Render:
+    def prepare(tokenizer: Any, max_input_tokens: int | None) -> registry.Render:
         template = _numbered(templates_of(dataset), number, dataset)
         if not is_forward(template, dataset):
             raise UserError(
@@ -101,7 +103,7 @@ def untemplated(dataset: Dataset, named: bool) -> Prepare:
     raw = [dataset.fields.index(field) for field in dataset.raw_inputs]
     target = dataset.fields.index(dataset.target)
 
-    def prepare(tokenizer: prompt.Tokenizer, max_input_tokens: int | None) -> registry.Render:
+    def prepare(tokenizer: Any, max_input_tokens: int | None) -> registry.Render:
         def render(id_: str, split: str, options: Sequence[str], *values: str) -> tuple[str, str]:
             return name + "\n".join(values[k] for k in raw), values[target]
 
