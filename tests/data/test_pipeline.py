@@ -617,13 +617,14 @@ def test_a_batch_in_tokens_counts_the_longest_part_of_its_rows() -> None:
 
 def test_rows_are_as_wide_as_the_longest_needs() -> None:
     rows = [tokens_of((20, 1), (13, 2)), tokens_of((5, 32))]
-    lengths = packing.row_lengths(rows)
-    assert lengths.tolist() == [[33, 3], [5, 32]]
     limits = FeatureLengths(70, 100)
-    assert packing.widths(lengths, EncoderDecoderRows(limits)) == (64, 32)
-    assert packing.widths(lengths, DecoderRows(limits)) == (64,)
-    assert packing.widths(np.array([[70, 65]]), EncoderDecoderRows(limits)) == (70, 96)
-    assert packing.widths(np.array([[0, 0]]), DecoderRows(limits)) == (32,)
+    apart, joined = EncoderDecoderRows(limits), DecoderRows(limits)
+    assert packing.row_sizes(rows, apart).tolist() == [[33, 3], [5, 32]]
+    assert packing.row_sizes(rows, joined).tolist() == [[36], [37]]
+    assert packing.widths(packing.row_sizes(rows, apart), apart) == (64, 32)
+    assert packing.widths(packing.row_sizes(rows, joined), joined) == (64,)
+    assert packing.widths(np.array([[70, 65]]), apart) == (70, 96)
+    assert packing.widths(np.array([[0]]), joined) == (32,)
 
 
 # Several processes
