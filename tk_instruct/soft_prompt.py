@@ -57,9 +57,10 @@ def frozen_params(
             raise UserError(f"{model.path} has other embeddings than it had")
         return convert.params_of(model, like, config)
     except UserError as error:
+        reason = str(error).partition(";")[0]
         raise UserError(
             f"{where} is a soft prompt for the model in {about['frozen']}, which is not there as "
-            f"it was ({error}); put it back, or train a prompt for another"
+            f"it was ({reason}); put it back, or train a prompt for another"
         ) from error
 
 
