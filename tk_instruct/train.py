@@ -162,8 +162,8 @@ def train(run: TrainRun) -> None:
 
     model_dir = Path(run.model_dir).expanduser()
     path = run.initial_checkpoint_path
-    before = convert.open_checkpoint(path) if path is not None and run.prompt_length else None
-    about = _describe(run, lengths, batch_size, before)
+    frozen_model = convert.open_checkpoint(path) if path is not None and run.prompt_length else None
+    about = _describe(run, lengths, batch_size, frozen_model)
     checkpoints = Checkpoints(model_dir, keep=run.keep_checkpoints)
     last = checkpoints.latest_step()
     if last is not None:
@@ -176,16 +176,18 @@ def train(run: TrainRun) -> None:
     batches = pipeline.train_batches(
         run.mixture, lengths, batch_size, run.seed, layout, local_rows, run.num_train_examples
     )
-    frozen = convert.params_of(before, program.frozen, run.model) if before else {}
+    frozen = convert.params_of(frozen_model, program.frozen, run.model) if frozen_model else {}
     if last is not None:
         state, cursor = checkpoints.restore(last, program.state)
         batches.set_state(dict(cursor))
         log.info("continuing from step %d of %d in %s", last, run.steps, model_dir)
-    elif before is not None:
+    elif frozen_model is not None:
         vocab_size = about.vocabulary["size"]
         params = soft_prompt.sampled_vocabulary(frozen, run.prompt_length, vocab_size, run.seed)
         state = program.start(params, jnp.int32(0))
-        log.info("training a soft prompt of %d vectors for %s", run.prompt_length, before.path)
+        log.info(
+            "training a soft prompt of %d vectors for %s", run.prompt_length, frozen_model.path
+        )
     elif path is not None:
         params, step = convert.initial_params(path, program.state.params, run.model)
         state = program.start(params, jnp.int32(step))
@@ -248,7 +250,7 @@ def _due(step: int, period: int) -> bool:
 
 
 def _describe(
-    run: TrainRun, lengths: "FeatureLengths", batch_size: int, before: "Checkpoint | None"
+    run: TrainRun, lengths: "FeatureLengths", batch_size: int, frozen_model: "Checkpoint | None"
 ) -> "Description":
     from tk_instruct import soft_prompt
     from tk_instruct.checkpoint import Description
@@ -267,7 +269,7 @@ def _describe(
             "content": {task.name: task.source.fingerprint("train") for task in tasks},
         },
         gin=gin.config_str(),
-        soft_prompt=soft_prompt.described(run.prompt_length, before) if before else {},
+        soft_prompt=soft_prompt.described(run.prompt_length, frozen_model) if frozen_model else {},
     )
 
 

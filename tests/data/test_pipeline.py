@@ -279,7 +279,7 @@ def tokens_of(*lengths: tuple[int, int]) -> list[Tokens]:
 )
 @pytest.mark.parametrize("lengths", [[(3, 2), (1, 1), (7, 1), (2, 5)], [(20, 12)]])
 def test_a_row_is_what_seqio_makes_of_the_same_examples(
-    layout: type[packing.Layout], converter: Any, lengths: list[tuple[int, int]]
+    layout: packing.MakeLayout, converter: Any, lengths: list[tuple[int, int]]
 ) -> None:
     examples = tokens_of(*lengths)
     spec = tf.TensorSpec([None], tf.int32)
@@ -315,7 +315,7 @@ def test_rows_and_their_examples_keep_the_order_of_the_examples() -> None:
         (DecoderRows, DecoderConfig(num_layers=1, bidirectional_inputs=False, **SIZES)),
     ],
 )
-def test_packed_loss_is_unpacked_loss(layout: type[packing.Layout], config: Any) -> None:
+def test_packed_loss_is_unpacked_loss(layout: packing.MakeLayout, config: Any) -> None:
     rng = np.random.default_rng(1)
     examples = tokens_of(*zip(rng.integers(1, 13, 24), rng.integers(1, 7, 24), strict=True))
     model = build(config)
