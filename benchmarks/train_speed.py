@@ -79,7 +79,7 @@ def ours(examples: Sequence[Example], spec: Mapping[str, Any]) -> tuple[Round, s
 
     from tk_instruct import model, optim, sharding
     from tk_instruct.data import pipeline
-    from tk_instruct.data.packing import EncoderDecoderRows, row_lengths, widths
+    from tk_instruct.data.packing import EncoderDecoderRows, row_sizes, widths
     from tk_instruct.data.tokens import FeatureLengths, Tokens
     from tk_instruct.losses import cross_entropy
     from tk_instruct.model.config import T5Config
@@ -102,7 +102,7 @@ def ours(examples: Sequence[Example], spec: Mapping[str, Any]) -> tuple[Round, s
     packed = list(pipeline.packed_rows(tokens, layout))
     steps = [packed[k : k + size] for k in range(0, len(packed), size)]
     batches = [
-        layout.arrays(rows + [[]] * (size - len(rows)), widths(row_lengths(rows), layout))
+        layout.arrays(rows + [[]] * (size - len(rows)), widths(row_sizes(rows, layout), layout))
         for rows in steps
     ]
     initialise = partial(create_train_state, net, tx)

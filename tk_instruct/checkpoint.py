@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -23,9 +23,15 @@ _REPAIRS = {
     "model": "train the model that the checkpoint holds",
     "vocabulary": "use the vocabulary that the checkpoint was trained with",
     "data": "train on the same data",
+    "soft_prompt": "train as long a prompt, for the same INITIAL_CHECKPOINT_PATH (and step)",
 }
 # What changes no number's meaning.
-_MAY_CHANGE = {"model": {"dtype", "remat"}, "vocabulary": {"name"}, "data": set[str]()}
+_MAY_CHANGE = {
+    "model": {"dtype", "remat"},
+    "vocabulary": {"name"},
+    "data": set[str](),
+    "soft_prompt": {"frozen"},
+}
 
 
 @dataclass(frozen=True)
@@ -34,13 +40,15 @@ class Description:
 
     model are the fields of the model's configuration; vocabulary is {name, fingerprint}; data is
     what the cursor points into (mixture, feature lengths, batch size, seed, fingerprints); gin is
-    the configuration.
+    the configuration. Where the parameters are a soft prompt alone, soft_prompt is {length, frozen:
+    the path of the model that it stands before, fingerprint: of that model}.
     """
 
     model: Mapping[str, Any]
     vocabulary: Mapping[str, Any]
     data: Mapping[str, Any]
     gin: str
+    soft_prompt: Mapping[str, Any] = field(default_factory=dict)
 
     def check_continues(self, saved: "Description", where: Path) -> None:
         """Raises UserError where a run may not go on from a saved one, naming the fields."""

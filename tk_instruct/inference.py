@@ -167,16 +167,23 @@ class Loaded:
 def load_model(
     checkpoints: "Checkpoints", step: int, about: "Description", num_partitions: int = 1
 ) -> Loaded:
-    from tk_instruct import sharding
+    from tk_instruct import sharding, soft_prompt
     from tk_instruct.model import build
     from tk_instruct.model.config import config_from_fields
     from tk_instruct.model.stacking import unstack_layers
+    from tk_instruct.step import trained_and_frozen
 
     config, mesh = config_from_fields(about.model), sharding.make_mesh(num_partitions)
-    params = checkpoints.restore_params(step, sharding.abstract_params(build(config), mesh))
+    prompt_length = about.soft_prompt.get("length", 0)
+    like = sharding.abstract_params(build(config, prompt_length), mesh)
+    trained, frozen = trained_and_frozen(like)
+    params = checkpoints.restore_params(step, trained)
+    if prompt_length:
+        where = checkpoints.directory / str(step)
+        params |= soft_prompt.frozen_params(about.soft_prompt, where, frozen, config)
     if config.scan_layers:
         config, params = replace(config, scan_layers=False), unstack_layers(params)
-    return Loaded(build(config), params, mesh)
+    return Loaded(build(config, prompt_length), params, mesh)
 
 
 def batches(

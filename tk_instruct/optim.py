@@ -42,9 +42,11 @@ def adafactor(
     learning_rate: Schedule | float,
     *,
     decay_rate: float = 0.8,
+    multiply_by_parameter_scale: bool = True,
+    weight_decay: float = 0.0,
     max_gradient_norm: float | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Adafactor (arXiv:1804.04235) as T5X trains T5 with: no momentum, no weight decay.
+    """Adafactor (arXiv:1804.04235) as T5X trains T5 with: no momentum.
 
     Steps are relative to the root mean square of each parameter (at least 1e-3) and are clipped
     to a root mean square of 1. Second moments are factored where both sides are at least 128; in
@@ -57,10 +59,15 @@ def adafactor(
 
     Args:
         learning_rate: of the run's step.
+        multiply_by_parameter_scale: without, steps are as large for any parameter.
+        weight_decay: the share of itself that each parameter loses in a step, whatever the
+            learning rate is: T5X's weight_decay_rate.
         max_gradient_norm: scales down gradients whose norm, over all parameters, is above it.
     """
     return optax.chain(
-        _clip(max_gradient_norm), _scale_by_adafactor(decay_rate), _descend(learning_rate)
+        _clip(max_gradient_norm),
+        _scale_by_adafactor(decay_rate, multiply_by_parameter_scale),
+        _descend(learning_rate, weight_decay),
     )
 
 
@@ -146,7 +153,9 @@ def _clip(max_gradient_norm: float | None) -> optax.GradientTransformation:
     return optax.clip_by_global_norm(max_gradient_norm)
 
 
-def _descend(learning_rate: Schedule | float) -> optax.GradientTransformationExtraArgs:
+def _descend(
+    learning_rate: Schedule | float, weight_decay: float = 0.0
+) -> optax.GradientTransformationExtraArgs:
     def init(params: Any) -> optax.EmptyState:
         return optax.EmptyState()
 
@@ -154,12 +163,19 @@ def _descend(learning_rate: Schedule | float) -> optax.GradientTransformationExt
         updates: Any, state: Any, params: Any = None, *, step: Int[Array, ""], **_: Any
     ) -> tuple[Any, Any]:
         rate = learning_rate(step) if callable(learning_rate) else learning_rate
-        return jax.tree.map(lambda update: -rate * update, updates), state
+        updates = jax.tree.map(lambda update: -rate * update, updates)
+        if weight_decay:
+            updates = jax.tree.map(lambda u, param: u - weight_decay * param, updates, params)
+        return updates, state
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _scale_by_adafactor(decay_rate: float) -> optax.GradientTransformation:
+def _scale_by_adafactor(
+    decay_rate: float, multiply_by_parameter_scale: bool
+) -> optax.GradientTransformation:
+    adafactor_step = partial(_adafactor_step, multiply_by_parameter_scale)
+
     def init(params: Any) -> AdafactorState:
         def moments(path: Any, param: Any) -> tuple[Array, Array, Array]:
             axes = _axes_of_a_layer(path, param)
@@ -174,7 +190,7 @@ def _scale_by_adafactor(decay_rate: float) -> optax.GradientTransformation:
     def update(gradients: Any, state: AdafactorState, params: Any) -> tuple[Any, AdafactorState]:
         decay = 1 - (state.num_updates + 1.0) ** -decay_rate
         updates, *moments = _map(
-            partial(_adafactor_step, decay), gradients, params, state.v_row, state.v_col, state.v
+            partial(adafactor_step, decay), gradients, params, state.v_row, state.v_col, state.v
         )
         return updates, AdafactorState(state.num_updates + 1, *moments)
 
@@ -182,7 +198,14 @@ def _scale_by_adafactor(decay_rate: float) -> optax.GradientTransformation:
 
 
 def _adafactor_step(
-    decay: Array, path: Any, gradient: Array, param: Array, v_row: Array, v_col: Array, v: Array
+    multiply_by_parameter_scale: bool,
+    decay: Array,
+    path: Any,
+    gradient: Array,
+    param: Array,
+    v_row: Array,
+    v_col: Array,
+    v: Array,
 ) -> tuple[Array, Array, Array, Array]:
     """The step for a learning rate of 1, and the new moments."""
     axes = _axes_of_a_layer(path, param)
@@ -200,7 +223,9 @@ def _adafactor_step(
     else:
         v = decay * v + (1 - decay) * (square + _MIN_SQUARED_GRADIENT)
         step = gradient * jax.lax.rsqrt(v)
-    scale = jnp.maximum(_MIN_PARAMETER_SCALE, _root_mean_square(param, axes))
+    scale = jnp.ones(())
+    if multiply_by_parameter_scale:
+        scale = jnp.maximum(_MIN_PARAMETER_SCALE, _root_mean_square(param, axes))
     clipping = jnp.maximum(1.0, _root_mean_square(step, axes))
     return step * (scale / clipping), v_row, v_col, v
 

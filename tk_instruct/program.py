@@ -14,7 +14,16 @@ from tk_instruct.data import packing
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.losses import cross_entropy
 from tk_instruct.model.config import DecoderConfig
-from tk_instruct.step import Batch, Metrics, TrainState, create_train_state, eval_step, train_step
+from tk_instruct.model.language_model import prompt_ids
+from tk_instruct.step import (
+    Batch,
+    Metrics,
+    TrainState,
+    create_train_state,
+    eval_step,
+    train_step,
+    trained_and_frozen,
+)
 
 if TYPE_CHECKING:
     from tk_instruct.train import TrainRun
@@ -26,18 +35,20 @@ class Program:
 
     Attributes:
         batch_size: rows of a global batch.
-        state: shapes, types and places of the arrays that a step updates.
+        state: shapes, types and places of the arrays that a step updates, and
+        frozen: of the parameters that it reads only; none, unless a soft prompt is trained.
         initialise: key → state at step 0.
         start: parameters, step → state with fresh moments; the parameters are given away.
-        train_step: state (given away), batch, key → next state and metrics.
+        train_step: state (given away), batch, key, frozen parameters → next state and metrics.
         eval_step: parameters, batch → metrics.
     """
 
     mesh: Mesh
     lengths: FeatureLengths
-    layout: type[packing.Layout]
+    layout: packing.MakeLayout
     batch_size: int
     state: TrainState
+    frozen: Any
     initialise: Callable[[Array], TrainState]
     start: Callable[[Any, Any], TrainState]
     train_step: jax.stages.Wrapped  # jitted: callable, and to be compiled ahead of time
@@ -55,7 +66,7 @@ def program_of(
         UserError: the run's layout or batch does not divide over the devices.
     """
     devices = jax.devices() if devices is None else devices
-    net = model.build(run.model)
+    net = model.build(run.model, run.prompt_length)
     num_fsdp_shards = run.num_fsdp_shards
     if num_fsdp_shards == "auto":
         num_fsdp_shards = sharding.fsdp_shards_for_memory(
@@ -64,7 +75,10 @@ def program_of(
     mesh = sharding.make_mesh(run.num_partitions, num_fsdp_shards, devices)
     lengths = FeatureLengths(**run.feature_lengths)
     decoder_only = isinstance(run.model, DecoderConfig)
-    layout = packing.DecoderRows if decoder_only else packing.EncoderDecoderRows
+    layout = partial(
+        packing.DecoderRows if decoder_only else packing.EncoderDecoderRows,
+        prompt=prompt_ids(run.model, run.prompt_length),
+    )
     batch_size = run.batch_size or packing.rows_for_tokens(run.batch_tokens or 0, lengths, layout)
     sharding.check_batch_size(batch_size, mesh, run.num_microbatches)
 
@@ -78,6 +92,7 @@ def program_of(
         layout=layout,
         batch_size=batch_size,
         state=sharding.placed(state, shardings),
+        frozen=trained_and_frozen(sharding.abstract_params(net, mesh))[1],
         initialise=jax.jit(initialise, out_shardings=shardings),
         start=jax.jit(
             lambda params, step: TrainState(step, params, run.optimizer.init(params)),

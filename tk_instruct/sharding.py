@@ -15,7 +15,7 @@ from jaxtyping import Array, Num
 
 from tk_instruct.errors import UserError
 from tk_instruct.model.language_model import LanguageModel
-from tk_instruct.step import TrainState, create_train_state, init_params
+from tk_instruct.step import TrainState, create_train_state, init_params, trained_and_frozen
 
 # Rows of a batch lie over data and fsdp; parameters over fsdp (gathered where they are used) and
 # model (multiplied where they lie); what remains is the same on all devices of the data axis.
@@ -27,6 +27,7 @@ LOGICAL_AXIS_RULES: dict[str, str | tuple[str, ...] | None] = {
     "joined_kv": "model",
     "layers": None,
     "mlp": "model",
+    "prompt": None,
     "relpos_buckets": None,
     "vocab": "model",
     # of activations
@@ -85,8 +86,11 @@ def fsdp_shards_for_memory(
     partitions = 1 if num_partitions == "auto" else num_partitions
     if memory is None:
         return 1
-    state = jax.eval_shape(lambda rng: create_train_state(model, tx, rng), jax.random.key(0))
-    leaves = [*jax.tree.leaves(state), *jax.tree.leaves(state.params)]  # gradients are like these
+    key = jax.random.key(0)
+    state = jax.eval_shape(lambda rng: create_train_state(model, tx, rng), key)
+    _, frozen = trained_and_frozen(jax.eval_shape(lambda rng: init_params(model, rng), key))
+    gradients = state.params  # are like these
+    leaves = jax.tree.leaves((state, gradients, frozen))
     per_partition = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves) / partitions
     if per_partition <= memory / 2:
         return 1
@@ -195,6 +199,7 @@ def state_shardings(
     boxed = jax.eval_shape(lambda rng: init_params(model, rng), key)
     state = jax.eval_shape(lambda rng: create_train_state(model, tx, rng), key)
     everywhere = replicated(mesh)
+    boxed, _ = trained_and_frozen(boxed)
     params = jax.tree_util.tree_map_with_path(
         lambda path, box: _param_sharding(path, box, mesh), boxed, is_leaf=_is_box
     )

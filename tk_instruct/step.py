@@ -1,6 +1,7 @@
 """The state of a run, one pure training step, one evaluation step."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import flax
@@ -27,7 +28,10 @@ Metrics = dict[str, Mean]
 
 @flax.struct.dataclass
 class TrainState:
-    """All that a step changes: plain arrays, parameters under T5X's names."""
+    """All that a step changes: plain arrays, parameters under T5X's names.
+
+    params are those that are trained; the model has frozen ones beside them.
+    """
 
     step: Int[Array, ""]
     params: Any
@@ -50,11 +54,19 @@ def init_params(model: LanguageModel, rng: Array) -> Any:
     return model.init(rng, batch, deterministic=True, method="logits")["params"]
 
 
+def trained_and_frozen(params: Any) -> tuple[Any, Any]:
+    """A model's parameters in two: of one with a soft prompt, only the prompt is trained."""
+    if "soft_prompt" not in params:
+        return params, {}
+    frozen = dict(params)
+    return {"soft_prompt": frozen.pop("soft_prompt")}, frozen
+
+
 def create_train_state(
     model: LanguageModel, tx: optax.GradientTransformation, rng: Array
 ) -> TrainState:
     """Step 0. A pure function of the key: jit it with out_shardings to create it in place."""
-    params = nn.meta.unbox(init_params(model, rng))
+    params, _ = trained_and_frozen(nn.meta.unbox(init_params(model, rng)))
     return TrainState(step=jnp.zeros((), jnp.int32), params=params, opt_state=tx.init(params))
 
 
@@ -62,6 +74,7 @@ def train_step(
     state: TrainState,
     batch: Batch,
     rng: Array,
+    frozen: Mapping[str, Any] = MappingProxyType({}),
     *,
     model: LanguageModel,
     tx: optax.GradientTransformation,
@@ -74,6 +87,7 @@ def train_step(
     `jax.jit(partial(train_step, model=model, tx=tx, loss=loss), donate_argnums=0)`.
 
     Args:
+        frozen: the model's parameters that are not in the state.
         num_microbatches: of equally many rows, gone through one after another: activations take
             so many times less memory, the update is the same (but for dropout, which draws anew).
 
@@ -90,7 +104,7 @@ def train_step(
 
     def gradients_of(batch: Batch, dropout_key: Array) -> tuple[Any, Metrics]:
         def share_of_loss(params: Any) -> tuple[Array, Metrics]:
-            metrics = _metrics(params, batch, model, loss, dropout_key)
+            metrics = _metrics({**frozen, **params}, batch, model, loss, dropout_key)
             return metrics["loss"].total / weight, metrics
 
         return jax.grad(share_of_loss, has_aux=True)(state.params)

@@ -92,7 +92,12 @@ def mixture(name: str) -> str:
     return registry.available(name)
 
 
-def checked(model: Any, relative_bias_per_layer: bool) -> Any:
+def checked(
+    model: Any,
+    relative_bias_per_layer: bool,
+    prompt_length: int = 0,
+    num_train_examples: int | None = None,
+) -> Any:
     """t5x's model; raises UserError where it is not that which a recipe describes."""
     from tk_instruct.data.vocabulary import vocabulary
 
@@ -101,6 +106,15 @@ def checked(model: Any, relative_bias_per_layer: bool) -> Any:
             f"RELATIVE_BIAS_PER_LAYER={relative_bias_per_layer} (umT5): t5x.examples.t5 has one "
             "relative bias for all layers; train this model with `tk-instruct train`"
         )
+    for macro, value in (
+        ("PROMPT_LENGTH", prompt_length),
+        ("NUM_TRAIN_EXAMPLES", num_train_examples),
+    ):
+        if value:
+            raise UserError(
+                f"{macro}={value}: t5x trains all parameters on all examples; train this recipe "
+                "with `tk-instruct train`"
+            )
     loaded, size = vocabulary(), model.module.config.vocab_size
     if loaded.vocab_size > size:
         raise UserError(f"VOCAB_SIZE={size} is below the vocabulary's {loaded.vocab_size} ids")

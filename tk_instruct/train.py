@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import optax
 
     from tk_instruct.checkpoint import Description
+    from tk_instruct.convert.tensors import Checkpoint
     from tk_instruct.data.tokens import FeatureLengths
 
 log = logging.getLogger("tk_instruct")
@@ -59,7 +60,11 @@ class TrainRun:
 
     Attributes:
         steps: at which the run ends; those of an initial checkpoint count.
-        initial_checkpoint_path: whose parameters a new run starts from, at its step.
+        initial_checkpoint_path: whose parameters a new run starts from, at its step; or where a
+            soft prompt is trained, the frozen model.
+        prompt_length: vectors of a soft prompt, which then is all that is trained, from step 0; 0
+            trains the model.
+        num_train_examples: so many of each task's train split, drawn by the seed; None is all.
         batch_size: packed rows a step, or instead of it
         batch_tokens: positions a step, of the encoder or of a decoder alone.
         num_microbatches: parts of a batch whose gradients are computed one after another.
@@ -76,6 +81,8 @@ class TrainRun:
     optimizer: "optax.GradientTransformationExtraArgs"
     steps: int
     initial_checkpoint_path: str | None = None
+    prompt_length: int = 0
+    num_train_examples: int | None = None
     batch_size: int | None = None
     batch_tokens: int | None = None
     num_microbatches: int = 1
@@ -98,6 +105,8 @@ class TrainRun:
             )
         for field, least in {
             "steps": 1,
+            "prompt_length": 0,
+            "num_train_examples": 1,
             "batch_size": 1,
             "batch_tokens": 1,
             "num_microbatches": 1,
@@ -110,12 +119,18 @@ class TrainRun:
             "num_fsdp_shards": 1,
         }.items():
             value = getattr(self, field)
-            if value is None and field in ("batch_size", "batch_tokens"):
+            if value is None and field in ("batch_size", "batch_tokens", "num_train_examples"):
                 continue
             if value == "auto" and field in ("num_partitions", "num_fsdp_shards"):
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise UserError(f"TrainRun.{field}={value!r} must be a whole number ≥ {least}")
+        if self.prompt_length and self.initial_checkpoint_path is None:
+            raise UserError(
+                f"PROMPT_LENGTH={self.prompt_length} trains a soft prompt for a model that stays "
+                "as it is, and INITIAL_CHECKPOINT_PATH=None names none; give "
+                "--gin.INITIAL_CHECKPOINT_PATH=CHECKPOINT, or --gin.PROMPT_LENGTH=0"
+            )
         if set(self.feature_lengths) != {"inputs", "targets"}:
             raise UserError(
                 f"TASK_FEATURE_LENGTHS={dict(self.feature_lengths)!r} must give inputs and "
@@ -127,7 +142,7 @@ def train(run: TrainRun) -> None:
     """Restores or starts, steps, evaluates, saves; raises UserError for what a user can repair."""
     import jax.numpy as jnp
 
-    from tk_instruct import convert, sharding
+    from tk_instruct import convert, sharding, soft_prompt
     from tk_instruct.checkpoint import Checkpoints
     from tk_instruct.data import cache, pipeline, registry
     from tk_instruct.program import program_of
@@ -147,7 +162,9 @@ def train(run: TrainRun) -> None:
             cache.open_tokens(task, "validation", lengths)
 
     model_dir = Path(run.model_dir).expanduser()
-    about = _describe(run, lengths, batch_size)
+    path = run.initial_checkpoint_path
+    frozen_model = convert.open_checkpoint(path) if path is not None and run.prompt_length else None
+    about = _describe(run, lengths, batch_size, frozen_model)
     checkpoints = Checkpoints(model_dir, keep=run.keep_checkpoints)
     last = checkpoints.latest_step()
     if last is not None:
@@ -157,13 +174,22 @@ def train(run: TrainRun) -> None:
 
     rng = sharding.replicated_key(run.seed, mesh)
     local_rows = sharding.local_rows(mesh, batch_size)
-    batches = pipeline.train_batches(run.mixture, lengths, batch_size, run.seed, layout, local_rows)
+    batches = pipeline.train_batches(
+        run.mixture, lengths, batch_size, run.seed, layout, local_rows, run.num_train_examples
+    )
+    frozen = convert.params_of(frozen_model, program.frozen, run.model) if frozen_model else {}
     if last is not None:
         state, cursor = checkpoints.restore(last, program.state)
         batches.set_state(dict(cursor))
         log.info("continuing from step %d of %d in %s", last, run.steps, model_dir)
-    elif run.initial_checkpoint_path is not None:
-        path = run.initial_checkpoint_path
+    elif frozen_model is not None:
+        vocab_size = about.vocabulary["size"]
+        params = soft_prompt.sampled_vocabulary(frozen, run.prompt_length, vocab_size, run.seed)
+        state = program.start(params, jnp.int32(0))
+        log.info(
+            "training a soft prompt of %d vectors for %s", run.prompt_length, frozen_model.path
+        )
+    elif path is not None:
         params, step = convert.initial_params(path, program.state.params, run.model)
         state = program.start(params, jnp.int32(step))
         log.info("starting at step %d with the parameters of %s", step, path)
@@ -185,7 +211,8 @@ def train(run: TrainRun) -> None:
         for number, batch in enumerate(batches):
             if number == run.max_eval_batches:
                 break
-            found = program.eval_step(state.params, sharding.shard_batch(batch.arrays, mesh))
+            params = {**frozen, **state.params}
+            found = program.eval_step(params, sharding.shard_batch(batch.arrays, mesh))
             totals = found if totals is None else {k: totals[k] + found[k] for k in found}
         assert totals is not None  # an empty split has been refused
         return {f"validation_{name}": float(mean.value()) for name, mean in totals.items()}
@@ -198,7 +225,8 @@ def train(run: TrainRun) -> None:
     ):
         for step in range(first, run.steps):
             batch = next(batches)
-            state, stats = program.train_step(state, sharding.shard_batch(batch.arrays, mesh), rng)
+            arrays = sharding.shard_batch(batch.arrays, mesh)
+            state, stats = program.train_step(state, arrays, rng, frozen)
             done, scores = step + 1, None
             write.step(done, stats, batch)
             if run.eval_every_steps and (_due(done, run.eval_every_steps) or done == run.steps):
@@ -222,7 +250,10 @@ def _due(step: int, period: int) -> bool:
     return period > 0 and step % period == 0
 
 
-def _describe(run: TrainRun, lengths: "FeatureLengths", batch_size: int) -> "Description":
+def _describe(
+    run: TrainRun, lengths: "FeatureLengths", batch_size: int, frozen_model: "Checkpoint | None"
+) -> "Description":
+    from tk_instruct import soft_prompt
     from tk_instruct.checkpoint import Description
     from tk_instruct.data import registry
 
@@ -235,9 +266,11 @@ def _describe(run: TrainRun, lengths: "FeatureLengths", batch_size: int) -> "Des
             "lengths": lengths.as_dict(),
             "batch_size": batch_size,
             "seed": run.seed,
+            "num_train_examples": run.num_train_examples,
             "content": {task.name: task.source.fingerprint("train") for task in tasks},
         },
         gin=gin.config_str(),
+        soft_prompt=soft_prompt.described(run.prompt_length, frozen_model) if frozen_model else {},
     )
 
 

@@ -279,7 +279,7 @@ def tokens_of(*lengths: tuple[int, int]) -> list[Tokens]:
 )
 @pytest.mark.parametrize("lengths", [[(3, 2), (1, 1), (7, 1), (2, 5)], [(20, 12)]])
 def test_a_row_is_what_seqio_makes_of_the_same_examples(
-    layout: type[packing.Layout], converter: Any, lengths: list[tuple[int, int]]
+    layout: packing.MakeLayout, converter: Any, lengths: list[tuple[int, int]]
 ) -> None:
     examples = tokens_of(*lengths)
     spec = tf.TensorSpec([None], tf.int32)
@@ -315,7 +315,7 @@ def test_rows_and_their_examples_keep_the_order_of_the_examples() -> None:
         (DecoderRows, DecoderConfig(num_layers=1, bidirectional_inputs=False, **SIZES)),
     ],
 )
-def test_packed_loss_is_unpacked_loss(layout: type[packing.Layout], config: Any) -> None:
+def test_packed_loss_is_unpacked_loss(layout: packing.MakeLayout, config: Any) -> None:
     rng = np.random.default_rng(1)
     examples = tokens_of(*zip(rng.integers(1, 13, 24), rng.integers(1, 7, 24), strict=True))
     model = build(config)
@@ -617,13 +617,14 @@ def test_a_batch_in_tokens_counts_the_longest_part_of_its_rows() -> None:
 
 def test_rows_are_as_wide_as_the_longest_needs() -> None:
     rows = [tokens_of((20, 1), (13, 2)), tokens_of((5, 32))]
-    lengths = packing.row_lengths(rows)
-    assert lengths.tolist() == [[33, 3], [5, 32]]
     limits = FeatureLengths(70, 100)
-    assert packing.widths(lengths, EncoderDecoderRows(limits)) == (64, 32)
-    assert packing.widths(lengths, DecoderRows(limits)) == (64,)
-    assert packing.widths(np.array([[70, 65]]), EncoderDecoderRows(limits)) == (70, 96)
-    assert packing.widths(np.array([[0, 0]]), DecoderRows(limits)) == (32,)
+    apart, joined = EncoderDecoderRows(limits), DecoderRows(limits)
+    assert packing.row_sizes(rows, apart).tolist() == [[33, 3], [5, 32]]
+    assert packing.row_sizes(rows, joined).tolist() == [[36], [37]]
+    assert packing.widths(packing.row_sizes(rows, apart), apart) == (64, 32)
+    assert packing.widths(packing.row_sizes(rows, joined), joined) == (64,)
+    assert packing.widths(np.array([[70, 65]]), apart) == (70, 96)
+    assert packing.widths(np.array([[0]]), joined) == (32,)
 
 
 # Several processes

@@ -257,12 +257,20 @@ def _remove(folder: Path) -> None:
 
 
 def initial_params(path: str, like: Any, config: "T5Config | DecoderConfig") -> tuple[Any, int]:
-    """A checkpoint's parameters, of any format, in place on the devices, and its step.
+    """The parameters that are at a path, INITIAL_CHECKPOINT_PATH for example, and their step.
+
+    Raises UserError as open_checkpoint and params_of do.
+    """
+    checkpoint = open_checkpoint(path)
+    return params_of(checkpoint, like, config), checkpoint.step
+
+
+def params_of(checkpoint: "Checkpoint", like: Any, config: "T5Config | DecoderConfig") -> Any:
+    """A checkpoint's parameters, of any format, in place on the devices.
 
     Each process reads only the parts that its devices hold, one tensor after another.
 
     Args:
-        path: what open_checkpoint takes, such as INITIAL_CHECKPOINT_PATH.
         like: the tree of the model's parameters, stacked or not, as jax.ShapeDtypeStruct with
             shardings.
         config: of that model.
@@ -276,7 +284,6 @@ def initial_params(path: str, like: Any, config: "T5Config | DecoderConfig") -> 
     from tk_instruct.convert.tensors import stack
     from tk_instruct.progress import Progress
 
-    checkpoint = open_checkpoint(path)
     shapes.check(checkpoint, config, "the model")
     tensors = checkpoint.tensors
     if config.scan_layers:
@@ -287,7 +294,7 @@ def initial_params(path: str, like: Any, config: "T5Config | DecoderConfig") -> 
         for name, leaf in leaves.items():
             params[name] = _placed(tensors[name], leaf)
             progress.advance()
-    return unflatten_dict(params, sep="/"), checkpoint.step
+    return unflatten_dict(params, sep="/")
 
 
 def _placed(tensor: "Tensor", leaf: Any) -> Any:

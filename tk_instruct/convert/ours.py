@@ -12,15 +12,22 @@ from etils import epath
 from tk_instruct.checkpoint import Description
 from tk_instruct.convert import storage
 from tk_instruct.convert.tensors import Checkpoint, Tensor, unstack
+from tk_instruct.errors import UserError
 from tk_instruct.model.config import DecoderConfig, T5Config, config_from_fields
 
 VOCABULARY_FILE = "sentencepiece.model"
 
 
 def read(path: str) -> Checkpoint:
-    """MODEL_DIR/checkpoints/N, of a run or converted."""
+    """MODEL_DIR/checkpoints/N, of a run or converted; raises UserError for a soft prompt alone."""
     folder = epath.Path(path)
     about = Description(**json.loads((folder / "description" / "metadata").read_text()))
+    if about.soft_prompt:
+        raise UserError(
+            f"{path} holds no model but a soft prompt of {about.soft_prompt['length']} vectors, "
+            "which other formats do not have and no training starts from; take the model that it "
+            f"stands before, {about.soft_prompt['frozen']}"
+        )
     model_dir = folder.parent.parent
     kept = model_dir / VOCABULARY_FILE
     return Checkpoint(

@@ -3,7 +3,7 @@
 A model keeps the examples of a row apart by segment ids: from 1 in each row, 0 on padding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -27,9 +27,7 @@ Arrays = dict[str, Int[np.ndarray, "rows length"] | Float[np.ndarray, "rows leng
 
 
 class Layout(Protocol):
-    """How examples lie in rows; made from the task's feature lengths."""
-
-    def __init__(self, lengths: FeatureLengths) -> None: ...
+    """How examples lie in rows."""
 
     @property
     def limits(self) -> tuple[int, ...]:
@@ -42,20 +40,29 @@ class Layout(Protocol):
         """The rows' arrays by T5X's feature names, each part padded to its width."""
 
 
+# From a task's feature lengths.
+MakeLayout = Callable[[FeatureLengths], Layout]
+
+
 @dataclass(frozen=True)
 class EncoderDecoderRows:
-    """Inputs in the encoder, targets in the decoder (SeqIO's EncDecFeatureConverter)."""
+    """Inputs in the encoder, targets in the decoder (SeqIO's EncDecFeatureConverter).
+
+    prompt are the ids that stand before each example's inputs, beyond its length.
+    """
 
     lengths: FeatureLengths
+    prompt: Sequence[int] = ()
 
     @property
     def limits(self) -> tuple[int, ...]:
-        return self.lengths.inputs, self.lengths.targets
+        return len(self.prompt) + self.lengths.inputs, self.lengths.targets
 
     def sizes(self, lengths: Int[np.ndarray, "examples 2"]) -> Int[np.ndarray, "examples 2"]:
-        return lengths
+        return lengths + np.array([len(self.prompt), 0])
 
     def arrays(self, rows: Rows, widths: Sequence[int]) -> Arrays:
+        rows = _prompted(rows, self.prompt)
         input_width, target_width = widths
         inputs = [[example.inputs for example in row] for row in rows]
         targets = [[example.targets for example in row] for row in rows]
@@ -75,18 +82,21 @@ class DecoderRows:
 
     decoder_causal_attention is 1 on the positions that may attend to each other both ways: those
     that read the inputs, and the one that reads the last of them and predicts the first target.
+    prompt is as in EncoderDecoderRows.
     """
 
     lengths: FeatureLengths
+    prompt: Sequence[int] = ()
 
     @property
     def limits(self) -> tuple[int, ...]:
-        return (self.lengths.inputs + self.lengths.targets,)
+        return (len(self.prompt) + self.lengths.inputs + self.lengths.targets,)
 
     def sizes(self, lengths: Int[np.ndarray, "examples 2"]) -> Int[np.ndarray, "examples 1"]:
-        return lengths.sum(axis=1, keepdims=True)
+        return len(self.prompt) + lengths.sum(axis=1, keepdims=True)
 
     def arrays(self, rows: Rows, widths: Sequence[int]) -> Arrays:
+        rows = _prompted(rows, self.prompt)
         (width,) = widths
         tokens = [[np.concatenate((e.inputs, e.targets)) for e in row] for row in rows]
         weights = [[np.arange(sum(e.lengths)) >= len(e.inputs) for e in row] for row in rows]
@@ -97,6 +107,13 @@ class DecoderRows:
             "decoder_causal_attention": _joined(prefixes, width),
             "decoder_loss_weights": _joined(weights, width).astype(np.float32),
         }
+
+
+def _prompted(rows: Rows, prompt: Sequence[int]) -> Rows:
+    if not prompt:
+        return rows
+    ids = np.array(prompt, np.int32)
+    return [[e._replace(inputs=np.concatenate((ids, e.inputs))) for e in row] for row in rows]
 
 
 def _joined(rows: Sequence[Sequence[np.ndarray]], width: int) -> Int[np.ndarray, "rows width"]:
@@ -115,20 +132,22 @@ def _segment_ids(rows: Sequence[Sequence[np.ndarray]], width: int) -> Int[np.nda
     return _joined(ids, width)
 
 
-def row_lengths(rows: Sequence[Sequence[HasLengths]]) -> Int[np.ndarray, "rows 2"]:
-    """Input and target tokens in each row, none of which is empty."""
-    return np.array([[sum(n) for n in zip(*(e.lengths for e in row), strict=True)] for row in rows])
+def row_sizes(
+    rows: Sequence[Sequence[HasLengths]], layout: Layout
+) -> Int[np.ndarray, "rows limits"]:
+    """Tokens in each part of each row, none of which is empty."""
+    return np.array([layout.sizes(np.array([e.lengths for e in row])).sum(axis=0) for row in rows])
 
 
 def widths(
-    row_lengths: Int[np.ndarray, "rows 2"], layout: Layout, multiple: int = 32
+    row_sizes: Int[np.ndarray, "rows limits"], layout: Layout, multiple: int = 32
 ) -> tuple[int, ...]:
     """The columns that hold the longest row, for each part, to a multiple of columns.
 
     Targets are short: a decoder's row is mostly padding in a batch of a few rows. The widths are
     few, because each is compiled for; a large batch has a full row, and so always the same.
     """
-    longest = np.maximum(layout.sizes(row_lengths).max(axis=0), 1)
+    longest = np.maximum(row_sizes.max(axis=0), 1)
     return tuple(np.minimum(-(-longest // multiple) * multiple, layout.limits).tolist())
 
 
@@ -169,7 +188,7 @@ def best_fit_decreasing(
 def rows_for_tokens(
     batch_tokens: int,
     lengths: FeatureLengths,
-    layout: type[Layout] = EncoderDecoderRows,
+    layout: MakeLayout = EncoderDecoderRows,
 ) -> int:
     """The batch size in rows that a batch size in tokens stands for.
 

@@ -20,12 +20,14 @@ from tk_instruct.data.packing import (
     EncoderDecoderRows,
     Example,
     Layout,
+    MakeLayout,
     Rows,
-    row_lengths,
+    row_sizes,
     rows_of,
     widths,
 )
 from tk_instruct.data.tokens import FeatureLengths, Tokens
+from tk_instruct.errors import UserError
 from tk_instruct.randomness import draw
 
 # So many examples are packed together: with more, less is padding, and each takes longer.
@@ -40,7 +42,7 @@ class Batch(NamedTuple):
     Attributes:
         arrays: the layout's, of these rows.
         ids: of the examples in each of these rows.
-        num_tokens: input and target tokens of the whole batch, padding left out.
+        num_tokens: input and target tokens of the whole batch, virtual ones counted, padding not.
     """
 
     arrays: Arrays
@@ -53,16 +55,22 @@ def train_batches(
     lengths: FeatureLengths,
     batch_size: int,
     seed: int,
-    layout: type[Layout] = EncoderDecoderRows,
+    layout: MakeLayout = EncoderDecoderRows,
     local_rows: Sequence[int] | None = None,
+    num_examples: int | None = None,
 ) -> "TrainBatches":
     """Packed batches of the train split: reshuffled every epoch, tasks at their rates, endless.
 
-    local_rows are those that are read of each batch, by default all.
+    Args:
+        local_rows: those that are read of each batch, by default all.
+        num_examples: so many of each task's, drawn once by the seed; by default all.
+
+    Raises:
+        UserError: a task has fewer.
     """
     tasks, rates = registry.tasks_of(mixture), registry.rates_of(mixture)
     streams = [
-        Stream(task.name, cache.open_tokens(task, "train", lengths), rate, seed)
+        Stream(task.name, cache.open_tokens(task, "train", lengths), rate, seed, num_examples)
         for task, rate in zip(tasks, rates, strict=True)
     ]
     return TrainBatches(streams, layout(lengths), batch_size, seed, local_rows)
@@ -71,13 +79,26 @@ def train_batches(
 class Stream:
     """A task's share of a mixture: its examples without end, each epoch in an order of its own."""
 
-    def __init__(self, task: str, file: TokenFile, rate: float, seed: int) -> None:
+    def __init__(
+        self, task: str, file: TokenFile, rate: float, seed: int, num_examples: int | None = None
+    ) -> None:
+        examples = np.arange(len(file), dtype=np.int32)
+        if num_examples is not None:
+            if num_examples > len(file):
+                raise UserError(
+                    f"NUM_TRAIN_EXAMPLES={num_examples} is above the {len(file)} that {task} has "
+                    "to train on; give at most so many"
+                )
+            rng = np.random.default_rng(draw(seed, "few examples", task))
+            examples = rng.permutation(examples)[:num_examples]
+
         @lru_cache(maxsize=1)
         def order(epoch: int) -> np.ndarray:
             rng = np.random.default_rng(draw(seed, "epoch", task, str(epoch)))
-            return rng.permutation(len(file)).astype(np.int32)
+            return examples[rng.permutation(len(examples))]
 
         self._file = file
+        self._size = len(examples)
         self._order = order
         self._rate = rate
         # Tasks with less than one example a window do not all have it in the same one.
@@ -86,7 +107,7 @@ class Stream:
     def window(self, number: int) -> list[Unread]:
         """The task's examples among the mixture's number-th WINDOW, counted from 0."""
         start, stop = (int(self._rate * WINDOW * n + self._phase) for n in (number, number + 1))
-        size = len(self._file)
+        size = self._size
         return self._file.unread(
             [int(self._order(k // size)[k % size]) for k in range(start, stop)]
         )
@@ -162,7 +183,7 @@ def eval_batches(
     split: str,
     lengths: FeatureLengths,
     batch_size: int,
-    layout: type[Layout] = EncoderDecoderRows,
+    layout: MakeLayout = EncoderDecoderRows,
     local_rows: Sequence[int] | None = None,
 ) -> Iterator[Batch]:
     """The split once, packed, in order; the last batch is filled up with padding.
@@ -191,12 +212,12 @@ def packed_rows(examples: Iterable[Example], layout: Layout) -> Iterator[list[Ex
 def pack(
     examples: Iterable[Tokens],
     lengths: FeatureLengths,
-    layout: type[Layout] = EncoderDecoderRows,
+    layout: MakeLayout = EncoderDecoderRows,
 ) -> Batch:
     """All the rows of a few examples."""
     made = layout(lengths)
     rows = list(packed_rows(examples, made))
-    return _batch(rows, made, made.limits, int(row_lengths(rows).sum()))
+    return _batch(rows, made, made.limits, int(row_sizes(rows, made).sum()))
 
 
 def _read(
@@ -209,8 +230,8 @@ def _read(
     local = range(batch_size) if local_rows is None else local_rows
     read = [[example.read() for example in rows[k]] if k < len(rows) else [] for k in local]
     # Of all rows, for all processes make arrays of the same widths.
-    lengths = row_lengths(rows)
-    return _batch(read, layout, widths(lengths, layout), int(lengths.sum()))
+    sizes = row_sizes(rows, layout)
+    return _batch(read, layout, widths(sizes, layout), int(sizes.sum()))
 
 
 def _batch(rows: Rows, layout: Layout, columns: Sequence[int], num_tokens: int) -> Batch:

@@ -6,6 +6,8 @@ from tk_instruct.model.language_model import LanguageModel
 from tk_instruct.model.t5 import T5
 
 
-def build(config: T5Config | DecoderConfig) -> LanguageModel:
+def build(config: T5Config | DecoderConfig, prompt_length: int = 0) -> LanguageModel:
     """The module of a configuration; its parameters come from step.init_params or a checkpoint."""
-    return Decoder(config) if isinstance(config, DecoderConfig) else T5(config)
+    if isinstance(config, DecoderConfig):
+        return Decoder(config, prompt_length)
+    return T5(config, prompt_length)

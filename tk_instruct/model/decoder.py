@@ -18,7 +18,6 @@ from tk_instruct.model.layers import (
     causal,
     dense,
     dropout,
-    embedder,
     positions_of,
     same_segment,
     shift_right_within_segments,
@@ -127,12 +126,12 @@ class Decoder(LanguageModel):
     config: DecoderConfig
 
     def setup(self) -> None:
-        self.token_embedder = embedder(self.config)
+        super().setup()
         self.decoder = Stack(self.config)
 
     def logits(self, batch: Any, deterministic: bool) -> Float[Array, "batch length vocab"]:
         targets, segment_ids = batch["decoder_target_tokens"], batch["decoder_segment_ids"]
-        embedded = self._embed(shift_right_within_segments(targets, segment_ids))
+        embedded = self.embed(shift_right_within_segments(targets, segment_ids))
         visible = causal(*positions_of(embedded))
         if self.config.bidirectional_inputs:
             is_input = batch["decoder_causal_attention"] > 0  # T5X's name for the prefix
@@ -149,6 +148,7 @@ class Decoder(LanguageModel):
         # With the 0 in front there is one slot more than inputs. The last input is read here,
         # because with bidirectional_inputs the others see it, and again by the first `extend`,
         # whose logits are the first target's; so later ones find it among the targets' slots.
+        input_tokens, segment_ids = self.prompted(input_tokens, segment_ids)
         batch, length = input_tokens.shape
         num_inputs = jnp.sum(segment_ids > 0, axis=1)
         tokens = jnp.pad(input_tokens, ((0, 0), (1, 0)))
@@ -157,7 +157,7 @@ class Decoder(LanguageModel):
         if not self.config.bidirectional_inputs:
             mask &= causal(slots, slots)
         nothing = (None,) * self.config.num_layers
-        _, read = self.decoder.extend(self._embed(tokens), 0, nothing, mask, (slots, slots))
+        _, read = self.decoder.extend(self.embed(tokens), 0, nothing, mask, (slots, slots))
         room = ((0, 0), (0, 0), (0, max_target_tokens), (0, 0))
         past = tuple(KeysValues(*(jnp.pad(array, room) for array in layer)) for layer in read)
         last = jnp.take_along_axis(input_tokens, num_inputs[:, None] - 1, axis=1)[:, 0]
@@ -176,16 +176,13 @@ class Decoder(LanguageModel):
         holds_token = (slots < num_inputs) | (slots >= first_slot)
         mask = causal(query_positions, key_positions) & holds_token[:, None, None, :]
         x, past = self.decoder.extend(
-            self._embed(tokens),
+            self.embed(tokens),
             first_slot[0, 0] + state.position,
             state.past,
             mask,
             (query_positions, key_positions),
         )
         return self._unembed(x), state._replace(position=state.position + new, past=past)
-
-    def _embed(self, tokens: Int[Array, "rows length"]) -> Float[Array, "rows length embed"]:
-        return self.token_embedder(tokens).astype(self.config.dtype)
 
     def _unembed(self, x: Float[Array, "rows length embed"]) -> Float[Array, "rows length vocab"]:
         return self.decoder.unembed(x, self.token_embedder.embedding)

@@ -8,6 +8,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
 from tk_instruct.model.config import TransformerConfig
+from tk_instruct.model.layers import embedder
 
 
 class DecodeState(NamedTuple):
@@ -31,9 +32,20 @@ class LanguageModel(nn.Module):
 
     Inputs come one example a row to `prefill` and `option_logits`, padded at the end, with
     segment_ids 1 on tokens and 0 on padding.
+
+    A soft prompt (arXiv:2104.08691) is prompt_length vectors of its own, soft_prompt/embedding,
+    that stand before the inputs of each example. They are read as virtual tokens, whose ids follow
+    those of the vocabulary. A batch for `logits` has them already, `prefill` puts them there.
     """
 
     config: TransformerConfig
+    prompt_length: int = 0
+
+    def setup(self) -> None:
+        config = self.config
+        self.token_embedder = embedder(config.vocab_size, config.d_model, "vocab")
+        if self.prompt_length:
+            self.soft_prompt = embedder(self.prompt_length, config.d_model, "prompt")
 
     def logits(self, batch: Any, deterministic: bool) -> Float[Array, "batch length vocab"]:
         """Float32 logits of batch["decoder_target_tokens"], each given what is before it.
@@ -51,6 +63,25 @@ class LanguageModel(nn.Module):
     ) -> tuple[Int[Array, " batch"], DecodeState]:
         """The token that precedes the first target, and the state there."""
         raise NotImplementedError
+
+    def prompted(
+        self, input_tokens: Int[Array, "batch length"], segment_ids: Int[Array, "batch length"]
+    ) -> tuple[Int[Array, "batch prompted"], Int[Array, "batch prompted"]]:
+        """Both with the virtual tokens in front."""
+        ids = jnp.array(prompt_ids(self.config, self.prompt_length), input_tokens.dtype)
+        ids = jnp.broadcast_to(ids, (len(input_tokens), self.prompt_length))
+        tokens = jnp.concatenate([ids, input_tokens], axis=1)
+        return tokens, jnp.concatenate([jnp.ones_like(ids), segment_ids], axis=1)
+
+    def embed(self, tokens: Int[Array, "rows length"]) -> Float[Array, "rows length embed"]:
+        last = self.config.vocab_size - 1
+        embedded = self.token_embedder(jnp.minimum(tokens, last))
+        if self.prompt_length:
+            # A product with a one-hot, because the gradient of a gather is a slow scatter.
+            places = jax.nn.one_hot(tokens - last - 1, self.prompt_length)
+            virtual = jnp.matmul(places, self.soft_prompt.embedding, precision="highest")
+            embedded = jnp.where((tokens > last)[..., None], virtual, embedded)
+        return embedded.astype(self.config.dtype)
 
     def extend(
         self, tokens: Int[Array, "rows new"], state: DecodeState
@@ -79,6 +110,11 @@ class LanguageModel(nn.Module):
         state = state._replace(past=repeat_rows(state.past, num_options))
         logits, _ = self.extend(tokens.reshape(batch * num_options, max_targets), state)
         return logits.reshape(batch, num_options, max_targets, -1)
+
+
+def prompt_ids(config: TransformerConfig, prompt_length: int) -> range:
+    """Of the virtual tokens."""
+    return range(config.vocab_size, config.vocab_size + prompt_length)
 
 
 def repeat_rows(past: Any, times: int) -> Any:

@@ -107,10 +107,10 @@ def _product_of_rows(inputs: Array, kernel: Array, *_: Any, **__: Any) -> Array:
     return rows.reshape(*inputs.shape[:-1], kernel.shape[-1])
 
 
-def embedder(config: TransformerConfig) -> Any:
-    """The table of token embeddings."""
-    init = nn.with_logical_partitioning(nn.initializers.normal(1.0), ("vocab", "embed"))
-    return nn.Embed(config.vocab_size, config.d_model, embedding_init=init)
+def embedder(num_tokens: int, d_model: int, axis: str) -> Any:
+    """A table of token embeddings; the axis is the logical one of the tokens."""
+    init = nn.with_logical_partitioning(nn.initializers.normal(1.0), (axis, "embed"))
+    return nn.Embed(num_tokens, d_model, embedding_init=init)
 
 
 def tied_logits(

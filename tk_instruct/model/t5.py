@@ -18,7 +18,6 @@ from tk_instruct.model.layers import (
     causal,
     dense,
     dropout,
-    embedder,
     empty_keys_values,
     positions_of,
     same_segment,
@@ -245,7 +244,7 @@ class T5(LanguageModel):
     config: T5Config
 
     def setup(self) -> None:
-        self.token_embedder = embedder(self.config)
+        super().setup()
         self.encoder = Encoder(self.config)
         self.decoder = Decoder(self.config)
 
@@ -263,7 +262,7 @@ class T5(LanguageModel):
         Dropout, unless deterministic, draws from the stream named "dropout".
         """
         encoded = self.encode(encoder_input_tokens, encoder_segment_ids, deterministic)
-        embedded = self._embed(decoder_input_tokens)
+        embedded = self.embed(decoder_input_tokens)
         x = self.decoder(
             embedded,
             encoded,
@@ -291,7 +290,7 @@ class T5(LanguageModel):
         deterministic: bool,
     ) -> Float[Array, "batch length embed"]:
         mask = same_segment(segment_ids, segment_ids)
-        return self.encoder(self._embed(tokens), mask, deterministic)
+        return self.encoder(self.embed(tokens), mask, deterministic)
 
     def prefill(
         self,
@@ -299,6 +298,7 @@ class T5(LanguageModel):
         segment_ids: Int[Array, "batch length"],
         max_target_tokens: int,
     ) -> tuple[Int[Array, " batch"], DecodeState]:
+        input_tokens, segment_ids = self.prompted(input_tokens, segment_ids)
         encoded = self.encode(input_tokens, segment_ids, True)
         cross = self.decoder.cross_keys_values(encoded)
         past = tuple(empty_keys_values(keys_values, max_target_tokens) for keys_values in cross)
@@ -311,13 +311,10 @@ class T5(LanguageModel):
         cross, segment_ids = state.context
         cross_mask = (segment_ids > 0)[:, None, None, :]
         x, past = self.decoder.extend(
-            self._embed(tokens), state.position, state.past, cross, cross_mask
+            self.embed(tokens), state.position, state.past, cross, cross_mask
         )
         state = state._replace(position=state.position + tokens.shape[1], past=past)
         return self._unembed(x), state
-
-    def _embed(self, tokens: Int[Array, "batch length"]) -> Float[Array, "batch length embed"]:
-        return self.token_embedder(tokens).astype(self.config.dtype)
 
     def _unembed(self, x: Float[Array, "rows targets embed"]) -> Float[Array, "rows targets vocab"]:
         return self.decoder.unembed(x, self.token_embedder.embedding)

@@ -253,6 +253,7 @@ def _train_step(
             program.state,
             batch,
             jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=everywhere),
+            program.frozen,
         )
     _, shards, partitions = program.mesh.shape.values()
     return _Traced(
@@ -261,8 +262,8 @@ def _train_step(
         program.mesh,
         program.batch_size,
         program.batch_size * max(full.limits),
-        run.steps - _initial_step(run.initial_checkpoint_path),
-        _num_params(program.state.params),
+        run.steps - (0 if run.prompt_length else _initial_step(run.initial_checkpoint_path)),
+        _num_params((program.state.params, program.frozen)),
     )
 
 

@@ -1,0 +1,70 @@
+"""A soft prompt: vectors before the inputs of a model that stays as it is (arXiv:2104.08691).
+
+A run that trains one keeps only the prompt, and where the model is.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tk_instruct import randomness
+from tk_instruct.errors import UserError
+from tk_instruct.files import Path
+
+if TYPE_CHECKING:
+    from tk_instruct.convert.tensors import Checkpoint
+    from tk_instruct.model.config import DecoderConfig, T5Config
+
+_NUM_SPECIAL_TOKENS = 3  # padding, EOS, unknown
+_NUM_COMMON_TOKENS = 5000
+
+
+def sampled_vocabulary(
+    frozen: Mapping[str, Any], prompt_length: int, vocab_size: int, seed: int
+) -> dict[str, Any]:
+    """A prompt's parameters at first: embeddings of common tokens, drawn by the seed.
+
+    arXiv:2104.08691, section 3.2, "sampled vocabulary": of the 5,000 most common tokens, which are
+    the first ones of a SentencePiece vocabulary.
+    """
+    last = min(_NUM_SPECIAL_TOKENS + _NUM_COMMON_TOKENS, vocab_size)
+    common = np.arange(_NUM_SPECIAL_TOKENS, last)
+    rng = np.random.default_rng(randomness.draw(seed, "soft prompt"))
+    ids = rng.choice(common, prompt_length, replace=prompt_length > len(common))
+    return {"soft_prompt": {"embedding": frozen["token_embedder"]["embedding"][ids]}}
+
+
+def described(prompt_length: int, model: "Checkpoint") -> dict[str, Any]:
+    """Description.soft_prompt of a prompt before this model."""
+    return {"length": prompt_length, "frozen": model.path, "fingerprint": _fingerprint(model)}
+
+
+def frozen_params(
+    about: Mapping[str, Any], where: Path, like: Any, config: "T5Config | DecoderConfig"
+) -> Any:
+    """The parameters of the model that a prompt, saved `where`, was trained for.
+
+    like and config are as in convert.params_of; raises UserError where the model is gone or is
+    another one.
+    """
+    from tk_instruct import convert
+
+    try:
+        model = convert.open_checkpoint(about["frozen"])
+        if _fingerprint(model) != about["fingerprint"]:
+            raise UserError(f"{model.path} has other embeddings than it had")
+        return convert.params_of(model, like, config)
+    except UserError as error:
+        reason = str(error).partition(";")[0]
+        raise UserError(
+            f"{where} is a soft prompt for the model in {about['frozen']}, which is not there as "
+            f"it was ({reason}); put it back, or train a prompt for another"
+        ) from error
+
+
+def _fingerprint(model: "Checkpoint") -> str:
+    """Of the first embeddings, which any training changes: to read all would take minutes."""
+    rows = model.tensors["token_embedder/embedding"].read((slice(0, 128), slice(None)))
+    return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()[:16]
