@@ -17,6 +17,7 @@ import argparse
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -158,32 +159,45 @@ def with_options(
     Raises UserError for an example without options and for options that cannot be told apart, are
     empty or too long.
     """
-    from tk_instruct.data.vocabulary import vocabulary
-
     if otherwise and examples and all("options" in example for example in examples):
         raise UserError(
             f"--option={otherwise[0]} is for examples without options, and all of these have "
             "some; leave it out"
         )
-    complete: list[Example] = []
     for example in examples:
         where = f"example {example['id']!r}"
-        if "options" not in example and not otherwise:
+        if "options" in example:
+            _check_options(example["options"], where)
+        elif not otherwise:
             raise UserError(
                 f"{where} has no options to choose from; give two --option TEXT or more"
             )
-        options = example.get("options", otherwise)
-        if "options" in example:
-            _check_options(options, where)
-        tokens = [[*vocabulary().encode(option), vocabulary().eos_id] for option in options]
-        for option, ids in zip(options, tokens, strict=True):
+    complete = tokenized_options([{"options": otherwise, **example} for example in examples])
+    for example in complete:
+        for option, ids in zip(example["options"], example["option_tokens"], strict=True):
             if len(ids) > lengths.targets:
                 raise UserError(
-                    f"{where}: option {option!r:.60} has {len(ids)} tokens, EOS included, and "
-                    f"targets have at most {lengths.targets}; give --max_target_tokens={len(ids)}"
+                    f"example {example['id']!r}: option {option!r:.60} has {len(ids)} tokens, EOS "
+                    f"included, and targets have at most {lengths.targets}; give "
+                    f"--max_target_tokens={len(ids)}"
                 )
-        complete.append({**example, "options": list(options), "option_tokens": tokens})
     return complete
+
+
+def tokenized_options(examples: Sequence[Example]) -> list[Example]:
+    """Each example with option_tokens, its options' tokens up to and including EOS."""
+    from tk_instruct.data.vocabulary import vocabulary
+
+    loaded = vocabulary()
+    encode = lru_cache(maxsize=1 << 12)(lambda text: [*loaded.encode(text), loaded.eos_id])
+    return [
+        {
+            **example,
+            "options": list(example["options"]),
+            "option_tokens": [encode(option) for option in example["options"]],
+        }
+        for example in examples
+    ]
 
 
 def _check_options(options: Any, where: str) -> None:

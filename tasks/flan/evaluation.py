@@ -7,6 +7,7 @@ from tk_instruct.errors import UserError
 
 from .datasets import BY_NAME, CLUSTERS, Dataset
 from .mixtures import SUPERGLUE, in_clusters
+from .prompts import FORMS
 from .templates import is_forward, templates_of
 
 # Published averages of four held-out clusters (NLI, reading comprehension, closed-book QA,
@@ -53,18 +54,30 @@ def prompts_of(dataset: Dataset, shots: str) -> Iterator[Prompt]:
         yield Prompt(dataset, f"flan_{dataset.name}{suffix}.t{number}", shots, number)
 
 
-def held_out(mixture: str | None) -> list[Dataset]:
-    """The datasets that a run has not seen, by the name of what it was trained on."""
-    name = (mixture or "").removeprefix("flan_holdout_")
-    for cluster in sorted(CLUSTERS, key=len, reverse=True):
-        if name == cluster or (name.startswith(f"{cluster}_") and name != mixture):
-            return list(in_clusters(cluster))
-    if name != mixture and (name == "superglue" or name.startswith("superglue_")):
+def meant_by(mixture: str | None) -> list[Dataset]:
+    """What a run is evaluated on, by what it was trained on: what was held out, else the dataset.
+
+    Raises UserError where that says neither.
+    """
+    name = _without_form(mixture or "")
+    held_out = name.removeprefix("flan_holdout_")
+    if held_out in CLUSTERS:
+        return list(in_clusters(held_out))
+    if name == "flan_holdout_superglue":
         return [BY_NAME[dataset] for dataset in SUPERGLUE]
+    if name.removeprefix("flan_") in BY_NAME:
+        return [BY_NAME[name.removeprefix("flan_")]]
     raise UserError(
         f"trained on {mixture!r}, which holds no cluster out; give --cluster NAME, one of "
         f"{', '.join(CLUSTERS)}, or --dataset NAME"
     )
+
+
+def _without_form(mixture: str) -> str:
+    for suffix in (*sorted(FORMS, key=len, reverse=True), "_no_template", "_dataset_name"):
+        if suffix and mixture.endswith(suffix):
+            return mixture.removesuffix(suffix)
+    return mixture
 
 
 def chosen(clusters: Sequence[str], datasets: Sequence[str]) -> list[Dataset]:

@@ -8,6 +8,7 @@ put the same words and skills together in ways that training has not shown.
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import string
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from tk_instruct.configuration import import_tensorflow_quietly
 from tk_instruct.data.records import EVALUATION_CATEGORIES, TRACKS
 from tk_instruct.errors import UserError
 from tk_instruct.randomness import choose, draw
@@ -373,6 +375,13 @@ def _parse(block: str, number: int) -> _Task:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIRECTORY", help="a new directory")
+    parser.add_argument(
+        "--suite",
+        choices=("superni", "flan"),
+        default="superni",
+        help="superni: in natural-instructions' layout; flan: FLAN's datasets as TFDS keeps them, "
+        "for --tfds_data_dir; the other flags are superni's (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument(
         "--instances_per_train_task", type=int, default=130, metavar="N", help="default: 130"
@@ -383,6 +392,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
+    if args.suite == "flan":
+        import_tensorflow_quietly()
+        print(importlib.import_module("tk_instruct.tasks.flan.mini").write(args.directory))
+        return 0
     print(
         write(
             args.directory, args.seed, args.instances_per_train_task, args.instances_per_test_task

@@ -35,6 +35,7 @@ from tk_instruct.inference import (
 from tk_instruct.journal import Predict, write_rows
 from tk_instruct.metrics import METRICS
 from tk_instruct.metrics.generation import LOWER_IS_BETTER
+from tk_instruct.progress import Progress
 from tk_instruct.tables import table
 
 if TYPE_CHECKING:
@@ -109,12 +110,14 @@ def evaluate_run(model_dir: Path, args: argparse.Namespace) -> dict[str, Any]:
     datasets = (
         evaluation.chosen(args.cluster, args.dataset)
         if args.cluster or args.dataset
-        else evaluation.held_out(run.mixture)
+        else evaluation.meant_by(run.mixture)
     )
     jobs = list(run.jobs(datasets))
     scores = {}
-    for number, job in enumerate(jobs, start=1):
-        scores[job] = run.scores_of(job, f"{number} of {len(jobs)}")
+    with Progress(f"evaluating {model_dir.name}", len(jobs)) as progress:
+        for job in jobs:
+            scores[job] = run.scores_of(job)
+            progress.advance(note=run.name_of(job))
     report = {
         "model_dir": str(model_dir),
         "step": run.step,
@@ -186,13 +189,16 @@ class Run:
                             if split in dataset.splits:
                                 yield Job(prompt, split, method)
 
-    def scores_of(self, job: Job, place: str) -> Scores:
+    def name_of(self, job: Job) -> str:
+        """Of its files among the run's predictions and scores."""
+        ending = ".rank" if job.method == "rank" else ""
+        return f"{job.prompt.task}-{job.split}-{self.step}{ending}"
+
+    def scores_of(self, job: Job) -> Scores:
         """Scores of a job, predicted now unless they are there already."""
         from tk_instruct.data import registry
 
-        task = registry.get(job.prompt.task)
-        ending = ".rank" if job.method == "rank" else ""
-        name = f"{job.prompt.task}-{job.split}-{self.step}{ending}"
+        task, name = registry.get(job.prompt.task), self.name_of(job)
         identity = {
             **identity_of(self._model_dir, self.step, self._about),
             "task": job.prompt.task,
@@ -207,13 +213,12 @@ class Run:
         done = _scores_if(path, digest) if distributed.is_first_process() else None
         if not distributed.as_first_process_has(np.array(done is None)):
             return done or {}
-        log.info("%s: %s", place, name)
         examples, _ = examples_of(job.prompt.task, job.split, self._lengths, self._args.limit)
         output = self._model_dir / "predictions" / f"{name}.jsonl"
         if job.method == "rank":
-            from tk_instruct.rank import with_options
+            from tk_instruct.rank import tokenized_options
 
-            examples = with_options(examples, (), self._lengths)
+            examples = tokenized_options(examples)
         write_rows(self._predict[job.method], examples, output, identity, doing=name)
         if not distributed.is_first_process():
             return {}
