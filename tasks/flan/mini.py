@@ -27,6 +27,7 @@ from tk_instruct.randomness import draw
 from . import datasets, examples, prompts, templates
 
 _NUM_TRAIN, _NUM_TEST = 60, 24
+_NUM_READ = 10  # examples of a dataset, for a vocabulary
 
 # Seven of each: steps of any width meet all of a prime number.
 _WORDS: Mapping[str, list[str]] = {
@@ -489,9 +490,13 @@ def _is_here(dataset: datasets.Dataset) -> bool:
 
 
 def _prompts(dataset: datasets.Dataset) -> Iterator[str]:
-    """Inputs by every template, and targets, so that their fixed words become pieces."""
-    for number in range(len(templates.templates_of(dataset))):
+    """Lines of inputs by every template, and of targets, so that their fixed words become pieces.
+
+    Each template has an example of its own.
+    """
+    records = list(islice(examples.records(dataset, "train"), _NUM_READ))
+    for number, _ in enumerate(templates.templates_of(dataset)):
         render = prompts.templated(dataset, prompts.Form(), number)(None, None)
-        for record in islice(examples.records(dataset, "train"), _NUM_TRAIN):
-            for text in render(*(record[field] for field in prompts.reads(dataset))):
-                yield from text.splitlines()
+        record = records[number % len(records)]
+        for text in render(*(record[field] for field in prompts.reads(dataset))):
+            yield from text.splitlines()

@@ -133,23 +133,26 @@ def examples(name: str, split: str, start: int, stop: int) -> Iterator[dict[str,
             "default, tfrecord"
         )
     for part in info.splits[f"{split}[{start}:{stop}]"].file_instructions:
-        records = tf.data.TFRecordDataset(part.filename).skip(part.skip)
-        if part.take >= 0:
-            records = records.take(part.take)
+        wanted = part.take if part.take >= 0 else part.examples_in_shard - part.skip
+        records = tf.data.TFRecordDataset(part.filename).skip(part.skip).take(wanted)
+        found, reason = 0, "it ends before that"
         try:
             for batch in records.batch(_READ_AT_ONCE).as_numpy_iterator():
+                found += len(batch)
                 for record in batch:
                     yield plain(info.features.deserialize_example_np(record))
         except tf.errors.OpError as error:
+            reason = str(error).splitlines()[0][:200]
+        if found < wanted:
             raise UserError(
-                f"{part.filename} cannot be read ({str(error).splitlines()[0][:200]}); delete "
-                f"{folder(name)} and prepare {name} again"
-            ) from error
+                f"{part.filename} cannot be read up to example {part.skip + wanted} ({reason}); "
+                f"delete {folder(name)} and prepare {name} again"
+            )
 
 
 def schema(name: str) -> str:
     """The features of a dataset by name, for messages."""
-    return ", ".join(builder(name).info.features)
+    return ", ".join(sorted(builder(name).info.features))
 
 
 def plain(value: Any) -> Any:
