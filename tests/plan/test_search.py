@@ -93,3 +93,9 @@ def test_decoding_with_every_number_of_partitions_over_which_rows_divide() -> No
     machine = Machine(memory=1, parameters=1)
     search_predict(DEVICES, 4, machine.compile)
     assert machine.tried == [Layout(4), Layout(8), Layout(16)]
+
+
+def test_a_small_batch_is_tried_with_as_many_partitions_as_it_needs() -> None:
+    machine = Machine(memory=1000, parameters=100)
+    search_train(128, 6, 8192, machine.compile, machine.seconds)
+    assert {layout.num_partitions for layout in machine.tried} == {64, 128}

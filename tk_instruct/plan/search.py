@@ -1,6 +1,6 @@
 """Which layouts of a step to compile, each only where those before say that it may be worth it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 from tk_instruct.plan.compilation import Compiled, Layout
@@ -32,7 +32,7 @@ def search_train(
     until something does.
     """
     best: Compiled | None = None
-    partitions = list(_partitions(num_devices, batch_size))
+    partitions = _partitions(num_devices, batch_size)
     for each in partitions:
         fitting: list[Compiled] = []
         groups = num_devices // each
@@ -61,12 +61,11 @@ def search_predict(num_devices: int, batch_size: int, compile_: Compile) -> None
         compile_(Layout(num_partitions=partitions))
 
 
-def _partitions(num_devices: int, batch_size: int) -> Iterator[int]:
-    partitions = 1
-    while partitions <= min(MOST_PARTITIONS, num_devices):
-        if num_devices % partitions == 0 and batch_size % (num_devices // partitions) == 0:
-            yield partitions
-        partitions *= 2
+def _partitions(num_devices: int, batch_size: int) -> list[int]:
+    """Over whose groups the batch divides: few if it does, else the least that there are."""
+    powers = [2**exponent for exponent in range(num_devices.bit_length())]
+    dividing = [n for n in powers if num_devices % n == 0 and batch_size % (num_devices // n) == 0]
+    return [n for n in dividing if n <= MOST_PARTITIONS] or dividing[:2]
 
 
 def _least_rematerialised(spread: Layout, compile_: Compile) -> list[Compiled]:
