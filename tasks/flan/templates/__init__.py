@@ -149,7 +149,9 @@ def _templates(wording: Wording, where: str) -> dict[str, tuple[Template, ...]]:
             Template(f"{where}template {number} of {dataset.template_set}", *pair)
             for number, pair in enumerate(pairs)
         )
-        known = {*dataset.fields, OPTIONS} if dataset.kind == "classification" else dataset.fields
+        known = dataset.fields
+        if dataset.kind == "classification":
+            known = (*known, OPTIONS)
         for template in templates[dataset.name]:
             for name in sorted(template.placeholders - set(known)):
                 raise UserError(
