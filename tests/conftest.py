@@ -34,7 +34,12 @@ def shared_data() -> Path:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests neither see nor fill the user's cache."""
     os.environ["TK_INSTRUCT_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
-    for variable in ("TK_INSTRUCT_SUPERNI_DIR", "TK_INSTRUCT_VOCABULARY", "TK_INSTRUCT_GPT2_BPE"):
+    for variable in (
+        "TK_INSTRUCT_SUPERNI_DIR",
+        "TK_INSTRUCT_VOCABULARY",
+        "TK_INSTRUCT_GPT2_BPE",
+        "TFDS_DATA_DIR",
+    ):
         os.environ.pop(variable, None)
 
 
@@ -81,3 +86,34 @@ def mini_vocabulary(mini_dir: Path, tmp_path_factory: pytest.TempPathFactory) ->
     path = tmp_path_factory.mktemp("vocabulary") / "sentencepiece.model"
     path.write_bytes(train_sentencepiece(prompts(SuperNI(data_dir=str(mini_dir))), 1000))
     return path
+
+
+@pytest.fixture(scope="session")
+def flan_dir(_own_cache: None) -> str:
+    """Every dataset of FLAN in TFDS's format, with synthetic examples."""
+    from tk_instruct import configuration
+
+    configuration.import_declarations()
+    from tk_instruct.tasks.flan.mini import mini_flan
+
+    return mini_flan()
+
+
+@pytest.fixture(scope="session")
+def flan_vocabulary(flan_dir: str) -> Path:
+    """A SentencePiece model trained on its prompts, 2,000 pieces."""
+    import gin
+
+    from tk_instruct.tasks.flan.mini import flan_vocabulary
+
+    gin.bind_parameter("tfds_data_dir.directory", flan_dir)
+    return Path(flan_vocabulary(2000))
+
+
+@pytest.fixture
+def on_mini_flan(flan_dir: str, flan_vocabulary: Path) -> None:
+    """Data and vocabulary by gin."""
+    import gin
+
+    gin.bind_parameter("tfds_data_dir.directory", flan_dir)
+    gin.bind_parameter("vocabulary.name", str(flan_vocabulary))

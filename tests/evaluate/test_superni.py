@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tk_instruct import evaluate as verb
 from tk_instruct.data import records
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate import superni as evaluate
@@ -70,8 +71,8 @@ def bpe(tmp_path: Path) -> Path:
 
 def run(*arguments: object) -> int:
     parser = argparse.ArgumentParser()
-    evaluate.add_arguments(parser)
-    return evaluate.main(parser.parse_args([str(argument) for argument in arguments]))
+    verb.add_arguments(parser)
+    return verb.main(parser.parse_args([str(argument) for argument in arguments]))
 
 
 def message(*arguments: object) -> str:
@@ -223,8 +224,8 @@ def test_missing_ids_beyond_three_are_counted_not_named(
 def test_predictions_from_standard_input(references: Path, predictions: Path) -> None:
     root = Path(evaluate.__file__).parent.parent
     code = (
-        "import argparse; from tk_instruct import evaluate; p = argparse.ArgumentParser();"
-        "evaluate.add_arguments(p); evaluate.main(p.parse_args())"
+        "import argparse; from tk_instruct import evaluate as verb; p = argparse.ArgumentParser();"
+        "verb.add_arguments(p); verb.main(p.parse_args())"
     )
     command = [sys.executable, "-c", code, "--predictions", "-", "--references", str(references)]
     done = subprocess.run(

@@ -1,0 +1,278 @@
+"""FLAN's evaluation: a tiny run on a held-out cluster, its numbers recomputed from the files."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import Any
+
+import pytest
+
+from tk_instruct import cli
+from tk_instruct.data.tokens import FeatureLengths
+from tk_instruct.evaluate import flan
+from tk_instruct.tasks.flan.datasets import BY_NAME
+from tk_instruct.tasks.flan.evaluation import Prompt
+
+SETTINGS = [
+    f"{shots}_{method}" for method in ("generation", "rank") for shots in ("zero_shot", "few_shot")
+]
+
+
+@pytest.fixture(scope="module")
+def data_dir(flan_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three datasets, of which two are of the held-out cluster and one is trained on."""
+    folder = tmp_path_factory.mktemp("tfds")
+    for name in ("super_glue/rte/1.0.2", "super_glue/cb/1.0.2", "glue/sst2/2.0.0"):
+        shutil.copytree(Path(flan_dir) / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(
+    data_dir: Path,
+    flan_vocabulary: Path,
+    tiny_recipe: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A few steps on what is there of a hold-out mixture."""
+    folder = tmp_path_factory.mktemp("run") / "tiny"
+    assert train(folder, "flan_holdout_nli", data_dir, flan_vocabulary, tiny_recipe) == 0
+    return folder
+
+
+def train(
+    folder: Path, mixture: str, data: Path, vocabulary: Path, recipe: list[str], *more: str
+) -> int:
+    return cli.main(
+        [
+            "train",
+            *recipe,
+            f"--gin.MODEL_DIR={folder}",
+            f"--gin.MIXTURE_OR_TASK_NAME={mixture}",
+            "--gin.TASK_FEATURE_LENGTHS={'inputs': 160, 'targets': 8}",
+            "--gin.VOCAB_SIZE=2176",
+            "--gin.TRAIN_STEPS=2",
+            "--gin.EVAL_PERIOD=0",
+            "--gin.CHECKPOINT_PERIOD=2",
+            "--gin.BATCH_SIZE=2",
+            f"--vocabulary={vocabulary}",
+            f"--tfds_data_dir={data}",
+            "--skip_missing",
+            *more,
+        ]
+    )
+
+
+def evaluate(run: Path, *more: str) -> int:
+    return cli.main(["evaluate", "--suite=flan", f"--model_dir={run}", "--limit=5", *more])
+
+
+@pytest.fixture(scope="module")
+def report(run: Path) -> Any:
+    """Of the held-out cluster, which needs not be named."""
+    assert evaluate(run, f"--json={run.parent / 'report.json'}") == 0
+    return json.loads((run.parent / "report.json").read_text())["runs"][0]
+
+
+def test_the_held_out_cluster_is_evaluated_in_every_setting(report: Any) -> None:
+    assert report["trained_on"] == "flan_holdout_nli"
+    assert list(report["clusters"]) == ["nli"]
+    datasets = report["clusters"]["nli"]["datasets"]
+    assert set(datasets) == {"cb", "rte"}
+    for name, metric in (("cb", "macro_f1"), ("rte", "accuracy")):
+        assert datasets[name]["metric"] == metric
+        assert set(datasets[name]["settings"]) == set(SETTINGS)
+        for setting in datasets[name]["settings"].values():
+            assert setting["num_templates"] == 9  # one of the ten turns the task around
+
+
+def predicted(run: Path, name: str) -> list[dict[str, Any]]:
+    lines = (run / "predictions" / f"{name}.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_the_numbers_follow_from_the_predictions(run: Path, report: Any, setting: str) -> None:
+    from tk_instruct.data import registry
+    from tk_instruct.inference import load_checkpoint
+
+    load_checkpoint(run, None)  # binds the run's data and vocabulary
+    shots, _, method = setting.rpartition("_")
+    form = {"zero_shot": "", "few_shot": "_fewshot"}[shots]
+    accuracies: dict[str, list[float]] = {"test": [], "validation": []}
+    for number in range(9):
+        for split, found in accuracies.items():
+            task = f"flan_rte{form}.t{number}"
+            rows = predicted(run, f"{task}-{split}-2{'.rank' * (method == 'rank')}")
+            answers = {
+                e["id"]: e["answer"]
+                for e in registry.examples(registry.get(task), split, FeatureLengths(160, 8))
+            }
+            assert len(rows) == 5
+            right = [row["prediction"].strip() == answers[row["id"]] for row in rows]
+            found.append(100 * sum(right) / len(right))
+            if method == "rank":
+                for row in rows:
+                    best = row["scores"].index(max(row["scores"]))
+                    assert row["prediction"] == row["options"][best]
+    summary = report["clusters"]["nli"]["datasets"]["rte"]["settings"][setting]
+    assert summary["mean"] == pytest.approx(fmean(accuracies["test"]), abs=1e-4)
+    assert summary["standard_deviation"] == pytest.approx(pstdev(accuracies["test"]), abs=1e-4)
+    best = accuracies["validation"].index(max(accuracies["validation"]))
+    assert summary["best_on_dev"] == {
+        "template": best,
+        "dev": pytest.approx(accuracies["validation"][best]),
+        "test": pytest.approx(accuracies["test"][best]),
+    }
+
+
+def test_what_is_done_is_not_done_again_and_what_is_not_is(
+    run: Path, report: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in run.glob("*s/flan_*")}
+    assert len(before) == 2 * 2 * 4 * 9 * 2  # files, datasets, settings, templates, splits
+    lost = run / "scores" / "flan_rte.t3-test-2.json"
+    lost.unlink()
+    again = run.parent / "again.json"
+    assert evaluate(run, f"--json={again}") == 0
+    assert json.loads(again.read_text())["runs"][0] == report
+    changed = {p.name for p, time in before.items() if p.stat().st_mtime_ns != time}
+    assert changed == {"flan_rte.t3-test-2.json", "flan_rte.t3-test-2.jsonl"}
+    monkeypatch.setattr(flan, "load_model", None)  # all is there: no model is needed
+    assert evaluate(run, f"--json={again}") == 0
+
+
+def test_what_is_printed(run: Path, report: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert evaluate(run) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == (
+        f"{run}, step 2, trained on flan_holdout_nli; per cent, the first 5 examples of each split"
+    )
+    assert printed[2] == "nli (test; mean ± standard deviation over templates)"
+    assert printed[3].split("  ")[0] == "dataset"
+    assert [line.split()[0] for line in printed[4:]] == ["cb", "rte", "average"]
+    assert len({len(line) for line in printed[3:]}) == 1  # aligned
+    assert evaluate(run, "--json=-", "--dataset=rte", "--shots=zero_shot", "--method=rank") == 0
+    found = json.loads(capsys.readouterr().out)
+    settings = found["runs"][0]["clusters"]["nli"]["datasets"]["rte"]["settings"]
+    assert list(settings) == ["zero_shot_rank"]
+
+
+def test_a_soft_prompt_is_evaluated_on_its_own_dataset(
+    run: Path,
+    data_dir: Path,
+    flan_vocabulary: Path,
+    tiny_recipe: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "prompt"
+    more = [
+        "--gin.PROMPT_LENGTH=10",
+        "--gin.NUM_TRAIN_EXAMPLES=32",
+        f"--gin.INITIAL_CHECKPOINT_PATH={run}",
+    ]
+    assert train(folder, "flan_rte", data_dir, flan_vocabulary, tiny_recipe, *more) == 0
+    capsys.readouterr()
+    assert evaluate(folder, "--json=-", "--shots=zero_shot", "--method=rank") == 0
+    report = json.loads(capsys.readouterr().out)["runs"][0]
+    assert report["clusters"]["nli"]["datasets"]["rte"]["settings"]["zero_shot_rank"]["mean"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--suite flan evaluates a run; give --model_dir DIR"),
+        (["--model_dir=RUN", "--cluster=nil"], "--cluster=nil must be one of nli, commonsense"),
+        (["--model_dir=RUN", "--dataset=x"], "--dataset=x must be one of anli_r1"),
+        (["--model_dir=RUN", "--limit=0"], "--limit=0 must be at least 1"),
+        (["--model_dir=/nowhere"], "/nowhere"),
+    ],
+)
+def test_errors(
+    arguments: list[str], message: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [argument.replace("RUN", str(run)) for argument in arguments]
+    assert cli.main(["evaluate", "--suite=flan", *given]) == 2
+    assert message in capsys.readouterr().err
+
+
+# summaries of made-up scores
+
+
+def jobs(name: str, setting: str, main: str, test: list[float], dev: list[float]) -> Iterator[Any]:
+    shots, _, method = setting.rpartition("_")
+    for split, values in (("test", test), ("validation", dev)):
+        for number, value in enumerate(values):
+            prompt = Prompt(BY_NAME[name], f"flan_{name}.t{number}", shots, number)
+            yield flan.Job(prompt, split, method), {main: value, "other": 0.0}
+
+
+def test_averages_are_over_datasets_as_the_paper_counts_them() -> None:
+    setting = "zero_shot_generation"
+    scores = dict(
+        [
+            *jobs("anli_r1", setting, "accuracy", [10, 20], [1, 2]),
+            *jobs("anli_r2", setting, "accuracy", [30, 40], [2, 1]),
+            *jobs("anli_r3", setting, "accuracy", [50, 60], [1, 1]),
+            *jobs("rte", setting, "accuracy", [80, 90], [3, 4]),
+            *jobs("fix_punct", setting, "mean_edit", [5, 7], [9, 8]),
+        ]
+    )
+    found = flan.summarise(scores)
+    # ANLI's three rounds are one dataset: (15 + 35 + 55) / 3 = 35, with RTE's 85.
+    assert found["nli"]["average"] == {setting: {"mean": 60.0, "best_on_dev": (100 / 3 + 90) / 2}}
+    settings = {n: d["settings"][setting] for n, d in found["nli"]["datasets"].items()}
+    assert settings["anli_r1"]["best_on_dev"] == {"template": 1, "dev": 2, "test": 20}
+    assert settings["anli_r3"]["best_on_dev"]["template"] == 0  # the first of equals
+    assert settings["rte"]["standard_deviation"] == 5.0
+    # A distance: less is better, and no part of an average.
+    punctuation = found["miscellaneous"]
+    assert punctuation["average"] == {}
+    about = punctuation["datasets"]["fix_punct"]
+    assert about["lower_is_better"]
+    assert about["settings"][setting]["best_on_dev"] == {"template": 1, "dev": 8, "test": 7}
+
+
+def made_up(mixture: str, cluster: str, **means: float) -> dict[str, Any]:
+    average = {setting: {"mean": mean} for setting, mean in means.items()}
+    clusters = {cluster: {"average": average, "datasets": {}}}
+    return {"trained_on": mixture, "clusters": clusters, "model_dir": "x", "step": 1, "limit": None}
+
+
+def test_the_role_of_instructions() -> None:
+    reports = [
+        made_up("flan_holdout_nli", "nli", zero_shot_generation=50.0),
+        made_up("flan_holdout_translation", "translation", zero_shot_generation=30.0),
+        made_up("flan_holdout_nli_no_template", "nli", zero_shot_generation=35.0),
+        made_up(
+            "flan_holdout_nli_dataset_name",
+            "nli",
+            zero_shot_generation=41.0,
+            dataset_name_generation=42.0,
+        ),
+    ]
+    roles = flan.role_of_instructions(reports)
+    assert {role: row["average"] for role, row in roles.items()} == {
+        "FLAN": 40.0,
+        "no template": 35.0,
+        "dataset name → instructions": 41.0,
+        "dataset name → dataset name": 42.0,
+    }
+    assert roles["FLAN"]["clusters"] == {"nli": 50.0, "translation": 30.0}
+    lines = flan.roles_text(roles).splitlines()
+    assert lines[1].split() == [
+        "trained",
+        "→",
+        "asked",
+        "nli",
+        "translation",
+        "average",
+        "published",
+    ]
+    assert lines[2].split() == ["FLAN", "50.0", "30.0", "40.0", "55.2"]
+    assert lines[3].split() == ["no", "template", "35.0", "–", "35.0", "37.3"]
+    assert flan.role_of_instructions(reports[:2]) == {}
