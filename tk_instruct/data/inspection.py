@@ -163,11 +163,9 @@ def _as_json(example: dict[str, Any], split: str) -> dict[str, Any]:
 
 
 def _right_answers(example: dict[str, Any]) -> list[str]:
-    """What is trained on, then what is right as well."""
+    """All references, of which one is trained on; what else a turned-around template asks for."""
     target, references = example["targets_pretokenized"], example["references"]
-    if target not in references:  # a template that asks for something else
-        return [target]
-    return [target, *(reference for reference in references if reference != target)]
+    return references if target in references else [target]
 
 
 def _print_example(
