@@ -42,39 +42,35 @@ class Part:
 Splits = Mapping[str, Part]
 
 
-def _all_of_train(last: int, test: str) -> Splits:
+def _last_of_train(number: int, test: str, train: str = "train") -> Splits:
     """The train split but its last examples, which are the validation split."""
-    train = Part("train", stop=-last, most=MAX_TRAIN_EXAMPLES)
-    return {"train": train, "validation": Part("train", start=-last), "test": Part(test)}
-
-
-def _own_validation(train: str = "train") -> Splits:
     return {
-        "train": Part(train, most=MAX_TRAIN_EXAMPLES),
-        "validation": Part("validation", most=200),
-        "test": Part("test"),
+        "train": Part(train, stop=-number, most=MAX_TRAIN_EXAMPLES),
+        "validation": Part(train, start=-number),
+        "test": Part(test),
     }
 
 
-def _para_crawl(held_out: int, **share: int) -> Splits:
+def _para_crawl(num_test: int, **share: int) -> Splits:
     return {
-        "train": Part("train", stop=-held_out - 200, most=MAX_TRAIN_EXAMPLES, **share),
-        "validation": Part("train", start=-held_out - 200, stop=-held_out),
-        "test": Part("train", start=-held_out),
+        "train": Part("train", stop=-num_test - 200, most=MAX_TRAIN_EXAMPLES, **share),
+        "validation": Part("train", start=-num_test - 200, stop=-num_test),
+        "test": Part("train", start=-num_test),
     }
 
 
-def _opinion_abstracts() -> Splits:
-    return {
-        "train": Part("train", stop=-600),
-        "validation": Part("train", start=-600, stop=-500),
-        "test": Part("train", start=-500),
-    }
-
-
-OWN_VALIDATION = _own_validation()
-TO_VALIDATION = _all_of_train(200, test="validation")
-TO_TEST = _all_of_train(200, test="test")
+OWN_VALIDATION: Splits = {
+    "train": Part("train", most=MAX_TRAIN_EXAMPLES),
+    "validation": Part("validation", most=200),
+    "test": Part("test"),
+}
+OPINION_ABSTRACTS: Splits = {
+    "train": Part("train", stop=-600),
+    "validation": Part("train", start=-600, stop=-500),
+    "test": Part("train", start=-500),
+}
+TO_VALIDATION = _last_of_train(200, test="validation")
+TO_TEST = _last_of_train(200, test="test")
 
 # Clusters of the paper, as names of mixtures spell them, and as prompts do.
 CLUSTERS = {
@@ -195,431 +191,192 @@ NO_YES, NEGATIVE_POSITIVE = ("no", "yes"), ("negative", "positive")
 PAIR = ("sentence1", "sentence2")
 NLI = ("premise", "hypothesis")
 
+# A table, of which a row is to be seen at once.
+# fmt: off
 DATASETS: tuple[Dataset, ...] = (
     # natural language inference
     *(
         _classification(
-            f"anli_{r}",
-            f"anli/{r}:0.1.0",
-            "nli",
-            f"Adversarial NLI {r.upper()}",
-            OWN_VALIDATION,
-            read.anli,
-            ("context", "hypothesis"),
-            ("Yes", "It's impossible to say", "No"),
-            template_set="anli",
-            counted_as="anli",
+            f"anli_{r}", f"anli/{r}:0.1.0", "nli", f"Adversarial NLI {r.upper()}", OWN_VALIDATION,
+            read.anli, ("context", "hypothesis"), ("Yes", "It's impossible to say", "No"),
+            template_set="anli", counted_as="anli"
         )
         for r in ("r1", "r2", "r3")
     ),
     _classification(
-        "cb",
-        "super_glue/cb:1.0.2",
-        "nli",
-        "CommitmentBank",
-        _all_of_train(50, test="validation"),
-        read.nli,
-        NLI,
-        ("Yes", "No", "It's impossible to say"),
-        metrics=("macro_f1", "accuracy"),
+        "cb", "super_glue/cb:1.0.2", "nli", "CommitmentBank", _last_of_train(50, test="validation"),
+        read.nli, NLI, ("Yes", "No", "It's impossible to say"), metrics=("macro_f1", "accuracy")
     ),
     _classification(
         "rte", "super_glue/rte:1.0.2", "nli", "RTE", TO_VALIDATION, read.nli, NLI, ("yes", "no")
     ),
     *(
         _classification(
-            f"mnli_{kind}",
-            "glue/mnli:2.0.0",
-            "nli",
-            "MultiNLI",
-            {
-                "train": Part("train", stop=-200, most=MAX_TRAIN_EXAMPLES),
-                "validation": Part("train", start=-200),
-                "test": Part(f"validation_{kind}"),
-            },
-            read.nli,
-            NLI,
-            ("yes", "it is not possible to tell", "no"),
-            template_set="mnli",
-            # Both have the same train split, which is trained on once.
-            counted_as="mnli" if kind == "matched" else None,
+            f"mnli_{kind}", "glue/mnli:2.0.0", "nli", "MultiNLI",
+            _last_of_train(200, test=f"validation_{kind}"),
+            read.nli, NLI, ("yes", "it is not possible to tell", "no"), template_set="mnli",
+            counted_as="mnli" if kind == "matched" else None
         )
         for kind in ("matched", "mismatched")
     ),
     _classification(
-        "qnli",
-        "glue/qnli:2.0.0",
-        "nli",
-        "QNLI",
-        TO_VALIDATION,
-        read.qnli,
-        ("sentence", "question"),
-        ("yes", "no"),
-        made_from=frozenset({"squad"}),
+        "qnli", "glue/qnli:2.0.0", "nli", "QNLI", TO_VALIDATION, read.qnli,
+        ("sentence", "question"), ("yes", "no"), made_from=frozenset({"squad"})
     ),
     _classification(
-        "wnli",
-        "glue/wnli:2.0.0",
-        "nli",
-        "WNLI",
-        _all_of_train(30, test="validation"),
-        read.sentence_pair,
-        PAIR,
-        NO_YES,
-        made_from=frozenset({"winograd_schemas"}),
+        "wnli", "glue/wnli:2.0.0", "nli", "WNLI", _last_of_train(30, test="validation"),
+        read.sentence_pair, PAIR, NO_YES, made_from=frozenset({"winograd_schemas"})
     ),
     _classification(
-        "snli",
-        "snli:1.1.0",
-        "nli",
-        "SNLI",
-        OWN_VALIDATION,
-        read.nli,
-        NLI,
-        ("yes", "it is not possible to tell", "no"),
-        made_from=frozenset({"flickr30k"}),
+        "snli", "snli:1.1.0", "nli", "SNLI", OWN_VALIDATION, read.nli, NLI,
+        ("yes", "it is not possible to tell", "no"), made_from=frozenset({"flickr30k"})
     ),
     # commonsense reasoning
     _classification(
-        "copa",
-        "super_glue/copa:1.0.2",
-        "commonsense",
-        "COPA",
-        _all_of_train(50, test="validation"),
-        read.copa,
-        ("premise", "question"),
+        "copa", "super_glue/copa:1.0.2", "commonsense", "COPA",
+        _last_of_train(50, test="validation"), read.copa, ("premise", "question")
     ),
     _classification(
-        "hellaswag",
-        "hellaswag:1.1.0",
-        "commonsense",
-        "HellaSwag",
-        TO_VALIDATION,
-        read.hellaswag,
-        ("context",),
-        made_from=frozenset({"wikihow"}),
+        "hellaswag", "hellaswag:1.1.0", "commonsense", "HellaSwag", TO_VALIDATION, read.hellaswag,
+        ("context",), made_from=frozenset({"wikihow"})
     ),
     _classification(
-        "story_cloze",
-        "story_cloze/2016:1.0.0",
-        "commonsense",
-        "StoryCloze",
-        {
-            "train": Part("validation", stop=-200),
-            "validation": Part("validation", start=-200),
-            "test": Part("test"),
-        },
-        read.story_cloze,
-        ("context",),
+        "story_cloze", "story_cloze/2016:1.0.0", "commonsense", "StoryCloze",
+        _last_of_train(200, "test", train="validation"),
+        read.story_cloze, ("context",)
     ),
     _classification(
-        "piqa",
-        "piqa:1.0.0",
-        "commonsense",
-        "PIQA",
-        _all_of_train(100, test="validation"),
-        read.piqa,
-        ("goal",),
+        "piqa", "piqa:1.0.0", "commonsense", "PIQA", _last_of_train(100, test="validation"),
+        read.piqa, ("goal",)
     ),
     # sentiment analysis
     _classification(
-        "imdb_reviews",
-        "imdb_reviews/plain_text:1.0.0",
-        "sentiment",
-        "IMDB Reviews",
-        TO_TEST,
-        read.labelled_text,
-        ("text",),
-        NEGATIVE_POSITIVE,
+        "imdb_reviews", "imdb_reviews/plain_text:1.0.0", "sentiment", "IMDB Reviews", TO_TEST,
+        read.labelled_text, ("text",), NEGATIVE_POSITIVE
     ),
     _classification(
-        "sentiment140",
-        "sentiment140:1.0.0",
-        "sentiment",
-        "Sentiment140",
-        TO_TEST,
-        read.sentiment140,
-        ("text",),
-        NEGATIVE_POSITIVE,
+        "sentiment140", "sentiment140:1.0.0", "sentiment", "Sentiment140", TO_TEST,
+        read.sentiment140, ("text",), NEGATIVE_POSITIVE
     ),
     _classification(
-        "yelp_polarity_reviews",
-        "yelp_polarity_reviews:0.2.0",
-        "sentiment",
-        "Yelp Polarity",
-        TO_TEST,
-        read.labelled_text,
-        ("text",),
-        NEGATIVE_POSITIVE,
+        "yelp_polarity_reviews", "yelp_polarity_reviews:0.2.0", "sentiment", "Yelp Polarity",
+        TO_TEST, read.labelled_text, ("text",), NEGATIVE_POSITIVE
     ),
     _classification(
-        "sst2",
-        "glue/sst2:2.0.0",
-        "sentiment",
-        "SST-2",
-        TO_VALIDATION,
-        read.labelled_sentence,
-        ("sentence",),
-        NEGATIVE_POSITIVE,
-        made_from=frozenset({"rotten_tomatoes"}),
+        "sst2", "glue/sst2:2.0.0", "sentiment", "SST-2", TO_VALIDATION, read.labelled_sentence,
+        ("sentence",), NEGATIVE_POSITIVE, made_from=frozenset({"rotten_tomatoes"})
     ),
     # paraphrase detection
     _classification(
-        "glue_mrpc",
-        "glue/mrpc:2.0.0",
-        "paraphrase",
-        "MRPC",
-        TO_VALIDATION,
-        read.sentence_pair,
-        PAIR,
-        NO_YES,
-        metrics=("f1", "accuracy"),
+        "glue_mrpc", "glue/mrpc:2.0.0", "paraphrase", "MRPC", TO_VALIDATION, read.sentence_pair,
+        PAIR, NO_YES, metrics=("f1", "accuracy")
     ),
     _classification(
-        "glue_qqp",
-        "glue/qqp:2.0.0",
-        "paraphrase",
-        "Quora Question Pairs",
-        TO_VALIDATION,
-        read.qqp,
-        ("question1", "question2"),
-        NO_YES,
-        metrics=("f1", "accuracy"),
+        "glue_qqp", "glue/qqp:2.0.0", "paraphrase", "Quora Question Pairs", TO_VALIDATION, read.qqp,
+        ("question1", "question2"), NO_YES, metrics=("f1", "accuracy")
     ),
     _classification(
-        "paws_wiki",
-        "paws_wiki/labeled_final_tokenized:1.1.0",
-        "paraphrase",
-        "PAWS Wiki",
-        OWN_VALIDATION,
-        read.sentence_pair,
-        PAIR,
-        NO_YES,
+        "paws_wiki", "paws_wiki/labeled_final_tokenized:1.1.0", "paraphrase", "PAWS Wiki",
+        OWN_VALIDATION, read.sentence_pair, PAIR, NO_YES
     ),
     Dataset(
-        "stsb",
-        "glue/stsb:2.0.0",
-        "paraphrase",
-        "STS-B",
-        _all_of_train(100, test="validation"),
-        read.stsb,
-        (*PAIR, "answer_str"),
-        ("answer_str",),
-        kind="classification",
-        options=("0", "1", "2", "3", "4", "5"),
-        metrics=("pearson", "spearman"),
-        made_from=frozenset({"flickr30k"}),
+        "stsb", "glue/stsb:2.0.0", "paraphrase", "STS-B", _last_of_train(100, test="validation"),
+        read.stsb, (*PAIR, "answer_str"), ("answer_str",), kind="classification",
+        options=("0", "1", "2", "3", "4", "5"), metrics=("pearson", "spearman"),
+        made_from=frozenset({"flickr30k"})
     ),
     # closed-book question answering
     *(
         _classification(
-            f"arc_{kind}",
-            f"ai2_arc/ARC-{kind.title()}:1.0.0",
-            "closed_book_qa",
-            f"ARC {kind.title()}",
-            TO_TEST,
-            read.arc,
-            ("question",),
-            template_set="arc",
-            counted_as="arc",
+            f"arc_{kind}", f"ai2_arc/ARC-{kind.title()}:1.0.0", "closed_book_qa",
+            f"ARC {kind.title()}", TO_TEST, read.arc, ("question",), template_set="arc",
+            counted_as="arc"
         )
         for kind in ("challenge", "easy")
     ),
     Dataset(
-        "natural_questions",
-        "natural_questions_open:1.0.0",
-        "closed_book_qa",
-        "Natural Questions",
-        TO_VALIDATION,
-        read.natural_questions,
-        ("question", "answer"),
-        metrics=("trivia_qa",),
+        "natural_questions", "natural_questions_open:1.0.0", "closed_book_qa", "Natural Questions",
+        TO_VALIDATION, read.natural_questions, ("question", "answer"), metrics=("trivia_qa",)
     ),
     Dataset(
-        "trivia_qa",
-        "trivia_qa/rc:1.1.0",
-        "closed_book_qa",
-        "TriviaQA",
-        TO_VALIDATION,
-        read.trivia_qa,
-        ("question", "answer"),
-        metrics=("trivia_qa",),
+        "trivia_qa", "trivia_qa/rc:1.1.0", "closed_book_qa", "TriviaQA", TO_VALIDATION,
+        read.trivia_qa, ("question", "answer"), metrics=("trivia_qa",)
     ),
     # structure to text
     Dataset(
-        "common_gen",
-        "gem/common_gen:1.1.0",
-        "struct_to_text",
-        "CommonGen",
-        TO_VALIDATION,
-        read.common_gen,
-        ("concepts", "concepts_newline", "target"),
-        ("target",),
-        ("concepts",),
-        metrics=("rouge",),
+        "common_gen", "gem/common_gen:1.1.0", "struct_to_text", "CommonGen", TO_VALIDATION,
+        read.common_gen, ("concepts", "concepts_newline", "target"), ("target",), ("concepts",),
+        metrics=("rouge",)
     ),
     Dataset(
-        "dart",
-        "gem/dart:1.1.0",
-        "struct_to_text",
-        "DART",
-        TO_VALIDATION,
-        read.dart,
-        ("tripleset", "tripleset_newline", "target"),
-        ("target",),
-        ("tripleset",),
-        metrics=("rouge",),
-        made_from=frozenset({"web_nlg", "e2e_nlg"}),
+        "dart", "gem/dart:1.1.0", "struct_to_text", "DART", TO_VALIDATION, read.dart,
+        ("tripleset", "tripleset_newline", "target"), ("target",), ("tripleset",),
+        metrics=("rouge",), made_from=frozenset({"web_nlg", "e2e_nlg"})
     ),
     Dataset(
-        "e2e_nlg",
-        "gem/e2e_nlg:1.1.0",
-        "struct_to_text",
-        "E2E NLG",
-        TO_VALIDATION,
-        read.e2e_nlg,
-        ("meaning_representation", "target"),
-        ("target",),
-        metrics=("rouge",),
-        made_from=frozenset({"e2e_nlg"}),
+        "e2e_nlg", "gem/e2e_nlg:1.1.0", "struct_to_text", "E2E NLG", TO_VALIDATION, read.e2e_nlg,
+        ("meaning_representation", "target"), ("target",), metrics=("rouge",),
+        made_from=frozenset({"e2e_nlg"})
     ),
     Dataset(
-        "web_nlg_en",
-        "gem/web_nlg_en:1.1.0",
-        "struct_to_text",
-        "WebNLG",
-        TO_VALIDATION,
-        read.web_nlg,
-        ("input_string", "target"),
-        ("target",),
-        metrics=("rouge",),
-        made_from=frozenset({"web_nlg"}),
+        "web_nlg_en", "gem/web_nlg_en:1.1.0", "struct_to_text", "WebNLG", TO_VALIDATION,
+        read.web_nlg, ("input_string", "target"), ("target",), metrics=("rouge",),
+        made_from=frozenset({"web_nlg"})
     ),
     # reading comprehension
     _classification(
-        "bool_q",
-        "bool_q:1.0.0",
-        "reading_comprehension",
-        "BoolQ",
-        TO_VALIDATION,
-        read.bool_q,
-        ("title", "text", "question"),
-        NO_YES,
+        "bool_q", "bool_q:1.0.0", "reading_comprehension", "BoolQ", TO_VALIDATION, read.bool_q,
+        ("title", "text", "question"), NO_YES
     ),
     Dataset(
-        "drop",
-        "drop:2.0.0",
-        "reading_comprehension",
-        "DROP",
-        {
-            "train": Part("train", stop=-200, most=MAX_TRAIN_EXAMPLES),
-            "validation": Part("train", start=-200),
-            "test": Part("dev"),
-        },
-        read.drop,
-        ("context", "question", "answer"),
-        metrics=("squad",),
+        "drop", "drop:2.0.0", "reading_comprehension", "DROP",
+        _last_of_train(200, test="dev"),
+        read.drop, ("context", "question", "answer"), metrics=("squad",)
     ),
     _classification(
-        "multirc",
-        "super_glue/multirc:1.0.2",
-        "reading_comprehension",
-        "MultiRC",
-        TO_VALIDATION,
-        read.multirc,
-        ("paragraph", "question", "response"),
-        NO_YES,
-        metrics=("multirc",),
+        "multirc", "super_glue/multirc:1.0.2", "reading_comprehension", "MultiRC", TO_VALIDATION,
+        read.multirc, ("paragraph", "question", "response"), NO_YES, metrics=("multirc",)
     ),
     _classification(
-        "openbookqa",
-        "openbookqa:0.1.0",
-        "reading_comprehension",
-        "OpenBookQA",
-        OWN_VALIDATION,
-        read.openbookqa,
-        ("fact", "question"),
+        "openbookqa", "openbookqa:0.1.0", "reading_comprehension", "OpenBookQA", OWN_VALIDATION,
+        read.openbookqa, ("fact", "question")
     ),
     *(
         Dataset(
-            f"squad_{version}",
-            tfds,
-            "reading_comprehension",
-            f"SQuAD {version}",
-            TO_VALIDATION,
-            read.squad,
-            ("title", "context", "question", "answer"),
-            metrics=("squad",),
-            counted_as="squad",
-            made_from=frozenset({"squad"}),
+            f"squad_{version}", tfds, "reading_comprehension", f"SQuAD {version}", TO_VALIDATION,
+            read.squad, ("title", "context", "question", "answer"), metrics=("squad",),
+            counted_as="squad", made_from=frozenset({"squad"})
         )
         for version, tfds in (("v1", "squad/v1.1:3.0.0"), ("v2", "squad/v2.0:3.0.0"))
     ),
     # reading comprehension with commonsense
     _classification(
-        "cosmos_qa",
-        "cosmos_qa:1.0.0",
-        "reading_comprehension_commonsense",
-        "Cosmos QA",
-        TO_VALIDATION,
-        read.cosmos_qa,
-        ("context", "question"),
+        "cosmos_qa", "cosmos_qa:1.0.0", "reading_comprehension_commonsense", "Cosmos QA",
+        TO_VALIDATION, read.cosmos_qa, ("context", "question")
     ),
     _classification(
-        "record",
-        "super_glue/record:1.0.2",
-        "reading_comprehension_commonsense",
-        "ReCoRD",
-        TO_VALIDATION,
-        read.record,
-        ("passage", "query"),
-        metrics=("squad",),
-        made_from=frozenset({"cnn_dailymail"}),
+        "record", "super_glue/record:1.0.2", "reading_comprehension_commonsense", "ReCoRD",
+        TO_VALIDATION, read.record, ("passage", "query"), metrics=("squad",),
+        made_from=frozenset({"cnn_dailymail"})
     ),
     # coreference resolution
     _classification(
-        "definite_pronoun_resolution",
-        "definite_pronoun_resolution:1.1.0",
-        "coreference",
-        "Definite Pronoun Resolution",
-        TO_TEST,
-        read.definite_pronoun_resolution,
-        ("sentence", "pronoun"),
+        "definite_pronoun_resolution", "definite_pronoun_resolution:1.1.0", "coreference",
+        "Definite Pronoun Resolution", TO_TEST, read.definite_pronoun_resolution,
+        ("sentence", "pronoun")
     ),
     _classification(
-        "winogrande",
-        "winogrande:1.2.0",
-        "coreference",
-        "WinoGrande",
-        {
-            "train": Part("train_xl", stop=-200, most=MAX_TRAIN_EXAMPLES),
-            "validation": Part("train_xl", start=-200),
-            "test": Part("validation"),
-        },
-        read.winogrande,
-        ("context",),
+        "winogrande", "winogrande:1.2.0", "coreference", "WinoGrande",
+        _last_of_train(200, "validation", train="train_xl"),
+        read.winogrande, ("context",)
     ),
     _classification(
-        "wsc",
-        "super_glue/wsc:1.0.2",
-        "coreference",
-        "WSC",
-        _all_of_train(50, test="validation"),
-        read.wsc,
-        ("context", "text1", "text2"),
-        NO_YES,
-        made_from=frozenset({"winograd_schemas"}),
+        "wsc", "super_glue/wsc:1.0.2", "coreference", "WSC", _last_of_train(50, test="validation"),
+        read.wsc, ("context", "text1", "text2"), NO_YES, made_from=frozenset({"winograd_schemas"})
     ),
     _classification(
-        "wsc273",
-        "wsc273:1.0.0",
-        "coreference",
-        "WSC273",
-        {"test": Part("test")},
-        read.wsc273,
-        ("context",),
-        counted_as="wsc",
-        made_from=frozenset({"winograd_schemas"}),
+        "wsc273", "wsc273:1.0.0", "coreference", "WSC273", {"test": Part("test")}, read.wsc273,
+        ("context",), counted_as="wsc", made_from=frozenset({"winograd_schemas"})
     ),
     # translation
     _translation(
@@ -630,216 +387,93 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     *(
         _translation(
-            f"wmt16_translate_{code}en",
-            f"wmt16_translate/{code}-en",
-            f"WMT'16 to {read.LANGUAGES[code]}",
-            f"en {code}",
-            OWN_VALIDATION,
+            f"wmt16_translate_{code}en", f"wmt16_translate/{code}-en",
+            f"WMT'16 to {read.LANGUAGES[code]}", f"en {code}", OWN_VALIDATION
         )
         for code in ("de", "tr", "cs", "fi", "ro", "ru")
     ),
     # summarization
     Dataset(
-        "aeslc",
-        "aeslc:1.0.0",
-        "summarization",
-        "AESLC",
-        {
-            "train": Part("train", most=MAX_TRAIN_EXAMPLES),
-            "validation": Part("validation", start=-200),
-            "test": Part("test"),
-        },
-        read.aeslc,
-        ("body", "subject"),
-        ("subject",),
-        metrics=("rouge",),
+        "aeslc", "aeslc:1.0.0", "summarization", "AESLC",
+        {**OWN_VALIDATION, "validation": Part("validation", start=-200)},
+        read.aeslc, ("body", "subject"), ("subject",), metrics=("rouge",)
     ),
     Dataset(
-        "cnn_dailymail",
-        "cnn_dailymail:3.4.0",
-        "summarization",
-        "CNN/DailyMail",
-        OWN_VALIDATION,
-        read.cnn_dailymail,
-        ("text", "highlights"),
-        ("highlights",),
-        metrics=("rouge",),
-        made_from=frozenset({"cnn_dailymail"}),
+        "cnn_dailymail", "cnn_dailymail:3.4.0", "summarization", "CNN/DailyMail", OWN_VALIDATION,
+        read.cnn_dailymail, ("text", "highlights"), ("highlights",), metrics=("rouge",),
+        made_from=frozenset({"cnn_dailymail"})
     ),
     Dataset(
-        "gigaword",
-        "gigaword:1.2.0",
-        "summarization",
-        "Gigaword",
-        OWN_VALIDATION,
-        read.gigaword,
-        ("text", "summary"),
-        ("summary",),
-        metrics=("rouge",),
+        "gigaword", "gigaword:1.2.0", "summarization", "Gigaword", OWN_VALIDATION, read.gigaword,
+        ("text", "summary"), ("summary",), metrics=("rouge",)
     ),
     Dataset(
-        "multi_news",
-        "multi_news:2.1.0",
-        "summarization",
-        "Multi-News",
-        OWN_VALIDATION,
-        read.document_summary,
-        ("text", "summary"),
-        ("summary",),
-        metrics=("rouge",),
+        "multi_news", "multi_news:2.1.0", "summarization", "Multi-News", OWN_VALIDATION,
+        read.document_summary, ("text", "summary"), ("summary",), metrics=("rouge",)
     ),
     Dataset(
-        "newsroom",
-        "newsroom:1.0.0",
-        "summarization",
-        "Newsroom",
-        OWN_VALIDATION,
-        read.newsroom,
-        ("title", "text", "summary"),
-        ("summary",),
-        metrics=("rouge",),
+        "newsroom", "newsroom:1.0.0", "summarization", "Newsroom", OWN_VALIDATION, read.newsroom,
+        ("title", "text", "summary"), ("summary",), metrics=("rouge",)
     ),
     Dataset(
-        "samsum",
-        "samsum:1.0.0",
-        "summarization",
-        "SAMSum",
-        OWN_VALIDATION,
-        read.samsum,
-        ("dialogue", "summary"),
-        ("summary",),
-        metrics=("rouge",),
+        "samsum", "samsum:1.0.0", "summarization", "SAMSum", OWN_VALIDATION, read.samsum,
+        ("dialogue", "summary"), ("summary",), metrics=("rouge",)
     ),
     Dataset(
-        "xsum",
-        "xsum:1.1.0",
-        "summarization",
-        "XSum",
-        OWN_VALIDATION,
-        read.document_summary,
-        ("text", "summary"),
-        ("summary",),
-        metrics=("rouge",),
+        "xsum", "xsum:1.1.0", "summarization", "XSum", OWN_VALIDATION, read.document_summary,
+        ("text", "summary"), ("summary",), metrics=("rouge",)
     ),
     _classification(
-        "ag_news_subset",
-        "ag_news_subset:1.0.0",
-        "summarization",
-        "AG News",
-        TO_TEST,
-        read.ag_news,
-        ("title", "text"),
-        ("World", "Sports", "Business", "Science/Tech"),
+        "ag_news_subset", "ag_news_subset:1.0.0", "summarization", "AG News", TO_TEST, read.ag_news,
+        ("title", "text"), ("World", "Sports", "Business", "Science/Tech")
     ),
     Dataset(
-        "opinion_abstracts_idebate",
-        "opinion_abstracts/idebate:1.0.0",
-        "summarization",
-        "iDebate",
-        _opinion_abstracts(),
-        read.idebate,
-        ("argument_sentences", "debate_name", "claim"),
-        ("claim",),
-        metrics=("rouge",),
+        "opinion_abstracts_idebate", "opinion_abstracts/idebate:1.0.0", "summarization", "iDebate",
+        OPINION_ABSTRACTS, read.idebate, ("argument_sentences", "debate_name", "claim"),
+        ("claim",), metrics=("rouge",)
     ),
     Dataset(
-        "opinion_abstracts_rotten_tomatoes",
-        "opinion_abstracts/rotten_tomatoes:1.0.0",
-        "summarization",
-        "Rotten Tomatoes",
-        _opinion_abstracts(),
-        read.rotten_tomatoes,
-        ("movie", "numbered_reviews", "first_review", "critic_consensus"),
-        ("critic_consensus",),
-        ("movie", "numbered_reviews"),
-        metrics=("rouge",),
-        made_from=frozenset({"rotten_tomatoes"}),
+        "opinion_abstracts_rotten_tomatoes", "opinion_abstracts/rotten_tomatoes:1.0.0",
+        "summarization", "Rotten Tomatoes", OPINION_ABSTRACTS, read.rotten_tomatoes,
+        ("movie", "numbered_reviews", "first_review", "critic_consensus"), ("critic_consensus",),
+        ("movie", "numbered_reviews"), metrics=("rouge",), made_from=frozenset({"rotten_tomatoes"})
     ),
     Dataset(
-        "wiki_lingua_english_en",
-        "gem/wiki_lingua_english_en:1.1.0",
-        "summarization",
-        "WikiLingua",
-        OWN_VALIDATION,
-        read.wiki_lingua,
-        ("source", "target"),
-        ("target",),
-        metrics=("rouge",),
-        made_from=frozenset({"wikihow"}),
+        "wiki_lingua_english_en", "gem/wiki_lingua_english_en:1.1.0", "summarization", "WikiLingua",
+        OWN_VALIDATION, read.wiki_lingua, ("source", "target"), ("target",), metrics=("rouge",),
+        made_from=frozenset({"wikihow"})
     ),
     # miscellaneous
     Dataset(
-        "coqa",
-        "coqa:1.0.0",
-        "miscellaneous",
-        "CoQA",
-        _all_of_train(100, test="test"),
-        read.coqa,
-        ("text", "numbered_questions", "numbered_answers"),
-        ("numbered_answers",),
-        metrics=("squad",),
+        "coqa", "coqa:1.0.0", "miscellaneous", "CoQA", _last_of_train(100, test="test"), read.coqa,
+        ("text", "numbered_questions", "numbered_answers"), ("numbered_answers",),
+        metrics=("squad",)
     ),
     Dataset(
-        "quac",
-        "quac:1.0.0",
-        "miscellaneous",
-        "QuAC",
-        TO_VALIDATION,
-        read.quac,
-        ("title", "background", "context", "question", "answer"),
-        metrics=("trivia_qa",),
+        "quac", "quac:1.0.0", "miscellaneous", "QuAC", TO_VALIDATION, read.quac,
+        ("title", "background", "context", "question", "answer"), metrics=("trivia_qa",)
     ),
     _classification(
-        "wic",
-        "super_glue/wic:1.0.2",
-        "miscellaneous",
-        "WiC",
-        TO_VALIDATION,
-        read.wic,
-        (*PAIR, "word"),
-        ("different meanings", "the same meaning"),
+        "wic", "super_glue/wic:1.0.2", "miscellaneous", "WiC", TO_VALIDATION, read.wic,
+        (*PAIR, "word"), ("different meanings", "the same meaning")
     ),
     _classification(
-        "trec",
-        "trec:1.0.0",
-        "miscellaneous",
-        "TREC",
-        TO_TEST,
-        read.trec,
-        ("text",),
-        ("description", "entity", "abbreviation", "human", "numeric", "location"),
+        "trec", "trec:1.0.0", "miscellaneous", "TREC", TO_TEST, read.trec, ("text",),
+        ("description", "entity", "abbreviation", "human", "numeric", "location")
     ),
     _classification(
-        "cola",
-        "glue/cola:2.0.0",
-        "miscellaneous",
-        "CoLA",
-        TO_VALIDATION,
-        read.labelled_sentence,
-        ("sentence",),
-        ("unacceptable", "acceptable"),
+        "cola", "glue/cola:2.0.0", "miscellaneous", "CoLA", TO_VALIDATION, read.labelled_sentence,
+        ("sentence",), ("unacceptable", "acceptable")
     ),
     Dataset(
-        "math_dataset",
-        "math_dataset/algebra__linear_1d:1.0.0",
-        "miscellaneous",
-        "Linear Equations",
-        TO_TEST,
-        read.math_dataset,
-        ("question", "answer"),
+        "math_dataset", "math_dataset/algebra__linear_1d:1.0.0", "miscellaneous",
+        "Linear Equations", TO_TEST, read.math_dataset, ("question", "answer")
     ),
     *(
         Dataset(
-            name,
-            "para_crawl/enda:1.2.0",
-            "miscellaneous",
-            title,
-            _para_crawl(3000, nth=nth, of=3),
-            preprocess,
-            (field, "answer"),
-            metrics=("edit_distance",),
-            counted_as=counted_as,
-            made_from=frozenset({"para_crawl"}),
+            name, "para_crawl/enda:1.2.0", "miscellaneous", title, _para_crawl(3000, nth=nth, of=3),
+            preprocess, (field, "answer"), metrics=("edit_distance",), counted_as=counted_as,
+            made_from=frozenset({"para_crawl"})
         )
         for nth, (name, title, preprocess, field, counted_as) in enumerate(
             (
@@ -850,5 +484,6 @@ DATASETS: tuple[Dataset, ...] = (
         )
     ),
 )
+# fmt: on
 
 BY_NAME = {dataset.name: dataset for dataset in DATASETS}
