@@ -1,7 +1,7 @@
 """FLAN 2022 (arXiv:2301.13688): its weights over the suites that are at hand.
 
 FLAN 2021 and Super-NaturalInstructions are this project's tasks. T0, chain of thought and dialog
-come from the user's files, JSON lines {"inputs", "targets"} and, of T0, optionally "options":
+come from the user's files, JSON lines {"inputs", "targets"} and optionally "task" and "options":
 FLAN2022.t0, .cot and .dialog in gin name them. A mixture without some of them (--skip_missing)
 keeps the weights of the others in proportion.
 """
@@ -26,7 +26,7 @@ from . import flan, superni  # noqa: F401  (whose tasks are mixed here)
 from .flan.prompts import FORMS, FewShot
 
 WEIGHTS = {"flan": 0.40, "t0": 0.32, "superni": 0.20, "cot": 0.05, "dialog": 0.03}
-# Of a file at most so many examples are used.
+# Of a task of a file at most so many examples are trained on.
 CAPS = {"t0": 20_000, "cot": 100_000, "dialog": 200_000}
 # Of chain of thought and dialog the inverted form is drawn 0.3 times as often as the other.
 INVERSION = 0.3
@@ -76,25 +76,36 @@ def _path(part: str) -> Path:
 
 def _fingerprint(part: str, split: str) -> str:
     seed = FLAN2022().seed
-    return f"{hashlib.sha256(read_bytes(_path(part))).hexdigest()} {CAPS[part]} {seed}"
+    return f"{hashlib.sha256(read_bytes(_path(part))).hexdigest()} {CAPS[part]} {seed} {split}"
 
 
 def _load(part: str, split: str) -> Sequence[registry.RawExample]:
-    return _read(part, _fingerprint(part, split))
+    return _read(part, split, _fingerprint(part, split))
 
 
-@lru_cache(maxsize=3)
-def _read(part: str, content: str) -> Sequence[registry.RawExample]:
+@lru_cache(maxsize=6)
+def _read(part: str, split: str, content: str) -> Sequence[registry.RawExample]:
+    """Of each task of a file as many as the cap allows; 1 in 100, at most 200, for validation."""
     del content  # part of the key: a file that changes is read again
-    path = _path(part)
-    found = [_record(part, path, line, record) for line, record in read_jsonl(path)]
-    if not found:
+    path, seed = _path(part), FLAN2022().seed
+    tasks: dict[str, list[registry.RawExample]] = {}
+    for line, record in read_jsonl(path):
+        made = _record(part, path, line, record)
+        tasks.setdefault(str(made["task"]), []).append(made)
+    if not tasks:
         raise UserError(f"{path} holds no examples; write one JSON object a line")
-    seed = FLAN2022().seed
-    if len(found) > CAPS[part]:
+    chosen: list[registry.RawExample] = []
+    for found in tasks.values():
         found.sort(key=lambda record: draw(seed, "cap", str(record["id"])))
-        found = sorted(found[: CAPS[part]], key=lambda record: str(record["id"]))
-    return found
+        num_held_out = min(200, -(-len(found) // 100))
+        if len(found) == 1:
+            raise UserError(
+                f"{path} holds one example of {found[0]['task']!r}: there is none to train on "
+                "beside one to validate with; add some"
+            )
+        kept = found[num_held_out:][: CAPS[part]] if split == "train" else found[:num_held_out]
+        chosen += kept
+    return sorted(chosen, key=lambda record: str(record["id"]))
 
 
 def _record(part: str, path: Path, line: int, record: Mapping[str, Any]) -> registry.RawExample:
@@ -109,7 +120,7 @@ def _record(part: str, path: Path, line: int, record: Mapping[str, Any]) -> regi
         raise UserError(f"{path}:{line}: options={options!r:.60} must be a list of strings")
     return {
         "id": f"{part}-{line:09}",
-        "task": part,
+        "task": str(record.get("task", part)),
         "category": part,
         "inputs_": record["inputs"],
         "targets_": record["targets"],
@@ -144,7 +155,7 @@ def _prepare(
 
     def render(id_: str, inputs: str, targets: str, options: Sequence[str]) -> tuple[str, str]:
         texts = rendered(id_, inputs, targets, options, template)
-        return (shots.inputs(template, id_, *texts), texts[1]) if few_shot else texts
+        return (shots.inputs(template, id_, texts[0]), texts[1]) if few_shot else texts
 
     return render
 
@@ -155,7 +166,7 @@ def _postprocess(output: str, *, example: Mapping[str, Any], is_target: bool) ->
 
 def _add(name: str, part: str, template: Template, few_shot: bool) -> None:
     source = registry.RecordSource(
-        ("train",), _FIELDS | _LISTS, partial(_load, part), partial(_fingerprint, part)
+        ("train", "validation"), _FIELDS | _LISTS, partial(_load, part), partial(_fingerprint, part)
     )
     prepare = partial(_prepare, part, template, few_shot)
     registry.add_task(

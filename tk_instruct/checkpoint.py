@@ -138,6 +138,10 @@ class Checkpoints:
         self.wait()
         return self._manager.best_step()
 
+    def written(self, step: int) -> float:
+        """When a checkpoint was saved, in seconds: one that is trained anew has another time."""
+        return float((self.directory / str(step) / "_CHECKPOINT_METADATA").stat().mtime)
+
     def step_or_latest(self, step: int | Literal["best"] | None) -> int:
         """The asked-for step, or the last; raises UserError where it is not there."""
         self.wait()

@@ -21,7 +21,7 @@ from tk_instruct.metrics.target import OptionTarget, Target
 
 from . import examples, prompts
 from .datasets import BY_NAME, DATASETS, Dataset
-from .mixtures import MAX_RATE, mixtures
+from .mixtures import MAX_RATE, datasets_by_mixture
 from .templates import is_forward, own_templates
 
 
@@ -54,12 +54,7 @@ def _postprocess_option(
     return OptionTarget(decoded["of"], is_correct=decoded["is_right"] == "yes")
 
 
-def _add(
-    name: str,
-    dataset: Dataset,
-    prepare: prompts.Prepare,
-    metrics: Sequence[str],
-) -> None:
+def _add(name: str, dataset: Dataset, prepare: prompts.Prepare, metrics: Sequence[str]) -> None:
     registry.add_task(
         name,
         source=examples.source(dataset),
@@ -71,37 +66,32 @@ def _add(
 
 def _declare(dataset: Dataset) -> None:
     name = f"flan_{dataset.name}"
-    templates = own_templates(dataset)
+    templates = list(enumerate(own_templates(dataset)))
     for suffix, form in prompts.FORMS.items():
         if form.few_shot and "train" not in dataset.splits:
             continue  # there are no exemplars to be had
         if not form.options and dataset.kind == "generation":
             continue  # it has none anyway
         _add(name + suffix, dataset, prompts.templated(dataset, form), dataset.metrics)
-        for number, template in enumerate(templates):
+        for number, template in templates:
             # What a turned-around template asks for is text of any kind.
             asked = dataset.metrics if is_forward(template, dataset) else ("rouge",)
             prepare = prompts.templated(dataset, form, number)
             _add(f"{name}{suffix}.t{number}", dataset, prepare, asked)
     for suffix, named in (("_no_template", False), ("_dataset_name", True)):
         _add(name + suffix, dataset, prompts.untemplated(dataset, named), dataset.metrics)
-    if dataset.kind == "classification":
-        for number, template in enumerate(templates):
-            if is_forward(template, dataset):
-                _add_option_scored(f"{name}_rank.t{number}", dataset, number)
-
-
-def _add_option_scored(name: str, dataset: Dataset, number: int) -> None:
-    rendering = registry.Rendering(
-        prompts.option_scored(dataset, number), reads=["option", *prompts.reads(dataset)]
-    )
-    registry.add_task(
-        name,
-        source=examples.option_source(dataset),
-        preprocessors=[rendering],
-        postprocess_fn=_postprocess_option,
-        metric_fns=[rank_accuracy],
-    )
+    for number, template in templates:
+        if dataset.kind == "classification" and is_forward(template, dataset):
+            prepare = prompts.option_scored(dataset, number)
+            registry.add_task(
+                f"{name}_rank.t{number}",
+                source=examples.option_source(dataset),
+                preprocessors=[
+                    registry.Rendering(prepare, reads=["option", *prompts.reads(dataset)])
+                ],
+                postprocess_fn=_postprocess_option,
+                metric_fns=[rank_accuracy],
+            )
 
 
 def form_of(dataset: Dataset, suffix: str) -> str:
@@ -113,7 +103,7 @@ def form_of(dataset: Dataset, suffix: str) -> str:
 
 for _dataset in DATASETS:
     _declare(_dataset)
-for _name, _datasets in mixtures().items():
+for _name, _datasets in datasets_by_mixture().items():
     for _suffix in (*prompts.FORMS, "_no_template", "_dataset_name"):
         registry.add_mixture(
             _name + _suffix, [form_of(d, _suffix) for d in _datasets], most_examples=MAX_RATE

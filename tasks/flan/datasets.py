@@ -105,7 +105,8 @@ class Dataset:
         options: of every example, in the order of labels; () where each has its own.
         metrics: names in tk_instruct.metrics, the main one first.
         template_set: whose templates it uses, by default its own.
-        counted_as: what the paper counts it as; None for what the paper leaves out.
+        counted_as: what the paper counts it as, by default itself.
+        is_in_mixtures: whether it is trained on.
         made_from: other corpora that its examples were made from: where one of two datasets that
             share one is held out the other is not trained on.
     """
@@ -123,7 +124,8 @@ class Dataset:
     options: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ("accuracy",)
     template_set: str = ""
-    counted_as: str | None = ""
+    counted_as: str = ""
+    is_in_mixtures: bool = True
     made_from: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
@@ -131,17 +133,13 @@ class Dataset:
         for field, default in (
             ("template_set", self.name),
             ("raw_inputs", inputs),
-            ("counted_as", self.name if self.counted_as is not None else None),
+            ("counted_as", self.name),
         ):
             object.__setattr__(self, field, getattr(self, field) or default)
 
     @property
     def target(self) -> str:
         return self.targets[0]
-
-    @property
-    def is_trained_on(self) -> bool:
-        return self.counted_as is not None and "train" in self.splits
 
 
 def _classification(
@@ -199,7 +197,8 @@ DATASETS: tuple[Dataset, ...] = (
         _classification(
             f"anli_{r}", f"anli/{r}:0.1.0", "nli", f"Adversarial NLI {r.upper()}", OWN_VALIDATION,
             read.anli, ("context", "hypothesis"), ("Yes", "It's impossible to say", "No"),
-            template_set="anli", counted_as="anli"
+            template_set="anli", counted_as="anli",
+            made_from=frozenset({"story_cloze", "wikihow"} if r == "r3" else ())
         )
         for r in ("r1", "r2", "r3")
     ),
@@ -215,7 +214,8 @@ DATASETS: tuple[Dataset, ...] = (
             f"mnli_{kind}", "glue/mnli:2.0.0", "nli", "MultiNLI",
             _last_of_train(200, test=f"validation_{kind}"),
             read.nli, NLI, ("yes", "it is not possible to tell", "no"), template_set="mnli",
-            counted_as="mnli" if kind == "matched" else None
+            counted_as="mnli",
+            is_in_mixtures=kind == "matched"  # both have the same train split
         )
         for kind in ("matched", "mismatched")
     ),
@@ -243,7 +243,7 @@ DATASETS: tuple[Dataset, ...] = (
     _classification(
         "story_cloze", "story_cloze/2016:1.0.0", "commonsense", "StoryCloze",
         _last_of_train(200, "test", train="validation"),
-        read.story_cloze, ("context",)
+        read.story_cloze, ("context",), made_from=frozenset({"story_cloze"})
     ),
     _classification(
         "piqa", "piqa:1.0.0", "commonsense", "PIQA", _last_of_train(100, test="validation"),
@@ -296,7 +296,8 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     Dataset(
         "natural_questions", "natural_questions_open:1.0.0", "closed_book_qa", "Natural Questions",
-        TO_VALIDATION, read.natural_questions, ("question", "answer"), metrics=("trivia_qa",)
+        TO_VALIDATION, read.natural_questions, ("question", "answer"), metrics=("trivia_qa",),
+        made_from=frozenset({"natural_questions"})
     ),
     Dataset(
         "trivia_qa", "trivia_qa/rc:1.1.0", "closed_book_qa", "TriviaQA", TO_VALIDATION,
@@ -326,7 +327,7 @@ DATASETS: tuple[Dataset, ...] = (
     # reading comprehension
     _classification(
         "bool_q", "bool_q:1.0.0", "reading_comprehension", "BoolQ", TO_VALIDATION, read.bool_q,
-        ("title", "text", "question"), NO_YES
+        ("title", "text", "question"), NO_YES, made_from=frozenset({"natural_questions"})
     ),
     Dataset(
         "drop", "drop:2.0.0", "reading_comprehension", "DROP",
@@ -376,7 +377,8 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     _classification(
         "wsc273", "wsc273:1.0.0", "coreference", "WSC273", {"test": Part("test")}, read.wsc273,
-        ("context",), counted_as="wsc", made_from=frozenset({"winograd_schemas"})
+        ("context",), counted_as="wsc", is_in_mixtures=False,
+        made_from=frozenset({"winograd_schemas"})
     ),
     # translation
     _translation(
@@ -447,7 +449,7 @@ DATASETS: tuple[Dataset, ...] = (
     Dataset(
         "coqa", "coqa:1.0.0", "miscellaneous", "CoQA", _last_of_train(100, test="test"), read.coqa,
         ("text", "numbered_questions", "numbered_answers"), ("numbered_answers",),
-        metrics=("squad",)
+        metrics=("squad",), made_from=frozenset({"cnn_dailymail"})
     ),
     Dataset(
         "quac", "quac:1.0.0", "miscellaneous", "QuAC", TO_VALIDATION, read.quac,
@@ -472,14 +474,15 @@ DATASETS: tuple[Dataset, ...] = (
     *(
         Dataset(
             name, "para_crawl/enda:1.2.0", "miscellaneous", title, _para_crawl(3000, nth=nth, of=3),
-            preprocess, (field, "answer"), metrics=("edit_distance",), counted_as=counted_as,
+            preprocess, (field, "answer"), metrics=("edit_distance",),
+            is_in_mixtures=name == "fix_punct",
             made_from=frozenset({"para_crawl"})
         )
-        for nth, (name, title, preprocess, field, counted_as) in enumerate(
+        for nth, (name, title, preprocess, field) in enumerate(
             (
-                ("true_case", "True Casing", read.true_case, "lower", None),
-                ("fix_punct", "Fix Punctuation", read.fix_punct, "no_punct", ""),
-                ("word_segment", "Word Segmentation", read.word_segment, "no_space", None),
+                ("true_case", "True Casing", read.true_case, "lower"),
+                ("fix_punct", "Fix Punctuation", read.fix_punct, "no_punct"),
+                ("word_segment", "Word Segmentation", read.word_segment, "no_space"),
             )
         )
     ),

@@ -52,8 +52,8 @@ def _check(dataset: Dataset) -> Finding:
     try:
         counts = {split: examples.count(dataset, split) for split in dataset.splits}
         for split in dataset.splits:
-            if not any(islice(examples.records(dataset, split), _NUM_TRIED)):
-                raise UserError(f"of the first {_NUM_TRIED} examples of {split} none can be used")
+            if not list(islice(examples.records(dataset, split), _NUM_TRIED)):
+                raise UserError(f"none of the examples of {split} can be used")
     except UserError as error:
         return Finding(*about, state="broken", advice=str(error))
     info = tfds_source.builder(dataset.tfds).info.redistribution_info

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from tk_instruct.errors import UserError
 
 from .datasets import BY_NAME, CLUSTERS, Dataset
-from .mixtures import SUPERGLUE, in_clusters
+from .mixtures import LADDER_HELD_OUT, SUPERGLUE, in_clusters
 from .prompts import FORMS
-from .templates import is_forward, templates_of
+from .templates import templates_of
 
 # Published averages of four held-out clusters (NLI, reading comprehension, closed-book QA,
 # translation) of the 137B model, by how it was trained and asked (Wei et al. 2022, section 4.3).
@@ -28,30 +28,43 @@ class Prompt:
         task: the SeqIO task.
         shots: zero_shot, few_shot or dataset_name.
         template: its number; None for a dataset's name.
+        asks_for: the field that it asks for: of translations either language's text.
     """
 
     dataset: Dataset
     task: str
     shots: str
     template: int | None
+    asks_for: str
+
+    @property
+    def row(self) -> str:
+        """Of the table: the dataset, and what else than its usual target is asked for."""
+        usual = self.asks_for == self.dataset.target
+        return self.dataset.name if usual else f"{self.dataset.name}, to {self.asks_for}"
 
 
 def prompts_of(dataset: Dataset, shots: str) -> Iterator[Prompt]:
     """Every forward template; raises UserError where the wording in use has none."""
     if shots == "dataset_name":
-        yield Prompt(dataset, f"flan_{dataset.name}_dataset_name", shots, None)
+        yield Prompt(dataset, f"flan_{dataset.name}_dataset_name", shots, None, dataset.target)
         return
     if shots == "few_shot" and "train" not in dataset.splits:
         return
     suffix = {"zero_shot": "", "few_shot": "_fewshot"}[shots]
-    numbers = [k for k, t in enumerate(templates_of(dataset)) if is_forward(t, dataset)]
-    if not numbers:
+    forward = [
+        (number, field)
+        for field in dataset.targets
+        for number, template in enumerate(templates_of(dataset))
+        if template.asks_for(field)
+    ]
+    if not forward:
         raise UserError(
             f"no template of {dataset.template_set} asks for {{{dataset.target}}}; there is "
             "nothing to evaluate with"
         )
-    for number in numbers:
-        yield Prompt(dataset, f"flan_{dataset.name}{suffix}.t{number}", shots, number)
+    for number, field in forward:
+        yield Prompt(dataset, f"flan_{dataset.name}{suffix}.t{number}", shots, number, field)
 
 
 def meant_by(mixture: str | None) -> list[Dataset]:
@@ -59,12 +72,14 @@ def meant_by(mixture: str | None) -> list[Dataset]:
 
     Raises UserError where that says neither.
     """
-    name = _without_form(mixture or "")
+    name, _ = without_form(mixture or "")
     held_out = name.removeprefix("flan_holdout_")
     if held_out in CLUSTERS:
         return list(in_clusters(held_out))
     if name == "flan_holdout_superglue":
         return [BY_NAME[dataset] for dataset in SUPERGLUE]
+    if name.startswith("flan_clusters_"):
+        return list(in_clusters(*LADDER_HELD_OUT))
     if name.removeprefix("flan_") in BY_NAME:
         return [BY_NAME[name.removeprefix("flan_")]]
     raise UserError(
@@ -73,11 +88,12 @@ def meant_by(mixture: str | None) -> list[Dataset]:
     )
 
 
-def _without_form(mixture: str) -> str:
-    for suffix in (*sorted(FORMS, key=len, reverse=True), "_no_template", "_dataset_name"):
-        if suffix and mixture.endswith(suffix):
-            return mixture.removesuffix(suffix)
-    return mixture
+def without_form(mixture: str) -> tuple[str, str]:
+    """The mixture of which a form was trained on, and the form: what its name ends in."""
+    for form in (*sorted(FORMS, key=len, reverse=True), "_no_template", "_dataset_name"):
+        if form and mixture.endswith(form):
+            return mixture.removesuffix(form), form
+    return mixture, ""
 
 
 def chosen(clusters: Sequence[str], datasets: Sequence[str]) -> list[Dataset]:

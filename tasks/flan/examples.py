@@ -42,17 +42,21 @@ def option_source(dataset: Dataset) -> registry.RecordSource:
         fields=whole.fields | {"of": False, "option": False, "is_right": False},
         load=partial(_load_options, dataset),
         fingerprint=whole.fingerprint,
+        tfds_name=dataset.tfds,
     )
 
 
 def _load_options(dataset: Dataset, split: str) -> Sequence[registry.RawExample]:
+    def is_right(option: str, record: registry.RawExample) -> bool:
+        return option == record[dataset.target] or option in record["references"]
+
     return [
         {
             **record,
             "id": f"{record['id']}#{number}",
             "of": record["id"],
             "option": option,
-            "is_right": "yes" if option in record["references"] else "no",
+            "is_right": "yes" if is_right(option, record) else "no",
         }
         for record in load(dataset, split)
         for number, option in enumerate(record["options"])

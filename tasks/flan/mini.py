@@ -472,7 +472,7 @@ def flan_vocabulary(num_pieces: int = 2000) -> str:
 
     For gin: VOCABULARY = @flan_vocabulary(). On real data use T5's.
     """
-    trained_on = [d for d in datasets.DATASETS if d.is_trained_on and _is_here(d)]
+    trained_on = [d for d in datasets.DATASETS if d.is_in_mixtures and _is_here(d)]
     content = repr([examples.fingerprint(dataset, "train") for dataset in trained_on])
     key = hashlib.sha256(f"{content} {num_pieces}".encode()).hexdigest()[:32]
     path = default_cache_dir() / "vocabularies" / f"flan-{key}.model"

@@ -31,7 +31,7 @@ LADDER = (
 )
 CONVERSATIONAL_QA = ("coqa", "quac")
 
-TRAINED_ON = tuple(dataset for dataset in DATASETS if dataset.is_trained_on)
+TRAINED_ON = tuple(dataset for dataset in DATASETS if dataset.is_in_mixtures)
 
 
 def in_clusters(*clusters: str) -> tuple[Dataset, ...]:
@@ -63,12 +63,12 @@ def holdout(cluster: str) -> list[Dataset]:
 
 
 def ladder(num_clusters: int) -> list[Dataset]:
-    """Training on the first clusters of the ladder."""
+    """Training on the first clusters of the ladder, by the rule of holdout()."""
     added = in_clusters(*LADDER[:num_clusters])
     return without(in_clusters(*LADDER_HELD_OUT), [d for d in TRAINED_ON if d in added])
 
 
-def mixtures() -> dict[str, list[Dataset]]:
+def datasets_by_mixture() -> dict[str, list[Dataset]]:
     """The datasets of each mixture by its name."""
     superglue = [dataset for dataset in DATASETS if dataset.name in SUPERGLUE]
     return {

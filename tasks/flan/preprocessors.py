@@ -197,12 +197,17 @@ def web_nlg(example: Example) -> Fields:
 bool_q = _labelled("answer", title="title", text="passage", question="question")
 
 
-def drop(example: Example) -> Fields:
+def drop(example: Example) -> Fields | None:
+    """Dropped where TFDS has no text for the answer, as for dates without a day."""
+    if not example["answer"]:
+        return None
     return {
         "context": example["passage"],
         "question": example["question"],
         "answer": example["answer"],
-        "references": _distinct([example["answer"], *example["validated_answers"]]),
+        "references": _distinct(
+            [example["answer"], *(text for text in example["validated_answers"] if text)]
+        ),
     }
 
 
@@ -328,7 +333,9 @@ def aeslc(example: Example) -> Fields | None:
 # Ann Roe . PUBLISHED: . 12:22 EST, 22 August 2012 . | . UPDATED: . …2012 .". Agencies need brackets
 # at the beginning or a dash behind them; names without a time are kept, as they may be sentences.
 _BYLINE = re.compile(
-    r"""\A (?: (?: [A-Z][^()]{0,60} [ ] )? \( [A-Z][^()]{0,40} \) \s* -- \s*
+    r"""\A (?: (?: [A-Z][^()]{0,60} [ ] )?
+               \( (?: CNN | AP | AFP | Reuters | REUTERS | [A-Z][\w. ]*\.com ) [^()]{0,30} \)
+               \s* -- \s*
              | \( CNN [^()]{0,20} \) \s*
              | By [ ] \. .{1,150}?
                (?: (?: (?: PUBLISHED | CREATED | UPDATED ) : | Last[ ]updated[ ]at ) .{1,60}?

@@ -68,7 +68,7 @@ def templated(dataset: Dataset, form: Form, number: int | None = None) -> Prepar
             template = choose(candidates, seed, "template", id_)
             inputs, targets = _rendered(template, dataset, id_, options, values)
             if few_shot:
-                inputs = few_shot.inputs(template, id_, inputs, targets)
+                inputs = few_shot.inputs(template, id_, inputs)
             return inputs, targets
 
         return render
@@ -128,35 +128,30 @@ class FewShot:
         max_input_tokens: int | None,
     ) -> None:
         self._ids = ids
+        self._render = render
         self._seed = seed
         self._most_tokens = min(MAX_FEW_SHOT_TOKENS - 1, max_input_tokens or MAX_FEW_SHOT_TOKENS)
         self._num_tokens = lambda text: len(tokenizer.encode(text))
+        # The numbers alone are kept: the texts of long examples would fill the memory.
+        self._num_tokens_of = lru_cache(maxsize=1 << 18)(
+            lambda index, template: self._num_tokens(_exemplar(*render(index, template)))
+        )
 
-        @lru_cache(maxsize=1 << 18)
-        def exemplar(index: int, template: Template) -> tuple[str, int]:
-            text = _exemplar(*render(index, template))
-            return text, self._num_tokens(text)
-
-        self._exemplar = exemplar
-
-    def inputs(self, template: Template, id_: str, inputs: str, targets: str) -> str:
+    def inputs(self, template: Template, id_: str, inputs: str) -> str:
         """The prompt with its exemplars; the example itself, or its like, is never among them."""
         query = inputs + ANSWER_CUE
         left = self._most_tokens - self._num_tokens(query) - 1  # EOS
-        own = _exemplar(inputs, targets)
         rng = random.Random(draw(self._seed, "exemplars", id_))
         num_drawn = min(len(self._ids), MAX_EXEMPLARS + 1)
         chosen: list[str] = []
         for index in rng.sample(range(len(self._ids)), num_drawn):
-            if self._ids[index] == id_:
+            texts = self._render(index, template)
+            if self._ids[index] == id_ or texts[0] == inputs:
                 continue
-            text, num_tokens = self._exemplar(index, template)
-            if text == own:
-                continue
-            left -= num_tokens
+            left -= self._num_tokens_of(index, template)
             if left < 0 or len(chosen) == MAX_EXEMPLARS:
                 break
-            chosen.append(text)
+            chosen.append(_exemplar(*texts))
         # Texts side by side can have a token more than apart.
         while chosen and self._num_tokens("".join(chosen) + query) >= self._most_tokens:
             chosen.pop()

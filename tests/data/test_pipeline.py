@@ -148,7 +148,7 @@ def test_everything_that_tokens_depend_on_is_in_the_key(
     other.write_bytes(train_sentencepiece(["Definition: Give the opposite. Input: Output:"], 60))
     monkeypatch.setenv("TK_INSTRUCT_VOCABULARY", str(other))
     assert stored("test") != first[::2]
-    monkeypatch.setattr(cache, "_code_hash", lambda: "of other code")
+    monkeypatch.setattr(cache, "code_hash", lambda: "of other code")
     stored("test")
     assert len(files(tmp_path)) == 7
 

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -93,20 +94,21 @@ def _key(task: seqio.Task, split: str, lengths: FeatureLengths) -> str:
         lengths.as_dict(),
         fingerprint(task.output_features["inputs"].vocabulary),
         task.source.fingerprint(split),
-        _code_hash(),
+        code_hash(),
     ]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     return f"{task.name[:80]}-{split}-{digest[:32]}"
 
 
 @cache
-def _code_hash() -> str:
-    """Of the modules that make tokens from data, declarations included."""
+def code_hash(*more: ModuleType) -> str:
+    """Of the modules that make tokens from data, declarations included, and of more packages."""
     import tk_instruct.data
     import tk_instruct.tasks
     from tk_instruct import randomness
 
-    folders = [Path(next(iter(p.__path__))) for p in (tk_instruct.data, tk_instruct.tasks)]
+    packages = (tk_instruct.data, tk_instruct.tasks, *more)
+    folders = [Path(next(iter(package.__path__))) for package in packages]
     modules = [Path(randomness.__file__), *(m for folder in folders for m in folder.rglob("*.py"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(modules))).hexdigest()
 

@@ -324,10 +324,13 @@ def _prepare(args: argparse.Namespace) -> int:
         if ":" in name:
             wanted[name] = None
             continue
-        for task in registry.tasks_of(name):
-            if (dataset := getattr(task.source, "tfds_name", None)) is None:
-                raise UserError(f"{task.name} is not made of a TFDS dataset: there is no download")
-            wanted[dataset] = None
+        sources = [
+            task.source for task in getattr(registry.get(name), "tasks", [registry.get(name)])
+        ]
+        found = [getattr(source, "tfds_name", None) for source in sources]
+        if not any(found):
+            raise UserError(f"{name} is not made of TFDS datasets: there is nothing to download")
+        wanted |= dict.fromkeys(filter(None, found))
     failed = 0
     for number, name in enumerate(wanted, start=1):
         try:

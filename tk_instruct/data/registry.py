@@ -141,7 +141,12 @@ def add_weighted_mixture(name: str, rates: Mapping[str, float]) -> None:
 def _num_train_examples(task: seqio.Task, most: float) -> float:
     if skip_missing() and is_missing(task):
         return 0.0
-    return min(float(task.num_input_examples("train")), most)
+    if not (count := task.num_input_examples("train")):
+        raise UserError(
+            f"{task.name} has no train examples, and what is empty is never passed over; prepare "
+            "its data again, or take a mixture without it"
+        )
+    return min(float(count), most)
 
 
 def names(pattern: str = "*") -> list[str]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import gin
 import numpy as np
 
-from tk_instruct import configuration, distributed
+from tk_instruct import configuration, distributed, metrics
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, read_bytes, read_jsonl, write_atomically
 from tk_instruct.inference import (
@@ -46,6 +46,15 @@ log = logging.getLogger("tk_instruct")
 
 SHOTS = ("zero_shot", "few_shot")
 METHODS = ("generation", "rank")
+# By the form that a run was trained on: rows of the role of instructions, and their setting.
+_ROLES = {
+    "": [("FLAN", "zero_shot_generation")],
+    "_no_template": [("no template", "zero_shot_generation")],
+    "_dataset_name": [
+        ("dataset name → instructions", "zero_shot_generation"),
+        ("dataset name → dataset name", "dataset_name_generation"),
+    ],
+}
 
 
 def add_arguments(parser: Any) -> None:
@@ -107,27 +116,38 @@ def evaluate_run(model_dir: Path, args: argparse.Namespace) -> dict[str, Any]:
 
     gin.clear_config()
     run = Run(model_dir, args)
+    whole = not (args.cluster or args.dataset) and args.shots == args.method == "both"
     datasets = (
         evaluation.chosen(args.cluster, args.dataset)
         if args.cluster or args.dataset
         else evaluation.meant_by(run.mixture)
     )
     jobs = list(run.jobs(datasets))
+    if not jobs:
+        names, missing = (dataset.name for dataset in datasets), run.missing or ["none"]
+        raise UserError(
+            f"nothing of {', '.join(names)} is left to evaluate: missing are {', '.join(missing)}, "
+            "and only classifications have options to rank; give the data, or another --cluster, "
+            "--dataset or --method"
+        )
     scores = {}
     with Progress(f"evaluating {model_dir.name}", len(jobs)) as progress:
         for job in jobs:
             scores[job] = run.scores_of(job)
             progress.advance(note=run.name_of(job))
+    if not distributed.is_first_process():
+        return {}
     report = {
         "model_dir": str(model_dir),
         "step": run.step,
         "trained_on": run.mixture,
         "limit": args.limit,
+        "missing": run.missing,
         "clusters": summarise(scores),
     }
-    if distributed.is_first_process():
+    if whole:
         text = json.dumps(_rounded(report), indent=2, ensure_ascii=False) + "\n"
-        write_atomically(model_dir / "scores" / f"flan-{run.step}.json", [text])
+        write_atomically(model_dir / "scores" / f"{run.name('flan')}.json", [text])
     return report
 
 
@@ -162,6 +182,7 @@ class Run:
         check_vocabulary(self._about, model_dir)
         self.mixture: str | None = self._about.data.get("mixture")
         self._lengths = lengths_of(args, self._about)
+        self.missing: list[str] = []
 
     def jobs(self, datasets: Sequence["Dataset"]) -> Iterator[Job]:
         """Everything that is predicted; raises UserError where data is missing, unless skipped."""
@@ -178,7 +199,7 @@ class Run:
             if reason and not registry.skip_missing():
                 raise reason
             if reason:
-                log.info("%s is left out: %s", dataset.name, reason)
+                self.missing.append(dataset.name)
                 continue
             for method in methods:
                 if method == "rank" and dataset.kind == "generation":
@@ -189,14 +210,18 @@ class Run:
                             if split in dataset.splits:
                                 yield Job(prompt, split, method)
 
+    def name(self, what: str) -> str:
+        """Of a file of predictions or scores: of so many examples, where not of all."""
+        some = f".first{self._args.limit}" if self._args.limit else ""
+        return f"{what}-{self.step}{some}"
+
     def name_of(self, job: Job) -> str:
-        """Of its files among the run's predictions and scores."""
-        ending = ".rank" if job.method == "rank" else ""
-        return f"{job.prompt.task}-{job.split}-{self.step}{ending}"
+        return self.name(f"{job.prompt.task}-{job.split}") + ".rank" * (job.method == "rank")
 
     def scores_of(self, job: Job) -> Scores:
         """Scores of a job, predicted now unless they are there already."""
         from tk_instruct.data import registry
+        from tk_instruct.data.cache import code_hash
 
         task, name = registry.get(job.prompt.task), self.name_of(job)
         identity = {
@@ -207,6 +232,9 @@ class Run:
             "limit": self._args.limit,
             "lengths": self._lengths.as_dict(),
             "data": [task.source.fingerprint(job.split)],
+            "gin": self._about.gin,
+            "checkpoint": self._checkpoints.written(self.step),
+            "code": code_hash(metrics),
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         path = self._model_dir / "scores" / f"{name}.json"
@@ -281,12 +309,13 @@ def summarise(scores: dict[Job, Scores]) -> dict[str, Any]:
     better, are left out of them.
     """
     clusters: dict[str, Any] = {}
-    for dataset in dict.fromkeys(job.dataset for job in scores):
-        of = {job: found for job, found in scores.items() if job.dataset == dataset}
+    for row in dict.fromkeys(job.prompt.row for job in scores):
+        of = {job: found for job, found in scores.items() if job.prompt.row == row}
+        dataset = next(iter(of)).dataset
         main = next(iter(next(iter(of.values()))))
         cluster = clusters.setdefault(dataset.cluster, {"average": {}, "datasets": {}})
-        cluster["datasets"][dataset.name] = {
-            "counted_as": dataset.counted_as or dataset.name,
+        cluster["datasets"][row] = {
+            "counted_as": dataset.counted_as,
             "metric": main,
             "lower_is_better": main in LOWER_IS_BETTER,
             "settings": {
@@ -349,6 +378,7 @@ def _averages(datasets: dict[str, Any]) -> dict[str, dict[str, float]]:
 def report_text(report: dict[str, Any]) -> str:
     """A table a cluster: each setting's mean ± standard deviation, and the best template on dev."""
     limit = f", the first {report['limit']} examples of each split" if report["limit"] else ""
+    limit += f"; missing: {', '.join(report['missing'])}" if report["missing"] else ""
     lines = [
         f"{report['model_dir']}, step {report['step']}, trained on {report['trained_on']}; "
         f"per cent{limit}"
@@ -389,29 +419,24 @@ def role_of_instructions(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     Runs that hold different clusters out and were trained alike make up one row.
     """
-    from tk_instruct.tasks.flan.evaluation import PUBLISHED_ROLES
+    from tk_instruct.tasks.flan.evaluation import PUBLISHED_ROLES, without_form
 
     rows: dict[str, dict[str, float]] = {}
     for report in reports:
-        mixture = report["trained_on"] or ""
-        roles = [("FLAN", "zero_shot_generation")]
-        if mixture.endswith("_no_template"):
-            roles = [("no template", "zero_shot_generation")]
-        elif mixture.endswith("_dataset_name"):
-            roles = [
-                ("dataset name → instructions", "zero_shot_generation"),
-                ("dataset name → dataset name", "dataset_name_generation"),
-            ]
-        for role, setting in roles:
-            for name, cluster in report["clusters"].items():
-                if setting in cluster["average"]:
-                    rows.setdefault(role, {})[name] = cluster["average"][setting]["mean"]
+        mixture, form = without_form(report["trained_on"] or "")
+        cluster = mixture.removeprefix("flan_holdout_")
+        average = report["clusters"].get(cluster, {"average": {}})["average"]
+        for role, setting in _ROLES.get(form, ()):
+            if setting in average:
+                rows.setdefault(role, {})[cluster] = average[setting]["mean"]
     if not set(rows) - {"FLAN"}:
         return {}
+    shared = set.intersection(*(set(row) for row in rows.values()))
     return {
         role: {
             "clusters": rows[role],
-            "average": fmean(rows[role].values()),
+            # Over what all have, so that they can be compared.
+            "average": fmean(rows[role][name] for name in shared) if shared else None,
             "published_137b": published,
         }
         for role, published in PUBLISHED_ROLES.items()
@@ -428,8 +453,7 @@ def roles_text(roles: dict[str, Any]) -> str:
         rows.append(
             [
                 role,
-                *("–" if cell is None else f"{cell:.1f}" for cell in cells),
-                f"{row['average']:.1f}",
+                *("–" if cell is None else f"{cell:.1f}" for cell in (*cells, row["average"])),
                 f"{row['published_137b']:.1f}",
             ]
         )
@@ -437,7 +461,8 @@ def roles_text(roles: dict[str, Any]) -> str:
         [
             "role of instructions: zero-shot generation, averages of clusters, per cent",
             table(rows),
-            "published: 137B, the average of four clusters (arXiv:2109.01652, section 4.3)",
+            "average: of the clusters that all rows have; published: 137B, of four clusters "
+            "(arXiv:2109.01652, section 4.3)",
         ]
     )
 

@@ -15,7 +15,10 @@ from tk_instruct.metrics.target import OptionTarget, Target, check_lengths
 
 
 def accuracy(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
-    """Share of predictions that equal the first reference."""
+    """Share of predictions that equal the first reference, white space aside.
+
+    (T5's vocabulary cannot say two spaces or a new line.)
+    """
     check_lengths(targets, predictions)
     expected, predicted = _first_references(targets), _stripped(predictions)
     return {"accuracy": 100 * fmean(e == p for e, p in zip(expected, predicted, strict=True))}
@@ -86,11 +89,11 @@ def rank_accuracy(targets: Sequence[OptionTarget], scores: Sequence[float]) -> d
 
 
 def _stripped(texts: Sequence[str]) -> list[str]:
-    return [text.strip() for text in texts]
+    return [" ".join(text.split()) for text in texts]
 
 
 def _first_references(targets: Sequence[Target]) -> list[str]:
-    return [target.references[0].strip() for target in targets]
+    return [" ".join(target.references[0].split()) for target in targets]
 
 
 def _options(targets: Sequence[Target]) -> list[str]:

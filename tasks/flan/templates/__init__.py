@@ -127,9 +127,12 @@ def parse(code: str, path: str) -> Wording:
             if isinstance(target, ast.Name)
         }
         patterns = ast.literal_eval(assigned["PATTERNS"])
-        # ReCoRD's options are a text of their own there.
+        # ReCoRD's options are a text of their own there, and some lines end in a stray "n".
         return {
-            name: [(i.replace("{options_str}", f"{{{OPTIONS}}}"), t) for i, t in pairs]
+            name: [
+                (i.replace("{options_str}", f"{{{OPTIONS}}}").replace("}n\n", "}\n"), t)
+                for i, t in pairs
+            ]
             for name, pairs in patterns.items()
         }
     except (AttributeError, KeyError, SyntaxError, TypeError, ValueError) as error:

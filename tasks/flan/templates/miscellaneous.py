@@ -102,12 +102,14 @@ TEMPLATES: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         (
             "{context}\n\nSomebody who was curious about {title} was given this reply, taken from "
-            "the text above:\n\n{answer}\n\nWhat had they asked?",
+            "the text above, or CANNOTANSWER if it does not say:\n\n{answer}\n\nWhat had they "
+            "asked?",
             "{question}",
         ),
         (
             "You are setting a quiz on {title}. The solution to one item is already fixed:\n\n"
-            "{answer}\n\nIt is taken from this section:\n\n{context}\n\nWrite the question.",
+            "{answer}\n\nIt is taken from this section, or is CANNOTANSWER where the section "
+            "leaves the item open:\n\n{context}\n\nWrite the question.",
             "{question}",
         ),
     ),

@@ -62,7 +62,7 @@ TEMPLATES: dict[str, tuple[tuple[str, str], ...]] = {
             "{target}",
         ),
         (
-            "Turn this line, in which bars separate the parts of each fact, into prose."
+            "Turn this line, in which semicolons separate one fact from the next, into prose."
             "\n\n{tripleset}",
             "{target}",
         ),
@@ -77,13 +77,13 @@ TEMPLATES: dict[str, tuple[tuple[str, str], ...]] = {
             "{target}",
         ),
         (
-            "Extract the facts from this text as triples of the form "
-            "subject | relation | object, one a line.\n\n{target}",
+            "Extract the facts from this text as triples, subject, relation and object in this "
+            "order with nothing between them, one a line.\n\n{target}",
             "{tripleset_newline}",
         ),
         (
-            "{target}\n\nEncode what this says for a database: every fact in three parts with "
-            '" | " between them, and "; " from one fact to the next.',
+            "{target}\n\nEncode what this says for a database: every fact in three parts, and "
+            '"; " from one fact to the next.',
             "{tripleset}",
         ),
     ),
@@ -114,8 +114,8 @@ TEMPLATES: dict[str, tuple[tuple[str, str], ...]] = {
             "{target}",
         ),
         (
-            "{meaning_representation}\n\nHere each term before a bracket is a property of an "
-            "eatery, and the brackets hold its value. Say the same in ordinary English.",
+            "{meaning_representation}\n\nHere each term before an equals sign is a property of an "
+            "eatery, and its value comes after the sign. Say the same in ordinary English.",
             "{target}",
         ),
         (
@@ -172,13 +172,13 @@ TEMPLATES: dict[str, tuple[tuple[str, str], ...]] = {
             "{target}",
         ),
         (
-            "{target}\n\nWrite down what this text states as subject | property | object, the way "
-            "DBpedia would store it.",
+            "{target}\n\nWrite down what this text states as subject, property, object, the way "
+            "DBpedia would store it; semicolons part one fact from the next.",
             "{input_string}",
         ),
         (
             "A program wrote the text below from triples: a subject, a property and a value, with "
-            "bars between them. What was its input?\n\n{target}",
+            "commas between them. What was its input?\n\n{target}",
             "{input_string}",
         ),
     ),
