@@ -11,9 +11,10 @@ import pytest
 
 from tk_instruct import cli
 from tk_instruct.data.tokens import FeatureLengths
+from tk_instruct.errors import UserError
 from tk_instruct.evaluate import flan
 from tk_instruct.tasks.flan.datasets import BY_NAME
-from tk_instruct.tasks.flan.evaluation import Prompt
+from tk_instruct.tasks.flan.evaluation import Prompt, meant_by
 
 SETTINGS = [
     f"{shots}_{method}" for method in ("generation", "rank") for shots in ("zero_shot", "few_shot")
@@ -149,8 +150,8 @@ def test_what_is_printed(run: Path, report: Any, capsys: pytest.CaptureFixture[s
     assert evaluate(run) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == (
-        f"{run}, step 2, trained on flan_holdout_nli; per cent, the first 5 examples of each split; "
-        "missing: anli_r1, anli_r2, anli_r3, mnli_matched, mnli_mismatched, qnli, wnli, snli"
+        f"{run}, step 2, trained on flan_holdout_nli; per cent, the first 5 examples of each split"
+        "; missing: anli_r1, anli_r2, anli_r3, mnli_matched, mnli_mismatched, qnli, wnli, snli"
     )
     assert printed[2] == "nli (test; mean ± standard deviation over templates)"
     assert printed[3].split("  ")[0] == "dataset"
@@ -247,6 +248,27 @@ def test_averages_are_over_datasets_as_the_paper_counts_them() -> None:
     about = punctuation["datasets"]["fix_punct"]
     assert about["lower_is_better"]
     assert about["settings"][setting]["best_on_dev"] == {"template": 1, "dev": 8, "test": 7}
+
+
+@pytest.mark.parametrize(
+    ("mixture", "clusters"),
+    [
+        ("flan_holdout_commonsense", {"commonsense"}),
+        ("flan_holdout_reading_comprehension_commonsense", {"reading_comprehension_commonsense"}),
+        ("flan_holdout_nli_fewshot_no_options", {"nli"}),
+        ("flan_holdout_translation_dataset_name", {"translation"}),
+        ("flan_clusters_3", {"nli", "closed_book_qa", "commonsense"}),
+        ("flan_rte_fewshot", {"nli"}),
+    ],
+)
+def test_what_a_run_is_evaluated_on_by_default(mixture: str, clusters: set[str]) -> None:
+    assert {dataset.cluster for dataset in meant_by(mixture)} == clusters
+
+
+def test_superglue_is_evaluated_where_it_was_held_out() -> None:
+    assert len(meant_by("flan_holdout_superglue_no_template")) == 8
+    with pytest.raises(UserError, match="'flan_all', which holds no cluster out; give --cluster"):
+        meant_by("flan_all")
 
 
 def made_up(mixture: str, cluster: str, **means: float) -> dict[str, Any]:

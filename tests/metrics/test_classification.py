@@ -31,6 +31,10 @@ def test_accuracy_compares_with_the_first_reference_and_case_counts() -> None:
     targets = [Target(("World", "Sports")), *labels(["Sports", "Business ", "Science/Tech"])]
     found = classification.accuracy(targets, ["Sports", " Sports\n", "Business", "science/tech"])
     assert found == {"accuracy": 50.0}
+    # T5's vocabulary cannot say two spaces.
+    assert classification.accuracy(labels(["Put it in  a bowl."]), ["Put it in a bowl."]) == {
+        "accuracy": 100.0
+    }
 
 
 # F1

@@ -52,12 +52,15 @@ def prepare(name: str) -> Path:
         return folder(name)
     except MissingDataError:
         pass
-    by_hand = manual_instructions(name)
+    by_hand = None
     try:
+        by_hand = manual_instructions(name)
         tfds.builder(name, data_dir=str(tfds_data_dir())).download_and_prepare()
     except Exception as error:  # TFDS, its datasets and the network raise whatever they like
         reason = " ".join(str(error).split())[:300]
-        repair = f"it needs files fetched by hand: {by_hand}" if by_hand else "try again later"
+        repair = (
+            f"it needs files fetched by hand: {by_hand}" if by_hand else "check name and network"
+        )
         raise UserError(
             f"{name} cannot be prepared ({type(error).__name__}: {reason}); {repair}"
         ) from error
