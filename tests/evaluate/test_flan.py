@@ -12,7 +12,7 @@ import pytest
 from tk_instruct import cli
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate import flan
+from tk_instruct.evaluate import flan, flan_summary
 from tk_instruct.tasks.flan.datasets import BY_NAME
 from tk_instruct.tasks.flan.evaluation import Prompt, meant_by
 
@@ -230,7 +230,7 @@ def test_averages_are_over_datasets_as_the_paper_counts_them() -> None:
             *jobs("fix_punct", setting, "mean_edit", [5, 7], [9, 8]),
         ]
     )
-    found = flan.summarise(scores)
+    found = flan_summary.summarise(scores)
     # ANLI's three rounds are one dataset: (15 + 35 + 55) / 3 = 35, with RTE's 85.
     assert found["nli"]["average"] == {setting: {"mean": 60.0, "best_on_dev": (100 / 3 + 90) / 2}}
     # Each way of a translation is a row, and the two are one dataset.
@@ -289,7 +289,7 @@ def test_the_role_of_instructions() -> None:
             dataset_name_generation=42.0,
         ),
     ]
-    roles = flan.role_of_instructions(reports)
+    roles = flan_summary.role_of_instructions(reports)
     assert {role: row["average"] for role, row in roles.items()} == {
         "FLAN": 50.0,  # of NLI, which is all that the others have as well
         "no template": 35.0,
@@ -297,7 +297,7 @@ def test_the_role_of_instructions() -> None:
         "dataset name → dataset name": 42.0,
     }
     assert roles["FLAN"]["clusters"] == {"nli": 50.0, "translation": 30.0}
-    lines = flan.roles_text(roles).splitlines()
+    lines = flan_summary.roles_text(roles).splitlines()
     assert lines[1].split() == [
         "trained",
         "→",
@@ -309,4 +309,4 @@ def test_the_role_of_instructions() -> None:
     ]
     assert lines[2].split() == ["FLAN", "50.0", "30.0", "50.0", "55.2"]
     assert lines[3].split() == ["no", "template", "35.0", "–", "35.0", "37.3"]
-    assert flan.role_of_instructions(reports[:2]) == {}
+    assert flan_summary.role_of_instructions(reports[:2]) == {}
