@@ -3,6 +3,7 @@
 Declaring reads nothing; data, vocabulary and options are looked up when a dataset is asked for.
 """
 
+import contextlib
 import difflib
 import fnmatch
 import logging
@@ -138,7 +139,30 @@ def add_weighted_mixture(name: str, rates: Mapping[str, float]) -> None:
     seqio.MixtureRegistry.add(name, list(rates.items()))
 
 
+# Counts of train examples by task, while SeqIO asks for the same ones over and over.
+_counted: dict[str, float] | None = None
+
+
+@contextlib.contextmanager
+def _each_counted_once() -> Iterator[None]:
+    """A mixture of mixtures adds up all rates for each of its tasks."""
+    global _counted
+    _counted = {}
+    try:
+        yield
+    finally:
+        _counted = None
+
+
 def _num_train_examples(task: seqio.Task, most: float) -> float:
+    if _counted is None:
+        return min(_count(task), most)
+    if task.name not in _counted:
+        _counted[task.name] = _count(task)
+    return min(_counted[task.name], most)
+
+
+def _count(task: seqio.Task) -> float:
     if skip_missing() and is_missing(task):
         return 0.0
     if not (count := task.num_input_examples("train")):
@@ -146,7 +170,7 @@ def _num_train_examples(task: seqio.Task, most: float) -> float:
             f"{task.name} has no train examples, and what is empty is never passed over; prepare "
             "its data again, or take a mixture without it"
         )
-    return min(float(count), most)
+    return float(count)
 
 
 def names(pattern: str = "*") -> list[str]:
@@ -244,7 +268,8 @@ def rates_of(name: str) -> list[float]:
     found = get(name)
     if isinstance(found, seqio.Task):
         return [1.0]
-    rates = [found.get_rate(task) for task in tasks_of(name)]
+    with _each_counted_once():
+        rates = [found.get_rate(task) for task in tasks_of(name)]
     return [rate / sum(rates) for rate in rates]
 
 
