@@ -8,4 +8,4 @@ source launch/venv.sh test,plan
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .
 .venv/bin/mypy
-.venv/bin/python -m pytest -n 2 --dist loadfile --nbmake tests notebooks "$@"
+.venv/bin/python -m pytest -n 2 --dist loadfile -m "not slow" --nbmake tests notebooks "$@"

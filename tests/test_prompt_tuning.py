@@ -40,13 +40,8 @@ from tk_instruct.train import TrainRun
 
 SIZES: dict[str, Any] = {"vocab_size": 32, "d_model": 16, "num_heads": 2, "head_dim": 8, "d_ff": 24}
 CONFIGS: dict[str, T5Config | DecoderConfig] = {
-    "t5": T5Config(
-        **SIZES,
-        num_encoder_layers=1,
-        num_decoder_layers=1,
-        logits_via_embedding=True,
-        scan_layers=True,
-    ),
+    "t5": T5Config(**SIZES, num_encoder_layers=1, num_decoder_layers=1, logits_via_embedding=True),
+    "scanned t5": T5Config(**SIZES, num_encoder_layers=1, num_decoder_layers=1, scan_layers=True),
     "prefix": DecoderConfig(**SIZES, num_layers=1),
     "causal": DecoderConfig(**SIZES, num_layers=1, bidirectional_inputs=False),
 }
@@ -90,7 +85,13 @@ def by_hand(config: Any, prompt: Any, frozen: Any, inputs: Any, targets: Any) ->
     return build(config).apply({"params": frozen}, method=run)
 
 
-each_model = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+each_model = pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(config, id=name, marks=[pytest.mark.slow] if "scanned" in name else [])
+        for name, config in CONFIGS.items()
+    ],
+)
 
 
 @each_model

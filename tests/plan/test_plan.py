@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -73,6 +74,7 @@ def test_arguments_that_mean_nothing(
     assert "pip install 'tk_instruct[plan]'; without it --topology=cpu:8 still checks" in err
 
 
+@pytest.mark.slow
 def test_a_search_passes_over_what_the_model_cannot_be_divided_into(
     recipe: list[str], capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -85,12 +87,20 @@ def test_a_search_passes_over_what_the_model_cannot_be_divided_into(
     assert "heads=1 of decoder/relpos_bias/rel_embedding does not divide" in caplog.text
 
 
-@needs_libtpu
-def test_a_tpu(recipe: list[str], capfd: pytest.CaptureFixture[str]) -> None:
-    def found(*arguments: str) -> tuple[int, dict[str, Any]]:
+Found = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def found(recipe: list[str], capfd: pytest.CaptureFixture[str]) -> Found:
+    def plan(*arguments: str) -> tuple[int, dict[str, Any]]:
         status, out, _ = planned(capfd, *recipe, *arguments, "--json")
         return status, json.loads(out)
 
+    return plan
+
+
+@needs_libtpu
+def test_a_tpu(found: Found, recipe: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     status, step = found("--topology=v3-8", "--price_per_chip_hour=2")
     assert (status, step["fits"], step["topology"]) == (0, True, "v3:2x2")
     # The compiler's own numbers: what programs may use of a core's 16 GiB, and what this one does.
@@ -102,15 +112,19 @@ def test_a_tpu(recipe: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert half["tokens_per_second"] == pytest.approx(floor["tokens_per_second"] / 2)
     assert floor["cost"] == pytest.approx(floor["hours"] * 4 * 2)
 
-    status, step = found("--topology=v3-8", "--gin.BATCH_SIZE=1_048_576")
-    assert (status, step["fits"], step["recommended"]) == (1, False, False)
-    assert "exceeds available HBM (15.48G)" in step["refusal"]
-
     # A tiny model's numbers are small, and none is printed as 0.
     status, text, _ = planned(capfd, *recipe, "--topology=v3-8", "--price_per_chip_hour=2")
     assert "bound by" in text
     for zero in ("0.00M", "0.000 s", "cost    0 "):
         assert zero not in text
+
+
+@needs_libtpu
+@pytest.mark.slow
+def test_other_tpus_other_verbs_and_what_does_not_fit(found: Found) -> None:
+    status, step = found("--topology=v3-8", "--gin.BATCH_SIZE=1_048_576")
+    assert (status, step["fits"], step["recommended"]) == (1, False, False)
+    assert "exceeds available HBM (15.48G)" in step["refusal"]
 
     status, step = found("--topology=v6e-1")
     assert (status, step["mesh"], step["collectives"]) == (0, [1, 1, 1], {})
