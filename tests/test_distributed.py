@@ -105,6 +105,7 @@ def one(recipe: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return model_dir
 
 
+@pytest.mark.slow
 def test_two_processes_of_slurm_are_stopped_and_go_on_as_one(
     recipe: list[str], one: Path, tmp_path: Path
 ) -> None:
