@@ -1,0 +1,100 @@
+"""What a language model is asked and answers, and how asking it can fail; one module a client."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol
+
+import gin
+
+from tk_instruct.errors import UserError
+
+
+@gin.configurable(module="tk_instruct")
+@dataclass(frozen=True)
+class Parameters:
+    """Of one request, with the names and meanings of OpenAI's completions.
+
+    max_tokens of the completion; temperature 0 takes the likeliest token each time, whatever top_p.
+    """
+
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stop", tuple(self.stop))
+        if self.max_tokens < 1:
+            raise UserError(f"max_tokens={self.max_tokens} must be at least 1")
+        if self.temperature < 0:
+            raise UserError(
+                f"temperature={self.temperature:g} must not be negative; 0 takes the likeliest"
+            )
+        if not 0 <= self.top_p <= 1:
+            raise UserError(f"top_p={self.top_p:g} must be from 0 to 1; 1 leaves no token out")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt to complete: the index-th of its stage."""
+
+    stage: str
+    index: int
+    prompt: str
+    parameters: Parameters
+
+    @property
+    def prompt_sha256(self) -> str:
+        return hashlib.sha256(self.prompt.encode("utf-8", "surrogatepass")).hexdigest()
+
+    @property
+    def key(self) -> str:
+        """By which a run knows what it has asked already: nothing else tells requests apart."""
+        return f"{self.stage}-{self.index:06}-{self.prompt_sha256[:16]}"
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A model's answer, without the prompt and without the stop sequence that ended it.
+
+    finish_reason is "length" where max_tokens ended it, else "stop". Counts of tokens are the
+    server's, None where it gave none.
+    """
+
+    text: str
+    finish_reason: str
+    model: str
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class Unanswered(Exception):
+    """A request that may succeed when it is sent again.
+
+    may_be_paid: the server may have done the work (a connection that broke off in the answer).
+    retry_after_seconds: how long the server asks to be left alone.
+    """
+
+    def __init__(
+        self, reason: str, may_be_paid: bool, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.may_be_paid = may_be_paid
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Client(Protocol):
+    """Something that completes prompts; called from several threads at once."""
+
+    model: str
+    """Its name, for the record."""
+
+    def complete(self, request: Request, idempotency_key: str) -> Completion:
+        """Raises Unanswered where asking again may help, UserError where it does not.
+
+        What is asked again comes with the same idempotency_key, by which a server that knows such
+        keys answers without doing, and charging for, the work once more.
+        """
+        ...
