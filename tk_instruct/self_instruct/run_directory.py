@@ -130,7 +130,7 @@ class Log:
         Where the disk is full the room that the run has reserved is used up first.
         """
         content = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-        data = content.encode("utf-8", "surrogatepass")
+        data = content.encode("utf-8", "backslashreplace")  # \ud800 is JSON for half a pair
         if not data:
             return
         with self._write_lock:

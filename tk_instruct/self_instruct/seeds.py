@@ -1,0 +1,100 @@
+"""Tasks written by people, from which a model is shown what a task is."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from tk_instruct.errors import UserError
+from tk_instruct.files import read_jsonl, write_atomically
+
+FIELDS = {
+    "id": str,
+    "name": str,
+    "instruction": str,
+    "instances": list,
+    "is_classification": bool,
+}
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One input, empty where the instruction needs none, and its output."""
+
+    input: str
+    output: str
+
+
+@dataclass(frozen=True)
+class SeedTask:
+    id: str
+    name: str
+    instruction: str
+    instances: tuple[Instance, ...]
+    is_classification: bool
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "name": self.name,
+            "instruction": self.instruction,
+            "instances": [vars(instance) for instance in self.instances],
+            "is_classification": self.is_classification,
+        }
+
+
+def read_seeds(path: str | None = None) -> list[SeedTask]:
+    """The seed tasks of a file in the published schema, or this project's own.
+
+    Raises UserError naming file, line, field and rule.
+    """
+    if path is None:
+        with resources.as_file(resources.files(__package__) / "seed_tasks.jsonl") as own:
+            return read_seeds(str(own))
+    tasks: dict[str, SeedTask] = {}
+    for line, record in read_jsonl(path):
+        task = _seed_task(record, f"{path}:{line}")
+        if task.id in tasks:
+            raise UserError(f"{path}:{line}: id {task.id!r} is there twice; give it another")
+        tasks[task.id] = task
+    if not tasks:
+        raise UserError(f"{path} holds no seed tasks; write one JSON object a line")
+    return list(tasks.values())
+
+
+def write_seeds(path: Path, tasks: Sequence[SeedTask]) -> None:
+    write_atomically(
+        path, (json.dumps(task.as_json(), ensure_ascii=False) + "\n" for task in tasks)
+    )
+
+
+def _seed_task(record: dict[str, Any], where: str) -> SeedTask:
+    for field, kind in FIELDS.items():
+        if not isinstance(record.get(field), kind):
+            raise UserError(
+                f"{where}: {field}={record.get(field)!r:.60} must be a {kind.__name__}; a seed "
+                f"task has {', '.join(FIELDS)}"
+            )
+    if not record["instruction"].strip():
+        raise UserError(f"{where}: the instruction is empty; write one or remove the line")
+    instances = [_instance(raw, where) for raw in record["instances"]]
+    if not instances:
+        raise UserError(f"{where}: {record['id']} has no instance; give it one")
+    return SeedTask(
+        record["id"],
+        record["name"],
+        record["instruction"],
+        tuple(instances),
+        record["is_classification"],
+    )
+
+
+def _instance(raw: Any, where: str) -> Instance:
+    if not isinstance(raw, dict):
+        raise UserError(f'{where}: instance {raw!r:.60} must be {{"input": …, "output": …}}')
+    for field in ("input", "output"):
+        if not isinstance(raw.get(field), str):
+            raise UserError(f"{where}: {field}={raw.get(field)!r:.60} of an instance must be a str")
+    return Instance(raw["input"], raw["output"])
