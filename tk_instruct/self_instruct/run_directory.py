@@ -164,7 +164,7 @@ class Log:
         if not self.path.exists():
             return
         content = self.path.read_bytes()
-        whole, _, torn = content.rpartition(b"\n")
+        _, _, torn = content.rpartition(b"\n")
         if not torn:
             return
         try:

@@ -70,7 +70,7 @@ class Completion:
     completion_tokens: int | None = None
 
 
-class Unanswered(Exception):
+class UnansweredError(Exception):
     """A request that may succeed when it is sent again.
 
     may_be_paid: the server may have done the work (a connection that broke off in the answer).
@@ -92,7 +92,7 @@ class Client(Protocol):
     """Its name, for the record."""
 
     def complete(self, request: Request, idempotency_key: str) -> Completion:
-        """Raises Unanswered where asking again may help, UserError where it does not.
+        """Raises UnansweredError where asking again may help, UserError where it does not.
 
         What is asked again comes with the same idempotency_key, by which a server that knows such
         keys answers without doing, and charging for, the work once more.
