@@ -1,4 +1,4 @@
-"""Stage 3: a model gives inputs and outputs for every instruction, labels first where it classifies."""
+"""Stage 3: a model gives inputs and outputs of tasks; of classification it gives labels first."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -16,7 +16,7 @@ from tk_instruct.self_instruct import parsing, prompts
 from tk_instruct.self_instruct.clients import Parameters, Request
 from tk_instruct.self_instruct.dispatch import Dispatcher
 from tk_instruct.self_instruct.heuristics import Heuristics
-from tk_instruct.self_instruct.pool import NoveltyPool
+from tk_instruct.self_instruct.pool import NoveltyPool, Tokenize, rouge_tokens
 from tk_instruct.self_instruct.run_directory import Record, RunDirectory
 from tk_instruct.self_instruct.seeds import SeedTask
 
@@ -32,7 +32,8 @@ class Instructions:
     new one is kept whose ROUGE-L with every other is below max_similarity. The model's own that a
     prompt shows were accepted at least lag requests before: so that lag requests can be under way
     at a time and none depends on which of them is answered first. The run gives up when
-    most_fruitless requests in a row brought nothing new.
+    most_fruitless requests in a row brought nothing new. tokenize (@rouge_tokens, or @unicode_tokens
+    for languages other than English) makes the tokens that ROUGE-L compares.
     """
 
     parameters: Parameters
@@ -41,6 +42,7 @@ class Instructions:
     max_similarity: float = 0.7
     lag: int = 32
     most_fruitless: int = 100
+    tokenize: Tokenize = rouge_tokens
     heuristics: Heuristics = field(default_factory=Heuristics)
 
     def __post_init__(self) -> None:
@@ -78,9 +80,8 @@ class Generation:
         self.num_accepted_after = [0]
         for count in counts:
             self.num_accepted_after.append(self.num_accepted_after[-1] + count)
-        self.pool = NoveltyPool(
-            [task.instruction for task in seeds] + [text for _, text in self.accepted]
-        )
+        texts = [task.instruction for task in seeds] + [text for _, text in self.accepted]
+        self.pool = NoveltyPool(texts, settings.tokenize)
 
     @property
     def num_processed(self) -> int:
@@ -133,16 +134,17 @@ class Generation:
                 candidates.append(item[:1].upper() + item[1:])
         made_by = provenance(response, self.seed, parents)
         accepted: list[dict[str, Any]] = []
-        for text, nearest in self.pool.add_novel(candidates, self.settings.max_similarity):
-            if nearest is None:
+        for text, similarity in zip(candidates, self.pool.compare(candidates), strict=True):
+            if similarity.maximum >= self.settings.max_similarity:
                 dropped["similar"] += 1
                 continue
+            self.pool.add(text)
             accepted.append(
                 {
                     "id": f"machine-{request.index:06}-{len(accepted):02}",
                     "instruction": text,
-                    "most_similar": nearest.most_similar,
-                    "avg_similarity_score": nearest.mean,
+                    "most_similar": similarity.most_similar,
+                    "avg_similarity_score": similarity.mean,
                     "request_idx": request.index,
                     "provenance": made_by,
                 }
