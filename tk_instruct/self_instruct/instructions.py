@@ -32,8 +32,8 @@ class Instructions:
     new one is kept whose ROUGE-L with every other is below max_similarity. The model's own that a
     prompt shows were accepted at least lag requests before: so that lag requests can be under way
     at a time and none depends on which of them is answered first. The run gives up when
-    most_fruitless requests in a row brought nothing new. tokenize (@rouge_tokens, or @unicode_tokens
-    for languages other than English) makes the tokens that ROUGE-L compares.
+    most_fruitless requests in a row brought nothing new. ROUGE-L compares what tokenize makes of
+    texts: @rouge_tokens, or @unicode_tokens for languages other than English.
     """
 
     parameters: Parameters
