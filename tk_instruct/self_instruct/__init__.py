@@ -93,9 +93,10 @@ def main(args: argparse.Namespace) -> int:
         if asking := [stage for stage in stages if stage in _ASKING]:
             _ask(asking, run, seeds, settings)
         if "prepare" in stages:
-            from tk_instruct.self_instruct.prepare import prepare
+            from tk_instruct.self_instruct.prepare import Preparation, prepare
 
-            print(prepare(run, seeds, settings.seed, settings.licence))
+            prepared = prepare(run, Preparation())
+            log.info("%d examples to train on in %s", len(prepared.train), prepared.folder)
         if "stats" in stages:
             from tk_instruct.self_instruct.stats import stats
 
@@ -112,14 +113,16 @@ class SelfInstruct:
     seed: int
     seeds: str | None
     num_instructions: int
-    licence: str | None
     model: str | None
+    api: str
     model_dir: str | None
     concurrency: int
 
     def __post_init__(self) -> None:
         if self.num_instructions < 1:
             raise UserError(f"num_instructions={self.num_instructions} must be at least 1")
+        if self.api not in ("completions", "chat"):
+            raise UserError(f"api={self.api!r} must be completions or chat")
         if self.model and self.model_dir:
             raise UserError(
                 f"model={self.model} and model_dir={self.model_dir} are two models; give one"
@@ -127,9 +130,9 @@ class SelfInstruct:
 
     def client(self) -> "Client":
         if self.model:
-            from tk_instruct.self_instruct.clients.openai import OpenAIClient
+            from tk_instruct.self_instruct.clients.openai import OpenAIChat, OpenAICompletions
 
-            return OpenAIClient(self.model)
+            return {"completions": OpenAICompletions, "chat": OpenAIChat}[self.api](self.model)
         if self.model_dir:
             from tk_instruct.self_instruct.clients.local import LocalClient
 
@@ -144,8 +147,9 @@ class SelfInstruct:
 
 
 def _configure(args: argparse.Namespace) -> None:
-    from tk_instruct.self_instruct import classify, dispatch, instances, instructions  # noqa: F401
-    from tk_instruct.self_instruct.clients import local, openai  # noqa: F401  (gin sets them)
+    # What gin sets has to be imported first.
+    from tk_instruct.self_instruct import classify, instances, instructions, prepare  # noqa: F401
+    from tk_instruct.self_instruct.clients import local, openai  # noqa: F401
 
     flags = {**_DATA, **_MODEL, **_BUDGET}
     given = {flag: getattr(args, flag) for flag in flags if getattr(args, flag) is not None}
@@ -155,12 +159,19 @@ def _configure(args: argparse.Namespace) -> None:
 
 def _seeds(run: "RunDirectory", settings: SelfInstruct) -> "list[SeedTask]":
     """The seed tasks of a run, which keeps those that it was begun with."""
+    from tk_instruct.self_instruct.instructions import Instructions
     from tk_instruct.self_instruct.seeds import read_seeds, write_seeds
 
     kept = run.path / "seed_tasks.jsonl"
     seeds = read_seeds(str(kept) if kept.exists() and not settings.seeds else settings.seeds)
-    as_text = json.dumps([task.as_json() for task in seeds]).encode()
-    run.agree({"seed": settings.seed, "seeds": hashlib.sha256(as_text).hexdigest()[:16]})
+    content = json.dumps([task.as_json() for task in seeds]).encode()
+    run.agree(
+        {
+            "seed": settings.seed,
+            "seeds": hashlib.sha256(content).hexdigest()[:16],
+            "Instructions.lag": Instructions().lag,
+        }
+    )
     if not kept.exists():
         write_seeds(kept, seeds)
     return seeds
@@ -169,9 +180,9 @@ def _seeds(run: "RunDirectory", settings: SelfInstruct) -> "list[SeedTask]":
 def _ask(
     stages: list[str], run: "RunDirectory", seeds: "list[SeedTask]", settings: SelfInstruct
 ) -> None:
-    from tk_instruct.self_instruct.dispatch import Dispatcher
+    from tk_instruct.self_instruct.dispatch import Budget, Dispatcher
 
-    with Dispatcher(settings.client(), run) as dispatcher:
+    with Dispatcher(settings.client(), run, Budget(), settings.concurrency) as dispatcher:
         for stage in stages:
             count = _ASKING[stage](run, dispatcher, seeds, settings)
             log.info("%s: %s of %d in %s", stage, dispatcher.spent, count, run.path)

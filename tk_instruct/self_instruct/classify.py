@@ -56,5 +56,5 @@ def classify(
                     }
                 ]
             )
-            progress.advance(note=dispatcher.spent)
+            progress.advance(note=str(dispatcher.spent))
     return len(tasks)

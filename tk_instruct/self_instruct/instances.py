@@ -60,7 +60,7 @@ def instantiate(
     with Progress("instances", len(tasks), first=num_done) as progress:
         for asked, response in dispatcher.in_order(requests):
             log.append([_record(tasks[asked.index], response, seed, settings.max_instances)])
-            progress.advance(note=dispatcher.spent)
+            progress.advance(note=str(dispatcher.spent))
     return len(tasks)
 
 

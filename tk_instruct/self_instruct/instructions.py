@@ -174,7 +174,6 @@ def generate(
     num_instructions: int,
 ) -> int:
     """Until there are num_instructions or, with the last answer, some more; their number."""
-    run.agree({"instructions.lag": settings.lag})
     state = Generation(run, seeds, seed, settings)
     under_way: deque[tuple[Request, list[str], Future[Record]]] = deque()
     with Progress("instructions", num_instructions, first=len(state.accepted)) as progress:
@@ -194,7 +193,7 @@ def generate(
                 under_way.append((request, parents, dispatcher.submit(request)))
             request, parents, future = under_way.popleft()
             state.process(request, parents, future.result())
-            progress.advance(len(state.accepted) - before, note=dispatcher.spent)
+            progress.advance(len(state.accepted) - before, note=str(dispatcher.spent))
     return len(state.accepted)
 
 
