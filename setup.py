@@ -59,6 +59,7 @@ setup(
         "tokenizers>=0.21",
     ],
     extras_require={
+        "analysis": ["spacy>=3.8"],
         "gcs": ["google-cloud-storage>=2.19"],  # what Orbax lists checkpoints in gs:// with
         "hf": ["torch>=2.6", "transformers>=4.57"],
         # The TPU compiler of jax 0.10.2; later ones do not print what they have compiled.
