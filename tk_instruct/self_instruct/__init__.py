@@ -98,10 +98,12 @@ def main(args: argparse.Namespace) -> int:
             prepared = prepare(run, Preparation())
             log.info("%d examples to train on in %s", len(prepared.train), prepared.folder)
         if "stats" in stages:
+            from tk_instruct.self_instruct.root_verbs import Parsing
             from tk_instruct.self_instruct.stats import stats
+            from tk_instruct.self_instruct.stats_report import as_text
 
-            found = stats(run)
-            print(json.dumps(found.as_dict()) if args.json else found.as_text())
+            counted = stats(run, Parsing())
+            print(json.dumps(counted) if args.json else as_text(counted))
     return 0
 
 
@@ -148,7 +150,13 @@ class SelfInstruct:
 
 def _configure(args: argparse.Namespace) -> None:
     # What gin sets has to be imported first.
-    from tk_instruct.self_instruct import classify, instances, instructions, prepare  # noqa: F401
+    from tk_instruct.self_instruct import (  # noqa: F401
+        classify,
+        instances,
+        instructions,
+        prepare,
+        root_verbs,
+    )
     from tk_instruct.self_instruct.clients import local, openai  # noqa: F401
 
     flags = {**_DATA, **_MODEL, **_BUDGET}
