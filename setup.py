@@ -26,7 +26,10 @@ setup(
         "tk_instruct.gin",
     ],
     package_dir={"tk_instruct.tasks": "tasks", "tk_instruct.gin": "gin"},
-    package_data={"tk_instruct.gin": ["**/*.gin"]},
+    package_data={
+        "tk_instruct.gin": ["**/*.gin"],
+        "tk_instruct.self_instruct": ["seed_tasks.jsonl"],
+    },
     entry_points={"console_scripts": ["tk-instruct=tk_instruct.cli:main"]},
     install_requires=[
         "absl-py>=2.1",

@@ -22,7 +22,7 @@ from tk_instruct.self_instruct.seeds import SeedTask, read_seeds
 
 SEED = 3
 FILES = ("instructions", "instruction_requests", "classified", "instances")
-INSTRUCTIONS = Instructions(Parameters(1024, 0.7, 0.5, stop=("\n\n",)), lag=8)
+INSTRUCTIONS = Instructions(Parameters(1024, 0.7, 0.5, stop=("\n\n",)), lag=4)
 CLASSIFY = Classify(Parameters(3, stop=("\n", "Task")))
 INSTANCES = Instances(Parameters(350, stop=("Example 6", "Task:")), Parameters(300))
 
@@ -158,7 +158,7 @@ def test_six_seeds_and_two_of_its_own_are_shown_once_there_are_some(
         assert len(of_its_own) == (0 if index < INSTRUCTIONS.lag else 2)
         assert all(own[parent] <= index - INSTRUCTIONS.lag for parent in of_its_own)
         assert {task.id for task in seeds} > set(parents) - set(own)
-    assert max(shown) > INSTRUCTIONS.lag
+    assert max(shown) >= INSTRUCTIONS.lag
     assert len({tuple(parents) for parents in shown.values()}) == len(shown)
 
 
@@ -257,9 +257,7 @@ def test_a_model_that_has_nothing_new_to_say_is_given_up(
     seeds: list[SeedTask], tmp_path: Path
 ) -> None:
     settings = Instructions(INSTRUCTIONS.parameters, most_fruitless=5)
-    with pytest.raises(
-        UserError, match="last 5 answers brought no new instruction and there are 1"
-    ):
+    with pytest.raises(UserError, match="last 5 answers brought no new .* there are 1"):
         stages(tmp_path, Fixed(" Compare two bridges of steel."), seeds, settings=settings)
     assert len(records(tmp_path, "instruction_requests")) == 6
 

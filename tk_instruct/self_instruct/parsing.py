@@ -49,7 +49,7 @@ def output_first(text: str) -> list[Instance]:
     found = []
     for part in text.split(CLASS_LABEL)[1:]:
         line_end = r"\n" if "\n" in text.strip() else r"\s(?=\w+:)"
-        label, *fields = re.split(line_end, part.strip(), maxsplit=1)
+        label, *fields = re.split(line_end, part.strip(" \t"), maxsplit=1)
         found.append(Instance(_without_input_cue("".join(fields)), label.strip()))
     return found
 

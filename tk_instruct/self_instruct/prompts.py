@@ -12,9 +12,10 @@ from tk_instruct.errors import UserError
 from tk_instruct.self_instruct.seeds import Instance, SeedTask
 
 NUM_YES, NUM_NO = 12, 19  # examples of stage 2
-_NUM_CLASSIFICATION = 8  # examples of stage 3, output first
-_NUM_WITH_INPUT, _NUM_WITHOUT_INPUT = 12, 4  # of stage 3, input first
-_LONGEST_EXAMPLE = 700  # characters, that a prompt leaves room for an answer in 2,048 tokens
+# Examples of stage 3, and the characters that they may take together: in the 2,048 tokens of the
+# published model, of about four characters, an answer has room too.
+_CLASSIFICATION = (8, 4000)
+_WITH_INPUT, _WITHOUT_INPUT = (12, 4000), (4, 1000)
 
 _LIST = "This is a list of varied tasks:"
 _IS_CLASSIFICATION = (
@@ -61,12 +62,12 @@ class FewShot:
             f"\n\n{_question(task.instruction)} {'Yes' if task.is_classification else 'No'}"
             for task in randomness.sample(of_both, len(of_both), seed, "order")
         )
-        shown = _short_ones(yes, _NUM_CLASSIFICATION, seed, "output_first", _output_first)
+        shown = _short_ones(yes, *_CLASSIFICATION, seed, "output_first", _output_first)
         self._output_first = "\n\n".join([_OUTPUT_FIRST, *map(_output_first, shown)])
         with_input = [task for task in no if all(each.input.strip() for each in task.instances)]
         without = [task for task in no if not any(each.input.strip() for each in task.instances)]
-        shown = _short_ones(with_input, _NUM_WITH_INPUT, seed, "with_input", _input_first)
-        shown += _short_ones(without, _NUM_WITHOUT_INPUT, seed, "without_input", _input_first)
+        shown = _short_ones(with_input, *_WITH_INPUT, seed, "with_input", _input_first)
+        shown += _short_ones(without, *_WITHOUT_INPUT, seed, "without_input", _input_first)
         shown = randomness.sample(shown, len(shown), seed, "input_first order")
         self._input_first = "\n\n".join([_INPUT_FIRST, *map(_input_first, shown)])
 
@@ -118,12 +119,21 @@ def _choose(tasks: Sequence[SeedTask], count: int, seed: int, purpose: str) -> l
 def _short_ones(
     tasks: Sequence[SeedTask],
     count: int,
+    room: int,
     seed: int,
     purpose: str,
     text_of: Callable[[SeedTask], str],
 ) -> list[SeedTask]:
-    """Those with several instances first; the shortest where all are too long."""
+    """Those with several instances first; none takes more than twice its share of the room.
+
+    The shortest alone where all are too long.
+    """
     shuffled = _choose(tasks, len(tasks), seed, purpose)
-    short = [task for task in shuffled if len(text_of(task)) <= _LONGEST_EXAMPLE]
-    best = sorted(short, key=lambda task: len(task.instances) == 1)
-    return best[:count] or sorted(shuffled, key=lambda task: len(text_of(task)))[:1]
+    chosen: list[SeedTask] = []
+    left = room
+    for task in sorted(shuffled, key=lambda task: len(task.instances) == 1):
+        length = len(text_of(task))
+        if len(chosen) < count and length <= min(left, 2 * room // count):
+            chosen.append(task)
+            left -= length
+    return chosen or sorted(shuffled, key=lambda task: len(text_of(task)))[:1]
