@@ -257,7 +257,7 @@ def test_a_model_that_has_nothing_new_to_say_is_given_up(
     seeds: list[SeedTask], tmp_path: Path
 ) -> None:
     settings = Instructions(INSTRUCTIONS.parameters, most_fruitless=5)
-    with pytest.raises(UserError, match="last 5 answers brought no new .* there are 1"):
+    with pytest.raises(UserError, match=r"last 5 answers brought no new .* there are 1"):
         stages(tmp_path, Fixed(" Compare two bridges of steel."), seeds, settings=settings)
     assert len(records(tmp_path, "instruction_requests")) == 6
 
