@@ -157,7 +157,7 @@ def _configure(args: argparse.Namespace) -> None:
         prepare,
         root_verbs,
     )
-    from tk_instruct.self_instruct.clients import local, openai  # noqa: F401
+    from tk_instruct.self_instruct.clients import openai  # noqa: F401
 
     flags = {**_DATA, **_MODEL, **_BUDGET}
     given = {flag: getattr(args, flag) for flag in flags if getattr(args, flag) is not None}
@@ -193,7 +193,7 @@ def _ask(
     with Dispatcher(settings.client(), run, Budget(), settings.concurrency) as dispatcher:
         for stage in stages:
             count = _ASKING[stage](run, dispatcher, seeds, settings)
-            log.info("%s: %s of %d in %s", stage, dispatcher.spent, count, run.path)
+            log.info("%s: %d in %s, %s so far", stage, count, run.path, dispatcher.spent)
 
 
 def _instructions(run: Any, dispatcher: Any, seeds: Any, settings: SelfInstruct) -> int:

@@ -9,7 +9,7 @@ from tk_instruct.progress import Progress
 from tk_instruct.self_instruct import parsing
 from tk_instruct.self_instruct.clients import Parameters, Request
 from tk_instruct.self_instruct.dispatch import Dispatcher
-from tk_instruct.self_instruct.instructions import provenance
+from tk_instruct.self_instruct.instructions import made_by, provenance
 from tk_instruct.self_instruct.prompts import FewShot
 from tk_instruct.self_instruct.run_directory import RunDirectory
 from tk_instruct.self_instruct.seeds import SeedTask
@@ -36,7 +36,7 @@ def classify(
     """
     few_shot = FewShot(seeds, seed)
     log = run.log("classified")
-    tasks = list(run.log("instructions").read())
+    tasks = made_by("instructions", run.log("instructions"))
     num_done = sum(1 for _ in log.read())
     requests = (
         Request(STAGE, index, few_shot.is_classification(task["instruction"]), settings.parameters)

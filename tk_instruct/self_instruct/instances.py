@@ -13,7 +13,7 @@ from tk_instruct.self_instruct import parsing
 from tk_instruct.self_instruct.clients import Parameters, Request
 from tk_instruct.self_instruct.dispatch import Dispatcher
 from tk_instruct.self_instruct.heuristics import contradict, instance_broken_by
-from tk_instruct.self_instruct.instructions import provenance
+from tk_instruct.self_instruct.instructions import made_by, provenance
 from tk_instruct.self_instruct.prompts import FewShot
 from tk_instruct.self_instruct.run_directory import Record, RunDirectory
 from tk_instruct.self_instruct.seeds import Instance, SeedTask
@@ -45,7 +45,7 @@ def instantiate(
     """Asks for instances of every classified instruction that has none yet; how many there are."""
     few_shot = FewShot(seeds, seed)
     log = run.log("instances")
-    tasks = list(run.log("classified").read())
+    tasks = made_by("classify", run.log("classified"))
     num_done = sum(1 for _ in log.read())
 
     def request(index: int) -> Request:

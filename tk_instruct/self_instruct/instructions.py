@@ -17,7 +17,7 @@ from tk_instruct.self_instruct.clients import Parameters, Request
 from tk_instruct.self_instruct.dispatch import Dispatcher
 from tk_instruct.self_instruct.heuristics import Heuristics
 from tk_instruct.self_instruct.pool import NoveltyPool, Tokenize, rouge_tokens
-from tk_instruct.self_instruct.run_directory import Record, RunDirectory
+from tk_instruct.self_instruct.run_directory import Log, Record, RunDirectory
 from tk_instruct.self_instruct.seeds import SeedTask
 
 STAGE = "instructions"
@@ -132,7 +132,7 @@ class Generation:
                 dropped[rule] += 1
             else:
                 candidates.append(item[:1].upper() + item[1:])
-        made_by = provenance(response, self.seed, parents)
+        about = provenance(response, self.seed, parents)
         accepted: list[dict[str, Any]] = []
         for text, similarity in zip(candidates, self.pool.compare(candidates), strict=True):
             if similarity.maximum >= self.settings.max_similarity:
@@ -146,7 +146,7 @@ class Generation:
                     "most_similar": similarity.most_similar,
                     "avg_similarity_score": similarity.mean,
                     "request_idx": request.index,
-                    "provenance": made_by,
+                    "provenance": about,
                 }
             )
         self.instructions.append(accepted)
@@ -201,3 +201,13 @@ def provenance(response: Record, seed: int, parents: Sequence[str]) -> dict[str,
     """Where a record comes from: what every line of every stage carries."""
     of_response = ("model", "parameters", "prompt_sha256", "created_at")
     return {**{name: response[name] for name in of_response}, "seed": seed, "parents": [*parents]}
+
+
+def made_by(stage: str, log: Log) -> list[Record]:
+    """What an earlier stage has made; raises UserError where that is nothing."""
+    if records := list(log.read()):
+        return records
+    raise UserError(
+        f"{log.path} holds nothing; `tk-instruct self-instruct {stage} --run_dir "
+        f"{log.path.parent}` makes it"
+    )
