@@ -10,6 +10,7 @@ GET /books says what it has charged and seen. It ends by itself, after max_secon
 import argparse
 import hashlib
 import json
+import pkgutil
 import threading
 import time
 from collections import Counter
@@ -149,10 +150,10 @@ class FaultyServer:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-            def do_GET(self) -> None:  # noqa: N802
+            def do_GET(self) -> None:
                 self._send(200, json.dumps(server.books()).encode())
 
-            def do_POST(self) -> None:  # noqa: N802
+            def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 with server._lock:
                     server._now += 1
@@ -244,6 +245,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--faults", type=float, default=0.3)
     parser.add_argument("--max_delay_seconds", type=float, default=0.01)
+    parser.add_argument(
+        "--answer",
+        type=pkgutil.resolve_name,
+        default=words,
+        metavar="MODULE:FUNCTION",
+        help="prompt, request body → text (default: words of no meaning)",
+    )
     parser.add_argument("--max_requests", type=int, default=100_000)
     parser.add_argument("--max_seconds", type=float, default=600.0)
     server = FaultyServer(**vars(parser.parse_args()))

@@ -30,6 +30,7 @@ from tk_instruct.self_instruct.run_directory import Record, RunDirectory
 log = logging.getLogger("tk_instruct")
 
 _FRAME_TOKENS = 64  # that a chat's template may add to a prompt
+_SECONDS_BETWEEN_WARNINGS = 15.0
 _WINDOW = 4  # requests in order for each thread, so that one slow answer does not stop the others
 
 
@@ -194,6 +195,7 @@ class Dispatcher:
             stop=self._gives_up,
             wait=self._pause_seconds,
             sleep=self._sleep,
+            before_sleep=self._say_why,
             reraise=True,
         )
         self._responses, self._ledger = run.log("responses"), run.log("ledger")
@@ -205,6 +207,7 @@ class Dispatcher:
         self._pending: dict[str, Future[Record]] = {}
         self._spent = self._in_flight = Tokens()
         self._num_in_flight = 0
+        self._next_warning = 0.0
         self._next_start = self._paused_until = time.monotonic()
         self._ended_by: BaseException | None = None
 
@@ -438,6 +441,15 @@ class Dispatcher:
             state.attempt_number >= self._retries.max_attempts
             or wish > self._retries.longest_pause_seconds
         )
+
+    def _say_why(self, state: RetryCallState) -> None:
+        """Now and then, so that nobody waits without knowing what for."""
+        seconds = state.next_action.sleep if state.next_action else 0.0
+        with self._changed:
+            if seconds < 1.0 or time.monotonic() < self._next_warning:
+                return
+            self._next_warning = time.monotonic() + _SECONDS_BETWEEN_WARNINGS
+        log.warning("%s: %s; again in %.0f s", state.args[0].key, _failure(state), seconds)
 
     def _sleep(self, seconds: float) -> None:
         """Until then, or until all has ended, which the next attempt will find."""

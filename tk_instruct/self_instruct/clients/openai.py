@@ -93,9 +93,6 @@ class _OpenAI(ABC):
             )
         except openai.APIConnectionError as error:
             refused = self._disconnected(error)
-        except Exception as error:
-            reason = self._scrubbed(f"{type(error).__name__}: {error}")
-            refused = UserError(f"{self.model} could not be asked ({reason})")
         else:
             return self._completion(content)
         if isinstance(refused, Completion):
@@ -116,12 +113,11 @@ class _OpenAI(ABC):
         try:
             answer = json.loads(content)
             choice = answer["choices"][0]
-            text = self._text(choice) or ""  # None: all was filtered, or thought
             usage = answer.get("usage") or {}
             return Completion(
-                text=text,
-                finish_reason=choice.get("finish_reason") or "unknown",
-                model=answer.get("model") or self.model,
+                text="" + (self._text(choice) or ""),  # None: all was filtered, or thought
+                finish_reason=str(choice.get("finish_reason") or "unknown"),
+                model=str(answer.get("model") or self.model),
                 prompt_tokens=_count(usage, "prompt_tokens"),
                 completion_tokens=_count(usage, "completion_tokens"),
             )
