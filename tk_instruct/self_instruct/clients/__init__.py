@@ -1,6 +1,7 @@
 """What a language model is asked and answers, and how asking it can fail; one module a client."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,6 +69,11 @@ class Completion:
     model: str
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+
+
+def before_stop(text: str, stop: Iterable[str]) -> str:
+    """What comes before the first stop sequence; all of it where there is none."""
+    return text[: min((text.find(end) for end in stop if end in text), default=len(text))]
 
 
 class UnansweredError(Exception):
