@@ -100,10 +100,7 @@ class NoveltyPool:
         return len(self._texts)
 
     def add(self, text: str) -> None:
-        """Raises UserError where the pool's texts have more distinct tokens than Unicode has room.
-
-        In English that is millions of texts away.
-        """
+        """Raises UserError where there are more distinct tokens than Unicode has characters."""
         tokens = self._tokenize(text)
         try:
             encoded = "".join([self._characters[token] for token in tokens])
