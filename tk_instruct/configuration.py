@@ -87,6 +87,17 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         "(else $TK_INSTRUCT_SUPERNI_DIR)",
     )
     add_flan_arguments(group)
+    group.add_argument(
+        "--self_instruct_data",
+        metavar="DIR",
+        help="a run of `tk-instruct self-instruct`, or its prepared/train.jsonl "
+        "(else $TK_INSTRUCT_SELF_INSTRUCT_DATA)",
+    )
+    group.add_argument(
+        "--user_oriented",
+        metavar="FILE",
+        help="Self-Instruct's user-oriented instructions (else $TK_INSTRUCT_USER_ORIENTED)",
+    )
     group.add_argument("--seed", type=int, help="of every random choice (default: 0)")
     group.add_argument("--max_instances_per_train_task", type=int, metavar="N", help="default: 100")
     group.add_argument("--max_instances_per_eval_task", type=int, metavar="N", help="default: 100")
@@ -144,12 +155,14 @@ def lengths_of(
 
 _FLAG_BINDINGS = {
     "data_dir": ["SuperNI.data_dir"],
-    "seed": ["SuperNI.seed", "FLAN.seed"],
+    "seed": ["SuperNI.seed", "FLAN.seed", "SelfInstruct.seed"],
     "max_instances_per_train_task": ["SuperNI.max_instances_per_train_task"],
     "max_instances_per_eval_task": ["SuperNI.max_instances_per_eval_task"],
     "num_dev_tasks": ["SuperNI.num_dev_tasks"],
     "tfds_data_dir": ["tfds_data_dir.directory"],
     "flan_templates": ["FLAN.templates"],
+    "self_instruct_data": ["SelfInstruct.path"],
+    "user_oriented": ["SelfInstruct.user_oriented"],
     "skip_missing": ["skip_missing.enabled"],
     "vocabulary": ["vocabulary.name"],
 }

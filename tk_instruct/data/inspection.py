@@ -194,7 +194,7 @@ def _stats(args: argparse.Namespace) -> int:
 
     lengths = lengths_of(args)
     for task in registry.tasks_of(args.name):
-        for split in args.split or ("train", "test"):
+        for split in args.split or sorted({"train", "test"} & set(task.splits), reverse=True):
             counted = count(task, split, lengths)
             if args.json:
                 print(json.dumps(counted, ensure_ascii=False), flush=True)
