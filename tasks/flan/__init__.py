@@ -8,7 +8,7 @@
   flan_DATASET_no_template, flan_DATASET_dataset_name   the ablations of the instructions' role
 
 Mixtures: flan_all, flan_holdout_CLUSTER, flan_holdout_superglue, flan_clusters_1 to _7; in each of
-the forms too, as flan_holdout_nli_fewshot. Data and wording: TfdsData and FLAN in gin.
+the forms too, as flan_holdout_nli_fewshot. Data and wording: tfds_data_dir and FLAN in gin.
 """
 
 from collections.abc import Mapping, Sequence
@@ -78,8 +78,8 @@ def _declare(dataset: Dataset) -> None:
             asked = dataset.metrics if is_forward(template, dataset) else ("rouge",)
             prepare = prompts.templated(dataset, form, number)
             _add(f"{name}{suffix}.t{number}", dataset, prepare, asked)
-    for suffix, named in (("_no_template", False), ("_dataset_name", True)):
-        _add(name + suffix, dataset, prompts.untemplated(dataset, named), dataset.metrics)
+    for suffix, ablation in prompts.ABLATIONS.items():
+        _add(name + suffix, dataset, ablation(dataset), dataset.metrics)
     for number, template in templates:
         if dataset.kind == "classification" and is_forward(template, dataset):
             prepare = prompts.option_scored(dataset, number)
@@ -104,7 +104,7 @@ def form_of(dataset: Dataset, suffix: str) -> str:
 for _dataset in DATASETS:
     _declare(_dataset)
 for _name, _datasets in datasets_by_mixture().items():
-    for _suffix in (*prompts.FORMS, "_no_template", "_dataset_name"):
+    for _suffix in (*prompts.FORMS, *prompts.ABLATIONS):
         registry.add_mixture(
             _name + _suffix, [form_of(d, _suffix) for d in _datasets], most_examples=MAX_RATE
         )
