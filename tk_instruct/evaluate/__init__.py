@@ -18,7 +18,7 @@ in the run's directory, so that an interrupted evaluation goes on where it stopp
 import argparse
 import importlib
 
-from tk_instruct import distributed
+from tk_instruct import configuration, distributed
 
 SUITES = {"superni": "tk_instruct.evaluate.superni", "flan": "tk_instruct.evaluate.flan"}
 
@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for suite, module in SUITES.items():
         importlib.import_module(module).add_arguments(parser.add_argument_group(suite))
+    configuration.add_data_arguments(parser)
     distributed.add_arguments(parser)
 
 

@@ -79,7 +79,6 @@ def add_arguments(parser: Any) -> None:
     )
     add_batch_arguments(parser)
     configuration.add_length_arguments(parser)
-    configuration.add_flan_arguments(parser)
 
 
 @distributed.with_others
@@ -187,7 +186,7 @@ class Run:
         self._args = args
         self._model_dir = model_dir
         self._checkpoints, self.step, self._about = load_checkpoint(model_dir, args.step)
-        configuration.bind_flan_arguments(args)
+        configuration.bind_data_arguments(args)
         check_vocabulary(self._about, model_dir)
         self.mixture: str | None = self._about.data.get("mixture")
         self._lengths = lengths_of(args, self._about)
