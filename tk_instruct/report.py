@@ -1,7 +1,8 @@
 """Put the scores of runs side by side: one row a run, one column a task, split and metric.
 
 Reads the files scores/TASK-SPLIT-STEP.json that `tk-instruct evaluate --json` has written into
-each run's directory, the last step of each.
+each run's directory, the last step of each. Those without any of these metrics, as FLAN's of single
+templates are, are passed over.
 
   tk-instruct report runs/smoke/model runs/smoke/copy_input runs/smoke/copy_demo
 
@@ -68,7 +69,10 @@ def show_stats(run: Path, stats: dict[str, Any], as_json: bool) -> None:
 
 
 def read_scores(run: Path) -> Scores:
-    """A run's scores of the last step of each task and split; raises UserError without any."""
+    """A run's scores of the last step of each task and split, where it has any of METRICS.
+
+    Raises UserError without any.
+    """
     last: dict[tuple[str, str], tuple[int, Path]] = {}
     folder = run / "scores"
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -76,17 +80,19 @@ def read_scores(run: Path) -> Scores:
         if path.suffix == ".json" and len(rest) == 2 and rest[1].isdigit():
             split, step = rest[0], int(rest[1])
             last[task, split] = max(last.get((task, split), (-1, path)), (step, path))
-    if not last:
-        raise UserError(
-            f"{run}/scores holds no TASK-SPLIT-STEP.json; write them with `tk-instruct evaluate "
-            f"--predictions {run}/predictions/… --json {run}/scores/…`"
-        )
     scores = {}
     for key, (_, path) in last.items():
         try:
-            scores[key] = json.loads(read_bytes(path))
+            found = json.loads(read_bytes(path))
         except ValueError as error:
             raise UserError(f"{path}: not JSON ({error}); evaluate again") from error
+        if METRICS.keys() & found:
+            scores[key] = found
+    if not scores:
+        raise UserError(
+            f"{run}/scores holds no TASK-SPLIT-STEP.json of {' or '.join(METRICS)}; write them "
+            f"with `tk-instruct evaluate --predictions {run}/predictions/… --json {run}/scores/…`"
+        )
     return scores
 
 
