@@ -10,9 +10,9 @@ import inspect
 import os
 import pkgutil
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gin
 
@@ -86,7 +86,6 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         help="a natural-instructions checkout, with tasks/ and splits/ "
         "(else $TK_INSTRUCT_SUPERNI_DIR)",
     )
-    add_flan_arguments(group)
     group.add_argument(
         "--self_instruct_data",
         metavar="DIR",
@@ -104,10 +103,6 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--num_dev_tasks", type=int, metavar="N", help="train tasks to set aside (default: 0)"
     )
-
-
-def add_flan_arguments(group: Any) -> None:
-    """The data flags of FLAN, and the vocabulary; to a parser or a group of one."""
     group.add_argument(
         "--tfds_data_dir",
         metavar="DIR",
@@ -207,18 +202,9 @@ def bind_data_arguments(args: argparse.Namespace) -> None:
 
     What they bind import_declarations() has imported.
     """
-    _bind(args, _FLAG_BINDINGS)
-
-
-def bind_flan_arguments(args: argparse.Namespace) -> None:
-    """The same for the flags of add_flan_arguments alone."""
-    _bind(args, ("tfds_data_dir", "flan_templates", "skip_missing", "vocabulary"))
-
-
-def _bind(args: argparse.Namespace, flags: Iterable[str]) -> None:
-    for flag in flags:
+    for flag, parameters in _FLAG_BINDINGS.items():
         if getattr(args, flag, None) is not None:
-            for parameter in _FLAG_BINDINGS[flag]:
+            for parameter in parameters:
                 gin.bind_parameter(parameter, getattr(args, flag))
 
 

@@ -180,7 +180,7 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_paid_for_twice(
         asked = len(server.books()["times"])
         deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:
-            if killed < 4 and len(server.books()["times"]) > asked + 10 + 60 * killed:
+            if killed < 4 and len(server.books()["times"]) > asked + 5 + 15 * killed:
                 time.sleep(rng.uniform(0, 0.1))
                 process.send_signal(signal.SIGKILL)
                 killed += 1

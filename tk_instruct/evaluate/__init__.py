@@ -25,7 +25,7 @@ rate, systems blinded; then the counts of their ratings, A (best) to D.
 import argparse
 import importlib
 
-from tk_instruct import distributed
+from tk_instruct import configuration, distributed
 
 SUITES = {
     "superni": "tk_instruct.evaluate.superni",
@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for suite, module in SUITES.items():
         importlib.import_module(module).add_arguments(parser.add_argument_group(suite))
+    configuration.add_data_arguments(parser)
     distributed.add_arguments(parser)
 
 

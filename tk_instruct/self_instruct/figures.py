@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from statistics import fmean
+from typing import Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -16,6 +17,9 @@ from matplotlib.patches import Wedge
 from matplotlib.ticker import MaxNLocator
 
 from tk_instruct.self_instruct.root_verbs import RootVerb
+
+Color = tuple[float, ...]
+T = TypeVar("T", float, np.ndarray)
 
 _DOTS_PER_INCH = 144
 _BLUE = "#3b6ea5"
@@ -76,103 +80,115 @@ def _bars(axes: Axes, counts: Int[np.ndarray, " bars"], edges: np.ndarray) -> No
         axes.text(0.5, 0.5, "none yet", transform=axes.transAxes, ha="center", va="center")
 
 
-# Of the figure of verbs and nouns, in inches: radii of the rings, and of the labels outside.
-_HOLE, _BETWEEN, _OUTSIDE, _LABELS, _EDGE = 0.9, 2.6, 3.3, 3.55, 5.0
-_POINTS = 9  # of type
-_LINE = 1.15 * _POINTS / 72  # inches from one line of type to the next
+# Of the figure of verbs and nouns, in inches: radii of the rings and of the labels outside them.
+_HOLE, _BETWEEN, _OUTSIDE, _LABELS, _EDGE = 0.9, 2.6, 3.2, 3.75, 5.75
+_CAPTION = 0.6  # its height
+_TOP = 90.0  # degrees, where the largest wedge is
+_LINE_HEIGHT = 1.15  # of the size of type
+_NOUN_POINTS, _VERB_POINTS, _SMALLEST_POINTS = 9, 11, 6
+_LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
+_MOST_CHARACTERS = 24  # of a label: what fits
 
 
 def root_verb_rings(verbs: Sequence[RootVerb], caption: str) -> bytes:
-    """PNG of verbs (inner ring) and their nouns (outer ring), as large as they are common."""
-    figure = Figure(figsize=(2 * _EDGE, 2 * _EDGE + 0.5), dpi=_DOTS_PER_INCH)
-    share = 2 * _EDGE / (2 * _EDGE + 0.5)
-    axes = figure.add_axes((0, 1 - share, 1, share), frameon=False, xticks=[], yticks=[])
-    axes.set(xlim=(-_EDGE, _EDGE), ylim=(-_EDGE, _EDGE), aspect="equal")
-    figure.text(0.5, 0.25 / (2 * _EDGE + 0.5), caption, ha="center", va="center", fontsize=11)
+    """PNG of verbs (inner ring) and their nouns (outer ring), as large as they are common.
 
-    nouns = [
-        (noun, count, number) for number, v in enumerate(verbs) for noun, count in v.nouns.items()
-    ]
-    degrees = 360 / sum(count for _, count, _ in nouns)
-    verb_arcs = _arcs([degrees * sum(verb.nouns.values()) for verb in verbs])
-    noun_arcs = _arcs([degrees * count for _, count, _ in nouns])
+    A verb that is too rare to be written in its place is written with its nouns.
+    """
+    height = 2 * _EDGE + _CAPTION
+    figure = Figure(figsize=(2 * _EDGE, height), dpi=_DOTS_PER_INCH)
+    axes = figure.add_axes((0, _CAPTION / height, 1, 2 * _EDGE / height))
+    axes.set(xlim=(-_EDGE, _EDGE), ylim=(-_EDGE, _EDGE))
+    axes.set_axis_off()
+    figure.text(0.5, _CAPTION / 2 / height, caption, ha="center", va="center", fontsize=11)
 
+    counts = [count for verb in verbs for count in verb.nouns.values()]
+    degrees = 360 / sum(counts)
+    start = _TOP + degrees * counts[0] / 2
+    verb_arcs = _arcs(start, [degrees * sum(verb.nouns.values()) for verb in verbs])
+    noun_arcs = _arcs(start, [degrees * count for count in counts])
+    labels = []
+    colors = []
     for number, (verb, arc) in enumerate(zip(verbs, verb_arcs, strict=True)):
-        _wedge(axes, arc, _HOLE, _BETWEEN, _color(number))
-        room = math.radians(abs(arc[1] - arc[0])) * 0.9 * _BETWEEN * 72 / 1.15
-        _radial_text(axes, verb.verb, fmean(arc), _BETWEEN - 0.08, False, min(11, room))
-    label_angles = _spread([fmean(arc) for arc in noun_arcs], math.degrees(_LINE / _LABELS))
-    for (noun, _, number), arc, angle in zip(nouns, noun_arcs, label_angles, strict=True):
-        _wedge(axes, arc, _BETWEEN, _OUTSIDE, _pale(_color(number)))
-        _line(axes, fmean(arc), _OUTSIDE, angle, _LABELS - 0.03)
-        _radial_text(axes, noun, angle, _LABELS, True, _POINTS)
+        color: Color = to_rgb(colormaps["tab20"](number % 20))
+        _wedge(axes, arc, _HOLE, _BETWEEN, color)
+        # At 0.8 of the radius its letters are closest to its neighbours.
+        points = 72 * 0.8 * _BETWEEN * math.radians(arc[0] - arc[1]) / _LINE_HEIGHT
+        fits = points >= _SMALLEST_POINTS
+        if fits:
+            points = min(points, _VERB_POINTS)
+            ink = "white" if np.dot(color, _LUMINANCE) < 0.5 else "black"
+            _radial_text(axes, verb.verb, fmean(arc), _BETWEEN - 0.08, "inwards", points, ink)
+        labels += [noun if fits else f"{verb.verb} {noun}" for noun in verb.nouns]
+        colors += [tuple(0.5 + 0.5 * channel for channel in color)] * len(verb.nouns)
+    apart = math.degrees(_LINE_HEIGHT * _NOUN_POINTS / 72 / _LABELS)
+    angles = _spread([fmean(arc) for arc in noun_arcs], apart)
+    for label, pale, arc, angle in zip(labels, colors, noun_arcs, angles, strict=True):
+        _wedge(axes, arc, _BETWEEN, _OUTSIDE, pale)
+        radii = np.linspace(_OUTSIDE + 0.05, _LABELS - 0.05, 20)
+        path = _at(radii, np.linspace(fmean(arc), angle, 20))
+        axes.plot(*path, color="#999999", linewidth=0.6)
+        _radial_text(axes, label, angle, _LABELS, "outwards", _NOUN_POINTS, "black")
     return _png(figure)
 
 
-def _arcs(extents: Sequence[float]) -> list[tuple[float, float]]:
-    """(from, to) of arcs in degrees, one after the other, clockwise from the top."""
-    return list(pairwise(90 - end for end in accumulate(extents, initial=0.0)))
+def _arcs(start: float, extents: Sequence[float]) -> list[tuple[float, float]]:
+    """(from, to) of arcs in degrees, one after the other, clockwise."""
+    return list(pairwise(start - end for end in accumulate(extents, initial=0.0)))
 
 
 def _spread(angles: Sequence[float], apart: float) -> list[float]:
-    """Falling angles moved as little as leaves each `apart` (degrees) below the one before.
+    """Falling angles of one turn from the top, moved as little as puts them `apart` (degrees).
 
-    Least squares: angles that would overlap share the mean of what they ask for.
+    Least squares, by pooling those that would overlap: each keeps its distance to the first of
+    its pool, which goes where they all are nearest to what they ask for.
     """
-    blocks: list[tuple[float, int]] = []  # of neighbours that touch: (mean of first angle, count)
+    pools: list[tuple[float, int]] = []  # (angle that its first asks for, how many)
     for number, angle in enumerate(angles):
-        block = (angle + apart * number, 1)
-        while blocks and blocks[-1][0] < block[0]:
-            mean, count = blocks.pop()
-            total = count + block[1]
-            block = ((mean * count + block[0] * block[1]) / total, total)
-        blocks.append(block)
-    firsts = [mean for mean, count in blocks for _ in range(count)]
-    return [first - apart * number for number, first in enumerate(firsts)]
+        first, count = angle + apart * number, 1
+        while pools and pools[-1][0] < first:
+            before, more = pools.pop()
+            first = (before * more + first * count) / (more + count)
+            count += more
+        pools.append((first, count))
+    firsts = np.repeat([first for first, _ in pools], [count for _, count in pools])
+    firsts = np.clip(firsts, _TOP - 360 + apart * len(angles), _TOP)
+    return [float(first) - apart * number for number, first in enumerate(firsts)]
 
 
-def _wedge(axes: Axes, arc: tuple[float, float], inner: float, outer: float, color: object) -> None:
-    start, end = arc[1], arc[0]
-    axes.add_patch(
-        Wedge((0, 0), outer, start, end, width=outer - inner, facecolor=color, edgecolor="white")
-    )
+def _wedge(axes: Axes, arc: tuple[float, float], inner: float, outer: float, color: Color) -> None:
+    wedge = Wedge((0, 0), outer, arc[1], arc[0], width=outer - inner, fc=color, ec="white")
+    axes.add_patch(wedge)
 
 
-def _line(axes: Axes, angle: float, radius: float, to_angle: float, to_radius: float) -> None:
-    a, b = math.radians(angle), math.radians(to_angle)
-    axes.plot(
-        [radius * math.cos(a), to_radius * math.cos(b)],
-        [radius * math.sin(a), to_radius * math.sin(b)],
-        color="#999999",
-        linewidth=0.6,
-    )
+def _at(radius: T, angle: T) -> tuple[T, T]:
+    return radius * np.cos(np.radians(angle)), radius * np.sin(np.radians(angle))
 
 
 def _radial_text(
-    axes: Axes, text: str, angle: float, radius: float, outwards: bool, points: float
+    axes: Axes,
+    text: str,
+    angle: float,
+    radius: float,
+    direction: Literal["inwards", "outwards"],
+    points: float,
+    color: str,
 ) -> None:
-    """Along a radius, beginning at it or, not outwards, ending there; never upside down."""
-    turned = math.cos(math.radians(angle)) < 0
+    """Along a radius, from `radius` on; never upside down."""
+    is_turned = math.cos(math.radians(angle)) < 0
+    if len(text) > _MOST_CHARACTERS:
+        text = text[: _MOST_CHARACTERS - 1] + "…"
     axes.text(
-        radius * math.cos(math.radians(angle)),
-        radius * math.sin(math.radians(angle)),
+        *_at(radius, angle),
         text,
-        rotation=angle + 180 if turned else angle,
+        rotation=angle + 180 if is_turned else angle,
         rotation_mode="anchor",
-        ha="left" if outwards != turned else "right",
+        ha="left" if (direction == "outwards") != is_turned else "right",
         va="center_baseline",
         fontsize=points,
+        color=color,
         parse_math=False,
     )
-
-
-def _color(number: int) -> tuple[float, float, float]:
-    """Of the number-th verb: 20 that differ, those side by side in hue."""
-    return to_rgb(colormaps["tab20"](number % 20))
-
-
-def _pale(color: tuple[float, float, float]) -> tuple[float, ...]:
-    return tuple(0.5 + 0.5 * value for value in color)
 
 
 def _png(figure: Figure) -> bytes:

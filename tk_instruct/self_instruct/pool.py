@@ -100,10 +100,7 @@ class NoveltyPool:
         return len(self._texts)
 
     def add(self, text: str) -> None:
-        """Raises UserError where the pool's texts have more distinct tokens than Unicode has room.
-
-        In English that is millions of texts away.
-        """
+        """Raises UserError where there are more distinct tokens than Unicode has characters."""
         tokens = self._tokenize(text)
         try:
             encoded = "".join([self._characters[token] for token in tokens])
@@ -139,9 +136,10 @@ class NoveltyPool:
         common = cdist(
             encoded, self._encoded[first:], scorer=LCSseq.similarity, dtype=np.int32, workers=1
         )
-        lengths = np.array(list(map(len, encoded)), np.int32)[:, None]
-        both = lengths + np.array(self._lengths, np.int32)[first:]
-        return 2 * common / np.maximum(both, 1)
+        # At least 1: what is empty has nothing in common with what is empty, either.
+        lengths = np.array([max(len(text), 1) for text in encoded], np.int32)
+        common *= 2
+        return common / (lengths[:, None] + np.array(self._lengths, np.int32)[first:])
 
     def _similarity(self, scores: Float[np.ndarray, " pool"]) -> Similarity:
         if not len(scores):

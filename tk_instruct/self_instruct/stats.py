@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 
 from tk_instruct.errors import UserError
 from tk_instruct.files import remove, write_atomically
+from tk_instruct.self_instruct.pool import NoveltyPool
 from tk_instruct.self_instruct.root_verbs import Parsing, RootVerb, root_verbs
 from tk_instruct.self_instruct.run_directory import Record, RunDirectory
 from tk_instruct.self_instruct.stats_report import Stats, as_html, captions
@@ -109,8 +110,6 @@ def seed_similarities(
     instructions: Sequence[str], seeds: Sequence[str]
 ) -> Float[np.ndarray, " instructions"]:
     """ROUGE-L (fractions) of each instruction to the seed that is most similar to it."""
-    from tk_instruct.self_instruct.pool import NoveltyPool
-
     pool = NoveltyPool(seeds)
     batches = [instructions[i : i + 4096] for i in range(0, len(instructions), 4096)]
     highest = [pool.similarities(batch).max(axis=1, initial=0.0) for batch in batches]

@@ -77,12 +77,12 @@ def captions(stats: Stats) -> dict[str, str]:
     num_covered = sum(sum(verb["nouns"].values()) for verb in verbs)
     num_instructions = stats["data"]["accepted"]["instructions"]
     return {
-        "similarities": "ROUGE-L of each instruction to the seed instruction most similar to it; "
-        f"mean {_cell(stats['mean_rouge_l_to_most_similar_seed'], 2)}.",
-        "lengths": "Lengths in words. The longest in a hundred are counted in the last bar.",
-        "root_verbs": f"The {len(verbs)} most common root verbs (inner ring) and what each most "
-        f"often has for its direct object (outer ring):\n{num_covered:,} of "
-        f"{num_instructions:,} instructions, {_percent(num_covered, num_instructions)} per cent.",
+        "similarities": "ROUGE-L of each instruction to the seed instruction most similar to it "
+        f"(mean: {_cell(stats['mean_rouge_l_to_most_similar_seed'], 2)})",
+        "lengths": "Lengths in words; the longest are counted in the last bar",
+        "root_verbs": f"The most common root verbs (inner ring: {len(verbs)}) and the most common "
+        f"direct objects of each (outer ring):\n{num_covered:,} of {num_instructions:,} "
+        f"instructions, {_percent(num_covered, num_instructions)} per cent",
     }
 
 
