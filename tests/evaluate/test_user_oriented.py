@@ -109,6 +109,10 @@ def test_a_sheet_is_never_overwritten(files: Path, capsys: pytest.CaptureFixture
     assert "is there already, perhaps with ratings" in capsys.readouterr().err
     assert read(files / "sheet.csv")[0]["rating"] == "A"
     sheet = files / "sheet.csv"
+    sheet.rename(files / "rated.csv")
+    assert make(files, "sheet.csv", "--seed", "1") == 2
+    assert "sheet.key.json is the key of another sheet" in capsys.readouterr().err
+    assert make(files) == 0  # as after a kill between the two files
     assert evaluate("--ratings", sheet, "--json", sheet) == 2
     assert "is another file of this command" in capsys.readouterr().err
 

@@ -129,9 +129,6 @@ def _made(
     """Writes the sheet, its key and the guide."""
     responses = {name: _responses(path, instances) for name, path in systems.items()}
     files = {"sheet": sheet, "key": _key_of(sheet), "guide": sheet.with_suffix(".guide.md")}
-    for file in (files["sheet"], files["key"]):
-        if file.exists():
-            raise UserError(f"{file} is there already, perhaps with ratings; choose another place")
     rows, systems_of_rows = [], {}
     for instance in instances:
         order = sorted(systems, key=lambda name: draw(seed, "order of systems", instance.id, name))
@@ -140,9 +137,14 @@ def _made(
             systems_of_rows[row] = name
             texts = (row, instance.instruction, instance.input, instance.output)
             rows.append((*texts, responses[name][instance.id], ""))
-    key = {"seed": seed, "systems": list(systems), "rows": systems_of_rows}
+    about = {"seed": seed, "systems": list(systems), "rows": systems_of_rows}
+    key = (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode()
+    if sheet.exists():
+        raise UserError(f"{sheet} is there already, perhaps with ratings; choose another place")
+    if files["key"].exists() and read_bytes(files["key"]) != key:
+        raise UserError(f"{files['key']} is the key of another sheet; choose another place")
     # The key first: a sheet without one could not be read.
-    write_atomically(files["key"], [json.dumps(key, indent=1, ensure_ascii=False) + "\n"])
+    write_atomically(files["key"], key)
     write_atomically(files["sheet"], _csv(rows))
     write_atomically(files["guide"], [GUIDE])
     found = {"suite": "user_oriented", "rows": len(rows)} | {

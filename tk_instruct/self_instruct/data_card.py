@@ -50,11 +50,11 @@ def text(
 
     begun_with are the settings in run.json, dropped the counts of what was not prepared, by rule.
     """
-    made_by = {stage: [_provenance(record) for record in _read(run, stage)] for stage in _STAGES}
+    made = _Made(run)
     return "\n".join(
         (
-            _ABOUT.format(meaning=_meaning(made_by)),
-            _how(run, begun_with, made_by),
+            _ABOUT.format(meaning=_meaning(made)),
+            _how(run, begun_with, made),
             _counts(generated, train),
             _left_out(run, dropped),
             _cost(run),
@@ -68,39 +68,34 @@ def _read(run: RunDirectory, name: str) -> Iterable[dict[str, Any]]:
     return run.log(name).read()
 
 
-def _provenance(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    return record.get("provenance") or {}
+class _Made:
+    """By which model, with which parameters, from when to when: of all records of the stages."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.by: Counter[tuple[str, str, str]] = Counter()
+        self.first, self.last = "", ""
+        for stage in _STAGES:
+            for record in _read(run, stage):
+                provenance = record["provenance"]
+                parameters = json.dumps(provenance["parameters"], sort_keys=True)
+                self.by[stage, provenance["model"], parameters] += 1
+                when = provenance["created_at"]
+                self.first, self.last = min(self.first or when, when), max(self.last, when)
 
 
-def _meaning(made_by: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    models = [made.get("model") for records in made_by.values() for made in records]
-    if not (num_scripted := models.count(_SCRIPTED)):
+def _meaning(made: _Made) -> str:
+    num_scripted = sum(n for (_, model, _), n in made.by.items() if model == _SCRIPTED)
+    if not num_scripted:
         return ""
-    share = (
-        "All of it" if num_scripted == len(models) else f"{num_scripted / len(models):.0%} of it"
-    )
+    total = made.by.total()
+    share = "All of it" if num_scripted == total else f"{num_scripted / total:.0%} of it"
     return (
         f"**{share} was made by the scripted client, not by a language model: that text means "
         "nothing, and a model that is trained on it learns nothing but its form.**\n\n"
     )
 
 
-def _how(
-    run: RunDirectory,
-    begun_with: Mapping[str, Any],
-    made_by: Mapping[str, Sequence[Mapping[str, Any]]],
-) -> str:
-    rows: Counter[tuple[str, str, str]] = Counter()
-    for stage, records in made_by.items():
-        for made in records:
-            parameters = json.dumps(made.get("parameters"), sort_keys=True, ensure_ascii=False)
-            rows[stage, str(made.get("model")), parameters] += 1
-    dates = sorted(
-        str(made["created_at"])
-        for records in made_by.values()
-        for made in records
-        if made.get("created_at")
-    )
+def _how(run: RunDirectory, begun_with: Mapping[str, Any], made: _Made) -> str:
     num_seeds = sum(1 for _ in _read(run, "seed_tasks"))
     return _section(
         "How it was made",
@@ -108,11 +103,10 @@ def _how(
             ("records", "model", "number", "request parameters"),
             [
                 (f"{stage}.jsonl", model, f"{number:,}", f"`{parameters}`")
-                for (stage, model, parameters), number in rows.items()
+                for (stage, model, parameters), number in made.by.items()
             ],
         ),
-        f"From {num_seeds:,} seed tasks"
-        + (f", between {dates[0]} and {dates[-1]}." if dates else "."),
+        f"From {num_seeds:,} seed tasks, between {made.first} and {made.last}.",
         "The run was begun with",
         "\n".join(
             f"- {name}: `{json.dumps(value, ensure_ascii=False)}`"
