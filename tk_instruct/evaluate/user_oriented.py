@@ -52,11 +52,6 @@ These are the four levels of arXiv:2212.10560, section 4.4.
 def add_arguments(parser: Any) -> None:
     """Declares the arguments that are this suite's own."""
     parser.add_argument(
-        "--user_oriented",
-        metavar="FILE",
-        help="the instructions, in the published format (else $TK_INSTRUCT_USER_ORIENTED)",
-    )
-    parser.add_argument(
         "--system",
         action="append",
         default=[],
@@ -91,7 +86,7 @@ def main(args: argparse.Namespace) -> int:
     else:
         path = user_oriented_path(args.user_oriented)
         sheet = Path(args.sheet).expanduser()
-        found, text = _made(sheet, read_user_oriented(path), _systems(args.system), args.seed)
+        found, text = _made(sheet, read_user_oriented(path), _systems(args.system), args.seed or 0)
     scores = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
     if args.json == "-":
         print(scores, end="")
