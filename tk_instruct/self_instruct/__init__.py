@@ -13,6 +13,7 @@ up text that means nothing, to see how it goes.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import logging
@@ -146,7 +147,7 @@ class SelfInstructRun:
         if self.model_dir:
             from tk_instruct.self_instruct.clients.local import LocalClient
 
-            return LocalClient(self.model_dir)
+            return LocalClient(self.model_dir, seed=self.seed)
         from tk_instruct.self_instruct.clients.scripted import ScriptedClient
 
         log.warning(
@@ -165,7 +166,7 @@ def _configured(args: argparse.Namespace) -> SelfInstructRun:
         prepare,
         root_verbs,
     )
-    from tk_instruct.self_instruct.clients import openai  # noqa: F401
+    from tk_instruct.self_instruct.clients import local, openai  # noqa: F401
 
     flags = {**_DATA, **_MODEL, **_BUDGET}
     given = {flag: getattr(args, flag) for flag in flags if getattr(args, flag) is not None}
@@ -201,7 +202,10 @@ def _ask(
     from tk_instruct.self_instruct.instances import instantiate
     from tk_instruct.self_instruct.instructions import generate
 
-    with Dispatcher(settings.client(), run, settings.budget, settings.concurrency) as dispatcher:
+    with (
+        contextlib.closing(settings.client()) as client,
+        Dispatcher(client, run, settings.budget, settings.concurrency) as dispatcher,
+    ):
         common = (run, dispatcher, seeds, settings.seed)
         do = {
             "instructions": lambda: generate(

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+import gin
 import numpy as np
 from jaxtyping import Int32
 
@@ -40,6 +41,7 @@ class _Row:
         return self.length, self.parameters
 
 
+@gin.configurable(module="tk_instruct")
 class LocalClient:
     """`with LocalClient(model_dir) as client`: one model, encoder-decoder or decoder-only.
 
@@ -65,7 +67,7 @@ class LocalClient:
         self,
         model_dir: str | Path,
         step: int | Literal["best"] | None = None,
-        batch_size: int = 32,
+        batch_size: int = 8,
         max_input_tokens: int | None = None,
         num_partitions: int = 1,
         seed: int = 0,
