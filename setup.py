@@ -26,7 +26,10 @@ setup(
         "tk_instruct.gin",
     ],
     package_dir={"tk_instruct.tasks": "tasks", "tk_instruct.gin": "gin"},
-    package_data={"tk_instruct.gin": ["**/*.gin"]},
+    package_data={
+        "tk_instruct.gin": ["**/*.gin"],
+        "tk_instruct.self_instruct": ["seed_tasks.jsonl"],
+    },
     entry_points={"console_scripts": ["tk-instruct=tk_instruct.cli:main"]},
     install_requires=[
         "absl-py>=2.1",
@@ -52,6 +55,7 @@ setup(
         "safetensors>=0.5",
         "sentencepiece>=0.2",
         "seqio>=0.0.20",
+        "tenacity>=9.0",
         "tensorboard>=2.19",
         "tensorflow>=2.19",
         "tensorflow-datasets>=4.9.8",
@@ -59,7 +63,9 @@ setup(
         "tokenizers>=0.21",
     ],
     extras_require={
+        "analysis": ["spacy>=3.8"],  # root verbs of generated instructions
         "gcs": ["google-cloud-storage>=2.19"],  # what Orbax lists checkpoints in gs:// with
+        "generate": ["openai>=3.0"],  # any server that speaks its protocol
         "hf": ["torch>=2.6", "transformers>=4.57"],
         # The TPU compiler of jax 0.10.2; later ones do not print what they have compiled.
         "plan": ["libtpu==0.0.42.1; sys_platform == 'linux' and platform_machine == 'x86_64'"],

@@ -10,9 +10,9 @@ import inspect
 import os
 import pkgutil
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gin
 
@@ -86,17 +86,23 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         help="a natural-instructions checkout, with tasks/ and splits/ "
         "(else $TK_INSTRUCT_SUPERNI_DIR)",
     )
-    add_flan_arguments(group)
+    group.add_argument(
+        "--self_instruct_data",
+        metavar="DIR",
+        help="a run of `tk-instruct self-instruct`, or its prepared/train.jsonl "
+        "(else $TK_INSTRUCT_SELF_INSTRUCT_DATA)",
+    )
+    group.add_argument(
+        "--user_oriented",
+        metavar="FILE",
+        help="Self-Instruct's user-oriented instructions (else $TK_INSTRUCT_USER_ORIENTED)",
+    )
     group.add_argument("--seed", type=int, help="of every random choice (default: 0)")
     group.add_argument("--max_instances_per_train_task", type=int, metavar="N", help="default: 100")
     group.add_argument("--max_instances_per_eval_task", type=int, metavar="N", help="default: 100")
     group.add_argument(
         "--num_dev_tasks", type=int, metavar="N", help="train tasks to set aside (default: 0)"
     )
-
-
-def add_flan_arguments(group: Any) -> None:
-    """The data flags of FLAN, and the vocabulary; to a parser or a group of one."""
     group.add_argument(
         "--tfds_data_dir",
         metavar="DIR",
@@ -144,12 +150,14 @@ def lengths_of(
 
 _FLAG_BINDINGS = {
     "data_dir": ["SuperNI.data_dir"],
-    "seed": ["SuperNI.seed", "FLAN.seed"],
+    "seed": ["SuperNI.seed", "FLAN.seed", "SelfInstruct.seed"],
     "max_instances_per_train_task": ["SuperNI.max_instances_per_train_task"],
     "max_instances_per_eval_task": ["SuperNI.max_instances_per_eval_task"],
     "num_dev_tasks": ["SuperNI.num_dev_tasks"],
     "tfds_data_dir": ["tfds_data_dir.directory"],
     "flan_templates": ["FLAN.templates"],
+    "self_instruct_data": ["SelfInstruct.path"],
+    "user_oriented": ["SelfInstruct.user_oriented"],
     "skip_missing": ["skip_missing.enabled"],
     "vocabulary": ["vocabulary.name"],
 }
@@ -194,18 +202,9 @@ def bind_data_arguments(args: argparse.Namespace) -> None:
 
     What they bind import_declarations() has imported.
     """
-    _bind(args, _FLAG_BINDINGS)
-
-
-def bind_flan_arguments(args: argparse.Namespace) -> None:
-    """The same for the flags of add_flan_arguments alone."""
-    _bind(args, ("tfds_data_dir", "flan_templates", "skip_missing", "vocabulary"))
-
-
-def _bind(args: argparse.Namespace, flags: Iterable[str]) -> None:
-    for flag in flags:
+    for flag, parameters in _FLAG_BINDINGS.items():
         if getattr(args, flag, None) is not None:
-            for parameter in _FLAG_BINDINGS[flag]:
+            for parameter in parameters:
                 gin.bind_parameter(parameter, getattr(args, flag))
 
 

@@ -3,9 +3,10 @@
 import contextlib
 import fcntl
 import json
+import mmap
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -33,6 +34,7 @@ class RunDirectory:
             )
         self.path = Path(path).expanduser()
         self._logs: dict[str, Log] = {}
+        self._is_full = False
 
     def __enter__(self) -> "RunDirectory":
         try:
@@ -42,7 +44,7 @@ class RunDirectory:
             raise cannot_write(self.path, error) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             self._lock.seek(0)
             by = self._lock.read().strip() or "another process"
             self._lock.close()
@@ -50,13 +52,16 @@ class RunDirectory:
                 f"{self.path} is being written by {by}; wait until it has ended, stop it, or take "
                 "another folder"
             ) from error
+        except OSError as error:  # a file system without locks
+            self._lock.close()
+            raise cannot_write(self._lock.name, error) from error
         try:
             self._lock.truncate(0)
             self._lock.write(f"process {os.getpid()} on {os.uname().nodename}")
             self._lock.flush()
             self._reserve()
         except BaseException as error:
-            self._lock.close()
+            self.close()
             if isinstance(error, OSError):
                 raise cannot_write(self.path, error) from error
             raise
@@ -68,7 +73,13 @@ class RunDirectory:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._release()
+        self.close()
+
+    def close(self) -> None:
+        """From now on others may write here, and the logs do not."""
+        for log in self._logs.values():
+            log.close()
+        self._remove_ballast()
         self._lock.close()  # which ends the lock
 
     def log(self, name: str) -> "Log":
@@ -80,16 +91,30 @@ class RunDirectory:
     def agree(self, settings: Mapping[str, Any]) -> None:
         """Keeps what a run cannot change on its way; raises UserError where it was another."""
         path = self.path / "run.json"
+        content = json.dumps(dict(settings), indent=2) + "\n"
         if not path.exists():
-            write_atomically(path, [json.dumps(dict(settings), indent=2) + "\n"])
+            write_atomically(path, [content])
             return
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        for name, value in settings.items():
+        try:
+            kept = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f"{path} must be the JSON object that the run was begun with ({error}); restore "
+                "it, or take another folder"
+            ) from error
+        for name, value in json.loads(content).items():
             if kept.get(name) != value:
                 raise UserError(
                     f"{self.path} was begun with {name}={kept.get(name)!r}, not {value!r}; give "
                     "that again, or another folder"
                 )
+
+    def check_room(self) -> None:
+        """Raises UserError once the room reserved for what is still coming has been drawn on."""
+        if self._is_full:
+            raise UserError(
+                f"{self.path}: the disk is full; free some space and run it again: it goes on"
+            )
 
     @property
     def _ballast(self) -> Path:
@@ -97,10 +122,16 @@ class RunDirectory:
 
     def _reserve(self) -> None:
         with self._ballast.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, _BALLAST_BYTES)
+            file.write(os.urandom(_BALLAST_BYTES))  # which no file system can make smaller
+            file.flush()
+            os.fsync(file.fileno())
 
     def _release(self) -> None:
         """Gives the reserved room back."""
+        self._is_full = True
+        self._remove_ballast()
+
+    def _remove_ballast(self) -> None:
         with contextlib.suppress(OSError):
             self._ballast.unlink(missing_ok=True)
 
@@ -108,68 +139,110 @@ class RunDirectory:
 class Log:
     """JSON objects in a file, one a line, that is only ever appended to; for several threads.
 
-    A last line that a kill has torn is cut off when the file is next appended to: what it was the
-    beginning of has not been used.
+    A last line that a kill has torn is cut off when the file is next read or appended to: what it
+    was the beginning of has not been used.
     """
 
-    def __init__(self, path: Path, make_room: Any) -> None:
+    def __init__(self, path: Path, make_room: Callable[[], None]) -> None:
         self.path = path
         self._make_room = make_room
-        self._write_lock = threading.Lock()
-        self._is_whole = False
+        self._lock = threading.Lock()
+        self._is_whole = self._is_closed = False
 
     def read(self) -> Iterator[Record]:
         """Raises UserError, with file and line, for what is not a JSON object."""
-        self._make_whole()
+        with self._lock:
+            self._make_whole()
         if self.path.exists():
             yield from (record for _, record in read_jsonl(self.path))
+
+    def keep(self, count: int) -> None:
+        """Cuts off what follows the first count records."""
+        self._make_whole()
+        if not self.path.exists():
+            return
+        with self.path.open("r+b") as file:
+            for _ in range(count):
+                file.readline()
+            file.truncate(file.tell())
 
     def append(self, records: Iterable[Mapping[str, Any]]) -> None:
         """All of them are on disk when it returns; raises UserError, with none there, if it cannot.
 
-        Where the disk is full the room that the run has reserved is used up first.
+        Where the disk is full the room that the run has reserved is drawn on first, after which
+        RunDirectory.check_room raises.
         """
-        content = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-        data = content.encode("utf-8", "backslashreplace")  # \ud800 is JSON for half a pair
+        data = _lines(records)
         if not data:
             return
-        with self._write_lock:
-            self._make_whole()
+        with self._lock:
             try:
-                self._write(data)
+                self._write(data, os.fsync)
             except OSError as first:
                 self._make_room()
                 try:
-                    self._write(data)
+                    self._write(data, os.fsync)
                 except OSError as error:
                     raise cannot_write(self.path, error) from first
 
-    def _write(self, data: bytes) -> None:
-        with self.path.open("ab") as file:
+    def note(self, record: Mapping[str, Any]) -> None:
+        """Appends what a kill must not lose but a power cut may, and for which no room is kept."""
+        with self._lock:
+            try:
+                self._write(_lines([record]), lambda file: None)
+            except OSError as error:
+                raise cannot_write(self.path, error) from error
+
+    def close(self) -> None:
+        """Once what is being written is there: a thread that comes too late writes nothing."""
+        with self._lock:
+            self._is_closed = True
+
+    def _write(self, data: bytes, synchronise: Callable[[int], None]) -> None:
+        if self._is_closed:
+            raise UserError(f"{self.path} is no longer written by this process")
+        self._make_whole()
+        # Without a buffer: what a failed write left in one would be written on closing.
+        with self.path.open("ab", buffering=0) as file:
             before = file.tell()
             try:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[file.write(rest) :]
+                synchronise(file.fileno())
+            except BaseException:
+                self._is_whole = False
                 with contextlib.suppress(OSError):
-                    os.truncate(self.path, before)
+                    file.truncate(before)
                 raise
 
     def _make_whole(self) -> None:
         """Ends the file with the end of a line, once."""
         if self._is_whole:
             return
+        if self.path.exists() and self.path.stat().st_size:
+            with (
+                self.path.open("rb") as file,
+                mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+            ):
+                end = content.rfind(b"\n") + 1
+                torn = content[end:]
+            if _is_json(torn):  # all but its end was written
+                with self.path.open("ab") as appended:
+                    appended.write(b"\n")
+            elif torn:
+                os.truncate(self.path, end)
         self._is_whole = True
-        if not self.path.exists():
-            return
-        content = self.path.read_bytes()
-        _, _, torn = content.rpartition(b"\n")
-        if not torn:
-            return
-        try:
-            json.loads(torn)
-        except ValueError:
-            os.truncate(self.path, len(content) - len(torn))
-        else:  # all but its end was written
-            self._write(b"\n")
+
+
+def _lines(records: Iterable[Mapping[str, Any]]) -> bytes:
+    text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    return text.encode("utf-8", "backslashreplace")  # \ud800 is JSON for half a pair
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True

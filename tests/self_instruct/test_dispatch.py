@@ -1,0 +1,520 @@
+"""Requests through a server that fails: each is answered once, kept, paid once, within a budget."""
+
+import errno
+import json
+import os
+import random
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tk_instruct.errors import UserError
+from tk_instruct.self_instruct.clients import Completion, Parameters, Request, UnansweredError
+from tk_instruct.self_instruct.clients.openai import OpenAIChat, OpenAICompletions
+from tk_instruct.self_instruct.dispatch import Budget, Dispatcher, RateLimit, Retries
+from tk_instruct.self_instruct.run_directory import Record, RunDirectory
+
+HERE = Path(__file__).parent
+server_module = runpy.run_path(str(HERE / "faulty_server.py"))
+FaultyServer, UNPAID, PAID = (server_module[name] for name in ("FaultyServer", "UNPAID", "PAID"))
+
+KEY = "sk-secret-5up3r"
+QUICK = Retries(first_pause_seconds=0.005)
+PRICES = {"usd_per_million_prompt_tokens": 1.0, "usd_per_million_completion_tokens": 2.0}
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+
+def requests(count: int, first: int = 0) -> list[Request]:
+    return [Request("instances", i, f"prompt {i}", Parameters(20)) for i in range(first, count)]
+
+
+def client(server: Any) -> OpenAICompletions:
+    return OpenAICompletions("m", server.base_url, timeout_seconds=30)
+
+
+def ask_all(
+    asked: Any, directory: Path, todo: list[Request], budget: Budget | None = None, **settings: Any
+) -> tuple[list[Record], Any]:
+    """Records in order, and what was spent."""
+    settings = {"concurrency": 8, "retries": QUICK, **settings}
+    with (
+        RunDirectory(directory) as run,
+        Dispatcher(asked, run, budget or Budget(), **settings) as ask,
+    ):
+        pairs = list(ask.in_order(todo))
+        assert [request for request, _ in pairs] == todo
+        return [record for _, record in pairs], ask.spent
+
+
+def stored(directory: Path, name: str = "responses") -> list[Record]:
+    """What is on disk, read as anyone would."""
+    path = directory / f"{name}.jsonl"
+    return [json.loads(line) for line in path.open(encoding="utf-8")] if path.exists() else []
+
+
+def assert_charged_once(books: dict[str, Any], keys: set[str]) -> None:
+    assert {key.rpartition("-")[0] for key in books["charges"]} == keys
+    assert all(len(charges) == 1 for charges in books["charges"].values())
+
+
+class Scripted:
+    """A client in this process: `complete` is a function of the request and its attempt."""
+
+    model = "scripted"
+
+    def __init__(self, complete: Callable[[Request, int], Completion]) -> None:
+        self._complete, self._lock = complete, threading.Lock()
+        self.calls: list[tuple[float, str]] = []
+
+    def complete(self, request: Request, idempotency_key: str) -> Completion:
+        with self._lock:
+            self.calls.append((time.monotonic(), request.key))
+            attempt = sum(key == request.key for _, key in self.calls)
+        return self._complete(request, attempt)
+
+
+def answer(request: Request, attempt: int = 1) -> Completion:
+    return Completion(f"to {request.prompt}", "stop", "scripted", 10, 5)
+
+
+def test_all_arrive_once_through_every_fault_whatever_the_timing(tmp_path: Path) -> None:
+    kept, todo = [], requests(60)
+    for seed in (1, 2):
+        with FaultyServer(seed, faults=0.5, kinds=UNPAID + PAID, max_delay_seconds=0.03) as server:
+            records, spent = ask_all(client(server), tmp_path / str(seed), todo)
+            books = server.books()
+        assert set(books["injected"]) == {*UNPAID, *PAID}
+        assert_charged_once(books, {request.key for request in todo})
+        # What may have been paid is counted, though this server has charged it once only.
+        assert spent.tokens.prompt > books["prompt_tokens"]
+        assert spent.tokens.completion > books["completion_tokens"]
+        on_disk = stored(tmp_path / str(seed))
+        assert [record["index"] for record in on_disk] != list(range(60))  # as they came
+        assert sorted(on_disk, key=lambda record: record["index"]) == records
+        kept.append([{**record, "created_at": 0, "attempts": 0} for record in records])
+    assert kept[0] == kept[1]
+    assert len(kept[0]) == 60
+
+
+def test_what_is_surely_not_paid_is_not_counted(tmp_path: Path) -> None:
+    budget = Budget(**PRICES)
+    with FaultyServer(3, faults=0.5, kinds=("429", "500", "503")) as server:
+        _, spent = ask_all(client(server), tmp_path, requests(40), budget)
+        books = server.books()
+    assert books["requests"] > 50
+    assert (spent.tokens.prompt, spent.tokens.completion) == (
+        books["prompt_tokens"],
+        books["completion_tokens"],
+    )
+    assert spent.usd == pytest.approx(sum(record["usd"] for record in stored(tmp_path)))
+    # The next process counts the same.
+    with RunDirectory(tmp_path) as run, Dispatcher(Scripted(answer), run, budget, 1) as ask:
+        assert ask.spent == spent
+        assert str(spent) == f"${spent.usd:.4f} ({spent.tokens.total} tokens)"
+
+
+def test_an_answer_without_usage_is_counted_at_its_most(tmp_path: Path) -> None:
+    with FaultyServer(faults=1.0, kinds=("no usage",)) as server:
+        [record], spent = ask_all(client(server), tmp_path, requests(1), Budget(**PRICES))
+    assert record["prompt_tokens"] is record["completion_tokens"] is None
+    assert (spent.tokens.prompt, spent.tokens.completion) == (len("prompt 0") + 64, 20)
+    assert record["usd"] == spent.usd
+    with RunDirectory(tmp_path) as run, Dispatcher(Scripted(answer), run, Budget(), 1) as ask:
+        assert ask.spent.tokens == spent.tokens
+
+
+def test_all_threads_are_used_and_no_more(tmp_path: Path) -> None:
+    with FaultyServer(max_delay_seconds=0.1) as server:
+        ask_all(client(server), tmp_path, requests(30), concurrency=6)
+        assert server.books()["most_at_once"] == 6
+
+
+def test_what_is_answered_is_never_asked_again(tmp_path: Path) -> None:
+    texts = ["one\u2028two\x85\x00", "half a pair \ud800, an emoji \U0001f600", "a \\ud800 \\"]
+    asked = Scripted(lambda request, _: Completion(texts[request.index], "stop", "m", 1, 1))
+    todo = [Request("s", i, f"{text}?", Parameters(9, stop=("a",))) for i, text in enumerate(texts)]
+    first, _ = ask_all(asked, tmp_path, todo)
+    again, _ = ask_all(asked, tmp_path, todo)
+    assert first == again
+    assert [record["text"] for record in again] == texts
+    assert len(asked.calls) == 3
+
+
+def test_the_same_request_twice_is_asked_once(tmp_path: Path) -> None:
+    [todo], asked = requests(1), Scripted(answer)
+    with RunDirectory(tmp_path) as run, Dispatcher(asked, run, Budget(), 4) as ask:
+        first, second = ask.submit(todo), ask.submit(todo)
+        assert first.result() == second.result() == ask.submit(todo).result()
+    assert len(asked.calls) == 1
+
+
+def test_nothing_is_used_before_it_is_on_disk(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path) as run, Dispatcher(Scripted(answer), run, Budget(), 4) as ask:
+        for _, record in ask.in_order(requests(20)):
+            assert record in stored(tmp_path)
+
+
+def test_leaving_sends_nothing_more_and_keeps_what_is_in_flight(tmp_path: Path) -> None:
+    def slow(request: Request, attempt: int) -> Completion:
+        time.sleep(0.1)
+        return answer(request)
+
+    asked = Scripted(slow)
+    with RunDirectory(tmp_path) as run, Dispatcher(asked, run, Budget(), 2) as ask:
+        futures = [ask.submit(request) for request in requests(50)]
+        futures[0].result()
+    assert len(stored(tmp_path)) == len(asked.calls) < 8
+    assert futures[49].done()
+
+
+def test_what_nobody_takes_in_order_is_not_asked(tmp_path: Path) -> None:
+    asked = Scripted(answer)
+    with RunDirectory(tmp_path) as run, Dispatcher(asked, run, Budget(), 1) as ask:
+        pairs = ask.in_order(iter(requests(100)))
+        next(pairs)
+        pairs.close()
+        assert ask.submit(requests(4)[3]).result()["index"] == 3  # though it was cancelled
+    assert len(asked.calls) <= 4
+
+
+def test_the_budget_is_a_hard_stop_and_raising_it_goes_on(tmp_path: Path) -> None:
+    budget = Budget(max_usd=0.001, **PRICES)  # one costs at most 0.000112, and 0.00002 on average
+    with FaultyServer(max_delay_seconds=0.03) as server:
+        with pytest.raises(
+            UserError,
+            match=r"^\$0\.0009.* spent, .* may take \$0\.0001.* beyond max_usd=0.001; raise",
+        ):
+            ask_all(client(server), tmp_path, requests(100), budget)
+        books = server.books()
+        assert_charged_once(books, {record["key"] for record in stored(tmp_path)})
+        usd = (books["prompt_tokens"] + 2 * books["completion_tokens"]) / 1e6
+        assert 0.001 - 0.000113 < usd <= 0.001
+        with pytest.raises(UserError, match="run it again: it goes on"):
+            ask_all(client(server), tmp_path, requests(100), budget)
+        assert server.books()["requests"] == books["requests"]
+        ask_all(client(server), tmp_path, requests(100), Budget(max_usd=1, **PRICES))
+        assert_charged_once(server.books(), {request.key for request in requests(100)})
+
+
+def test_the_budget_in_tokens_counts_what_is_in_flight(tmp_path: Path) -> None:
+    at_once, most = 0, 0
+    lock = threading.Lock()
+
+    def expensive(request: Request, attempt: int) -> Completion:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.02)
+        with lock:
+            at_once -= 1
+        return Completion("", "stop", "m", 72, 20)  # all that it can be
+
+    with pytest.raises(UserError, match=r"644 tokens spent, .* 92 tokens: .* max_tokens=700"):
+        ask_all(Scripted(expensive), tmp_path, requests(10), Budget(max_tokens=700))
+    assert most == 7
+    assert len(stored(tmp_path)) == 7
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_usd": 1.0}, "max_usd=1 needs the prices"),
+        ({"max_usd": 1.0, "usd_per_million_prompt_tokens": 1.0}, "needs the prices"),
+        ({"max_tokens": -1}, "max_tokens=-1 must not be negative"),
+        ({"usd_per_million_prompt_tokens": float("nan")}, "must not be negative"),
+    ],
+)
+def test_budgets_that_make_no_sense(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Budget(**settings)
+
+
+def test_other_settings_that_make_no_sense(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="requests_per_minute=0 must be above 0"):
+        RateLimit(requests_per_minute=0)
+    with pytest.raises(UserError, match="max_attempts=0 must be at least 1"):
+        Retries(max_attempts=0)
+    with pytest.raises(UserError, match="first_pause_seconds=2 must be from 0 to longest"):
+        Retries(first_pause_seconds=2, longest_pause_seconds=1)
+    with pytest.raises(UserError, match="concurrency=0 must be at least 1"):
+        Dispatcher(Scripted(answer), RunDirectory(tmp_path), Budget(), 0)
+
+
+def test_a_server_that_stays_down_is_given_up_and_later_gone_on_with(tmp_path: Path) -> None:
+    todo = requests(20)
+    ask_all(Scripted(answer), tmp_path, todo[:5])
+    with FaultyServer(faults=1.0, kinds=("503",), max_faults=99) as server:
+        with pytest.raises(UserError) as down:
+            ask_all(client(server), tmp_path, todo, retries=Retries(4, 0.005))
+        assert 4 <= server.books()["requests"] <= 8 * 4
+    message = str(down.value)
+    assert "has not been answered in 4 attempts (the last: 503 " in message
+    assert "run it again later, it goes on" in message
+    with pytest.raises(UserError, match=r"the last: ConnectError: .*refused"):  # it is gone
+        ask_all(client(server), tmp_path, todo, retries=Retries(2, 0.005))
+    _, spent = ask_all(Scripted(answer), tmp_path, todo)
+    assert spent.tokens.total == 20 * 15
+
+
+def test_a_server_that_asks_for_too_long_a_pause_is_given_up(tmp_path: Path) -> None:
+    with (
+        FaultyServer(faults=1.0, kinds=("429",), retry_after="86400") as server,
+        pytest.raises(UserError, match=r"in 1 attempts .*to be asked again in 86400 s"),
+    ):
+        ask_all(client(server), tmp_path, requests(1))
+
+
+def test_one_that_is_told_to_wait_makes_all_wait(tmp_path: Path) -> None:
+    def limited(request: Request, attempt: int) -> Completion:
+        if (request.index, attempt) == (6, 1):
+            raise UnansweredError("slow down", may_be_paid=False, retry_after_seconds=0.4)
+        time.sleep(0.01)
+        return answer(request)
+
+    asked = Scripted(limited)
+    ask_all(asked, tmp_path, requests(30), concurrency=3)
+    told = next(when for when, key in asked.calls if key == requests(7)[6].key)
+    after = [when - told for when, _ in asked.calls if when > told]
+    assert sum(0 < seconds < 0.39 for seconds in after) <= 2  # in flight when it was said
+    assert len(after) >= 20
+    assert max(after) < 5
+
+
+@pytest.mark.parametrize(
+    ("limit", "seconds"),
+    [
+        (RateLimit(requests_per_minute=3000), 0.02),
+        (RateLimit(tokens_per_minute=45_000), 15 / 750),  # 15 tokens each, of 92 at most
+    ],
+)
+def test_rate_limits_are_kept(tmp_path: Path, limit: RateLimit, seconds: float) -> None:
+    asked = Scripted(answer)
+    ask_all(asked, tmp_path, requests(30), rate_limit=limit)
+    times = [when for when, _ in asked.calls]
+    assert times[29] - times[0] >= 29 * seconds * 0.95
+    assert times[29] - times[0] < 29 * seconds * 4 + 0.5
+    if limit.requests_per_minute:
+        assert all(b - a > 9 * seconds * 0.8 for a, b in zip(times, times[9:], strict=False))
+
+
+def test_a_wrong_key_ends_at_once_and_is_written_nowhere(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    with FaultyServer(api_key="another") as server:
+        asked = client(server)
+        with pytest.raises(
+            UserError, match=r"refuses the key in OPENAI_API_KEY \(401\)"
+        ) as refused:
+            ask_all(asked, tmp_path, requests(100))
+        assert server.books()["requests"] <= 8
+    assert refused.value.__cause__ is refused.value.__context__ is None
+    # This one repeats the key in each error that it answers with.
+    with FaultyServer(api_key=KEY, faults=0.9, kinds=UNPAID, retry_after="0.01") as server:
+        asked = OpenAIChat("m", server.base_url)
+        ask_all(asked, tmp_path, requests(20))
+        server.max_faults = 99
+        with pytest.raises(UserError, match=r"Bearer \[key\] must wait") as refused:
+            ask_all(asked, tmp_path, requests(99), retries=Retries(2, 0.001))
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"responses.jsonl", "ledger.jsonl"} <= {path.name for path in files}
+    assert b"[key] must wait" in (tmp_path / "ledger.jsonl").read_bytes()
+    written = [path.read_bytes().decode() for path in files]
+    said = [str(refused.value), repr(asked), str(vars(asked)), caplog.text, *capfd.readouterr()]
+    assert not [text for text in written + said if KEY in text]
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Callable[[Path, Any, int], tuple[int, Callable[[], int]]]]:
+    """Starts a process that asks; its id, and a function that waits for its exit status."""
+    with subprocess.Popen(
+        [sys.executable, HERE / "asking.py"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as parent:
+        assert parent.stdin
+        assert parent.stdout
+
+        def start(directory: Path, server: Any, count: int) -> tuple[int, Callable[[], int]]:
+            parent.stdin.write(f"{directory} {server.base_url} {count}\n")
+            parent.stdin.flush()
+            return int(parent.stdout.readline()), lambda: int(parent.stdout.readline())
+
+        yield start
+        parent.stdin.close()
+
+
+def test_killed_again_and_again_nothing_is_lost_or_paid_twice(
+    tmp_path: Path, processes: Callable[..., Any]
+) -> None:
+    moments = random.Random(5)
+    with FaultyServer(5, faults=0.3, max_delay_seconds=0.03) as server:
+        before: list[Record] = []
+        for _ in range(6):
+            pid, end = processes(tmp_path, server, 300)
+            have = len(stored_whole(tmp_path))
+            enough, until = have + moments.randrange(1, 40), time.monotonic() + 20
+            while len(stored_whole(tmp_path)) < enough and time.monotonic() < until:
+                time.sleep(moments.random() * 0.01)
+            os.kill(pid, signal.SIGKILL)
+            assert end() == -signal.SIGKILL
+            attempts, kept = server.books()["attempts"], stored_whole(tmp_path)
+            assert kept[: len(before)] == before
+            before = kept
+            _, spent = ask_all(Scripted(answer), tmp_path, [])
+        pid, end = processes(tmp_path, server, 300)
+        assert end() == 0
+        books = server.books()
+    assert {record["index"] for record in stored(tmp_path)} == set(range(300))
+    assert len(stored(tmp_path)) == 300
+    for record in before:  # what was stored at the last kill was not asked again
+        prompt = f"prompt {record['index']}"
+        assert books["attempts"][prompt] == attempts[prompt]
+    assert_charged_once(books, {request.key for request in requests(300)})
+    _, spent = ask_all(Scripted(answer), tmp_path, requests(300))
+    assert spent.tokens.prompt >= books["prompt_tokens"]
+    assert spent.tokens.completion >= books["completion_tokens"]
+
+
+def stored_whole(directory: Path) -> list[Record]:
+    """The same while it is being written."""
+    path = directory / "responses.jsonl"
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def test_what_a_kill_leaves_in_flight_is_counted(tmp_path: Path) -> None:
+    sent = {"event": "sent", "key": "k", "prompt_tokens": 70, "completion_tokens": 20}
+    lines = [{**sent, "attempt": i} for i in (1, 2, 3)]
+    lines.insert(1, {"event": "not paid", "key": "k", "attempt": 1})
+    (tmp_path / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with RunDirectory(tmp_path) as run, Dispatcher(Scripted(answer), run, Budget(), 1) as ask:
+        assert (ask.spent.tokens.prompt, ask.spent.tokens.completion) == (140, 40)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_ctrl_c_keeps_what_is_in_flight(tmp_path: Path, processes: Callable[..., Any]) -> None:
+    with FaultyServer(max_delay_seconds=1.0) as server:
+        pid, end = processes(tmp_path, server, 1000)
+        wait_for(lambda: len(stored_whole(tmp_path)) > 4)
+        os.kill(pid, signal.SIGINT)
+        started, sent = time.monotonic(), server.books()["requests"]
+        assert end() == 130
+        assert time.monotonic() - started < 2.5
+        assert server.books()["requests"] <= sent + 8
+        assert_charged_once(server.books(), {record["key"] for record in stored(tmp_path)})
+
+
+def test_ctrl_c_wakes_those_that_pause(tmp_path: Path, processes: Callable[..., Any]) -> None:
+    with FaultyServer(faults=1.0, kinds=("429",), retry_after="60") as server:
+        pid, end = processes(tmp_path, server, 10)
+        wait_for(lambda: server.books()["requests"] >= 1)
+        time.sleep(0.1)
+        os.kill(pid, signal.SIGINT)
+        started = time.monotonic()
+        assert end() == 130
+        assert time.monotonic() - started < 1.5
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path: Path, processes: Callable[..., Any]) -> None:
+    with FaultyServer(max_delay_seconds=60) as server:
+        pid, end = processes(tmp_path, server, 10)
+        wait_for(lambda: server.books()["requests"] >= 8)
+        started = time.monotonic()
+        os.kill(pid, signal.SIGINT)
+        time.sleep(0.3)
+        os.kill(pid, signal.SIGINT)
+        assert end() == 130
+        assert time.monotonic() - started < 1.5
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch, run: RunDirectory, name: str) -> None:
+    """A disk on which there is room for the log again once the reserve is given up."""
+    fsync = os.fsync
+
+    def fails(file: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{file}"))
+        if path.name == f"{name}.jsonl" and (run.path / "reserved").exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", fails)
+
+
+def test_a_full_disk_ends_the_run_and_loses_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FaultyServer(max_delay_seconds=0.05) as server:
+
+        def ask_until_it_is_full() -> None:
+            with RunDirectory(tmp_path) as run, Dispatcher(client(server), run, Budget(), 8) as ask:
+                for i, _ in enumerate(ask.in_order(requests(100))):
+                    if i == 10:
+                        full_disk(monkeypatch, run, "responses")
+
+        with pytest.raises(UserError, match="the disk is full; free some space and run it again"):
+            ask_until_it_is_full()
+        monkeypatch.undo()
+        books = server.books()
+        assert_charged_once(books, {record["key"] for record in stored(tmp_path)})
+        assert len(books["charges"]) < 60
+        ask_all(OpenAICompletions("m", server.base_url), tmp_path, requests(100))
+        assert_charged_once(server.books(), {request.key for request in requests(100)})
+
+
+def test_an_answer_that_cannot_be_kept_is_not_used_but_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with RunDirectory(tmp_path) as run, Dispatcher(Scripted(answer), run, Budget(), 1) as ask:
+        monkeypatch.setattr(os, "fsync", full)
+        future = ask.submit(requests(1)[0])
+        with pytest.raises(
+            UserError, match=r"responses.jsonl: cannot be written .*free some space"
+        ):
+            future.result()
+        monkeypatch.undo()
+        assert ask.spent.tokens.total == 92
+    assert stored(tmp_path) == []
+    _, spent = ask_all(Scripted(answer), tmp_path, requests(1))
+    assert spent.tokens.total == 92 + 15
+
+
+def test_threads_end_with_it(tmp_path: Path) -> None:
+    before = threading.active_count()
+    ask_all(Scripted(answer), tmp_path, requests(5))
+    assert threading.active_count() == before
+
+
+def test_a_fault_in_the_client_is_an_exception_and_may_have_cost(tmp_path: Path) -> None:
+    def broken(request: Request, attempt: int) -> Completion:
+        raise ZeroDivisionError
+
+    with RunDirectory(tmp_path) as run, Dispatcher(Scripted(broken), run, Budget(), 1) as ask:
+        with pytest.raises(ZeroDivisionError):
+            ask.submit(requests(1)[0]).result()
+        assert ask.spent.tokens.total == 92

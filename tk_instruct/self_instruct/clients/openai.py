@@ -1,0 +1,251 @@
+"""Any server that speaks OpenAI's protocol: /completions or /chat/completions."""
+
+import json
+import math
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import gin
+
+from tk_instruct.errors import UserError
+from tk_instruct.self_instruct.clients import Completion, Parameters, Request, UnansweredError
+
+# What OpenAI assumes of what is not sent. Some models refuse a parameter even with this value.
+_DEFAULTS = {"temperature": 1.0, "top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
+_MAY_SUCCEED_LATER = {408, 409, 425, 429}
+_NEVER_SENT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError"}
+
+
+class _OpenAI(ABC):
+    """A server at base_url (None: $OPENAI_BASE_URL, else OpenAI) and one of its models.
+
+    The key is in the environment variable, is sent to base_url and is written nowhere; a server
+    of your own at base_url needs none. timeout_seconds: how long the server may be silent.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str | None = None,
+        api_key_variable: str = "OPENAI_API_KEY",
+        timeout_seconds: float = 120.0,
+    ) -> None:
+        self.model, self.api_key_variable = model, api_key_variable
+        try:
+            import openai
+        except ImportError as error:
+            raise UserError(
+                f"{type(self).__name__} needs the package openai; pip install "
+                "'tk_instruct[generate]'"
+            ) from error
+        base_url = base_url or os.environ.get("OPENAI_BASE_URL") or None
+        if base_url is not None:
+            self._check(base_url)
+        key = os.environ.get(api_key_variable, "").strip()
+        if not key and base_url is None:
+            raise UserError(
+                f"{api_key_variable} is not set, and OpenAI wants a key; export "
+                f"{api_key_variable}=…, or give base_url for another server"
+            )
+        if not (key.isascii() and key.isprintable()):
+            raise UserError(
+                f"{api_key_variable} holds what no key has (a line break, a letter that is not "
+                "ASCII); export it again"
+            )
+        self._server = openai.OpenAI(
+            api_key=key or "no-key-is-needed",
+            base_url=base_url,
+            timeout=openai.Timeout(timeout_seconds, connect=min(timeout_seconds, 20.0)),
+            max_retries=0,
+        )
+
+    def _check(self, base_url: str) -> None:
+        url = urlsplit(base_url)
+        if url.username or url.password:
+            raise UserError(
+                "base_url must not hold a password, which would be written down; export it as "
+                f"{self.api_key_variable}"
+            )
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise UserError(f"base_url={base_url!r} must be http://HOST:PORT/v1 or https://HOST/v1")
+
+    def complete(self, request: Request, idempotency_key: str) -> Completion:
+        import openai
+
+        arguments = {
+            "model": self.model,
+            **_sampling(request.parameters),
+            **self._arguments(_sendable(request.prompt), request.parameters.max_tokens),
+            "extra_headers": {"Idempotency-Key": idempotency_key},
+        }
+        # What is raised is raised outside, so that no chain of exceptions leads to the request,
+        # which holds the key.
+        try:
+            content = self._send(arguments)
+        except openai.APIStatusError as error:
+            refused: Exception | Completion = self._refused(
+                error.response, error.body, request.parameters
+            )
+        except openai.APIConnectionError as error:
+            refused = self._disconnected(error)
+        else:
+            return self._completion(content)
+        if isinstance(refused, Completion):
+            return refused
+        raise refused
+
+    @abstractmethod
+    def _arguments(self, prompt: str, max_tokens: int) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def _send(self, arguments: dict[str, Any]) -> bytes: ...
+
+    @abstractmethod
+    def _text(self, choice: Mapping[str, Any]) -> str | None: ...
+
+    def _completion(self, content: bytes) -> Completion:
+        """An answer; one that is not what was asked for was worked on, and perhaps charged for."""
+        try:
+            answer = json.loads(content)
+            choice = answer["choices"][0]
+            usage = answer.get("usage") or {}
+            return Completion(
+                text="" + (self._text(choice) or ""),  # None: all was filtered, or thought
+                finish_reason=str(choice.get("finish_reason") or "unknown"),
+                model=str(answer.get("model") or self.model),
+                prompt_tokens=_count(usage, "prompt_tokens"),
+                completion_tokens=_count(usage, "completion_tokens"),
+            )
+        except (ValueError, LookupError, TypeError, AttributeError):
+            beginning = self._scrubbed(content.decode("utf-8", "replace"))
+        raise UnansweredError(f"an answer that is no completion: {beginning}", may_be_paid=True)
+
+    def _disconnected(self, error: Exception) -> UnansweredError:
+        cause = type(error.__cause__ or error).__name__
+        reason = self._scrubbed(f"{cause}: {error.__cause__ or error}")
+        return UnansweredError(reason, may_be_paid=cause not in _NEVER_SENT)
+
+    def _refused(
+        self, response: Any, body: object, parameters: Parameters
+    ) -> UnansweredError | UserError | Completion:
+        status = response.status_code
+        fields = body if isinstance(body, Mapping) else {}
+        code = fields.get("code") or fields.get("type")
+        said = self._scrubbed(f"{status} {fields.get('message') or response.text}")
+        if status == 400 and code == "content_filter":  # so Azure answers what it filters
+            return Completion("", "content_filter", self.model, 0, 0)
+        if code == "insufficient_quota" or status == 402:
+            return UserError(
+                f"the account for {self.model} is used up ({said}); add credit and {_ON}"
+            )
+        if status in _MAY_SUCCEED_LATER or status >= 500:
+            wait = _retry_after(response.headers)
+            return UnansweredError(said, False, 1.0 if wait is None and status == 429 else wait)
+        if status == 401:
+            return UserError(
+                f"the server refuses the key in {self.api_key_variable} (401); export the right "
+                f"one and {_ON}"
+            )
+        if status == 403:
+            return UserError(
+                f"the key in {self.api_key_variable} may not use {self.model} ({said})"
+            )
+        if status == 404:
+            return UserError(
+                f"the server does not have {self.model!r}, or not for {type(self).__name__} "
+                f"({said}); correct model, base_url or client"
+            )
+        hint = "; correct the parameters of this stage in gin"
+        if parameters.top_p == 0:
+            hint += ": some servers want top_p above 0, and with temperature 0 any is the same"
+        return UserError(f"the server refuses the request ({said}){hint}, and {_ON}")
+
+    def _scrubbed(self, text: str) -> str:
+        """One short line without the key."""
+        return " ".join(text.replace(self._server.api_key, "[key]").split())[:300]
+
+
+_ON = "run it again: it goes on"
+
+
+@gin.configurable(module="tk_instruct")
+class OpenAICompletions(_OpenAI):
+    """A model that continues the prompt (/completions), as the published ones do."""
+
+    def _arguments(self, prompt: str, max_tokens: int) -> dict[str, Any]:
+        return {"prompt": prompt, "max_tokens": max_tokens}
+
+    def _send(self, arguments: dict[str, Any]) -> bytes:
+        return self._server.completions.with_raw_response.create(**arguments).content
+
+    def _text(self, choice: Mapping[str, Any]) -> str | None:
+        return choice["text"]
+
+
+@gin.configurable(module="tk_instruct")
+class OpenAIChat(_OpenAI):
+    """A model that answers the prompt as a user's message (/chat/completions).
+
+    max_tokens_name: some models want max_completion_tokens.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str | None = None,
+        api_key_variable: str = "OPENAI_API_KEY",
+        timeout_seconds: float = 120.0,
+        max_tokens_name: str = "max_tokens",
+    ) -> None:
+        super().__init__(model, base_url, api_key_variable, timeout_seconds)
+        self.max_tokens_name = max_tokens_name
+
+    def _arguments(self, prompt: str, max_tokens: int) -> dict[str, Any]:
+        return {
+            "messages": [{"role": "user", "content": prompt}],
+            self.max_tokens_name: max_tokens,
+        }
+
+    def _send(self, arguments: dict[str, Any]) -> bytes:
+        return self._server.chat.completions.with_raw_response.create(**arguments).content
+
+    def _text(self, choice: Mapping[str, Any]) -> str | None:
+        return choice["message"].get("content")
+
+
+def _sampling(parameters: Parameters) -> dict[str, Any]:
+    given = {name: getattr(parameters, name) for name in _DEFAULTS}
+    sent: dict[str, Any] = {name: x for name, x in given.items() if x != _DEFAULTS[name]}
+    return {**sent, "stop": list(parameters.stop)} if parameters.stop else sent
+
+
+def _sendable(prompt: str) -> str:
+    """Half a pair of surrogates, which is not Unicode, becomes U+FFFD."""
+    return prompt.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _count(usage: Mapping[str, Any], name: str) -> int | None:
+    count = usage.get(name)
+    return count if isinstance(count, int) and count >= 0 else None
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds, from a number (HTTP's or OpenAI's in milliseconds) or a date."""
+    try:
+        if "retry-after-ms" in headers:
+            seconds = float(headers["retry-after-ms"]) / 1000
+        else:
+            seconds = float(headers.get("retry-after", ""))
+    except ValueError:
+        try:
+            seconds = (
+                parsedate_to_datetime(headers["retry-after"]) - datetime.now(UTC)
+            ).total_seconds()
+        except (KeyError, ValueError, TypeError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

@@ -1,0 +1,499 @@
+"""How requests become completions that cost money: several at once, each kept before it is used.
+
+What has been answered (responses.jsonl) is never asked again. What has been sent (ledger.jsonl) is
+counted at the most that it can cost, until the answer says the true cost or it is sure that nothing
+is to be paid; so the budget holds whenever, and however often, the process is killed.
+"""
+
+import hashlib
+import json
+import logging
+import queue
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import CancelledError, Future
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+
+import gin
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
+
+from tk_instruct.errors import UserError
+from tk_instruct.randomness import draw
+from tk_instruct.self_instruct.clients import Client, Completion, Request, UnansweredError
+from tk_instruct.self_instruct.run_directory import Record, RunDirectory
+
+log = logging.getLogger("tk_instruct")
+
+_FRAME_TOKENS = 64  # that a chat's template may add to a prompt
+_SECONDS_BETWEEN_WARNINGS = 15.0
+_WINDOW = 4  # requests in order for each thread, so that one slow answer does not stop the others
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Of prompts and of completions, which have different prices."""
+
+    prompt: int = 0
+    completion: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.prompt + self.completion
+
+    def __add__(self, other: "Tokens") -> "Tokens":
+        return Tokens(self.prompt + other.prompt, self.completion + other.completion)
+
+    def __sub__(self, other: "Tokens") -> "Tokens":
+        return Tokens(self.prompt - other.prompt, self.completion - other.completion)
+
+
+@gin.configurable(module="tk_instruct")
+@dataclass(frozen=True)
+class Budget:
+    """What a run directory may cost in all, None where there is no limit, and the prices.
+
+    What was spent before is counted in tokens, and in dollars at today's prices.
+    """
+
+    max_usd: float | None = None
+    max_tokens: int | None = None
+    usd_per_million_prompt_tokens: float | None = None
+    usd_per_million_completion_tokens: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value is not None and not value >= 0:
+                raise UserError(f"Budget.{name}={value:g} must not be negative; None: no limit")
+        if self.max_usd is not None and self.usd(Tokens()) is None:
+            raise UserError(
+                f"max_usd={self.max_usd:g} needs the prices; set --prompt_price and "
+                "--completion_price, dollars for a million tokens"
+            )
+
+    def usd(self, tokens: Tokens) -> float | None:
+        """None where there are no prices."""
+        prices = (self.usd_per_million_prompt_tokens, self.usd_per_million_completion_tokens)
+        if prices[0] is None or prices[1] is None:
+            return None
+        return (tokens.prompt * prices[0] + tokens.completion * prices[1]) / 1e6
+
+    def covers(self, tokens: Tokens) -> bool:
+        usd = self.usd(tokens) or 0.0
+        return (self.max_usd is None or usd <= self.max_usd) and (
+            self.max_tokens is None or tokens.total <= self.max_tokens
+        )
+
+    def __str__(self) -> str:
+        usd = [] if self.max_usd is None else [f"max_usd={self.max_usd:g}"]
+        return " and ".join(
+            usd + ([] if self.max_tokens is None else [f"max_tokens={self.max_tokens}"])
+        )
+
+
+@gin.configurable(module="tk_instruct")
+@dataclass(frozen=True)
+class RateLimit:
+    """What a server allows, spaced evenly over the minute; None: no limit.
+
+    Tokens are counted as budgets count them: at their most until the answer is there.
+    """
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value is not None and not value > 0:
+                raise UserError(f"RateLimit.{name}={value:g} must be above 0; None: no limit")
+
+    def seconds(self, requests: int, tokens: int) -> float:
+        """How long so much takes."""
+        of_requests = 60 * requests / self.requests_per_minute if self.requests_per_minute else 0.0
+        of_tokens = 60 * tokens / self.tokens_per_minute if self.tokens_per_minute else 0.0
+        return max(of_requests, of_tokens)
+
+
+@gin.configurable(module="tk_instruct")
+@dataclass(frozen=True)
+class Retries:
+    """Of one request: pauses double from the first to the longest, shortened at random by up to
+    half. A server that asks to be left alone for longer than the longest is given up.
+    """
+
+    max_attempts: int = 10
+    first_pause_seconds: float = 1.0
+    longest_pause_seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise UserError(f"Retries.max_attempts={self.max_attempts} must be at least 1")
+        if not 0 <= self.first_pause_seconds <= self.longest_pause_seconds:
+            raise UserError(
+                f"Retries.first_pause_seconds={self.first_pause_seconds:g} must be from 0 to "
+                f"longest_pause_seconds={self.longest_pause_seconds:g}"
+            )
+
+    def pause_seconds(self, key: str, attempt: int) -> float:
+        """After the attempt-th failure, from 1 on."""
+        longest = min(self.first_pause_seconds * 2.0 ** (attempt - 1), self.longest_pause_seconds)
+        return longest * (1 - draw(0, "pause", key, str(attempt)) / 2**65)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """By all processes that have worked on a run directory; usd is None without prices."""
+
+    tokens: Tokens
+    usd: float | None
+
+    def __str__(self) -> str:
+        tokens = f"{self.tokens.total:,} tokens"
+        return tokens if self.usd is None else f"${self.usd:,.4f} ({tokens})"
+
+
+class Dispatcher:
+    """`with Dispatcher(client, run, budget, concurrency=16) as ask: ask.submit(request).result()`.
+
+    The first request that fails for good ends all: nothing more is sent, what is in flight is
+    waited for and kept, and every future that is left raises the same error, a UserError. Started
+    again on the same run directory it goes on. Leaving the block sends nothing more either; an
+    interrupt leaves it grace_seconds to keep what is in flight, a second one none.
+
+    Args:
+        client: called by `concurrency` threads at once.
+        run: entered; its logs `responses` and `ledger` belong to the dispatcher.
+        rate_limit, retries: what gin says where they are None.
+
+    Raises:
+        UserError: the budget does not allow the next request; the server refuses, or does not
+            answer however often it is asked; the disk is full.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        run: RunDirectory,
+        budget: Budget,
+        concurrency: int,
+        rate_limit: RateLimit | None = None,
+        retries: Retries | None = None,
+        grace_seconds: float = 5.0,
+    ) -> None:
+        if concurrency < 1:
+            raise UserError(f"concurrency={concurrency} must be at least 1")
+        self._client, self._run, self._budget = client, run, budget
+        self._concurrency, self._grace_seconds = concurrency, grace_seconds
+        self._rate_limit = rate_limit or RateLimit()
+        self._retries = retries or Retries()
+        self._retrying = Retrying(
+            retry=retry_if_exception_type(UnansweredError),
+            stop=self._gives_up,
+            wait=self._pause_seconds,
+            sleep=self._sleep,
+            before_sleep=self._say_why,
+            reraise=True,
+        )
+        self._responses, self._ledger = run.log("responses"), run.log("ledger")
+        self._jobs: queue.SimpleQueue[tuple[Request, Future[Record]] | None] = queue.SimpleQueue()
+        # All below is read and changed under the condition, which is notified of every change.
+        self._changed = threading.Condition()
+        self._answered: dict[str, bytes] = {}  # key → record as JSON: dicts take thrice the room
+        self._attempts: dict[str, int] = {}  # of what has not been answered
+        self._pending: dict[str, Future[Record]] = {}
+        self._spent = self._in_flight = Tokens()
+        self._num_in_flight = 0
+        self._next_warning = 0.0
+        self._next_start = self._paused_until = time.monotonic()
+        self._ended_by: BaseException | None = None
+
+    def __enter__(self) -> "Dispatcher":
+        self._read()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"request {i}", daemon=True)
+            for i in range(self._concurrency)
+        ]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end(CancelledError("nobody waits for it any more"))
+        for _ in self._threads:
+            self._jobs.put(None)
+        if kind is not None and not issubclass(kind, Exception):  # an interrupt
+            self._join(self._grace_seconds)
+            return
+        try:
+            self._join(None)
+        except KeyboardInterrupt:
+            self._join(self._grace_seconds)
+            raise
+
+    def submit(self, request: Request) -> "Future[Record]":
+        """The record of responses.jsonl, once it is there; at once where it is already."""
+        with self._changed:
+            pending = self._pending.get(request.key)
+            if pending is not None and not pending.cancelled():
+                return pending
+            future: Future[Record] = Future()
+            if request.key in self._answered:
+                future.set_result(json.loads(self._answered[request.key]))
+                return future
+            self._pending[request.key] = future
+        self._jobs.put((request, future))
+        return future
+
+    def in_order(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Record]]:
+        """Requests with their records, in the order of the requests.
+
+        Which are asked for, and when, does not depend on how fast which is answered: each time a
+        record is taken one request more is.
+        """
+        window: deque[tuple[Request, Future[Record]]] = deque()
+        try:
+            for request in requests:
+                window.append((request, self.submit(request)))
+                if len(window) == _WINDOW * self._concurrency:
+                    yield window[0][0], window[0][1].result()
+                    window.popleft()
+            while window:
+                yield window[0][0], window[0][1].result()
+                window.popleft()
+        finally:
+            for _, future in window:
+                future.cancel()
+
+    @property
+    def spent(self) -> Spent:
+        """What may have to be paid for what is no longer in flight."""
+        with self._changed:
+            return Spent(self._spent, self._budget.usd(self._spent))
+
+    def _read(self) -> None:
+        """What earlier processes have asked, been answered and, at most, spent."""
+        charges: dict[tuple[str, int], Tokens] = {}
+        self._run_id = ""
+        for line in self._ledger.read():
+            if line["event"] == "begun":
+                self._run_id = line["id"]
+                continue
+            attempt = (line["key"], line["attempt"])
+            if line["event"] == "sent":
+                self._attempts[line["key"]] = line["attempt"]
+                charges[attempt] = Tokens(line["prompt_tokens"], line["completion_tokens"])
+            elif line["event"] == "not paid":
+                charges.pop(attempt, None)
+        if not self._run_id:
+            self._run_id = uuid.uuid4().hex
+            self._ledger.append([{"event": "begun", "id": self._run_id}])
+        for record in self._responses.read():
+            key = record["key"]
+            self._answered[key] = _packed(record)
+            self._attempts.pop(key, None)
+            usage = _usage(record["prompt_tokens"], record["completion_tokens"])
+            if usage is not None:
+                charges.pop((key, record["attempts"]), None)
+                self._spent += usage
+        self._spent = sum(charges.values(), self._spent)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            request, future = job
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                record = self._complete(request)
+            except BaseException as error:
+                self._end(error)
+                future.set_exception(error)
+            else:
+                future.set_result(record)
+            with self._changed:
+                self._pending.pop(request.key, None)
+
+    def _complete(self, request: Request) -> Record:
+        try:
+            return self._retrying(self._attempt, request)
+        except UnansweredError as error:
+            times = self._retrying.statistics["attempt_number"]
+            wish = error.retry_after_seconds
+            raise UserError(
+                f"request {request.key} has not been answered in {times} attempts (the last: "
+                f"{error}" + (f"; to be asked again in {wish:g} s" if wish else "") + "); what "
+                f"was answered is kept in {self._responses.path}: run it again later, it goes on"
+            ) from error
+
+    def _attempt(self, request: Request) -> Record:
+        bound = _upper_bound(request)
+        self._admit(bound)
+        charge = Tokens()
+        try:
+            attempt = self._attempts.get(request.key, 0) + 1
+            self._attempts[request.key] = attempt  # of this key by this thread alone
+            event = {"key": request.key, "attempt": attempt, "created_at": _now()}
+            most = {"prompt_tokens": bound.prompt, "completion_tokens": bound.completion}
+            self._ledger.note({"event": "sent", **event, **most})
+            charge = bound
+            try:
+                completion = self._client.complete(request, self._idempotency_key(request))
+            except (UnansweredError, UserError) as error:
+                may_be_paid = isinstance(error, UnansweredError) and error.may_be_paid
+                outcome = "perhaps paid" if may_be_paid else "not paid"
+                self._ledger.note({"event": outcome, **event, "reason": str(error)})
+                charge = bound if may_be_paid else Tokens()
+                self._pause_all(getattr(error, "retry_after_seconds", None) or 0.0)
+                raise
+            usage = _usage(completion.prompt_tokens, completion.completion_tokens)
+            record = self._record(request, completion, attempt, usage or bound)
+            self._responses.append([record])
+            charge = usage or bound
+            with self._changed:
+                self._answered[request.key] = _packed(record)
+                self._attempts.pop(request.key)
+            return record
+        finally:
+            self._settle(bound, charge)
+
+    def _record(
+        self, request: Request, completion: Completion, attempt: int, charge: Tokens
+    ) -> Record:
+        return {
+            "key": request.key,
+            "stage": request.stage,
+            "index": request.index,
+            "prompt_sha256": request.prompt_sha256,
+            "parameters": asdict(request.parameters) | {"stop": list(request.parameters.stop)},
+            "model": completion.model,
+            "text": completion.text,
+            "finish_reason": completion.finish_reason,
+            "prompt_tokens": completion.prompt_tokens,
+            "completion_tokens": completion.completion_tokens,
+            "usd": self._budget.usd(charge),
+            "created_at": _now(),
+            "attempts": attempt,
+        }
+
+    def _idempotency_key(self, request: Request) -> str:
+        """Another run, model or parameter is another piece of work, though the prompt is the same.
+
+        The run's number is not chosen at random by the seed: two runs of a seed are two runs.
+        """
+        settings = json.dumps([self._run_id, self._client.model, asdict(request.parameters)])
+        return f"{request.key}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
+
+    def _admit(self, bound: Tokens) -> None:
+        """Waits until a request may be sent, and counts it as in flight."""
+        with self._changed:
+            while True:
+                if self._ended_by is not None:
+                    raise self._ended_by
+                self._run.check_room()
+                wait = max(self._next_start, self._paused_until) - time.monotonic()
+                if self._budget.covers(self._spent + self._in_flight + bound):
+                    if wait <= 0:
+                        break
+                    self._changed.wait(wait)
+                elif self._num_in_flight:  # which may cost less than they might
+                    self._changed.wait()
+                else:
+                    raise self._over_budget(bound)
+            self._next_start = max(self._next_start, time.monotonic())
+            self._next_start += self._rate_limit.seconds(1, bound.total)
+            self._in_flight += bound
+            self._num_in_flight += 1
+
+    def _over_budget(self, bound: Tokens) -> UserError:
+        spent, next_ = (Spent(tokens, self._budget.usd(tokens)) for tokens in (self._spent, bound))
+        return UserError(
+            f"{spent} spent, and the next request may take {next_}: that is beyond {self._budget}; "
+            "raise it (Budget) and run it again: it goes on"
+        )
+
+    def _settle(self, bound: Tokens, charge: Tokens) -> None:
+        with self._changed:
+            self._in_flight -= bound
+            self._num_in_flight -= 1
+            self._spent += charge
+            self._next_start -= self._rate_limit.seconds(0, bound.total - charge.total)
+            self._changed.notify_all()
+
+    def _pause_all(self, seconds: float) -> None:
+        with self._changed:
+            self._paused_until = max(self._paused_until, time.monotonic() + seconds)
+
+    def _pause_seconds(self, state: RetryCallState) -> float:
+        wish = _failure(state).retry_after_seconds or 0.0
+        return max(wish, self._retries.pause_seconds(state.args[0].key, state.attempt_number))
+
+    def _gives_up(self, state: RetryCallState) -> bool:
+        wish = _failure(state).retry_after_seconds or 0.0
+        return (
+            state.attempt_number >= self._retries.max_attempts
+            or wish > self._retries.longest_pause_seconds
+        )
+
+    def _say_why(self, state: RetryCallState) -> None:
+        """Now and then, so that nobody waits without knowing what for."""
+        seconds = state.next_action.sleep if state.next_action else 0.0
+        with self._changed:
+            if seconds < 1.0 or time.monotonic() < self._next_warning:
+                return
+            self._next_warning = time.monotonic() + _SECONDS_BETWEEN_WARNINGS
+        log.warning("%s: %s; again in %.0f s", state.args[0].key, _failure(state), seconds)
+
+    def _sleep(self, seconds: float) -> None:
+        """Until then, or until all has ended, which the next attempt will find."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended_by is not None, seconds)
+
+    def _end(self, error: BaseException) -> None:
+        """Nothing more is sent; the first reason counts."""
+        with self._changed:
+            self._ended_by = self._ended_by or error
+            self._changed.notify_all()
+
+    def _join(self, seconds: float | None) -> None:
+        if seconds is not None and self._num_in_flight:
+            log.warning(
+                "interrupted: waiting %g s at most for what is in flight (%d); once more ends at "
+                "once",
+                seconds,
+                self._num_in_flight,
+            )
+        until = None if seconds is None else time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(None if until is None else max(0.0, until - time.monotonic()))
+
+
+def _failure(state: RetryCallState) -> UnansweredError:
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, UnansweredError), error
+    return error
+
+
+def _upper_bound(request: Request) -> Tokens:
+    """No tokenizer makes more tokens of a text than it has bytes."""
+    prompt = len(request.prompt.encode("utf-8", "surrogatepass")) + _FRAME_TOKENS
+    return Tokens(prompt, request.parameters.max_tokens)
+
+
+def _usage(prompt: int | None, completion: int | None) -> Tokens | None:
+    return None if prompt is None or completion is None else Tokens(prompt, completion)
+
+
+def _packed(record: Record) -> bytes:
+    return json.dumps(record, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
