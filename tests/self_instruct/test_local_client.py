@@ -60,9 +60,19 @@ def save_run(model_dir: Path, config: T5Config | DecoderConfig) -> Path:
     return model_dir
 
 
-@pytest.fixture(scope="module", params=[T5, PREFIX], ids=["t5", "prefix"])
-def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_run(tmp_path_factory.mktemp("local") / "run", request.param)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_run(tmp_path_factory.mktemp("t5") / "run", T5)
+
+
+@pytest.fixture(scope="module")
+def prefix_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_run(tmp_path_factory.mktemp("prefix") / "run", PREFIX)
+
+
+@pytest.fixture(params=["run", "prefix_run"])
+def each_run(request: pytest.FixtureRequest) -> Path:
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +104,9 @@ def test_another_seed_draws_anew(run: Path, expected: dict[Request, Completion])
         assert other.complete(REQUESTS[0], "").text != expected[REQUESTS[0]].text
 
 
-def test_draws_what_predict_draws(run: Path, client: LocalClient) -> None:
-    loaded = inference.load_model(*inference.load_checkpoint(run, None))
-    request = replace(REQUESTS[2], parameters=replace(DRAWN, presence_penalty=0.0))
+def test_draws_what_predict_draws(each_run: Path) -> None:
+    loaded = inference.load_model(*inference.load_checkpoint(each_run, None))
+    request = replace(REQUESTS[3], parameters=replace(DRAWN, presence_penalty=0.0))
     key = randomness.draw(0, "self_instruct", request.key)
     tokens = np.array([[*vocabulary("bytes").encode(request.prompt), 1]])
     arrays = {"input_tokens": tokens, "segment_ids": np.ones_like(tokens)}
@@ -105,11 +115,12 @@ def test_draws_what_predict_draws(run: Path, client: LocalClient) -> None:
             partial(predict.decode, predict.Sampling(temperature=0.8, top_p=0.9), 12, loaded.model)
         )(loaded.params, **arrays, key_data=predict.key_data([key], 1))
     )
-    assert client.complete(request, "").text == vocabulary("bytes").decode(ids.tolist())
+    with LocalClient(each_run, batch_size=4) as client:
+        assert client.complete(request, "").text == vocabulary("bytes").decode(ids.tolist())
 
 
-def test_penalised_answers_are_those_of_an_obvious_loop(run: Path, client: LocalClient) -> None:
-    loaded = inference.load_model(*inference.load_checkpoint(run, None))
+def test_penalised_answers_are_those_of_an_obvious_loop(each_run: Path) -> None:
+    loaded = inference.load_model(*inference.load_checkpoint(each_run, None))
 
     @jax.jit
     def logits_of(tokens: Any, targets: Any) -> Any:
@@ -132,8 +143,9 @@ def test_penalised_answers_are_those_of_an_obvious_loop(run: Path, client: Local
 
     prompts = [prompt for prompt in PROMPTS if len(prompt) < 30]
     expected = [by_loop(prompt, 1.5) for prompt in prompts]
-    found = [client.complete(Request("instances", 0, prompt, LIKELIEST), "") for prompt in prompts]
-    assert [completion.text for completion in found] == expected
+    with LocalClient(each_run, batch_size=4) as client:
+        requests = [Request("instances", 0, prompt, LIKELIEST) for prompt in prompts]
+        assert [client.complete(request, "").text for request in requests] == expected
     assert expected != [by_loop(prompt, 0.0) for prompt in prompts]
 
 
