@@ -1,8 +1,8 @@
 """Self-Instruct (arXiv:2212.10560): `self_instruct` is trained on, what a run has prepared.
 
 `self_instruct_user_oriented` are the paper's 252 instructions of users, for people to rate the
-answers (`tk-instruct evaluate --suite user_oriented`). Files are named by gin, SelfInstruct.path
-and .user_oriented, by flags or by environment variables.
+answers (`tk-instruct evaluate --suite user_oriented`). Files are named by gin (SelfInstructData),
+by flags or by environment variables.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ _TRAIN_FIELDS = ("id", "task", "instruction", "prompt", "completion")
 
 @gin.configurable(module="tk_instruct")
 @dataclass(frozen=True)
-class SelfInstruct:
+class SelfInstructData:
     """path is a run's directory or its train.jsonl, user_oriented the user's file.
 
     validation_share of the instructions, rounded up, are validated with, drawn by the seed.
@@ -77,17 +77,19 @@ class SelfInstruct:
 
 
 def _train_fingerprint(split: str) -> str:
-    settings = SelfInstruct()
+    settings = SelfInstructData()
     content = hashlib.sha256(read_bytes(settings.train_file)).hexdigest()
     return f"{content} {settings.validation_share} {settings.seed} {split}"
 
 
 def _train_load(split: str) -> Sequence[registry.RawExample]:
-    return _train_read(SelfInstruct(), split, _train_fingerprint(split))
+    return _train_read(SelfInstructData(), split, _train_fingerprint(split))
 
 
 @lru_cache(maxsize=4)
-def _train_read(settings: SelfInstruct, split: str, content: str) -> Sequence[registry.RawExample]:
+def _train_read(
+    settings: SelfInstructData, split: str, content: str
+) -> Sequence[registry.RawExample]:
     """No instruction is on both sides."""
     del content  # part of the key: a file that changes is read again
     path = settings.train_file
@@ -122,12 +124,12 @@ def _train_read(settings: SelfInstruct, split: str, content: str) -> Sequence[re
 
 
 def _user_oriented_fingerprint(split: str) -> str:
-    path = user_oriented_path(SelfInstruct().user_oriented)
+    path = user_oriented_path(SelfInstructData().user_oriented)
     return f"{hashlib.sha256(read_bytes(path)).hexdigest()} {split}"
 
 
 def _user_oriented_load(split: str) -> Sequence[registry.RawExample]:
-    path = user_oriented_path(SelfInstruct().user_oriented)
+    path = user_oriented_path(SelfInstructData().user_oriented)
     return _user_oriented_read(path, _user_oriented_fingerprint(split))
 
 

@@ -150,14 +150,14 @@ def lengths_of(
 
 _FLAG_BINDINGS = {
     "data_dir": ["SuperNI.data_dir"],
-    "seed": ["SuperNI.seed", "FLAN.seed", "SelfInstruct.seed"],
+    "seed": ["SuperNI.seed", "FLAN.seed", "SelfInstructData.seed"],
     "max_instances_per_train_task": ["SuperNI.max_instances_per_train_task"],
     "max_instances_per_eval_task": ["SuperNI.max_instances_per_eval_task"],
     "num_dev_tasks": ["SuperNI.num_dev_tasks"],
     "tfds_data_dir": ["tfds_data_dir.directory"],
     "flan_templates": ["FLAN.templates"],
-    "self_instruct_data": ["SelfInstruct.path"],
-    "user_oriented": ["SelfInstruct.user_oriented"],
+    "self_instruct_data": ["SelfInstructData.path"],
+    "user_oriented": ["SelfInstructData.user_oriented"],
     "skip_missing": ["skip_missing.enabled"],
     "vocabulary": ["vocabulary.name"],
 }

@@ -62,14 +62,14 @@ def run(tmp_path: Path) -> Path:
     """A run's directory with 250 instructions, 2 instances each."""
     rows = [row(number, part) for number in range(250) for part in range(2)]
     write(tmp_path / "run" / "prepared" / "train.jsonl", rows)
-    gin.bind_parameter("SelfInstruct.path", str(tmp_path / "run"))
+    gin.bind_parameter("SelfInstructData.path", str(tmp_path / "run"))
     return tmp_path / "run"
 
 
 @pytest.fixture
 def user_oriented(tmp_path: Path) -> Path:
     path = write(tmp_path / "user_oriented_instructions.jsonl", USER_ORIENTED)
-    gin.bind_parameter("SelfInstruct.user_oriented", str(path))
+    gin.bind_parameter("SelfInstructData.user_oriented", str(path))
     return path
 
 
@@ -95,18 +95,18 @@ def test_no_instruction_is_on_both_sides(run: Path) -> None:
     assert not tasks["train"] & tasks["validation"]
     assert len(sides["train"]) + len(sides["validation"]) == 500
     before = tasks["validation"]
-    gin.bind_parameter("SelfInstruct.seed", 1)
+    gin.bind_parameter("SelfInstructData.seed", 1)
     assert {example["task"] for example in read("self_instruct", "validation")} != before
-    gin.bind_parameter("SelfInstruct.validation_share", 0.5)
+    gin.bind_parameter("SelfInstructData.validation_share", 0.5)
     assert len(read("self_instruct", "validation")) == 250
 
 
 def test_the_fingerprint_is_of_all_that_examples_depend_on(run: Path) -> None:
     source = registry.get("self_instruct").source
     found = {source.fingerprint("train"), source.fingerprint("validation")}
-    gin.bind_parameter("SelfInstruct.seed", 1)
+    gin.bind_parameter("SelfInstructData.seed", 1)
     found.add(source.fingerprint("train"))
-    gin.bind_parameter("SelfInstruct.validation_share", 0.2)
+    gin.bind_parameter("SelfInstructData.validation_share", 0.2)
     found.add(source.fingerprint("train"))
     write(run / "prepared" / "train.jsonl", [row(number) for number in range(3)])
     found.add(source.fingerprint("train"))
@@ -117,9 +117,9 @@ def test_the_fingerprint_is_of_all_that_examples_depend_on(run: Path) -> None:
 def test_where_the_data_may_be(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = run / "prepared"
     for path in (run, folder, folder / "train.jsonl"):
-        gin.bind_parameter("SelfInstruct.path", str(path))
-        assert self_instruct.SelfInstruct().train_file == AnyPath(folder / "train.jsonl")
-    gin.bind_parameter("SelfInstruct.path", None)
+        gin.bind_parameter("SelfInstructData.path", str(path))
+        assert self_instruct.SelfInstructData().train_file == AnyPath(folder / "train.jsonl")
+    gin.bind_parameter("SelfInstructData.path", None)
     monkeypatch.setenv("TK_INSTRUCT_SELF_INSTRUCT_DATA", str(run))
     assert len(read("self_instruct", "train")) == 2 * 247
 
@@ -129,10 +129,10 @@ def test_missing_data_says_which_flag(tmp_path: Path) -> None:
         read("self_instruct", "train")
     with pytest.raises(MissingDataError, match=r"set --user_oriented, or \$TK_INSTRUCT_USER_ORI"):
         read("self_instruct_user_oriented", "test")
-    gin.bind_parameter("SelfInstruct.path", str(tmp_path))
+    gin.bind_parameter("SelfInstructData.path", str(tmp_path))
     with pytest.raises(MissingDataError, match=r"neither a file nor a run with prepared/train"):
         read("self_instruct", "train")
-    gin.bind_parameter("SelfInstruct.user_oriented", str(tmp_path / "no.jsonl"))
+    gin.bind_parameter("SelfInstructData.user_oriented", str(tmp_path / "no.jsonl"))
     with pytest.raises(MissingDataError, match=r"no.jsonl is no file; correct the path"):
         read("self_instruct_user_oriented", "test")
 
@@ -221,7 +221,7 @@ def test_the_verb_tasks_knows_them(
 
 def test_the_published_user_oriented_instructions(shared_data: Path) -> None:
     path = shared_data / "self-instruct" / "human_eval" / "user_oriented_instructions.jsonl"
-    gin.bind_parameter("SelfInstruct.user_oriented", str(path))
+    gin.bind_parameter("SelfInstructData.user_oriented", str(path))
     found = read("self_instruct_user_oriented", "test")
     assert len(found) == len({example["id"] for example in found}) == 252
     assert sum("\n\nInput: " in example["inputs_pretokenized"] for example in found) == 208

@@ -61,7 +61,7 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument(
         "--sheet",
         metavar="FILE.csv",
-        help="write the sheet here, and a guide and the key beside it",
+        help="write the sheet of --user_oriented here, and a guide and the key beside it",
     )
     parser.add_argument(
         "--ratings", metavar="FILE.csv", help="count the ratings of a sheet that was filled in"

@@ -7,14 +7,13 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from tk_instruct.self_instruct.run_directory import RunDirectory
+from tk_instruct.self_instruct.stats import PUBLISHED
 
 if TYPE_CHECKING:
     from tk_instruct.self_instruct.prepare import Example
 
 _STAGES = ("instructions", "classified", "instances")
 _SCRIPTED = "scripted"  # the model of ScriptedClient
-# Of the data released with the paper (arXiv:2212.10560, table 1).
-_PUBLISHED = ("52,445", "11,584", "40,861", "82,439", "35,878", "15.9", "12.7", "18.9")
 
 _ABOUT = """\
 # Generated instruction data
@@ -123,7 +122,7 @@ def _how(
 
 
 def _counts(generated: "Sequence[Example]", train: "Sequence[Example]") -> str:
-    names = (
+    names = (  # in the order of PUBLISHED
         "instructions",
         "of which classification",
         "of which not",
@@ -133,11 +132,12 @@ def _counts(generated: "Sequence[Example]", train: "Sequence[Example]") -> str:
         "mean words of an input that is not empty",
         "mean words of an output",
     )
+    published = [f"{value:,}" for value in PUBLISHED.values()]
     return _section(
         "Counts",
         _markdown(
             ("", "generated", "train.jsonl", "published (GPT-3)"),
-            list(zip(names, _figures(generated), _figures(train), _PUBLISHED, strict=True)),
+            list(zip(names, _figures(generated), _figures(train), published, strict=True)),
         ),
     )
 
@@ -191,15 +191,13 @@ def _summed(run: RunDirectory, name: str) -> Counter[str]:
 
 def _cost(run: RunDirectory) -> str:
     spent: dict[str, Counter[str]] = {}
-    num_unpriced = 0
     for record in _read(run, "responses"):
-        stage, _, _ = str(record["key"]).rsplit("-", 2)
-        counts = spent.setdefault(stage, Counter())
+        counts = spent.setdefault(record["stage"], Counter())
         counts["responses"] += 1
         for field in ("prompt_tokens", "completion_tokens"):
-            counts[field] += record.get(field) or 0
-        num_unpriced += record.get("dollars") is None
-        counts["dollars"] += record.get("dollars") or 0
+            counts[field] += record[field] or 0
+        counts["unpriced"] += record["usd"] is None
+        counts["usd"] += record["usd"] or 0
     if not spent:
         return _section("Cost", "No responses are kept with this run.")
     total: Counter[str] = sum(spent.values(), Counter())
@@ -207,14 +205,18 @@ def _cost(run: RunDirectory) -> str:
         (
             stage,
             *(f"{counts[name]:,}" for name in ("responses", "prompt_tokens", "completion_tokens")),
-            f"{counts['dollars']:.2f}",
+            f"{counts['usd']:.2f}" if counts["unpriced"] < counts["responses"] else "–",
         )
         for stage, counts in [*spent.items(), ("together", total)]
     ]
     return _section(
         "Cost",
         _markdown(("stage", "responses", "prompt tokens", "completion tokens", "dollars"), rows),
-        *([f"Of {num_unpriced:,} responses no price is known."] if num_unpriced else []),
+        *(
+            [f"The price of {total['unpriced']:,} responses is not known."]
+            if total["unpriced"]
+            else []
+        ),
     )
 
 

@@ -11,7 +11,7 @@ Written under prepared/, each file whole and the same again from the same run:
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,22 +49,16 @@ WITHOUT_INPUT = (
 @gin.configurable(module="tk_instruct")
 @dataclass(frozen=True)
 class Preparation:
-    """max_instances_per_task of the generated ones; include_seeds trains on the seed tasks too.
+    """include_seeds trains on the seed tasks too; licence is what the data card says of the data's.
 
-    field_name_removal is the share of inputs that without_field_name is applied to. licence is
-    what the data card says of the data's.
+    field_name_removal is the share of inputs that without_field_name is applied to.
     """
 
-    max_instances_per_task: int = 5
     include_seeds: bool = True
     field_name_removal: float = 0.5
     licence: str | None = None
 
     def __post_init__(self) -> None:
-        if self.max_instances_per_task < 1:
-            raise UserError(
-                f"max_instances_per_task={self.max_instances_per_task} must be at least 1"
-            )
         if not 0 <= self.field_name_removal <= 1:
             raise UserError(
                 f"field_name_removal={self.field_name_removal:g} must be from 0 to 1; 0 leaves "
@@ -113,7 +107,7 @@ def prepare(run: RunDirectory, settings: Preparation | None = None) -> Prepared:
     begun_with = _begun_with(run)
     seed = begun_with["seed"]
     dropped: Counter[str] = Counter()
-    generated = _once(_generated(run, seed, settings.max_instances_per_task, dropped), dropped)
+    generated = _once(_generated(run), dropped)
     seeds = _seeds(run) if settings.include_seeds else []
     candidates = _once([*seeds, *generated], dropped)
     candidates.sort(key=lambda example: draw(seed, "shuffle", example.id))
@@ -185,16 +179,14 @@ def without_field_name(input_: str) -> str:
     return input_.replace("\n\n", "\n")
 
 
-def _generated(run: RunDirectory, seed: int, most: int, dropped: Counter[str]) -> Iterable[Example]:
+def _generated(run: RunDirectory) -> Iterator[Example]:
     log = run.log("instances")
     found = False
     for line, record in enumerate(log.read(), start=1):
         found = True
         task, instances = _checked(record, f"{log.path}:{line}")
-        numbers = sorted(range(len(instances)), key=lambda k: draw(seed, "instance", task, str(k)))
-        dropped[f"more than {most} of a task"] += len(numbers[most:])
-        for number in sorted(numbers[:most]):
-            yield _example(task, number, record, instances[number])
+        for number, instance in enumerate(instances):
+            yield _example(task, number, record, instance)
     if not found:
         raise UserError(
             f"{run.path} holds no instances; generate some with `tk-instruct self-instruct run`"
