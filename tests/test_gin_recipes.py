@@ -32,6 +32,7 @@ ENGINES = {
     "t5x/infer.gin": ["CHECKPOINT_PATH", "INFER_OUTPUT_DIR"],
 }
 """Run files, and the macros that the command line sets for each."""
+DATA = {f"tk_instruct.{name}" for name in ("SuperNI", "FLAN", "tfds_data_dir", "vocabulary")}
 
 
 @dataclass
@@ -128,6 +129,10 @@ def test_every_recipe_loads_on_our_engine(recipe: Path) -> None:
     configuration.import_declarations()
     configuration.load("runs/train.gin", [str(recipe)], ["MODEL_DIR = 'x'"])
     assert gin.get_configurable(TrainRun)().model_dir == "x"
+    of_data = {key: value for key, value in gin.config._CONFIG.items() if key[1] in DATA}
+    assert len(of_data) == len(DATA)
+    configuration.load_part("runs/tasks.gin", [str(recipe)], [])
+    assert {key: gin.config._CONFIG[key] for key in of_data} == of_data
 
 
 @pytest.mark.parametrize(
