@@ -175,7 +175,12 @@ def test_ctrl_c_and_preemption_save_and_the_same_command_continues(
 
 @pytest.mark.parametrize(
     "moment",
-    [pytest.param("before the first save", marks=pytest.mark.slow), "in a step", "in a save"],
+    [
+        pytest.param("before the first save", marks=pytest.mark.slow),
+        pytest.param("in a step", marks=pytest.mark.slow),
+        pytest.param("in a save", marks=pytest.mark.slow),
+        "in a later save",
+    ],
 )
 def test_a_killed_run_resumes_bit_for_bit(
     uninterrupted: Path, data: list[str], tmp_path: Path, moment: str
@@ -189,6 +194,8 @@ def test_a_killed_run_resumes_bit_for_bit(
             return (run / "metrics.jsonl").exists() and bool(losses(run))
         if moment == "in a step":
             return (checkpoints / "3").exists()
+        if moment == "in a later save" and not (checkpoints / "3").exists():
+            return False
         return checkpoints.exists() and any("tmp" in path.name for path in checkpoints.iterdir())
 
     wait_for(reached, process)

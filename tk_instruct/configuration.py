@@ -215,6 +215,18 @@ def load(run_file: str, files: Sequence[str], bindings: Sequence[str]) -> None:
 
     Raises UserError naming what is missing, unknown or misspelt and the nearest that exists.
     """
+    _read(run_file, files, bindings)
+    _refuse_unknown_macros()
+    _refuse_unset_macros()
+
+
+def load_part(run_file: str, files: Sequence[str], bindings: Sequence[str]) -> None:
+    """The same for a run file that uses a part of a recipe: macros of the rest need not be set."""
+    _read(run_file, files, bindings)
+    _refuse_unknown_macros()
+
+
+def _read(run_file: str, files: Sequence[str], bindings: Sequence[str]) -> None:
     gin.clear_config()
     gin.config._LOCATION_PREFIXES[:] = ["", str(_shipped())]
     # Gin would look inside Python packages too, and takes a folder runs/ or models/ here for one.
@@ -225,7 +237,6 @@ def load(run_file: str, files: Sequence[str], bindings: Sequence[str]) -> None:
         )
     except Exception as error:  # gin raises whatever Python raises, with the place added
         raise UserError(f"gin: {_explained(error)}") from error
-    _check_macros()
 
 
 def _explained(error: Exception) -> str:
@@ -252,20 +263,29 @@ def _explained(error: Exception) -> str:
     return message
 
 
-def _check_macros() -> None:
+def _macros() -> tuple[set[str], set[str]]:
+    """Those that are set, and those that are used."""
     config = gin.config._CONFIG
-    set_ = {scope for scope, selector in config if selector == "gin.macro"}
     used = {
         reference.config_key[0]
         for values in config.values()
         for reference in gin.config.iterate_references(values)
         if reference.config_key[1] == "gin.macro"
     }
+    return {scope for scope, selector in config if selector == "gin.macro"}, used
+
+
+def _refuse_unknown_macros() -> None:
+    set_, used = _macros()
     known = _shipped_macros() | used
     for name in sorted(set_ - known):
         near = difflib.get_close_matches(name, sorted(known), n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
         raise UserError(f"gin macro {name} is used by nothing; {hint}")
+
+
+def _refuse_unset_macros() -> None:
+    set_, used = _macros()
     unset = sorted(used - set_)
     if unset:
         name, others = unset[0], f"; also not set: {', '.join(unset[1:])}" if unset[1:] else ""

@@ -16,8 +16,6 @@ from typing import Any
 import pytest
 
 from tk_instruct import cli
-from tk_instruct.self_instruct.clients import Parameters, Request
-from tk_instruct.self_instruct.clients.scripted import ScriptedClient
 
 FILES = ("instructions", "instruction_requests", "classified", "instances")
 KEY = "sk-never-to-be-written-4711"
@@ -29,13 +27,11 @@ faulty_server = util.module_from_spec(_spec)
 _spec.loader.exec_module(faulty_server)
 
 
-def scripted(prompt: str, _: Any) -> str:
-    return ScriptedClient().complete(Request("server", 0, prompt, Parameters(2048)), "").text
-
-
 @pytest.fixture
 def server(request: pytest.FixtureRequest) -> Iterator[Any]:
-    with faulty_server.FaultyServer(answer=scripted, api_key=KEY, **request.param) as server:
+    with faulty_server.FaultyServer(
+        answer=faulty_server.scripted, api_key=KEY, **request.param
+    ) as server:
         yield server
 
 
@@ -201,7 +197,7 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_paid_for_twice(
     assert all(len(charge) == 1 for charge in charges.values())
     assert len(charges) == len(keys)
 
-    with faulty_server.FaultyServer(answer=scripted) as calm:
+    with faulty_server.FaultyServer(answer=faulty_server.scripted) as calm:
         whole = command(tmp_path / "whole", "run", *flags, f"--base_url={calm.base_url}")
         subprocess.run(whole, env=environment, check=True, capture_output=True)
     assert made(folder) == made(tmp_path / "whole")

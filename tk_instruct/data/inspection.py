@@ -1,4 +1,10 @@
-"""Look at the tasks that are declared: list them, show examples, count, check a data directory."""
+"""Look at the tasks that are declared: list them, show examples, count, check a data directory.
+
+Of a recipe show, stats and prepare take the data, the vocabulary and the parameters of tasks:
+
+  tk-instruct tasks show superni_en_def_pos2 --gin_file=recipes/smoke.gin
+  tk-instruct tasks show flan_2022_cot --gin.FLAN2022.cot=FILE --vocabulary=bytes
+"""
 
 import argparse
 import itertools
@@ -10,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from tk_instruct.configuration import (
     add_data_arguments,
+    add_gin_arguments,
     add_length_arguments,
     bind_data_arguments,
     import_declarations,
     lengths_of,
+    load_part,
 )
 from tk_instruct.errors import UserError
 from tk_instruct.tables import table
@@ -62,6 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tasks, mixtures, or TFDS names like glue/rte:2.0.0",
     )
     add_data_arguments(prepare)
+    for action in (show, stats, prepare):
+        add_gin_arguments(action)
     for action in (listing, show, stats, doctor):
         action.add_argument("--json", action="store_true", help="one JSON object a line")
         add_length_arguments(action)
@@ -72,6 +82,11 @@ def main(args: argparse.Namespace) -> int:
     if args.action == "doctor" and args.suite == "superni":
         return _doctor(args)  # which needs none of the declared tasks
     import_declarations()
+    files, bindings = getattr(args, "gin_file", []), args.gin_bindings
+    if files or bindings:
+        from tk_instruct import train  # noqa: F401  (whose parameters recipes set too)
+
+        load_part("runs/tasks.gin", files, bindings)
     bind_data_arguments(args)
     actions = {
         "list": _list,

@@ -13,11 +13,12 @@ up text that means nothing, to see how it goes.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gin
 
@@ -25,7 +26,11 @@ from tk_instruct import configuration
 from tk_instruct.errors import UserError
 
 if TYPE_CHECKING:
+    from tk_instruct.self_instruct.classify import Classify
     from tk_instruct.self_instruct.clients import Client
+    from tk_instruct.self_instruct.dispatch import Budget
+    from tk_instruct.self_instruct.instances import Instances
+    from tk_instruct.self_instruct.instructions import Instructions
     from tk_instruct.self_instruct.run_directory import RunDirectory
     from tk_instruct.self_instruct.seeds import SeedTask
 
@@ -62,6 +67,7 @@ STAGES = {
     "prepare": "4: write data to train on, as prompts, as chat and as plain fields",
     "stats": "count, and draw what the data looks like",
 }
+ASKING = ("instructions", "classify", "instances")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,12 +91,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from tk_instruct.self_instruct.run_directory import RunDirectory
 
-    _configure(args)
-    settings = SelfInstruct()
+    settings = _configured(args)
     with RunDirectory(args.run_dir) as run:
         seeds = _seeds(run, settings)
         stages = list(STAGES) if args.stage == "run" else [args.stage]
-        if asking := [stage for stage in stages if stage in _ASKING]:
+        if asking := [stage for stage in stages if stage in ASKING]:
             _ask(asking, run, seeds, settings)
         if "prepare" in stages:
             from tk_instruct.self_instruct.prepare import Preparation, prepare
@@ -109,7 +114,7 @@ def main(args: argparse.Namespace) -> int:
 
 @gin.configurable(module="tk_instruct")
 @dataclass(frozen=True)
-class SelfInstruct:
+class SelfInstructRun:
     """A run of data generation, as gin and the flags set it."""
 
     seed: int
@@ -118,7 +123,11 @@ class SelfInstruct:
     model: str | None
     api: str
     model_dir: str | None
+    budget: "Budget"
     concurrency: int
+    instructions: "Instructions"
+    classify: "Classify"
+    instances: "Instances"
 
     def __post_init__(self) -> None:
         if self.num_instructions < 1:
@@ -138,7 +147,7 @@ class SelfInstruct:
         if self.model_dir:
             from tk_instruct.self_instruct.clients.local import LocalClient
 
-            return LocalClient(self.model_dir)
+            return LocalClient(self.model_dir, seed=self.seed)
         from tk_instruct.self_instruct.clients.scripted import ScriptedClient
 
         log.warning(
@@ -148,7 +157,7 @@ class SelfInstruct:
         return ScriptedClient()
 
 
-def _configure(args: argparse.Namespace) -> None:
+def _configured(args: argparse.Namespace) -> SelfInstructRun:
     # What gin sets has to be imported first.
     from tk_instruct.self_instruct import (  # noqa: F401
         classify,
@@ -157,17 +166,17 @@ def _configure(args: argparse.Namespace) -> None:
         prepare,
         root_verbs,
     )
-    from tk_instruct.self_instruct.clients import openai  # noqa: F401
+    from tk_instruct.self_instruct.clients import local, openai  # noqa: F401
 
     flags = {**_DATA, **_MODEL, **_BUDGET}
     given = {flag: getattr(args, flag) for flag in flags if getattr(args, flag) is not None}
     bindings = [f"{_MACROS.get(flag, flag.upper())} = {value!r}" for flag, value in given.items()]
     configuration.load("runs/self_instruct.gin", args.gin_file, [*args.gin_bindings, *bindings])
+    return gin.get_configurable(SelfInstructRun)()
 
 
-def _seeds(run: "RunDirectory", settings: SelfInstruct) -> "list[SeedTask]":
+def _seeds(run: "RunDirectory", settings: SelfInstructRun) -> "list[SeedTask]":
     """The seed tasks of a run, which keeps those that it was begun with."""
-    from tk_instruct.self_instruct.instructions import Instructions
     from tk_instruct.self_instruct.seeds import read_seeds, write_seeds
 
     kept = run.path / "seed_tasks.jsonl"
@@ -177,7 +186,7 @@ def _seeds(run: "RunDirectory", settings: SelfInstruct) -> "list[SeedTask]":
         {
             "seed": settings.seed,
             "seeds": hashlib.sha256(content).hexdigest()[:16],
-            "Instructions.lag": Instructions().lag,
+            "Instructions.lag": settings.instructions.lag,
         }
     )
     if not kept.exists():
@@ -186,33 +195,25 @@ def _seeds(run: "RunDirectory", settings: SelfInstruct) -> "list[SeedTask]":
 
 
 def _ask(
-    stages: list[str], run: "RunDirectory", seeds: "list[SeedTask]", settings: SelfInstruct
+    stages: list[str], run: "RunDirectory", seeds: "list[SeedTask]", settings: SelfInstructRun
 ) -> None:
-    from tk_instruct.self_instruct.dispatch import Budget, Dispatcher
+    from tk_instruct.self_instruct.classify import classify
+    from tk_instruct.self_instruct.dispatch import Dispatcher
+    from tk_instruct.self_instruct.instances import instantiate
+    from tk_instruct.self_instruct.instructions import generate
 
-    with Dispatcher(settings.client(), run, Budget(), settings.concurrency) as dispatcher:
+    with (
+        contextlib.closing(settings.client()) as client,
+        Dispatcher(client, run, settings.budget, settings.concurrency) as dispatcher,
+    ):
+        common = (run, dispatcher, seeds, settings.seed)
+        do = {
+            "instructions": lambda: generate(
+                *common, settings.instructions, settings.num_instructions
+            ),
+            "classify": lambda: classify(*common, settings.classify),
+            "instances": lambda: instantiate(*common, settings.instances),
+        }
         for stage in stages:
-            count = _ASKING[stage](run, dispatcher, seeds, settings)
+            count = do[stage]()
             log.info("%s: %d in %s, %s so far", stage, count, run.path, dispatcher.spent)
-
-
-def _instructions(run: Any, dispatcher: Any, seeds: Any, settings: SelfInstruct) -> int:
-    from tk_instruct.self_instruct.instructions import Instructions, generate
-
-    count = settings.num_instructions
-    return generate(run, dispatcher, seeds, settings.seed, Instructions(), count)
-
-
-def _classify(run: Any, dispatcher: Any, seeds: Any, settings: SelfInstruct) -> int:
-    from tk_instruct.self_instruct.classify import Classify, classify
-
-    return classify(run, dispatcher, seeds, settings.seed, Classify())
-
-
-def _instances(run: Any, dispatcher: Any, seeds: Any, settings: SelfInstruct) -> int:
-    from tk_instruct.self_instruct.instances import Instances, instantiate
-
-    return instantiate(run, dispatcher, seeds, settings.seed, Instances())
-
-
-_ASKING = {"instructions": _instructions, "classify": _classify, "instances": _instances}

@@ -71,8 +71,8 @@ class Budget:
                 raise UserError(f"Budget.{name}={value:g} must not be negative; None: no limit")
         if self.max_usd is not None and self.usd(Tokens()) is None:
             raise UserError(
-                f"Budget.max_usd={self.max_usd:g} needs the prices; set "
-                "Budget.usd_per_million_prompt_tokens and Budget.usd_per_million_completion_tokens"
+                f"max_usd={self.max_usd:g} needs the prices; set --prompt_price and "
+                "--completion_price, dollars for a million tokens"
             )
 
     def usd(self, tokens: Tokens) -> float | None:
@@ -89,9 +89,9 @@ class Budget:
         )
 
     def __str__(self) -> str:
-        usd = [] if self.max_usd is None else [f"max_usd={self.max_usd:g}"]
+        usd = [] if self.max_usd is None else [f"Budget.max_usd={self.max_usd:g}"]
         return " and ".join(
-            usd + ([] if self.max_tokens is None else [f"max_tokens={self.max_tokens}"])
+            usd + ([] if self.max_tokens is None else [f"Budget.max_tokens={self.max_tokens}"])
         )
 
 
@@ -248,6 +248,9 @@ class Dispatcher:
             future: Future[Record] = Future()
             if request.key in self._answered:
                 future.set_result(json.loads(self._answered[request.key]))
+                return future
+            if self._ended_by is not None:
+                future.set_exception(self._ended_by)
                 return future
             self._pending[request.key] = future
         self._jobs.put((request, future))
@@ -416,7 +419,7 @@ class Dispatcher:
         spent, next_ = (Spent(tokens, self._budget.usd(tokens)) for tokens in (self._spent, bound))
         return UserError(
             f"{spent} spent, and the next request may take {next_}: that is beyond {self._budget}; "
-            "raise it (Budget) and run it again: it goes on"
+            "raise it and run it again: it goes on"
         )
 
     def _settle(self, bound: Tokens, charge: Tokens) -> None:

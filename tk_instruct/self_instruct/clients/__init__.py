@@ -104,3 +104,7 @@ class Client(Protocol):
         keys answers without doing, and charging for, the work once more.
         """
         ...
+
+    def close(self) -> None:
+        """Gives back what it holds; nothing is asked any more."""
+        ...

@@ -48,7 +48,8 @@ GRAMMAR = {
         Here is {given}; {derive}, and {extra}. | Using {given} from {place}, {derive}.
         What would {role} say about {topic}?
         What does {role} need to know about {topic} before {occasion}?
-        How could more knowledge of {topic} help {audience}? | How would you explain {topic} to {audience}?
+        How could more knowledge of {topic} help {audience}?
+        How would you explain {topic} to {audience}?
         Which question about {topic} is hardest for {audience}, and why?
         {explain} {topic} for {audience}, {manner}. | {explain} the part of {topic} in {occasion}.
         {explain} {topic} with an example from {place}. | {explain} {topic} to {role} who {need}.

@@ -4,7 +4,6 @@ Answers are made up by a little grammar. They have the form of a language model'
 such as language models make, so that every filter has something to do; they mean nothing.
 """
 
-import logging
 import math
 import random
 import re
@@ -17,8 +16,6 @@ from tk_instruct.self_instruct.clients import Completion, Request, before_stop
 from tk_instruct.self_instruct.clients.grammar import GRAMMAR, expand, sentence
 
 T = TypeVar("T")
-
-log = logging.getLogger("tk_instruct")
 
 _TOKENS_PER_WORD = 4 / 3  # about what English has in OpenAI's vocabularies
 
@@ -64,9 +61,6 @@ class ScriptedClient:
 
     model = "scripted"
 
-    def __init__(self) -> None:
-        log.info("answers come from a little grammar, not from a language model: they mean nothing")
-
     def complete(self, request: Request, idempotency_key: str) -> Completion:
         """Raises UserError for a prompt of a form that no stage has."""
         rng = random.Random(randomness.draw(0, "scripted", request.key))
@@ -83,6 +77,9 @@ class ScriptedClient:
             prompt_tokens=_num_tokens(request.prompt),
             completion_tokens=_num_tokens(text),
         )
+
+    def close(self) -> None:
+        pass
 
 
 def _num_tokens(text: str) -> int:
