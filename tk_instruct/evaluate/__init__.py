@@ -17,7 +17,7 @@ in the run's directory, so that an interrupted evaluation goes on where it stopp
 user_oriented: the answers to Self-Instruct's 252 instructions of users as a sheet for people to
 rate, systems blinded; then the counts of their ratings, A (best) to D.
 
-  tk-instruct evaluate --suite user_oriented --user_oriented FILE --sheet sheet.csv \
+  tk-instruct evaluate --suite user_oriented --user_oriented FILE --sheet sheet.csv \\
       --system ours=RUN/predictions/self_instruct_user_oriented-test-STEP.jsonl --system gpt3=FILE
   tk-instruct evaluate --suite user_oriented --ratings sheet.csv
 """
