@@ -170,12 +170,13 @@ def render(template: str, instruction: str, input_: str, output: str) -> tuple[s
 
 
 def without_field_name(input_: str) -> str:
-    """An input without what comes before its colon, where only one word in it has one.
+    """An input without the name of its field, where it has one; double newlines become single.
 
-    Double newlines become single ones. As published, so `10:30` becomes `30`.
+    A name is what an input begins with, up to a colon. The published rule takes whatever comes
+    before a colon for one, so that `10:30` becomes `30`.
     """
     if len(set(re.findall(r"(\w+):", input_))) == 1:
-        input_ = input_.split(":", 1)[1].strip()
+        input_ = re.sub(r"^[^\W\d][\w ]{,30}:\s+", "", input_)
     return input_.replace("\n\n", "\n")
 
 
