@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import pkgutil
+import sys
 import threading
 import time
 from collections import Counter
@@ -36,6 +37,16 @@ def words(prompt: str, parameters: Mapping[str, Any]) -> str:
     """A text that depends on the prompt alone, of no meaning."""
     count = 3 + int(share(prompt, "count") * 12)
     return " ".join(f"w{int(share(prompt, i) * 1000)}" for i in range(count))
+
+
+class _HTTP(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that are killed break connections off."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class FaultyServer:
@@ -74,8 +85,7 @@ class FaultyServer:
         self._injected: Counter[str] = Counter()
         self._times: list[float] = []
         self._now = self._most_at_once = 0
-        self._http = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
-        self._http.daemon_threads = True
+        self._http = _HTTP(("127.0.0.1", port), self._handler())
         self._timer = threading.Timer(max_seconds, self.stop)
         self._timer.daemon = True
         self.base_url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
