@@ -388,7 +388,7 @@ class Dispatcher:
         }
 
     def _idempotency_key(self, request: Request) -> str:
-        """The same whenever a run asks again; another's for another run, though of the same seed."""
+        """The same whenever a run asks again; another for another run, though of the same seed."""
         settings = json.dumps([self._run_id, self._client.model, asdict(request.parameters)])
         return f"{request.key}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
 
