@@ -26,7 +26,10 @@ setup(
         "tk_instruct.gin",
     ],
     package_dir={"tk_instruct.tasks": "tasks", "tk_instruct.gin": "gin"},
-    package_data={"tk_instruct.gin": ["**/*.gin"]},
+    package_data={
+        "tk_instruct.gin": ["**/*.gin"],
+        "tk_instruct.self_instruct": ["seed_tasks.jsonl"],
+    },
     entry_points={"console_scripts": ["tk-instruct=tk_instruct.cli:main"]},
     install_requires=[
         "absl-py>=2.1",
@@ -60,6 +63,7 @@ setup(
         "tokenizers>=0.21",
     ],
     extras_require={
+        "analysis": ["spacy>=3.8"],  # root verbs of generated instructions
         "gcs": ["google-cloud-storage>=2.19"],  # what Orbax lists checkpoints in gs:// with
         "generate": ["openai>=3.0"],  # any server that speaks its protocol
         "hf": ["torch>=2.6", "transformers>=4.57"],
@@ -79,7 +83,6 @@ setup(
             "hypothesis>=6.100",
             "mypy>=1.15",
             "nbmake>=1.5",
-            "openai>=3.0",
             "pytest>=8.3",
             "pytest-xdist>=3.6",
             "ruff>=0.12",

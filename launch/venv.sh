@@ -35,7 +35,8 @@ if [[ ! -f $stamp || $(<"$stamp") != "$wanted" ]]; then
   if [[ ,$extras, == *,t5x,* ]]; then
     installer=(uv pip install --quiet --python "$venv_python")
   else
-    installer=("$venv_python" -m pip install --quiet --disable-pip-version-check)
+    # Python compiles what is imported, much less than all that is installed.
+    installer=("$venv_python" -m pip install --quiet --disable-pip-version-check --no-compile)
   fi
   "${installer[@]}" --constraint constraints.txt --editable ".${extras:+[$extras]}"
   echo "$wanted" >"$stamp"

@@ -3,7 +3,8 @@
 FLAN 2021 and Super-NaturalInstructions are this project's tasks. T0, chain of thought and dialog
 come from the user's files, JSON lines {"inputs", "targets"} and optionally "task" and "options":
 FLAN2022.t0, .cot and .dialog in gin name them. A mixture without some of them (--skip_missing)
-keeps the weights of the others in proportion.
+keeps the weights of the others in proportion. FLAN.seed is theirs too, also of which examples are
+taken where a task has more than its cap.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ from tk_instruct.randomness import draw
 
 from . import flan, superni  # noqa: F401  (whose tasks are mixed here)
 from .flan.prompts import FORMS, FewShot
+from .flan.templates import FLAN
 
 WEIGHTS = {"flan": 0.40, "t0": 0.32, "superni": 0.20, "cot": 0.05, "dialog": 0.03}
 # Of a task of a file at most so many examples are trained on.
@@ -53,12 +55,11 @@ INVERTED = {
 @gin.configurable(module="tk_instruct")
 @dataclass(frozen=True)
 class FLAN2022:
-    """The user's files; seed is of which examples are taken where there are more than the cap."""
+    """The user's files."""
 
     t0: str | None = None
     cot: str | None = None
     dialog: str | None = None
-    seed: int = 0
 
 
 def _path(part: str) -> Path:
@@ -75,8 +76,8 @@ def _path(part: str) -> Path:
 
 
 def _fingerprint(part: str, split: str) -> str:
-    seed = FLAN2022().seed
-    return f"{hashlib.sha256(read_bytes(_path(part))).hexdigest()} {CAPS[part]} {seed} {split}"
+    digest = hashlib.sha256(read_bytes(_path(part))).hexdigest()
+    return f"{digest} {CAPS[part]} {FLAN().seed} {split}"
 
 
 def _load(part: str, split: str) -> Sequence[registry.RawExample]:
@@ -87,7 +88,7 @@ def _load(part: str, split: str) -> Sequence[registry.RawExample]:
 def _read(part: str, split: str, content: str) -> Sequence[registry.RawExample]:
     """Of each task of a file as many as the cap allows; 1 in 100, at most 200, for validation."""
     del content  # part of the key: a file that changes is read again
-    path, seed = _path(part), FLAN2022().seed
+    path, seed = _path(part), FLAN().seed
     tasks: dict[str, list[registry.RawExample]] = {}
     for line, record in read_jsonl(path):
         made = _record(part, path, line, record)
@@ -151,7 +152,7 @@ def _prepare(
     if few_shot:
         records = _load(part, "train")
         ids = [str(record["id"]) for record in records]
-        shots = FewShot(ids, exemplar, FLAN2022().seed, tokenizer, max_input_tokens)
+        shots = FewShot(ids, exemplar, FLAN().seed, tokenizer, max_input_tokens)
 
     def render(id_: str, inputs: str, targets: str, options: Sequence[str]) -> tuple[str, str]:
         texts = rendered(id_, inputs, targets, options, template)

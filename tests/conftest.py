@@ -44,6 +44,8 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
         "TK_INSTRUCT_VOCABULARY",
         "TK_INSTRUCT_GPT2_BPE",
         "TFDS_DATA_DIR",
+        "TK_INSTRUCT_SELF_INSTRUCT_DATA",
+        "TK_INSTRUCT_USER_ORIENTED",
     ):
         os.environ.pop(variable, None)
 

@@ -1,4 +1,4 @@
-"""Two and four real processes train, predict, rank and save as one process does."""
+"""Real processes train, predict, rank and save as one process does."""
 
 import argparse
 import json
@@ -143,15 +143,24 @@ def test_two_processes_of_slurm_are_stopped_and_go_on_as_one(
     assert_same_run(model_dir, one)
 
 
-def test_four_processes_do_what_one_does(
-    recipe: list[str], data: list[str], one: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("num_processes", "devices_of_each"), [(2, 2), pytest.param(4, 1, marks=pytest.mark.slow)]
+)
+def test_processes_with_four_devices_do_what_one_does(
+    num_processes: int,
+    devices_of_each: int,
+    recipe: list[str],
+    data: list[str],
+    one: Path,
+    tmp_path: Path,
 ) -> None:
-    four = tmp_path / "four"
-    shutil.copytree(one.parent / "begun", four)
+    together = tmp_path / "together"
+    shutil.copytree(one.parent / "begun", together)
+    last = num_processes - 1
 
     def inferred(verb: str, output: str, *flags: str, batch_size: int = 16) -> list[str]:
         """Inputs of 32 tokens and 4 rows a device: then numbers are the same bit for bit."""
-        fixed = [f"--model_dir={four}", "--max_input_tokens=32", "--limit=40"]
+        fixed = [f"--model_dir={together}", "--max_input_tokens=32", "--limit=40"]
         size, path = f"--batch_size={batch_size}", f"--output={tmp_path / output}"
         return [verb, *fixed, size, path, *flags, *data]
 
@@ -159,10 +168,10 @@ def test_four_processes_do_what_one_does(
     options = ["--option=yes", "--option=no", "--option=a third one"]
 
     def commands(process: int) -> list[list[str]]:
-        stop = [["stop when", str(tmp_path / "predicted.unfinished")]] if process == 2 else []
-        others_data = ["--vocabulary=bytes"] if process == 3 else []
+        stop = [["stop when", str(tmp_path / "predicted.unfinished")]] if process == 1 else []
+        others_data = ["--vocabulary=bytes"] if process == last else []
         return [
-            train(four, recipe, NUM_FSDP_SHARDS=2, NUM_PARTITIONS=2),
+            train(together, recipe, NUM_FSDP_SHARDS=2, NUM_PARTITIONS=2),
             *stop,
             inferred("predict", "predicted", *sampling, batch_size=4),
             inferred("predict", "predicted", *sampling, batch_size=4),
@@ -170,36 +179,37 @@ def test_four_processes_do_what_one_does(
             [*inferred("rank", "refused", *options), *others_data],
         ]
 
-    where = [f"--coordinator=localhost:{free_port()}", "--num_processes=4"]
+    where = [f"--coordinator=localhost:{free_port()}", f"--num_processes={num_processes}"]
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", COMMANDS, json.dumps(commands(i)), *where, f"--process_id={i}"],
+            env={**os.environ, "JAX_NUM_CPU_DEVICES": str(devices_of_each)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for i in range(4)
+        for i in range(num_processes)
     ]
     outputs, errors = finish(processes, 2)
     statuses = [[x for x in o.splitlines() if x.startswith("status")] for o in outputs]
-    assert statuses[3] == [
+    assert statuses[last] == [
         "status 0 train",
         "status 143 predict",
         "status 0 predict",
         "status 0 rank",
         "status 2 rank",
     ]
-    assert statuses[:3] == [statuses[3][:4]] * 3
+    assert statuses[:last] == [statuses[last][:4]] * last
 
-    assert_same_run(four, one)
-    (state,) = (four / "checkpoints").glob("6/state")
-    for process in range(4):
+    assert_same_run(together, one)
+    (state,) = (together / "checkpoints").glob("6/state")
+    for process in range(num_processes):
         assert sum(1 for _ in (state / f"ocdbt.process_{process}" / "d").iterdir()) > 0
 
     assert all("stopped by SIGTERM; what is done is kept" in error for error in errors)
     assert "predictions were there already" in errors[0]
-    assert [output.count("40 predictions in") for output in outputs] == [2, 0, 0, 0]
-    assert all("process 3 has failed: the vocabulary (" in error for error in errors[:3])
+    assert [output.count("40 predictions in") for output in outputs] == [2] + [0] * last
+    assert all(f"process {last} has failed: the vocabulary (" in error for error in errors[:last])
 
     for command in (
         inferred("predict", "predicted_by_one", *sampling, batch_size=1),

@@ -7,6 +7,7 @@ import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ ENGINES = {
     "t5x/infer.gin": ["CHECKPOINT_PATH", "INFER_OUTPUT_DIR"],
 }
 """Run files, and the macros that the command line sets for each."""
+DATA = {f"tk_instruct.{name}" for name in ("SuperNI", "FLAN", "tfds_data_dir", "vocabulary")}
 
 
 @dataclass
@@ -60,15 +62,20 @@ class Macros(ParserDelegate):
         return self
 
 
+@cache
+def macros_of(run_file: str) -> Macros:
+    return Macros().read(GIN / run_file)
+
+
 def complaints(run_file: str, *recipes: Path) -> Iterator[str]:
     """What is wrong with the macros of recipes, read one after the other, for one engine."""
-    engine, own = Macros().read(GIN / run_file), Macros()
+    engine, own = macros_of(run_file), Macros()
     for recipe in recipes:
         own.read(recipe)
     set_ = {*engine.values, *own.values, *ENGINES[run_file]}
     for name in sorted((engine.used | own.used) - set_):
         yield f"{name} is used, but not set"
-    useful = own.used.union(*(Macros().read(GIN / file).used for file in ENGINES))
+    useful = own.used.union(*(macros_of(file).used for file in ENGINES))
     for name in sorted(own.values.keys() - useful):
         near = difflib.get_close_matches(name, useful, n=1)
         yield f"{name} is set, but not used; is {near} meant?"
@@ -128,6 +135,10 @@ def test_every_recipe_loads_on_our_engine(recipe: Path) -> None:
     configuration.import_declarations()
     configuration.load("runs/train.gin", [str(recipe)], ["MODEL_DIR = 'x'"])
     assert gin.get_configurable(TrainRun)().model_dir == "x"
+    of_data = {key: value for key, value in gin.config._CONFIG.items() if key[1] in DATA}
+    assert len(of_data) == len(DATA)
+    configuration.load_part("runs/tasks.gin", [str(recipe)], [])
+    assert {key: gin.config._CONFIG[key] for key in of_data} == of_data
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def by_hand(config: Any, prompt: Any, frozen: Any, inputs: Any, targets: Any) ->
 each_model = pytest.mark.parametrize(
     "config",
     [
-        pytest.param(config, id=name, marks=[pytest.mark.slow] if "scanned" in name else [])
+        pytest.param(config, id=name, marks=[] if name in ("t5", "prefix") else [pytest.mark.slow])
         for name, config in CONFIGS.items()
     ],
 )

@@ -106,7 +106,14 @@ def scorer(model_dir: Path) -> Callable[[str, str], float]:
     return score
 
 
-@pytest.mark.parametrize("config", [T5, SCANNED, PREFIX], ids=["t5", "scanned", "prefix"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(T5, id="t5", marks=pytest.mark.slow),
+        pytest.param(SCANNED, id="scanned"),
+        pytest.param(PREFIX, id="prefix"),
+    ],
+)
 def test_scores_are_log_probabilities_of_the_whole_option(
     config: T5Config | DecoderConfig, mini_vocabulary: Path, data: list[str], tmp_path: Path
 ) -> None:

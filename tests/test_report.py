@@ -44,3 +44,20 @@ def test_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_run_without_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["report", str(tmp_path)]) == 2
     assert "holds no TASK-SPLIT-STEP.json" in capsys.readouterr().err
+
+
+def test_scores_of_other_metrics_are_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write_flans(run: Path) -> None:
+        path = run / "scores" / "flan_rte.t0-test-9.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"num_examples": 5, "accuracy": 40.0}')
+
+    write_flans(tmp_path / "both")
+    write(tmp_path / "both", "superni_en_def-test-9", 1.0, 2.0)
+    assert cli.main(["report", str(tmp_path / "both"), "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["scores"]) == ["superni_en_def/test"]
+    write_flans(tmp_path / "flan")
+    assert cli.main(["report", str(tmp_path / "flan")]) == 2
+    assert "holds no TASK-SPLIT-STEP.json of rougeL or exact_match" in capsys.readouterr().err

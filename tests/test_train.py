@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -128,6 +129,33 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_stop_a_run_and_the_same_command_continues(
+    uninterrupted: Path, data: list[str], tmp_path: Path, number: signal.Signals
+) -> None:
+    """In this process, so that nothing is imported and compiled anew."""
+    run = tmp_path / "run"
+
+    def stop_after_a_step() -> None:
+        while not ((run / "metrics.jsonl").exists() and losses(run)):
+            time.sleep(0.002)
+        os.kill(os.getpid(), number)
+
+    previous = signal.signal(number, signal.SIG_IGN)  # should the run have ended before
+    try:
+        threading.Thread(target=stop_after_a_step, daemon=True).start()
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(arguments(run, data, CHECKPOINT_PERIOD=0))
+    finally:
+        signal.signal(number, previous)
+    assert stopped.value.code == 128 + number
+    (saved,) = (run / "checkpoints").iterdir()
+    assert 0 < int(saved.name) < 8
+    assert cli.main(arguments(run, data, CHECKPOINT_PERIOD=0)) == 0
+    assert_same_run(run, uninterrupted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_preemption_save_and_the_same_command_continues(
     uninterrupted: Path, data: list[str], tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -145,7 +173,15 @@ def test_ctrl_c_and_preemption_save_and_the_same_command_continues(
     assert_same_run(run, uninterrupted)
 
 
-@pytest.mark.parametrize("moment", ["before the first save", "in a step", "in a save"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("before the first save", marks=pytest.mark.slow),
+        pytest.param("in a step", marks=pytest.mark.slow),
+        pytest.param("in a save", marks=pytest.mark.slow),
+        "in a later save",
+    ],
+)
 def test_a_killed_run_resumes_bit_for_bit(
     uninterrupted: Path, data: list[str], tmp_path: Path, moment: str
 ) -> None:
@@ -158,6 +194,8 @@ def test_a_killed_run_resumes_bit_for_bit(
             return (run / "metrics.jsonl").exists() and bool(losses(run))
         if moment == "in a step":
             return (checkpoints / "3").exists()
+        if moment == "in a later save" and not (checkpoints / "3").exists():
+            return False
         return checkpoints.exists() and any("tmp" in path.name for path in checkpoints.iterdir())
 
     wait_for(reached, process)
@@ -344,6 +382,7 @@ def test_a_run_without_validation_data_says_so_at_once(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_batch_must_divide_over_the_devices(data: list[str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tk_instruct.cli"]
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}

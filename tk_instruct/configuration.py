@@ -10,9 +10,9 @@ import inspect
 import os
 import pkgutil
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gin
 
@@ -86,17 +86,23 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         help="a natural-instructions checkout, with tasks/ and splits/ "
         "(else $TK_INSTRUCT_SUPERNI_DIR)",
     )
-    add_flan_arguments(group)
+    group.add_argument(
+        "--self_instruct_data",
+        metavar="DIR",
+        help="a run of `tk-instruct self-instruct`, or its prepared/train.jsonl "
+        "(else $TK_INSTRUCT_SELF_INSTRUCT_DATA)",
+    )
+    group.add_argument(
+        "--user_oriented",
+        metavar="FILE",
+        help="Self-Instruct's user-oriented instructions (else $TK_INSTRUCT_USER_ORIENTED)",
+    )
     group.add_argument("--seed", type=int, help="of every random choice (default: 0)")
     group.add_argument("--max_instances_per_train_task", type=int, metavar="N", help="default: 100")
     group.add_argument("--max_instances_per_eval_task", type=int, metavar="N", help="default: 100")
     group.add_argument(
         "--num_dev_tasks", type=int, metavar="N", help="train tasks to set aside (default: 0)"
     )
-
-
-def add_flan_arguments(group: Any) -> None:
-    """The data flags of FLAN, and the vocabulary; to a parser or a group of one."""
     group.add_argument(
         "--tfds_data_dir",
         metavar="DIR",
@@ -144,12 +150,14 @@ def lengths_of(
 
 _FLAG_BINDINGS = {
     "data_dir": ["SuperNI.data_dir"],
-    "seed": ["SuperNI.seed", "FLAN.seed"],
+    "seed": ["SuperNI.seed", "FLAN.seed", "SelfInstructData.seed"],
     "max_instances_per_train_task": ["SuperNI.max_instances_per_train_task"],
     "max_instances_per_eval_task": ["SuperNI.max_instances_per_eval_task"],
     "num_dev_tasks": ["SuperNI.num_dev_tasks"],
     "tfds_data_dir": ["tfds_data_dir.directory"],
     "flan_templates": ["FLAN.templates"],
+    "self_instruct_data": ["SelfInstructData.path"],
+    "user_oriented": ["SelfInstructData.user_oriented"],
     "skip_missing": ["skip_missing.enabled"],
     "vocabulary": ["vocabulary.name"],
 }
@@ -194,18 +202,9 @@ def bind_data_arguments(args: argparse.Namespace) -> None:
 
     What they bind import_declarations() has imported.
     """
-    _bind(args, _FLAG_BINDINGS)
-
-
-def bind_flan_arguments(args: argparse.Namespace) -> None:
-    """The same for the flags of add_flan_arguments alone."""
-    _bind(args, ("tfds_data_dir", "flan_templates", "skip_missing", "vocabulary"))
-
-
-def _bind(args: argparse.Namespace, flags: Iterable[str]) -> None:
-    for flag in flags:
+    for flag, parameters in _FLAG_BINDINGS.items():
         if getattr(args, flag, None) is not None:
-            for parameter in _FLAG_BINDINGS[flag]:
+            for parameter in parameters:
                 gin.bind_parameter(parameter, getattr(args, flag))
 
 
@@ -216,6 +215,18 @@ def load(run_file: str, files: Sequence[str], bindings: Sequence[str]) -> None:
 
     Raises UserError naming what is missing, unknown or misspelt and the nearest that exists.
     """
+    _read(run_file, files, bindings)
+    _refuse_unknown_macros()
+    _refuse_unset_macros()
+
+
+def load_part(run_file: str, files: Sequence[str], bindings: Sequence[str]) -> None:
+    """The same for a run file that uses a part of a recipe: macros of the rest need not be set."""
+    _read(run_file, files, bindings)
+    _refuse_unknown_macros()
+
+
+def _read(run_file: str, files: Sequence[str], bindings: Sequence[str]) -> None:
     gin.clear_config()
     gin.config._LOCATION_PREFIXES[:] = ["", str(_shipped())]
     # Gin would look inside Python packages too, and takes a folder runs/ or models/ here for one.
@@ -226,7 +237,6 @@ def load(run_file: str, files: Sequence[str], bindings: Sequence[str]) -> None:
         )
     except Exception as error:  # gin raises whatever Python raises, with the place added
         raise UserError(f"gin: {_explained(error)}") from error
-    _check_macros()
 
 
 def _explained(error: Exception) -> str:
@@ -253,20 +263,29 @@ def _explained(error: Exception) -> str:
     return message
 
 
-def _check_macros() -> None:
+def _macros() -> tuple[set[str], set[str]]:
+    """Those that are set, and those that are used."""
     config = gin.config._CONFIG
-    set_ = {scope for scope, selector in config if selector == "gin.macro"}
     used = {
         reference.config_key[0]
         for values in config.values()
         for reference in gin.config.iterate_references(values)
         if reference.config_key[1] == "gin.macro"
     }
+    return {scope for scope, selector in config if selector == "gin.macro"}, used
+
+
+def _refuse_unknown_macros() -> None:
+    set_, used = _macros()
     known = _shipped_macros() | used
     for name in sorted(set_ - known):
         near = difflib.get_close_matches(name, sorted(known), n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
         raise UserError(f"gin macro {name} is used by nothing; {hint}")
+
+
+def _refuse_unset_macros() -> None:
+    set_, used = _macros()
     unset = sorted(used - set_)
     if unset:
         name, others = unset[0], f"; also not set: {', '.join(unset[1:])}" if unset[1:] else ""

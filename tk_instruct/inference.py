@@ -195,13 +195,11 @@ def batches(
     """Examples with their inputs as rows of tokens: longest first, the fewer the longer they are.
 
     So a short prompt is neither padded to a long one nor computed with few others. Rows are 1 to
-    most_times times batch_size; where examples run out the last one is repeated. Lengths are four
-    an octave (…, 256, 320, 384, 448, 512, …): few shapes to compile, little padding.
+    most_times times batch_size; where examples run out the last one is repeated.
     """
     left = sorted(examples, key=lambda example: (-len(example["inputs"]), example["id"]))
     while left:
-        longest = rounded_up(len(left[0]["inputs"]), steps_per_octave=4)
-        length = min(max_input_tokens, max(_SHORTEST_ROW, longest))
+        length = row_length(len(left[0]["inputs"]), max_input_tokens)
         times = min(most_times, max_input_tokens // length, -(-len(left) // batch_size))
         batch, left = left[: times * batch_size], left[times * batch_size :]
         tokens = np.zeros((times * batch_size, length), np.int32)
@@ -209,6 +207,15 @@ def batches(
         for row, example in zip(tokens, filled, strict=False):
             row[: len(example["inputs"])] = example["inputs"]
         yield batch, tokens
+
+
+def row_length(num_tokens: int, max_input_tokens: int) -> int:
+    """Of a row that holds them. Four an octave (…, 256, 320, 384, 448, 512, …), the shortest 32.
+
+    So there are few shapes to compile, and little is padding.
+    """
+    longest = rounded_up(num_tokens, steps_per_octave=4)
+    return min(max_input_tokens, max(_SHORTEST_ROW, longest))
 
 
 def rounded_up(number: int, steps_per_octave: int) -> int:

@@ -253,7 +253,8 @@ def decoder(
         for batch, tokens in batches(examples, rows, lengths.inputs, most_times):
             arrays = {"input_tokens": tokens, "segment_ids": (tokens > 0).astype(np.int32)}
             if isinstance(decoding, Sampling):
-                arrays["key_data"] = _key_data(decoding.seed, batch, len(tokens))
+                keys = [randomness.draw(decoding.seed, "sample", e["id"]) for e in batch]
+                arrays["key_data"] = key_data(keys, len(tokens))
             outputs = decoded(**arrays)
             yield [
                 row_of(example, text_of(ids.tolist()))
@@ -298,10 +299,7 @@ def decode(
             )
 
 
-def _key_data(
-    seed: int, batch: Sequence[Example], num_rows: int
-) -> UInt32[np.ndarray, "num_rows 2"]:
-    """The 64 bits of each example's key in two halves; rows that only fill up have none."""
-    bits = [randomness.draw(seed, "sample", example["id"]) for example in batch]
-    halves = [(key >> 32, key & 0xFFFFFFFF) for key in bits]
-    return np.array(halves + [(0, 0)] * (num_rows - len(batch)), np.uint32)
+def key_data(keys: Sequence[int], num_rows: int) -> UInt32[np.ndarray, "num_rows 2"]:
+    """The 64 bits of each row's key in two halves; rows that only fill up have none."""
+    halves = [(key >> 32, key & 0xFFFFFFFF) for key in keys]
+    return np.array(halves + [(0, 0)] * (num_rows - len(keys)), np.uint32)

@@ -1,6 +1,7 @@
 """Random choices as pure functions of (seed, purpose, ids): no global generator, no order."""
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -20,3 +21,14 @@ def draw(seed: int, purpose: str, *ids: str) -> int:
 def choose(options: Sequence[T], seed: int, purpose: str, *ids: str) -> T:
     """One of the options, uniformly over ids (bias below options / 2**64)."""
     return options[draw(seed, purpose, *ids) % len(options)]
+
+
+def sample(options: Sequence[T], count: int, seed: int, purpose: str, *ids: str) -> list[T]:
+    """count different options in random order; all of them shuffled where there are no more."""
+    count = min(count, len(options))
+    chosen: dict[int, None] = {}
+    for attempt in itertools.count():
+        if len(chosen) == count:
+            return [options[index] for index in chosen]
+        chosen[draw(seed, purpose, *ids, str(attempt)) % len(options)] = None
+    raise AssertionError

@@ -1,14 +1,18 @@
 """Put the scores of runs side by side: one row a run, one column a task, split and metric.
 
 Reads the files scores/TASK-SPLIT-STEP.json that `tk-instruct evaluate --json` has written into
-each run's directory, the last step of each.
+each run's directory, the last step of each. Those without any of these metrics, as FLAN's of single
+templates are, are passed over.
 
   tk-instruct report runs/smoke/model runs/smoke/copy_input runs/smoke/copy_demo
+
+Of a run of `tk-instruct self-instruct` it shows what has been generated: its stats/stats.json.
 """
 
 import argparse
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, read_bytes
@@ -27,23 +31,48 @@ Scores = dict[tuple[str, str], dict[str, float]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="DIR", help="a run's directory, with scores/")
+    parser.add_argument("runs", nargs="+", metavar="DIR", help="a run's directory")
     parser.add_argument("--json", action="store_true", help="one JSON object a run")
 
 
 def main(args: argparse.Namespace) -> int:
-    found = {Path(run).name: read_scores(Path(run)) for run in args.runs}
+    runs = [Path(run) for run in args.runs]
+    generated = {run: read_stats(run) for run in runs if (run / "instructions.jsonl").exists()}
+    found = {run.name: read_scores(run) for run in runs if run not in generated}
+    for run, stats in generated.items():
+        show_stats(run, stats, args.json)
     if args.json:
         for run, scores in found.items():
             flat = {f"{task}/{split}": values for (task, split), values in scores.items()}
             print(json.dumps({"run": run, "scores": flat}))
-    else:
+    elif found:
         print(as_table(found))
     return 0
 
 
+def read_stats(run: Path) -> dict[str, Any]:
+    """Of a run of Self-Instruct; raises UserError where they have not been counted."""
+    path = run / "stats" / "stats.json"
+    write = f"write it with `tk-instruct self-instruct stats {run}`"
+    if not path.exists():
+        raise UserError(f"{path} is not there; {write}")
+    try:
+        return json.loads(read_bytes(path))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); {write}") from error
+
+
+def show_stats(run: Path, stats: dict[str, Any], as_json: bool) -> None:
+    from tk_instruct.self_instruct.stats_report import as_text
+
+    print(json.dumps({"run": run.name, "stats": stats}) if as_json else f"{as_text(stats)}\n")
+
+
 def read_scores(run: Path) -> Scores:
-    """A run's scores of the last step of each task and split; raises UserError without any."""
+    """A run's scores of the last step of each task and split, where it has any of METRICS.
+
+    Raises UserError without any.
+    """
     last: dict[tuple[str, str], tuple[int, Path]] = {}
     folder = run / "scores"
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -51,17 +80,19 @@ def read_scores(run: Path) -> Scores:
         if path.suffix == ".json" and len(rest) == 2 and rest[1].isdigit():
             split, step = rest[0], int(rest[1])
             last[task, split] = max(last.get((task, split), (-1, path)), (step, path))
-    if not last:
-        raise UserError(
-            f"{run}/scores holds no TASK-SPLIT-STEP.json; write them with `tk-instruct evaluate "
-            f"--predictions {run}/predictions/… --json {run}/scores/…`"
-        )
     scores = {}
     for key, (_, path) in last.items():
         try:
-            scores[key] = json.loads(read_bytes(path))
+            found = json.loads(read_bytes(path))
         except ValueError as error:
             raise UserError(f"{path}: not JSON ({error}); evaluate again") from error
+        if METRICS.keys() & found:
+            scores[key] = found
+    if not scores:
+        raise UserError(
+            f"{run}/scores holds no TASK-SPLIT-STEP.json of {' or '.join(METRICS)}; write them "
+            f"with `tk-instruct evaluate --predictions {run}/predictions/… --json {run}/scores/…`"
+        )
     return scores
 
 

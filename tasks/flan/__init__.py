@@ -8,21 +8,21 @@
   flan_DATASET_no_template, flan_DATASET_dataset_name   the ablations of the instructions' role
 
 Mixtures: flan_all, flan_holdout_CLUSTER, flan_holdout_superglue, flan_clusters_1 to _7; in each of
-the forms too, as flan_holdout_nli_fewshot. Data and wording: TfdsData and FLAN in gin.
+the forms too, as flan_holdout_nli_fewshot. Data and wording: tfds_data_dir and FLAN in gin.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tk_instruct.data import registry
-from tk_instruct.metrics import METRICS
+from tk_instruct.metrics import METRICS, Metric
 from tk_instruct.metrics.classification import rank_accuracy
 from tk_instruct.metrics.target import OptionTarget, Target
 
 from . import examples, prompts
 from .datasets import BY_NAME, DATASETS, Dataset
 from .mixtures import MAX_RATE, datasets_by_mixture
-from .templates import is_forward, own_templates
+from .templates import is_forward, own_templates, templates_of
 
 
 def target_of(example: Mapping[str, Any]) -> Target:
@@ -54,13 +54,32 @@ def _postprocess_option(
     return OptionTarget(decoded["of"], is_correct=decoded["is_right"] == "yes")
 
 
-def _add(name: str, dataset: Dataset, prepare: prompts.Prepare, metrics: Sequence[str]) -> None:
+def _numbered_metric(dataset: Dataset, number: int) -> Metric:
+    """Scores what a template asks for, in whatever wording is used when it is called.
+
+    What a turned-around template asks for is text of any kind.
+    """
+
+    def metric(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
+        is_usual = is_forward(templates_of(dataset)[number], dataset)
+        scores: dict[str, float] = {}
+        for name in dataset.metrics if is_usual else ("rouge",):
+            scores |= METRICS[name](targets, predictions)
+        return scores
+
+    return metric
+
+
+def _add(
+    name: str, dataset: Dataset, prepare: prompts.Prepare, metrics: Sequence[Metric] | None = None
+) -> None:
+    """Scored by the dataset's metrics unless others are given."""
     registry.add_task(
         name,
         source=examples.source(dataset),
         preprocessors=[registry.Rendering(prepare, reads=prompts.reads(dataset))],
         postprocess_fn=_postprocess,
-        metric_fns=[METRICS[metric] for metric in metrics],
+        metric_fns=metrics or [METRICS[metric] for metric in dataset.metrics],
     )
 
 
@@ -72,14 +91,13 @@ def _declare(dataset: Dataset) -> None:
             continue  # there are no exemplars to be had
         if not form.options and dataset.kind == "generation":
             continue  # it has none anyway
-        _add(name + suffix, dataset, prompts.templated(dataset, form), dataset.metrics)
-        for number, template in templates:
-            # What a turned-around template asks for is text of any kind.
-            asked = dataset.metrics if is_forward(template, dataset) else ("rouge",)
+        _add(name + suffix, dataset, prompts.templated(dataset, form))
+        for number, _ in templates:
             prepare = prompts.templated(dataset, form, number)
-            _add(f"{name}{suffix}.t{number}", dataset, prepare, asked)
-    for suffix, named in (("_no_template", False), ("_dataset_name", True)):
-        _add(name + suffix, dataset, prompts.untemplated(dataset, named), dataset.metrics)
+            metric = _numbered_metric(dataset, number)
+            _add(f"{name}{suffix}.t{number}", dataset, prepare, [metric])
+    for suffix, ablation in prompts.ABLATIONS.items():
+        _add(name + suffix, dataset, ablation(dataset))
     for number, template in templates:
         if dataset.kind == "classification" and is_forward(template, dataset):
             prepare = prompts.option_scored(dataset, number)
@@ -104,7 +122,7 @@ def form_of(dataset: Dataset, suffix: str) -> str:
 for _dataset in DATASETS:
     _declare(_dataset)
 for _name, _datasets in datasets_by_mixture().items():
-    for _suffix in (*prompts.FORMS, "_no_template", "_dataset_name"):
+    for _suffix in (*prompts.FORMS, *prompts.ABLATIONS):
         registry.add_mixture(
             _name + _suffix, [form_of(d, _suffix) for d in _datasets], most_examples=MAX_RATE
         )

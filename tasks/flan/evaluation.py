@@ -7,11 +7,20 @@ from tk_instruct.errors import UserError
 
 from .datasets import BY_NAME, CLUSTERS, Dataset
 from .mixtures import LADDER_HELD_OUT, SUPERGLUE, in_clusters
-from .prompts import FORMS
+from .prompts import ABLATIONS, DATASET_NAME, FORMS, NO_TEMPLATE
 from .templates import templates_of
 
-# Published averages of four held-out clusters (NLI, reading comprehension, closed-book QA,
-# translation) of the 137B model, by how it was trained and asked (Wei et al. 2022, section 4.3).
+# Rows of the role of instructions by the form that a run was trained on, and their settings.
+ROLES = {
+    "": {"FLAN": "zero_shot_generation"},
+    NO_TEMPLATE: {"no template": "zero_shot_generation"},
+    DATASET_NAME: {
+        "dataset name → instructions": "zero_shot_generation",
+        "dataset name → dataset name": "dataset_name_generation",
+    },
+}
+# Published averages over four held-out clusters of the 137B model, by how it was trained and asked
+# (Wei et al. 2022, section 4.3).
 PUBLISHED_ROLES = {
     "FLAN": 55.2,
     "no template": 37.3,
@@ -47,7 +56,7 @@ class Prompt:
 def prompts_of(dataset: Dataset, shots: str) -> Iterator[Prompt]:
     """Every forward template; raises UserError where the wording in use has none."""
     if shots == "dataset_name":
-        yield Prompt(dataset, f"flan_{dataset.name}_dataset_name", shots, None, dataset.target)
+        yield Prompt(dataset, f"flan_{dataset.name}{DATASET_NAME}", shots, None, dataset.target)
         return
     if shots == "few_shot" and "train" not in dataset.splits:
         return
@@ -90,7 +99,7 @@ def meant_by(mixture: str | None) -> list[Dataset]:
 
 def without_form(mixture: str) -> tuple[str, str]:
     """The mixture of which a form was trained on, and the form: what its name ends in."""
-    for form in (*sorted(FORMS, key=len, reverse=True), "_no_template", "_dataset_name"):
+    for form in (*sorted(FORMS, key=len, reverse=True), *ABLATIONS):
         if form and mixture.endswith(form):
             return mixture.removesuffix(form), form
     return mixture, ""

@@ -97,19 +97,31 @@ def option_scored(dataset: Dataset, number: int) -> Prepare:
     return prepare
 
 
-def untemplated(dataset: Dataset, named: bool) -> Prepare:
-    """The input as it is, without an instruction or after the dataset's name."""
-    name = f"[{CLUSTERS[dataset.cluster]}: {dataset.title}] " if named else ""
+def untemplated(dataset: Dataset, prefix: str = "") -> Prepare:
+    """The input as it is after a prefix, without an instruction."""
     raw = [dataset.fields.index(field) for field in dataset.raw_inputs]
     target = dataset.fields.index(dataset.target)
 
     def prepare(tokenizer: Any, max_input_tokens: int | None) -> registry.Render:
         def render(id_: str, split: str, options: Sequence[str], *values: str) -> tuple[str, str]:
-            return name + "\n".join(values[k] for k in raw), values[target]
+            return prefix + "\n".join(values[k] for k in raw), values[target]
 
         return render
 
     return prepare
+
+
+def named(dataset: Dataset) -> Prepare:
+    """The input after the names of the dataset's cluster and of the dataset."""
+    return untemplated(dataset, f"[{CLUSTERS[dataset.cluster]}: {dataset.title}] ")
+
+
+# The ablations of the instructions' role, by what the names of tasks and mixtures end in.
+NO_TEMPLATE, DATASET_NAME = "_no_template", "_dataset_name"
+ABLATIONS: dict[str, Callable[[Dataset], Prepare]] = {
+    NO_TEMPLATE: untemplated,
+    DATASET_NAME: named,
+}
 
 
 class FewShot:

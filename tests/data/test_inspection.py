@@ -91,6 +91,32 @@ def test_list_of_nothing(run: Run) -> None:
     assert err == "error: no task or mixture matches 'superni_de_*'; `tasks list` shows all\n"
 
 
+def test_parameters_by_gin(run: Run, tmp_path: Path, mini_dir: Path) -> None:
+    path = tmp_path / "cot.jsonl"
+    rows = ({"inputs": f"question {k}", "targets": f"answer {k}"} for k in range(3))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    show = ["show", "flan_2022_cot", "--json", "-n=1"]
+    status, out, _ = run(*show, f"--gin.FLAN2022.cot={path}")
+    assert (status, json.loads(out)["task"]) == (0, "cot")
+    status, _, err = run(*show, f"--gin.FLAN2022.cto={path}")
+    assert (status, "FLAN2022 has no parameter 'cto'; did you mean cot?" in err) == (2, True)
+
+
+def test_data_and_vocabulary_of_a_recipe(
+    run: Run, mini_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TK_INSTRUCT_SUPERNI_DIR")
+    monkeypatch.delenv("TK_INSTRUCT_VOCABULARY")
+    recipe = tmp_path / "own.gin"
+    recipe.write_text(f'DATA_DIR = "{mini_dir}"\nVOCABULARY = "bytes"\nTRAIN_STEPS = 3\n')
+    show = ["show", TASK, "--json", "-n=1", f"--gin_file={recipe}"]
+    status, out, _ = run(*show)
+    found = json.loads(out)
+    assert (status, found["input_tokens"]) == (0, len(found["inputs"].encode()) + 1)
+    status, _, err = run(*show, "--gin.DATA_DRI=x")
+    assert (status, "DATA_DRI is used by nothing; did you mean DATA_DIR?" in err) == (2, True)
+
+
 def test_show_as_json(run: Run, mini_dir: Path) -> None:
     status, out, _ = run("show", TASK, "--split", "test", "-n", "70", "--json")
     assert status == 0

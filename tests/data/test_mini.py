@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
+from tk_instruct import cli
 from tk_instruct.data import mini
 from tk_instruct.errors import UserError
 
@@ -219,3 +220,21 @@ def test_impossible_numbers_are_refused(
     with pytest.raises(UserError, match=message):
         mini.write(tmp_path / "tree", 0, train, test)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("flag", ["--seed=0", "--instances_per_test_task=60"])
+def test_flan_takes_none_of_superni_s_flags(
+    flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["mini", str(tmp_path / "flan"), "--suite=flan", flag]) == 2
+    assert f"{flag} is of --suite superni alone; leave it out for flan" in capsys.readouterr().err
+    assert not (tmp_path / "flan").exists()
+
+
+def test_flags_reach_superni(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = ["--instances_per_train_task=40", "--instances_per_test_task=26"]
+    assert cli.main(["mini", str(tmp_path / "a"), "--seed=3", *sizes]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'a'}\n"
+    assert "seed=3" in (tmp_path / "a" / "README.md").read_text()
+    instances = {len(json.loads(p.read_text())["Instances"]) for p in tmp_path.glob("a/tasks/*")}
+    assert instances == {40, 26}

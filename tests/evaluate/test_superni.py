@@ -241,7 +241,8 @@ def test_predictions_from_standard_input(references: Path, predictions: Path) ->
 
 def test_neither_module_imports_seqio_tensorflow_or_jax() -> None:
     code = (
-        "import sys, tk_instruct.evaluate.superni as e\n"
+        "import argparse, sys, tk_instruct.evaluate, tk_instruct.evaluate.superni as e\n"
+        "tk_instruct.evaluate.add_arguments(argparse.ArgumentParser())\n"
         "e.metrics.score(['a'], [['a']])\n"
         "print(sorted({'seqio', 'tensorflow', 'jax'} & set(sys.modules)))"
     )
@@ -411,6 +412,13 @@ def test_references_from_a_data_dir(data_dir: Path, capsys: pytest.CaptureFixtur
         "passed over: 1 prediction of the xlingual track\n"
         "default track: 2 of 4 ids have no prediction and count as empty: "
         "'task1_a-2', 'task1_a-3'\n"
+    )
+
+
+def test_references_are_of_a_file_or_of_a_data_dir(data_dir: Path, references: Path) -> None:
+    assert message(*arguments_for(data_dir, ["task1_a-0"]), "--references", references) == (
+        f"--references={references} and --data_dir={data_dir} both say what is right; give one of "
+        "the two"
     )
 
 

@@ -70,7 +70,12 @@ def logits_after(model: LanguageModel, row: Any, prefixes: Any) -> np.ndarray:
 
 @cache
 def jitted(function: Any, model: LanguageModel, max_target_tokens: int) -> Any:
-    static = {greedy: (), sample: ("top_k",), beam_search: ("num_beams",)}[function]
+    penalties = ("presence_penalty", "frequency_penalty")
+    static = {
+        greedy: penalties,
+        sample: ("top_k", *penalties),
+        beam_search: ("num_beams",),
+    }[function]
     return jax.jit(
         partial(function, model, max_target_tokens=max_target_tokens), static_argnames=static
     )
@@ -125,6 +130,42 @@ def test_greedy_takes_the_argmax_of_the_whole_model(model: LanguageModel) -> Non
         while len(tokens) < MAX_TARGET_TOKENS and tokens[-1:] != [1]:
             tokens.append(int(np.argmax(logits_after(model, row, [tokens]))))
         assert found.tolist() == tokens + [0] * (MAX_TARGET_TOKENS - len(tokens))
+
+
+@each_model
+def test_penalties_lower_the_logits_of_what_was_generated(model: LanguageModel) -> None:
+    presence, frequency = 0.7, 0.4
+    settings: Any = {"presence_penalty": presence, "frequency_penalty": frequency}
+    together = decode(greedy, model, INPUTS, **settings)
+    assert (together != decode(greedy, model, INPUTS)).any(axis=1).sum() > 1
+    keys = jax.vmap(jax.random.key)(np.arange(8, dtype=np.uint32))
+    drawn = decode(sample, model, INPUTS, keys, temperature=0.7, **settings)
+    for row, key, likeliest, found in zip(INPUTS, keys, together, drawn, strict=True):
+        assert likeliest.tolist() == _penalised(model, row, presence, frequency)
+        assert found.tolist() == _penalised(model, row, presence, frequency, key, 0.7)
+
+
+def _penalised(
+    model: LanguageModel,
+    row: Any,
+    presence: float,
+    frequency: float,
+    key: Any = None,
+    temperature: float = 1.0,
+) -> list[int]:
+    tokens: list[int] = []
+    while len(tokens) < MAX_TARGET_TOKENS and tokens[-1:] != [1]:
+        logits = logits_after(model, row, [tokens])[0].copy()
+        for token in range(len(logits)):
+            if token in tokens:
+                logits[token] -= presence + frequency * tokens.count(token)
+        logits /= temperature
+        if key is not None:
+            logits += np.asarray(
+                jax.random.gumbel(jax.random.fold_in(key, len(tokens)), logits.shape)
+            )
+        tokens.append(int(np.argmax(logits)))
+    return tokens + [0] * (MAX_TARGET_TOKENS - len(tokens))
 
 
 @each_model

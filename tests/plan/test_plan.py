@@ -3,11 +3,13 @@
 import importlib.util
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
 
-from tk_instruct import cli
+from tk_instruct import cli, plan
+from tk_instruct.plan import compiler
 
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="the extra [plan] is not installed"
@@ -20,12 +22,25 @@ def recipe(tiny_recipe: list[str]) -> list[str]:
     return ["plan", *tiny_recipe, "--gin.DATA_DIR=nowhere", "--gin.VOCABULARY=bytes"]
 
 
+@pytest.fixture
+def read_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recipes are read in this process, in which TensorFlow may be already: a child imports it."""
+    monkeypatch.setattr(plan, "read_run", compiler._read_run)
+
+
+@pytest.fixture
+def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has been compiled is printed in another form without asking the compiler again."""
+    monkeypatch.setattr(plan, "_compiled", cache(plan._compiled))
+
+
 def planned(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     status = cli.main(list(arguments))
     captured = capfd.readouterr()
     return status, captured.out, captured.err
 
 
+@pytest.mark.usefixtures("read_here")
 def test_fake_devices(
     recipe: list[str],
     capfd: pytest.CaptureFixture[str],
@@ -75,6 +90,7 @@ def test_arguments_that_mean_nothing(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("read_here")
 def test_a_search_passes_over_what_the_model_cannot_be_divided_into(
     recipe: list[str], capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -100,6 +116,7 @@ def found(recipe: list[str], capfd: pytest.CaptureFixture[str]) -> Found:
 
 
 @needs_libtpu
+@pytest.mark.usefixtures("read_here", "compiled_once")
 def test_a_tpu(found: Found, recipe: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     status, step = found("--topology=v3-8", "--price_per_chip_hour=2")
     assert (status, step["fits"], step["topology"]) == (0, True, "v3:2x2")
@@ -121,6 +138,7 @@ def test_a_tpu(found: Found, recipe: list[str], capfd: pytest.CaptureFixture[str
 
 @needs_libtpu
 @pytest.mark.slow
+@pytest.mark.usefixtures("read_here")
 def test_other_tpus_other_verbs_and_what_does_not_fit(found: Found) -> None:
     status, step = found("--topology=v3-8", "--gin.BATCH_SIZE=1_048_576")
     assert (status, step["fits"], step["recommended"]) == (1, False, False)
@@ -136,6 +154,7 @@ def test_other_tpus_other_verbs_and_what_does_not_fit(found: Found) -> None:
 
 
 @needs_libtpu
+@pytest.mark.usefixtures("read_here")
 def test_a_shape_that_no_tpu_has(recipe: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     status, _, err = planned(capfd, *recipe, "--topology=v5e:3x5")
     assert status == 2

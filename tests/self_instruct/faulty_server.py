@@ -10,7 +10,6 @@ GET /books says what it has charged and seen. It ends by itself, after max_secon
 import argparse
 import hashlib
 import json
-import pkgutil
 import sys
 import threading
 import time
@@ -37,6 +36,15 @@ def words(prompt: str, parameters: Mapping[str, Any]) -> str:
     """A text that depends on the prompt alone, of no meaning."""
     count = 3 + int(share(prompt, "count") * 12)
     return " ".join(f"w{int(share(prompt, i) * 1000)}" for i in range(count))
+
+
+def scripted(prompt: str, parameters: Mapping[str, Any]) -> str:
+    """What the scripted client says, as long as it is asked to."""
+    from tk_instruct.self_instruct.clients import Parameters, Request
+    from tk_instruct.self_instruct.clients.scripted import ScriptedClient
+
+    request = Request("server", 0, prompt, Parameters(parameters["max_tokens"]))
+    return ScriptedClient().complete(request, "").text
 
 
 class _HTTP(ThreadingHTTPServer):
@@ -255,16 +263,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--faults", type=float, default=0.3)
     parser.add_argument("--max_delay_seconds", type=float, default=0.01)
-    parser.add_argument(
-        "--answer",
-        type=pkgutil.resolve_name,
-        default=words,
-        metavar="MODULE:FUNCTION",
-        help="prompt, request body → text (default: words of no meaning)",
-    )
     parser.add_argument("--max_requests", type=int, default=100_000)
     parser.add_argument("--max_seconds", type=float, default=600.0)
-    server = FaultyServer(**vars(parser.parse_args()))
+    parser.add_argument("--scripted", action="store_true", help="answers as tasks look like")
+    args = vars(parser.parse_args())
+    server = FaultyServer(answer=scripted if args.pop("scripted") else words, **args)
     print(server.base_url, flush=True)
     server.run()
 

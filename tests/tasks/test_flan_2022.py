@@ -96,7 +96,10 @@ def test_splits_and_caps_are_of_each_task(files: Path, monkeypatch: pytest.Monke
     assert (len(train), len(held_out)) == (296, 4)  # 1 in 100 of each of two tasks, rounded up
     assert not train & held_out
     monkeypatch.setitem(flan_2022.CAPS, "cot", 20)
-    assert Counter(e["task"] for e in read("flan_2022_cot")) == {"cot0": 20, "cot1": 20}
+    capped = read("flan_2022_cot")
+    assert Counter(e["task"] for e in capped) == {"cot0": 20, "cot1": 20}
+    gin.bind_parameter("FLAN.seed", 5)
+    assert {e["id"] for e in read("flan_2022_cot")} != {e["id"] for e in capped}
 
 
 @pytest.mark.parametrize(

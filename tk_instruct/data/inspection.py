@@ -1,7 +1,12 @@
-"""Look at the tasks that are declared: list them, show examples, count, check a data directory."""
+"""Look at the tasks that are declared: list them, show examples, count, check a data directory.
+
+Of a recipe show, stats and prepare take the data, the vocabulary and the parameters of tasks:
+
+  tk-instruct tasks show superni_en_def_pos2 --gin_file=recipes/smoke.gin
+  tk-instruct tasks show flan_2022_cot --gin.FLAN2022.cot=FILE --vocabulary=bytes
+"""
 
 import argparse
-import importlib
 import itertools
 import json
 import sys
@@ -11,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from tk_instruct.configuration import (
     add_data_arguments,
+    add_gin_arguments,
     add_length_arguments,
     bind_data_arguments,
     import_declarations,
     lengths_of,
+    load_part,
 )
 from tk_instruct.errors import UserError
 from tk_instruct.tables import table
@@ -63,6 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tasks, mixtures, or TFDS names like glue/rte:2.0.0",
     )
     add_data_arguments(prepare)
+    for action in (show, stats, prepare):
+        add_gin_arguments(action)
     for action in (listing, show, stats, doctor):
         action.add_argument("--json", action="store_true", help="one JSON object a line")
         add_length_arguments(action)
@@ -71,15 +80,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     if args.action == "doctor" and args.suite == "superni":
-        return _superni_doctor(args)
+        return _doctor(args)  # which needs none of the declared tasks
     import_declarations()
+    files, bindings = getattr(args, "gin_file", []), args.gin_bindings
+    if files or bindings:
+        from tk_instruct import train  # noqa: F401  (whose parameters recipes set too)
+
+        load_part("runs/tasks.gin", files, bindings)
     bind_data_arguments(args)
     actions = {
         "list": _list,
         "show": _show,
         "stats": _stats,
         "prepare": _prepare,
-        "doctor": _flan_doctor,
+        "doctor": _doctor,
     }
     return actions[args.action](args)
 
@@ -194,7 +208,7 @@ def _stats(args: argparse.Namespace) -> int:
 
     lengths = lengths_of(args)
     for task in registry.tasks_of(args.name):
-        for split in args.split or ("train", "test"):
+        for split in args.split or sorted({"train", "test"} & set(task.splits), reverse=True):
             counted = count(task, split, lengths)
             if args.json:
                 print(json.dumps(counted, ensure_ascii=False), flush=True)
@@ -343,28 +357,24 @@ def _prepare(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _flan_doctor(args: argparse.Namespace) -> int:
-    doctor = importlib.import_module("tk_instruct.tasks.flan.doctor")
-    findings = doctor.check()
-    if args.json:
-        for finding in findings:
-            print(json.dumps(asdict(finding), ensure_ascii=False))
+def _doctor(args: argparse.Namespace) -> int:
+    findings: Sequence[Any]
+    if args.suite == "flan":
+        from tk_instruct.tasks.flan import doctor as flan_doctor
+
+        findings = flan_doctor.check()
+        report = flan_doctor.format_report(findings)
+        is_well = all(finding.is_well for finding in findings)
     else:
-        print(doctor.format_report(findings))
-    sys.stdout.flush()
-    return 0 if all(finding.is_well for finding in findings) else 1
+        from tk_instruct.data import doctor
+        from tk_instruct.data.records import SuperNI
 
-
-def _superni_doctor(args: argparse.Namespace) -> int:
-    from tk_instruct.data import doctor
-    from tk_instruct.data.records import SuperNI
-
-    root = SuperNI(data_dir=args.data_dir).root
-    findings = doctor.check(root)
+        root = SuperNI(data_dir=args.data_dir).root
+        findings = doctor.check(root)
+        report = doctor.format_report(findings, len(doctor.task_paths(root)))
+        is_well = not findings
     if args.json:
-        for finding in findings:
-            print(json.dumps(asdict(finding), ensure_ascii=False))
-    else:
-        print(doctor.format_report(findings, len(doctor.task_paths(root))))
-    sys.stdout.flush()
-    return 1 if findings else 0
+        report = "\n".join(json.dumps(asdict(found), ensure_ascii=False) for found in findings)
+    if report:
+        print(report, flush=True)
+    return 0 if is_well else 1

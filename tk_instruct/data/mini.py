@@ -8,7 +8,6 @@ put the same words and skills together in ways that training has not shown.
 
 import argparse
 import hashlib
-import importlib
 import json
 import os
 import string
@@ -382,25 +381,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="superni: in natural-instructions' layout; flan: FLAN's datasets as TFDS keeps them, "
         "for --tfds_data_dir; the other flags are superni's (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="default: 0")
-    parser.add_argument(
-        "--instances_per_train_task", type=int, default=130, metavar="N", help="default: 130"
-    )
-    parser.add_argument(
-        "--instances_per_test_task", type=int, default=60, metavar="N", help="default: 60"
-    )
+    parser.add_argument("--seed", type=int, help="default: 0")
+    parser.add_argument("--instances_per_train_task", type=int, metavar="N", help="default: 130")
+    parser.add_argument("--instances_per_test_task", type=int, metavar="N", help="default: 60")
 
 
 def main(args: argparse.Namespace) -> int:
-    if args.suite == "flan":
-        import_tensorflow_quietly()
-        print(importlib.import_module("tk_instruct.tasks.flan.mini").write(args.directory))
+    names = ("seed", "instances_per_train_task", "instances_per_test_task")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if args.suite == "superni":
+        print(write(args.directory, **given))
         return 0
-    print(
-        write(
-            args.directory, args.seed, args.instances_per_train_task, args.instances_per_test_task
-        )
-    )
+    for name, value in given.items():
+        raise UserError(f"--{name}={value} is of --suite superni alone; leave it out for flan")
+    import_tensorflow_quietly()
+    from tk_instruct.tasks.flan import mini
+
+    print(mini.write(args.directory))
     return 0
 
 

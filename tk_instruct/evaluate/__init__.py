@@ -13,14 +13,25 @@ in the run's directory, so that an interrupted evaluation goes on where it stopp
   tk-instruct evaluate --suite flan --model_dir RUN
   tk-instruct evaluate --suite flan --model_dir RUN --cluster nli --shots zero_shot --limit 200
   tk-instruct evaluate --suite flan --model_dir FLAN --model_dir NO_TEMPLATE --model_dir NAMED
+
+user_oriented: the answers to Self-Instruct's 252 instructions of users as a sheet for people to
+rate, systems blinded; then the counts of their ratings, A (best) to D.
+
+  tk-instruct evaluate --suite user_oriented --user_oriented FILE --sheet sheet.csv \
+      --system ours=RUN/predictions/self_instruct_user_oriented-test-STEP.jsonl --system gpt3=FILE
+  tk-instruct evaluate --suite user_oriented --ratings sheet.csv
 """
 
 import argparse
 import importlib
 
-from tk_instruct import distributed
+from tk_instruct import configuration, distributed
 
-SUITES = {"superni": "tk_instruct.evaluate.superni", "flan": "tk_instruct.evaluate.flan"}
+SUITES = {
+    "superni": "tk_instruct.evaluate.superni",
+    "flan": "tk_instruct.evaluate.flan",
+    "user_oriented": "tk_instruct.evaluate.user_oriented",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for suite, module in SUITES.items():
         importlib.import_module(module).add_arguments(parser.add_argument_group(suite))
+    configuration.add_data_arguments(parser)
     distributed.add_arguments(parser)
 
 

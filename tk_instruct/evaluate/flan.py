@@ -79,7 +79,6 @@ def add_arguments(parser: Any) -> None:
     )
     add_batch_arguments(parser)
     configuration.add_length_arguments(parser)
-    configuration.add_flan_arguments(parser)
 
 
 @distributed.with_others
@@ -116,11 +115,13 @@ def evaluate_run(model_dir: Path, args: argparse.Namespace) -> dict[str, Any]:
         if args.cluster or args.dataset
         else evaluation.meant_by(run.mixture)
     )
-    jobs = list(run.jobs(datasets))
+    absent = _missing(datasets)
+    jobs = list(run.jobs([dataset for dataset in datasets if dataset not in absent]))
+    missing = [dataset.name for dataset in absent]
     if not jobs:
-        names, missing = (dataset.name for dataset in datasets), run.missing or ["none"]
+        names = ", ".join(dataset.name for dataset in datasets)
         raise UserError(
-            f"nothing of {', '.join(names)} is left to evaluate: missing are {', '.join(missing)}, "
+            f"nothing of {names} is left to evaluate: missing are {', '.join(missing) or 'none'}, "
             "and only classifications have options to rank; give the data, or another --cluster, "
             "--dataset or --method"
         )
@@ -136,7 +137,7 @@ def evaluate_run(model_dir: Path, args: argparse.Namespace) -> dict[str, Any]:
         "step": run.step,
         "trained_on": run.mixture,
         "limit": args.limit,
-        "missing": run.missing,
+        "missing": missing,
         "clusters": summarise(scores),
     }
     if whole:
@@ -165,6 +166,19 @@ class Job:
 Scores = dict[str, float]
 
 
+def _missing(datasets: Sequence["Dataset"]) -> list["Dataset"]:
+    """Those without data; raises UserError where there are any, unless they are to be skipped."""
+    from tk_instruct.data import registry
+
+    missing = []
+    for dataset in datasets:
+        if reason := registry.is_missing(registry.get(f"flan_{dataset.name}")):
+            if not registry.skip_missing():
+                raise reason
+            missing.append(dataset)
+    return missing
+
+
 class Run:
     """A run's checkpoint: what it was trained on, and what it answers."""
 
@@ -172,29 +186,22 @@ class Run:
         self._args = args
         self._model_dir = model_dir
         self._checkpoints, self.step, self._about = load_checkpoint(model_dir, args.step)
-        configuration.bind_flan_arguments(args)
+        configuration.bind_data_arguments(args)
         check_vocabulary(self._about, model_dir)
         self.mixture: str | None = self._about.data.get("mixture")
         self._lengths = lengths_of(args, self._about)
-        self.missing: list[str] = []
 
     def jobs(self, datasets: Sequence["Dataset"]) -> Iterator[Job]:
-        """Everything that is predicted; raises UserError where data is missing, unless skipped."""
-        from tk_instruct.data import registry
-        from tk_instruct.tasks.flan.evaluation import prompts_of
+        """Everything that is predicted."""
+        from tk_instruct.tasks.flan.evaluation import prompts_of, without_form
+        from tk_instruct.tasks.flan.prompts import DATASET_NAME
 
         args = self._args
         shots = SHOTS if args.shots == "both" else (args.shots,)
         methods = METHODS if args.method == "both" else (args.method,)
-        if (self.mixture or "").endswith("_dataset_name"):
+        if without_form(self.mixture or "")[1] == DATASET_NAME:
             shots = (*shots, "dataset_name")
         for dataset in datasets:
-            reason = registry.is_missing(registry.get(f"flan_{dataset.name}"))
-            if reason and not registry.skip_missing():
-                raise reason
-            if reason:
-                self.missing.append(dataset.name)
-                continue
             for method in methods:
                 if method == "rank" and dataset.kind == "generation":
                     continue

@@ -13,16 +13,6 @@ from tk_instruct.tables import table
 if TYPE_CHECKING:
     from tk_instruct.evaluate.flan import Job
 
-# By the form that a run was trained on: rows of the role of instructions, and their setting.
-_ROLES = {
-    "": [("FLAN", "zero_shot_generation")],
-    "_no_template": [("no template", "zero_shot_generation")],
-    "_dataset_name": [
-        ("dataset name → instructions", "zero_shot_generation"),
-        ("dataset name → dataset name", "dataset_name_generation"),
-    ],
-}
-
 
 def summarise(scores: Mapping["Job", Mapping[str, float]]) -> dict[str, Any]:
     """By cluster, dataset and setting; averages of a cluster are over datasets as the paper counts.
@@ -141,14 +131,14 @@ def role_of_instructions(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     Runs that hold different clusters out and were trained alike make up one row.
     """
-    from tk_instruct.tasks.flan.evaluation import PUBLISHED_ROLES, without_form
+    from tk_instruct.tasks.flan.evaluation import PUBLISHED_ROLES, ROLES, without_form
 
     rows: dict[str, dict[str, float]] = {}
     for report in reports:
         mixture, form = without_form(report["trained_on"] or "")
         cluster = mixture.removeprefix("flan_holdout_")
         average = report["clusters"].get(cluster, {"average": {}})["average"]
-        for role, setting in _ROLES.get(form, ()):
+        for role, setting in ROLES.get(form, {}).items():
             if setting in average:
                 rows.setdefault(role, {})[cluster] = average[setting]["mean"]
     if not set(rows) - {"FLAN"}:

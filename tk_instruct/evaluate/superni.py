@@ -8,7 +8,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from tk_instruct.data.records import EVALUATION_CATEGORIES, TRACKS, SuperNI
@@ -56,51 +56,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="both scores whichever track has references, and suffixes the keys with _TRACK_track "
         "as the leaderboard does (default: %(default)s)",
     )
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument(
+    parser.add_argument(
         "--references",
         metavar="FILE",
-        help='JSONL with "id", "references", "task_id", "task_category" and, optionally, "track"',
-    )
-    source.add_argument(
-        "--data_dir",
-        metavar="DIR",
-        help="take the references from this natural-instructions checkout "
-        "(default: $TK_INSTRUCT_SUPERNI_DIR)",
+        help='in place of --data_dir: JSONL with "id", "references", "task_id", "task_category" '
+        'and, optionally, "track"',
     )
     parser.add_argument(
         "--split",
         choices=("test", "validation", "dev"),
         default="test",
-        help="split of the data directory that was predicted (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        help="seed with which the validation or dev split was drawn (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--max_instances_per_train_task",
-        type=int,
-        default=100,
-        metavar="N",
-        help="how many instances of a train task were trained on; validation is made of others "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--num_dev_tasks",
-        type=int,
-        default=0,
-        metavar="N",
-        help="how many train tasks the dev split was carved from (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--max_instances_per_eval_task",
-        type=int,
-        default=100,
-        metavar="N",
-        help="how many instances of each task of the data directory count (default: %(default)s)",
+        help="split of the data directory that was predicted, with the --seed, --num_dev_tasks and "
+        "--max_instances_… that it was drawn with (default: %(default)s)",
     )
     parser.add_argument(
         "--gpt2_bpe",
@@ -116,6 +83,11 @@ def main(args: argparse.Namespace) -> int:
     """Prints and writes the scores; raises UserError for anything wrong with the inputs."""
     if args.predictions is None:
         raise UserError("no predictions are given; give --predictions FILE, or another --suite")
+    if args.references and args.data_dir:
+        raise UserError(
+            f"--references={args.references} and --data_dir={args.data_dir} both say what is "
+            "right; give one of the two"
+        )
     tracks = TRACKS if args.track == "both" else (args.track,)
     _refuse_to_overwrite_inputs(args)
     predictions_path = Path("/dev/stdin" if args.predictions == "-" else args.predictions)
@@ -235,15 +207,13 @@ def _instances_of_file(args: argparse.Namespace) -> LoadTrack:
     return load
 
 
+def _data_of(args: argparse.Namespace) -> SuperNI:
+    given = {field.name: getattr(args, field.name, None) for field in fields(SuperNI)}
+    return SuperNI(**{name: value for name, value in given.items() if value is not None})
+
+
 def _instances_of_data_dir(args: argparse.Namespace) -> LoadTrack:
-    data = SuperNI(
-        data_dir=args.data_dir,
-        seed=args.seed,
-        max_instances_per_train_task=args.max_instances_per_train_task,
-        max_instances_per_eval_task=args.max_instances_per_eval_task,
-        num_dev_tasks=args.num_dev_tasks,
-        cache_dir=args.cache_dir,
-    )
+    data = _data_of(args)
 
     def load(track: str) -> Instances:
         instances: dict[str, Instance] = {}
@@ -287,9 +257,9 @@ def _about_unknown_ids(
         )
     advice = "remove it, or give the --split and --seed that it was predicted with"
     if args.split != "validation":
+        most = _data_of(args).max_instances_per_eval_task
         advice += (
-            "; if it lies beyond the first "
-            f"--max_instances_per_eval_task={args.max_instances_per_eval_task} instances of its "
+            f"; if it lies beyond the first --max_instances_per_eval_task={most} instances of its "
             "task, raise that to the number that was predicted"
         )
     unread = "".join(f"; the {track} track was not read: {why}" for track, why in absent.items())

@@ -22,19 +22,23 @@ def greedy(
     segment_ids: Int[Array, "batch length"],
     *,
     max_target_tokens: int,
+    presence_penalty: float = 0.0,
+    frequency_penalty: float = 0.0,
     eos_id: int = 1,
 ) -> Int[Array, "batch max_target_tokens"]:
     """The most likely next token, again and again, up to and including the first `eos_id`.
 
     What follows the end of a row is 0. Stops when every row has ended, so that short answers are
-    cheap whatever the maximum.
+    cheap whatever the maximum. The penalties, numbers that are known when this is compiled, lower
+    the logits of what the row has generated before, see `_penalised`.
     """
 
     def choose(logits: Array, position: Array) -> Array:
         return _likeliest(logits)
 
+    penalties = (presence_penalty, frequency_penalty)
     return _token_by_token(
-        model, params, input_tokens, segment_ids, choose, max_target_tokens, eos_id
+        model, params, input_tokens, segment_ids, choose, max_target_tokens, penalties, eos_id
     )
 
 
@@ -49,6 +53,8 @@ def sample(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
+    presence_penalty: float = 0.0,
+    frequency_penalty: float = 0.0,
     eos_id: int = 1,
 ) -> Int[Array, "batch max_target_tokens"]:
     """Tokens drawn from softmax(logits / temperature), up to and including the first `eos_id`.
@@ -56,7 +62,8 @@ def sample(
     Of the distribution only its top_k likeliest tokens are kept, and of those the fewest whose
     probabilities, with 1 as their sum, reach top_p (nucleus sampling, arXiv:1904.09751): in the
     order, and with the meaning, of Hugging Face's `generate`; of tokens that tie all are kept.
-    What is drawn for a row depends on its own key only. What follows the end of a row is 0.
+    What is drawn for a row depends on its own key only. What follows the end of a row is 0. The
+    penalties are those of `greedy`, on logits that are not divided by the temperature yet.
     """
 
     def choose(logits: Array, position: Array) -> Array:
@@ -71,8 +78,9 @@ def sample(
         )(keys)
         return _likeliest(logits + noise)
 
+    penalties = (presence_penalty, frequency_penalty)
     return _token_by_token(
-        model, params, input_tokens, segment_ids, choose, max_target_tokens, eos_id
+        model, params, input_tokens, segment_ids, choose, max_target_tokens, penalties, eos_id
     )
 
 
@@ -104,6 +112,19 @@ def _only_top_p(logits: Float[Array, "batch vocab"], top_p: float) -> Float[Arra
     return jnp.where(bits >= lowest, logits, -jnp.inf)
 
 
+def _penalised(
+    logits: Float[Array, "batch vocab"],
+    counts: Int[Array, "batch vocab"],
+    presence_penalty: float,
+    frequency_penalty: float,
+) -> Float[Array, "batch vocab"]:
+    """Given how often each token was generated: the formula of OpenAI's API reference.
+
+    logits - counts · frequency_penalty - (counts > 0) · presence_penalty
+    """
+    return logits - counts * frequency_penalty - (counts > 0) * presence_penalty
+
+
 # (tokens [rows], state) → (logits of the target after them [rows, vocab], state)
 Step = Callable[[Array, DecodeState], tuple[Array, DecodeState]]
 
@@ -128,26 +149,33 @@ def _token_by_token(
     segment_ids: Int[Array, "batch length"],
     choose: Callable[[Float[Array, "batch vocab"], Int[Array, ""]], Int[Array, " batch"]],
     max_target_tokens: int,
+    penalties: tuple[float, float],
     eos_id: int,
 ) -> Int[Array, "batch max_target_tokens"]:
     """choose(logits, position) gives each row's token at that position of the targets."""
     first, state, step = _start(model, params, input_tokens, segment_ids, max_target_tokens)
 
     def unfinished(carry: tuple) -> Array:
-        _, ended, _, state = carry
+        _, ended, _, _, state = carry
         return (state.position < max_target_tokens) & ~jnp.all(ended)
 
     def emit(carry: tuple) -> tuple:
-        last, ended, outputs, state = carry
+        last, ended, outputs, counts, state = carry
         position = state.position
         logits, state = step(last, state)
+        if counts is not None:
+            logits = _penalised(logits, counts, *penalties)
         token = jnp.where(ended, 0, choose(logits, position).astype(jnp.int32))
         outputs = jax.lax.dynamic_update_slice_in_dim(outputs, token[:, None], position, axis=1)
-        return token, ended | (token == eos_id), outputs, state
+        if counts is not None:
+            counts = counts.at[jnp.arange(len(token)), token].add(1)
+        return token, ended | (token == eos_id), outputs, counts, state
 
     batch_size = input_tokens.shape[0]
     outputs = jnp.zeros((batch_size, max_target_tokens), jnp.int32)
-    start = (first, jnp.zeros(batch_size, bool), outputs, state)
+    vocab_size = model.config.vocab_size
+    counts = jnp.zeros((batch_size, vocab_size), jnp.int32) if any(penalties) else None
+    start = (first, jnp.zeros(batch_size, bool), outputs, counts, state)
     return jax.lax.while_loop(unfinished, emit, start)[2]
 
 

@@ -1,1 +1,219 @@
-"""Generate instruction data with a language model (Self-Instruct, arXiv:2212.10560)."""
+"""Generate instruction data with a language model: Self-Instruct (arXiv:2212.10560).
+
+From seed tasks to a data set, a stage a verb; `run` does them all. Everything is kept in RUN as it
+comes, so that the same command, given again, goes on where it was stopped, by whatever, and pays
+for nothing twice; a higher --num_instructions adds to what is there. Without a model a script makes
+up text that means nothing, to see how it goes.
+
+  tk-instruct self-instruct run --run_dir RUN
+  tk-instruct self-instruct run --run_dir RUN --model NAME --base_url http://localhost:8000/v1
+  OPENAI_API_KEY=… tk-instruct self-instruct run --run_dir RUN --num_instructions 2000 \\
+      --model NAME --prompt_price 2 --completion_price 2 --max_usd 20
+  tk-instruct self-instruct run --run_dir RUN --model_dir CHECKPOINTS
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import gin
+
+from tk_instruct import configuration
+from tk_instruct.errors import UserError
+
+if TYPE_CHECKING:
+    from tk_instruct.self_instruct.classify import Classify
+    from tk_instruct.self_instruct.clients import Client
+    from tk_instruct.self_instruct.dispatch import Budget
+    from tk_instruct.self_instruct.instances import Instances
+    from tk_instruct.self_instruct.instructions import Instructions
+    from tk_instruct.self_instruct.run_directory import RunDirectory
+    from tk_instruct.self_instruct.seeds import SeedTask
+
+log = logging.getLogger("tk_instruct")
+
+# Flags and the macros of runs/self_instruct.gin that they set.
+_MODEL = {
+    "model": (str, "NAME", "of a server that speaks OpenAI's protocol"),
+    "base_url": (str, "URL", "of that server (default: OpenAI's)"),
+    "api": (str, "API", "of that server: completions or chat (default: completions)"),
+    "model_dir": (str, "DIR", "a run of `train` whose checkpoint writes"),
+}
+_BUDGET = {
+    "max_usd": (float, "USD", "ask for nothing that could cost more in all, whenever asked"),
+    "max_tokens": (int, "N", "the same in tokens, of prompts and completions together"),
+    "prompt_price": (float, "USD", "of a million tokens of prompts"),
+    "completion_price": (float, "USD", "of a million tokens of completions"),
+    "concurrency": (int, "N", "requests under way at a time (default: 8)"),
+    "requests_per_minute": (int, "N", "the most that the server allows"),
+    "tokens_per_minute": (int, "N", "the most that the server allows"),
+}
+_DATA = {
+    "seeds": (str, "FILE", "of seed tasks, in place of the project's own 175"),
+    "seed": (int, "N", "of every random choice (default: 0)"),
+    "num_instructions": (int, "N", "stop when there are so many (default: 100)"),
+    "licence": (str, "TEXT", "of what the model writes, for the data card"),
+}
+_MACROS = {"seed": "RANDOM_SEED"}  # the others are the flags in capitals
+
+STAGES = {
+    "instructions": "1: ask for new instructions, keep those that are new",
+    "classify": "2: ask which of them are classification",
+    "instances": "3: ask for inputs and outputs of each",
+    "prepare": "4: write data to train on, as prompts, as chat and as plain fields",
+    "stats": "count, and draw what the data looks like",
+}
+ASKING = ("instructions", "classify", "instances")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="stage", metavar="STAGE", required=True)
+    for name, summary in {**STAGES, "run": "all of them"}.items():
+        action = actions.add_parser(
+            name,
+            help=summary,
+            description=__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        action.add_argument("--run_dir", metavar="RUN", required=True, help="where all is kept")
+        for title, flags in (("data", _DATA), ("model", _MODEL), ("cost and speed", _BUDGET)):
+            group = action.add_argument_group(title)
+            for flag, (kind, metavar, text) in flags.items():
+                group.add_argument(f"--{flag}", type=kind, metavar=metavar, help=text)
+        configuration.add_gin_arguments(action)
+        action.add_argument("--json", action="store_true", help="statistics as one JSON object")
+
+
+def main(args: argparse.Namespace) -> int:
+    from tk_instruct.self_instruct.run_directory import RunDirectory
+
+    settings = _configured(args)
+    with RunDirectory(args.run_dir) as run:
+        seeds = _seeds(run, settings)
+        stages = list(STAGES) if args.stage == "run" else [args.stage]
+        if asking := [stage for stage in stages if stage in ASKING]:
+            _ask(asking, run, seeds, settings)
+        if "prepare" in stages:
+            from tk_instruct.self_instruct.prepare import Preparation, prepare
+
+            prepared = prepare(run, Preparation())
+            log.info("%d examples to train on in %s", len(prepared.train), prepared.folder)
+        if "stats" in stages:
+            from tk_instruct.self_instruct.root_verbs import Parsing
+            from tk_instruct.self_instruct.stats import stats
+            from tk_instruct.self_instruct.stats_report import as_text
+
+            counted = stats(run, Parsing())
+            print(json.dumps(counted) if args.json else as_text(counted))
+    return 0
+
+
+@gin.configurable(module="tk_instruct")
+@dataclass(frozen=True)
+class SelfInstructRun:
+    """A run of data generation, as gin and the flags set it."""
+
+    seed: int
+    seeds: str | None
+    num_instructions: int
+    model: str | None
+    api: str
+    model_dir: str | None
+    budget: "Budget"
+    concurrency: int
+    instructions: "Instructions"
+    classify: "Classify"
+    instances: "Instances"
+
+    def __post_init__(self) -> None:
+        if self.num_instructions < 1:
+            raise UserError(f"num_instructions={self.num_instructions} must be at least 1")
+        if self.api not in ("completions", "chat"):
+            raise UserError(f"api={self.api!r} must be completions or chat")
+        if self.model and self.model_dir:
+            raise UserError(
+                f"model={self.model} and model_dir={self.model_dir} are two models; give one"
+            )
+
+    def client(self) -> "Client":
+        if self.model:
+            from tk_instruct.self_instruct.clients.openai import OpenAIChat, OpenAICompletions
+
+            return {"completions": OpenAICompletions, "chat": OpenAIChat}[self.api](self.model)
+        if self.model_dir:
+            from tk_instruct.self_instruct.clients.local import LocalClient
+
+            return LocalClient(self.model_dir, seed=self.seed)
+        from tk_instruct.self_instruct.clients.scripted import ScriptedClient
+
+        log.warning(
+            "no model is named: a script makes up text, which MEANS NOTHING; name a model by "
+            "--model or --model_dir"
+        )
+        return ScriptedClient()
+
+
+def _configured(args: argparse.Namespace) -> SelfInstructRun:
+    # What gin sets has to be imported first.
+    from tk_instruct.self_instruct import (  # noqa: F401
+        classify,
+        instances,
+        instructions,
+        prepare,
+        root_verbs,
+    )
+    from tk_instruct.self_instruct.clients import local, openai  # noqa: F401
+
+    flags = {**_DATA, **_MODEL, **_BUDGET}
+    given = {flag: getattr(args, flag) for flag in flags if getattr(args, flag) is not None}
+    bindings = [f"{_MACROS.get(flag, flag.upper())} = {value!r}" for flag, value in given.items()]
+    configuration.load("runs/self_instruct.gin", args.gin_file, [*args.gin_bindings, *bindings])
+    return gin.get_configurable(SelfInstructRun)()
+
+
+def _seeds(run: "RunDirectory", settings: SelfInstructRun) -> "list[SeedTask]":
+    """The seed tasks of a run, which keeps those that it was begun with."""
+    from tk_instruct.self_instruct.seeds import read_seeds, write_seeds
+
+    kept = run.path / "seed_tasks.jsonl"
+    seeds = read_seeds(str(kept) if kept.exists() and not settings.seeds else settings.seeds)
+    content = json.dumps([task.as_json() for task in seeds]).encode()
+    run.agree(
+        {
+            "seed": settings.seed,
+            "seeds": hashlib.sha256(content).hexdigest()[:16],
+            "Instructions.lag": settings.instructions.lag,
+        }
+    )
+    if not kept.exists():
+        write_seeds(kept, seeds)
+    return seeds
+
+
+def _ask(
+    stages: list[str], run: "RunDirectory", seeds: "list[SeedTask]", settings: SelfInstructRun
+) -> None:
+    from tk_instruct.self_instruct.classify import classify
+    from tk_instruct.self_instruct.dispatch import Dispatcher
+    from tk_instruct.self_instruct.instances import instantiate
+    from tk_instruct.self_instruct.instructions import generate
+
+    with (
+        contextlib.closing(settings.client()) as client,
+        Dispatcher(client, run, settings.budget, settings.concurrency) as dispatcher,
+    ):
+        common = (run, dispatcher, seeds, settings.seed)
+        do = {
+            "instructions": lambda: generate(
+                *common, settings.instructions, settings.num_instructions
+            ),
+            "classify": lambda: classify(*common, settings.classify),
+            "instances": lambda: instantiate(*common, settings.instances),
+        }
+        for stage in stages:
+            count = do[stage]()
+            log.info("%s: %d in %s, %s so far", stage, count, run.path, dispatcher.spent)

@@ -71,8 +71,8 @@ class Budget:
                 raise UserError(f"Budget.{name}={value:g} must not be negative; None: no limit")
         if self.max_usd is not None and self.usd(Tokens()) is None:
             raise UserError(
-                f"Budget.max_usd={self.max_usd:g} needs the prices; set "
-                "Budget.usd_per_million_prompt_tokens and Budget.usd_per_million_completion_tokens"
+                f"max_usd={self.max_usd:g} needs the prices; set --prompt_price and "
+                "--completion_price, dollars for a million tokens"
             )
 
     def usd(self, tokens: Tokens) -> float | None:

@@ -156,6 +156,16 @@ class Log:
         if self.path.exists():
             yield from (record for _, record in read_jsonl(self.path))
 
+    def keep(self, count: int) -> None:
+        """Cuts off what follows the first count records."""
+        self._make_whole()
+        if not self.path.exists():
+            return
+        with self.path.open("r+b") as file:
+            for _ in range(count):
+                file.readline()
+            file.truncate(file.tell())
+
     def append(self, records: Iterable[Mapping[str, Any]]) -> None:
         """All of them are on disk when it returns; raises UserError, with none there, if it cannot.
 

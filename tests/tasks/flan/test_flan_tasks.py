@@ -22,6 +22,8 @@ from tk_instruct.data.templates import Template
 from tk_instruct.data.tokens import FeatureLengths, Tokens
 from tk_instruct.data.vocabulary import vocabulary
 from tk_instruct.errors import UserError
+from tk_instruct.metrics import METRICS
+from tk_instruct.metrics.target import Target
 from tk_instruct.tasks import flan
 from tk_instruct.tasks.flan import examples, prompts, templates
 from tk_instruct.tasks.flan.datasets import BY_NAME, DATASETS, Dataset
@@ -306,8 +308,22 @@ def test_a_turned_around_template_is_scored_by_what_it_asks_for() -> None:
     (example,) = read(f"flan_rte.t{number}", "test", 1)
     assert flan.target_of(example).references == (example["targets_pretokenized"],)
     (metric,) = registry.get(f"flan_rte.t{number}").metric_fns
-    assert metric.__name__ == "rouge"
+    rouge = set(METRICS["rouge"]([Target(("a",))], ["a"]))
+    assert set(metric([flan.target_of(example)], ["yes"])) == rouge
     assert f"flan_rte_rank.t{number}" not in seqio.TaskRegistry.names()
+
+
+def test_what_is_scored_follows_the_users_wording(tmp_path: Path) -> None:
+    ours = list(templates.OWN["rte"])
+    theirs = dict(templates.OWN) | {"rte": [ours[-1], *ours[:-1]]}  # turned around comes first
+    (tmp_path / "templates.py").write_text(f"PATTERNS = {theirs!r}\n", encoding="utf-8")
+    first, last = (registry.get(f"flan_rte.t{number}").metric_fns[0] for number in (0, 9))
+    target = [Target(("yes",), ("yes", "no"))]
+    assert set(first(target, ["yes"])) == {"accuracy"}
+    assert "accuracy" not in last(target, ["yes"])
+    gin.bind_parameter("FLAN.templates", str(tmp_path))
+    assert "accuracy" not in first(target, ["yes"])
+    assert set(last(target, ["yes"])) == {"accuracy"}
 
 
 def test_translation_is_scored_both_ways() -> None:

@@ -1,6 +1,7 @@
 """What a language model is asked and answers, and how asking it can fail; one module a client."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -70,6 +71,11 @@ class Completion:
     completion_tokens: int | None = None
 
 
+def before_stop(text: str, stop: Iterable[str]) -> str:
+    """What comes before the first stop sequence; all of it where there is none."""
+    return text[: min((text.find(end) for end in stop if end in text), default=len(text))]
+
+
 class UnansweredError(Exception):
     """A request that may succeed when it is sent again.
 
@@ -97,4 +103,8 @@ class Client(Protocol):
         What is asked again comes with the same idempotency_key, by which a server that knows such
         keys answers without doing, and charging for, the work once more.
         """
+        ...
+
+    def close(self) -> None:
+        """Gives back what it holds; nothing is asked any more."""
         ...

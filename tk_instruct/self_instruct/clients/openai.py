@@ -99,6 +99,9 @@ class _OpenAI(ABC):
             return refused
         raise refused
 
+    def close(self) -> None:
+        self._server.close()
+
     @abstractmethod
     def _arguments(self, prompt: str, max_tokens: int) -> dict[str, Any]: ...
 

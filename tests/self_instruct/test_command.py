@@ -1,0 +1,248 @@
+"""`tk-instruct self-instruct`: what a user types, sees and finds, also after kills."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tk_instruct import cli
+
+FILES = ("instructions", "instruction_requests", "classified", "instances")
+KEY = "sk-never-to-be-written-4711"
+
+_spec = util.spec_from_file_location("faulty_server", Path(__file__).with_name("faulty_server.py"))
+assert _spec is not None
+assert _spec.loader is not None
+faulty_server = util.module_from_spec(_spec)
+_spec.loader.exec_module(faulty_server)
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> Iterator[Any]:
+    with faulty_server.FaultyServer(
+        answer=faulty_server.scripted, api_key=KEY, **request.param
+    ) as server:
+        yield server
+
+
+def command(run: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "tk_instruct.cli", "self-instruct", *more, f"--run_dir={run}"]
+
+
+def made(run: Path) -> dict[str, list[dict[str, Any]]]:
+    """Without what only says when."""
+    found = {}
+    for name in FILES:
+        found[name] = [json.loads(line) for line in (run / f"{name}.jsonl").open()]
+        for record in found[name]:
+            record.get("provenance", {}).pop("created_at", None)
+    return found
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = cli.main(["self-instruct", *arguments])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_a_newcomer_sees_all_of_it_without_a_model(run: Run, tmp_path: Path) -> None:
+    status, out, _ = run("run", "--run_dir", str(tmp_path / "run"), "--num_instructions", "30")
+
+    assert status == 0
+    assert "means nothing" in out
+    assert re.search(r"^instructions +3\d +\d\d +52,445$", out, re.MULTILINE)
+    folder = tmp_path / "run"
+    assert "means nothing" in (folder / "prepared" / "DATA_CARD.md").read_text()
+    assert {path.name for path in (folder / "prepared").iterdir()} == {
+        "all_generated_instances.jsonl",
+        "train.jsonl",
+        "alpaca.jsonl",
+        "chat.jsonl",
+        "DATA_CARD.md",
+    }
+    assert (folder / "stats" / "report.html").exists()
+    assert not (folder / "reserved").exists()
+
+
+def test_a_stage_at_a_time_is_the_same_as_all_at_once(run: Run, tmp_path: Path) -> None:
+    once, staged = tmp_path / "once", tmp_path / "staged"
+    assert run("run", "--run_dir", str(once), "--num_instructions=20", "--seed=5")[0] == 0
+    for stage in ("instructions", "classify", "instances", "prepare", "stats"):
+        flags = ["--run_dir", str(staged), "--num_instructions=20", "--seed=5"]
+        assert run(stage, *flags)[0] == 0
+
+    assert made(once) == made(staged)
+    for name in ("train.jsonl", "chat.jsonl"):
+        assert (once / "prepared" / name).read_bytes() == (staged / "prepared" / name).read_bytes()
+
+
+def test_given_again_it_asks_nothing_and_writes_the_same(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    flags = ["run", "--run_dir", str(folder), "--num_instructions=20"]
+    assert run(*flags)[0] == 0
+    before = {path: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
+    assert run(*flags, "--concurrency=3")[0] == 0
+
+    assert {path: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--seed=1"], "was begun with seed=0, not 1; give that again, or another folder"),
+        (["--gin.Instructions.lag=4"], "was begun with Instructions.lag=32, not 4"),
+        (["--model=a", "--model_dir=b"], "model=a and model_dir=b are two models; give one"),
+        (["--max_usd=1"], "max_usd=1 needs the prices; set --prompt_price and --completion_price"),
+        (["--num_instructions=0"], "num_instructions=0 must be at least 1"),
+        (["--api=rest", "--model=a"], "api='rest' must be completions or chat"),
+        (["--seeds=nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
+        (["--gin.NUM_INSTRUCTION=5"], "did you mean NUM_INSTRUCTIONS?"),
+        (["--model=gpt"], "OPENAI_API_KEY is not set, and OpenAI wants a key"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_said(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], message: str
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    folder = ["--run_dir", str(tmp_path / "run")]
+    assert run("instructions", *folder, "--num_instructions=5")[0] == 0
+    status, _, err = run("instructions", *folder, *flags)
+
+    assert status == 2
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ("classify", "instructions.jsonl holds nothing; `tk-instruct self-instruct instructions"),
+        ("instances", "classified.jsonl holds nothing; `tk-instruct self-instruct classify"),
+        ("prepare", "holds no instances"),
+    ],
+)
+def test_a_stage_says_which_comes_before_it(
+    run: Run, tmp_path: Path, stage: str, message: str
+) -> None:
+    status, _, err = run(stage, "--run_dir", str(tmp_path))
+
+    assert status == 2
+    assert message in err
+
+
+@pytest.mark.parametrize("server", [{"faults": 0.3, "seed": 2}], indirect=True)
+def test_killed_again_and_again_nothing_is_lost_and_nothing_paid_for_twice(
+    server: Any, tmp_path: Path
+) -> None:
+    """On a server that fails, the kills at random moments of every stage."""
+    environment = {**os.environ, "OPENAI_API_KEY": KEY}
+    flags = [
+        "--model=scripted",
+        f"--base_url={server.base_url}",
+        "--num_instructions=60",
+        "--concurrency=6",
+        "--prompt_price=1",
+        "--completion_price=1",
+        "--max_usd=10",
+        "--gin.Retries.first_pause_seconds=0.02",
+    ]
+    rng = random.Random(0)
+    killed = 0
+    for _ in range(30):
+        process = subprocess.Popen(
+            command(tmp_path / "killed", "run", *flags),
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        asked = len(server.books()["times"])
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            if killed < 4 and len(server.books()["times"]) > asked + 5 + 15 * killed:
+                time.sleep(rng.uniform(0, 0.1))
+                process.send_signal(signal.SIGKILL)
+                killed += 1
+                break
+            time.sleep(0.01)
+        printed = process.communicate(timeout=60)[0]
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, printed
+    assert killed == 4
+    assert "Generated data" in printed
+
+    folder = tmp_path / "killed"
+    responses = [json.loads(line) for line in (folder / "responses.jsonl").open()]
+    keys = [response["key"] for response in responses]
+    assert len(keys) == len(set(keys))
+    charges = server.books()["charges"]
+    assert all(len(charge) == 1 for charge in charges.values())
+    assert len(charges) == len(keys)
+
+    with faulty_server.FaultyServer(answer=faulty_server.scripted) as calm:
+        whole = command(tmp_path / "whole", "run", *flags, f"--base_url={calm.base_url}")
+        subprocess.run(whole, env=environment, check=True, capture_output=True)
+    assert made(folder) == made(tmp_path / "whole")
+    for path in folder.rglob("*"):
+        assert path.is_dir() or KEY.encode() not in path.read_bytes()
+
+
+@pytest.mark.parametrize("server", [{"max_delay_seconds": 0.05}], indirect=True)
+def test_ctrl_c_keeps_what_was_asked_for(server: Any, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command(tmp_path, "run", "--model=m", f"--base_url={server.base_url}"),
+        env={**os.environ, "OPENAI_API_KEY": KEY},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    while len(server.books()["times"]) < 20:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    printed = process.communicate(timeout=30)[0]
+
+    assert process.returncode == 130, printed
+    assert "Traceback" not in printed
+    assert "interrupted" in printed
+    responses = (tmp_path / "responses.jsonl").read_text().splitlines()
+    assert len(responses) == len(server.books()["charges"])
+
+
+@pytest.mark.parametrize("server", [{}], indirect=True)
+def test_the_budget_is_a_hard_stop_and_more_of_it_goes_on(
+    run: Run, server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    flags = ["run", "--run_dir", str(tmp_path), "--model=m", f"--base_url={server.base_url}"]
+    flags += ["--num_instructions=10", "--prompt_price=1", "--completion_price=2"]
+    status, _, err = run(*flags, "--max_usd=0.02")
+    assert status == 2
+    assert "max_usd" in err
+    books = server.books()
+    assert (books["prompt_tokens"] + 2 * books["completion_tokens"]) / 1e6 <= 0.02
+
+    status, out, _ = run(*flags, "--max_usd=2")
+    assert status == 0
+    books = server.books()
+    spent = (books["prompt_tokens"] + 2 * books["completion_tokens"]) / 1e6
+    all_stages = next(line for line in out.splitlines() if line.startswith("all "))
+    assert float(all_stages.split()[-1].lstrip("$")) == pytest.approx(spent, abs=1e-4)

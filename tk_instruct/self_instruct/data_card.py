@@ -1,0 +1,242 @@
+"""DATA_CARD.md: what generated data is, how it was made, and what is known to be wrong with it."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from tk_instruct.self_instruct.run_directory import RunDirectory
+from tk_instruct.self_instruct.stats import PUBLISHED
+
+if TYPE_CHECKING:
+    from tk_instruct.self_instruct.prepare import Example
+
+_STAGES = ("instructions", "classified", "instances")
+_SCRIPTED = "scripted"  # the model of ScriptedClient
+
+_ABOUT = """\
+# Generated instruction data
+
+{meaning}Instructions with inputs and outputs that a language model has written, prompted with
+seed tasks and with its own instructions (Self-Instruct, arXiv:2212.10560), by
+`tk-instruct self-instruct`. `train.jsonl` is encoded for training, `alpaca.jsonl` and `chat.jsonl`
+hold the same examples in the same order, `all_generated_instances.jsonl` what the model alone made.
+"""
+
+_LIMITS = """\
+## Known limits
+- No person has reviewed it. Of 200 instructions of the published data, which GPT-3 generated, a
+  reviewer found 92 % to describe a valid task, 79 % of the inputs to be appropriate, 58 % of the
+  outputs to be acceptable, and all three to be right of 54 % (arXiv:2212.10560, table 2).
+- What the model believes wrongly, its biases and what it has memorised are in it.
+- Instructions are unlike each other in words (ROUGE-L), which says little of how alike they are in
+  what they ask.
+- Instances that are there twice were looked for both before they were encoded and after; the
+  published data was only looked through after.
+- GPT-3's end-of-text mark, with which published completions end, is left to the trainer.
+"""
+
+
+def text(
+    run: RunDirectory,
+    begun_with: Mapping[str, Any],
+    generated: "Sequence[Example]",
+    train: "Sequence[Example]",
+    dropped: Mapping[str, int],
+    licence: str | None,
+) -> str:
+    """The card, the same for the same run: no date but those of the records.
+
+    begun_with are the settings in run.json, dropped the counts of what was not prepared, by rule.
+    """
+    made_by = {stage: [_provenance(record) for record in _read(run, stage)] for stage in _STAGES}
+    return "\n".join(
+        (
+            _ABOUT.format(meaning=_meaning(made_by)),
+            _how(run, begun_with, made_by),
+            _counts(generated, train),
+            _left_out(run, dropped),
+            _cost(run),
+            _licence(licence),
+            _LIMITS,
+        )
+    )
+
+
+def _read(run: RunDirectory, name: str) -> Iterable[dict[str, Any]]:
+    return run.log(name).read()
+
+
+def _provenance(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    return record.get("provenance") or {}
+
+
+def _meaning(made_by: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    models = [made.get("model") for records in made_by.values() for made in records]
+    if not (num_scripted := models.count(_SCRIPTED)):
+        return ""
+    share = (
+        "All of it" if num_scripted == len(models) else f"{num_scripted / len(models):.0%} of it"
+    )
+    return (
+        f"**{share} was made by the scripted client, not by a language model: that text means "
+        "nothing, and a model that is trained on it learns nothing but its form.**\n\n"
+    )
+
+
+def _how(
+    run: RunDirectory,
+    begun_with: Mapping[str, Any],
+    made_by: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> str:
+    rows: Counter[tuple[str, str, str]] = Counter()
+    for stage, records in made_by.items():
+        for made in records:
+            parameters = json.dumps(made.get("parameters"), sort_keys=True, ensure_ascii=False)
+            rows[stage, str(made.get("model")), parameters] += 1
+    dates = sorted(
+        str(made["created_at"])
+        for records in made_by.values()
+        for made in records
+        if made.get("created_at")
+    )
+    num_seeds = sum(1 for _ in _read(run, "seed_tasks"))
+    return _section(
+        "How it was made",
+        _markdown(
+            ("records", "model", "number", "request parameters"),
+            [
+                (f"{stage}.jsonl", model, f"{number:,}", f"`{parameters}`")
+                for (stage, model, parameters), number in rows.items()
+            ],
+        ),
+        f"From {num_seeds:,} seed tasks"
+        + (f", between {dates[0]} and {dates[-1]}." if dates else "."),
+        "The run was begun with",
+        "\n".join(
+            f"- {name}: `{json.dumps(value, ensure_ascii=False)}`"
+            for name, value in sorted(begun_with.items())
+        ),
+    )
+
+
+def _counts(generated: "Sequence[Example]", train: "Sequence[Example]") -> str:
+    names = (  # in the order of PUBLISHED
+        "instructions",
+        "of which classification",
+        "of which not",
+        "instances",
+        "of which with empty input",
+        "mean words of an instruction",
+        "mean words of an input that is not empty",
+        "mean words of an output",
+    )
+    published = [f"{value:,}" for value in PUBLISHED.values()]
+    return _section(
+        "Counts",
+        _markdown(
+            ("", "generated", "train.jsonl", "published (GPT-3)"),
+            list(zip(names, _figures(generated), _figures(train), published, strict=True)),
+        ),
+    )
+
+
+def _figures(examples: "Sequence[Example]") -> list[str]:
+    instructions = {example.instruction: example.is_classification for example in examples}
+    num_classification = sum(instructions.values())
+    inputs = [example.input for example in examples if example.input]
+    counts = (
+        len(instructions),
+        num_classification,
+        len(instructions) - num_classification,
+        len(examples),
+        len(examples) - len(inputs),
+    )
+    outputs = [example.output for example in examples]
+    return [
+        *(f"{count:,}" for count in counts),
+        *(_mean_words(texts) for texts in (instructions, inputs, outputs)),
+    ]
+
+
+def _mean_words(texts: Iterable[str]) -> str:
+    lengths = [len(text.split()) for text in texts]
+    return f"{fmean(lengths):.1f}" if lengths else "–"
+
+
+def _left_out(run: RunDirectory, dropped: Mapping[str, int]) -> str:
+    """Rule by rule, of each step that drops."""
+    rows = [
+        (step, rule, f"{number:,}")
+        for step, counts in (
+            ("instructions", _summed(run, "instruction_requests")),
+            ("instances", _summed(run, "instances")),
+            ("prepared", dropped),
+        )
+        for rule, number in sorted(counts.items())
+        if number
+    ]
+    return _section(
+        "What was left out", _markdown(("step", "rule", "dropped"), rows) if rows else "Nothing."
+    )
+
+
+def _summed(run: RunDirectory, name: str) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for record in _read(run, name):
+        counts.update(record.get("dropped") or {})
+    return counts
+
+
+def _cost(run: RunDirectory) -> str:
+    spent: dict[str, Counter[str]] = {}
+    for record in _read(run, "responses"):
+        counts = spent.setdefault(record["stage"], Counter())
+        counts["responses"] += 1
+        for field in ("prompt_tokens", "completion_tokens"):
+            counts[field] += record[field] or 0
+        counts["unpriced"] += record["usd"] is None
+        counts["usd"] += record["usd"] or 0
+    if not spent:
+        return _section("Cost", "No responses are kept with this run.")
+    total: Counter[str] = sum(spent.values(), Counter())
+    rows = [
+        (
+            stage,
+            *(f"{counts[name]:,}" for name in ("responses", "prompt_tokens", "completion_tokens")),
+            f"{counts['usd']:.2f}" if counts["unpriced"] < counts["responses"] else "–",
+        )
+        for stage, counts in [*spent.items(), ("together", total)]
+    ]
+    return _section(
+        "Cost",
+        _markdown(("stage", "responses", "prompt tokens", "completion tokens", "dollars"), rows),
+        *(
+            [f"The price of {total['unpriced']:,} responses is not known."]
+            if total["unpriced"]
+            else []
+        ),
+    )
+
+
+def _licence(licence: str | None) -> str:
+    return _section(
+        "Licence",
+        licence
+        or "**To be filled in** (`--licence TEXT`). What a model has written is under the terms of "
+        "its provider, which may forbid to train models that compete with it: check them first.",
+        "Seed tasks of this project are under the project's licence, others under their own.",
+    )
+
+
+def _section(title: str, *paragraphs: str) -> str:
+    return "\n".join((f"## {title}", "\n\n".join(paragraphs), ""))
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    def line(cells: Sequence[str]) -> str:
+        escaped = (cell.replace("|", "\\|") for cell in cells)
+        return f"| {' | '.join(escaped)} |"
+
+    return "\n".join((line(head), "|---" * len(head) + "|", *map(line, rows)))

@@ -1,0 +1,254 @@
+"""Instances as training data, encoded as published (Self-Instruct, arXiv:2212.10560, section 2.3).
+
+Written under prepared/, each file whole and the same again from the same run:
+
+  all_generated_instances.jsonl  what the model made: {id, instruction, input, output}
+  train.jsonl                    what is trained on, with {…, prompt, completion}, shuffled
+  alpaca.jsonl, chat.jsonl       the same, as {instruction, input, output} and as messages
+  DATA_CARD.md                   what it is and how it was made
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gin
+
+from tk_instruct.errors import UserError
+from tk_instruct.files import write_atomically
+from tk_instruct.randomness import choose, draw
+from tk_instruct.self_instruct import data_card
+from tk_instruct.self_instruct.run_directory import RunDirectory
+from tk_instruct.self_instruct.seeds import read_seeds
+
+# Where a prompt ends in Output: a space comes before the completion. The end-of-text mark that
+# GPT-3's completions end with is no part of the text: each trainer adds its own.
+WITH_INPUT = (
+    "{instruction}\nInput: {input}\nOutput:",
+    "{instruction}\n\nInput: {input}\n\nOutput:",
+    "Task: {instruction}\nInput: {input}\nOutput:",
+    "{instruction}\n\n{input}\n\nOutput:",
+    "{instruction}\n\n{input}\n\n",
+    "{instruction}\n{input}\n\n",
+    "Task: {instruction}\n\n{input}\n\n",
+)
+WITHOUT_INPUT = (
+    "{instruction} Output:",
+    "{instruction}\nOutput:",
+    "{instruction}\n\nOutput:",
+    "{instruction}\n",
+    "{instruction}\n\n",
+    "Task: {instruction}\n\n",
+)
+
+
+@gin.configurable(module="tk_instruct")
+@dataclass(frozen=True)
+class Preparation:
+    """include_seeds trains on the seed tasks too; licence is what the data card says of the data's.
+
+    field_name_removal is the share of inputs that without_field_name is applied to.
+    """
+
+    include_seeds: bool = True
+    field_name_removal: float = 0.5
+    licence: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.field_name_removal <= 1:
+            raise UserError(
+                f"field_name_removal={self.field_name_removal:g} must be from 0 to 1; 0 leaves "
+                "every input as it is"
+            )
+
+
+@dataclass(frozen=True)
+class Example:
+    """An instance of a task, generated or a seed."""
+
+    id: str
+    task: str
+    instruction: str
+    input: str
+    output: str
+    is_classification: bool
+
+    @property
+    def texts(self) -> tuple[str, str, str]:
+        return self.instruction, self.input, self.output
+
+    @property
+    def plain(self) -> dict[str, str]:
+        return {"instruction": self.instruction, "input": self.input, "output": self.output}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare` has made; dropped counts, by reason, the instances that are not in it."""
+
+    folder: Path
+    generated: Sequence[Example]
+    train: Sequence[Example]
+    dropped: Counter[str]
+
+
+def prepare(run: RunDirectory, settings: Preparation | None = None) -> Prepared:
+    """Writes prepared/ from the instances that a run has so far.
+
+    Instances that are there twice, also of two tasks, are kept once; this is looked for before
+    they are encoded (as published it is after, where another encoding hides them) and again after.
+    Raises UserError where there are none.
+    """
+    settings = settings or Preparation()
+    begun_with = _begun_with(run)
+    seed = begun_with["seed"]
+    dropped: Counter[str] = Counter()
+    generated = _once(_generated(run), dropped)
+    seeds = _seeds(run) if settings.include_seeds else []
+    candidates = _once([*seeds, *generated], dropped)
+    candidates.sort(key=lambda example: draw(seed, "shuffle", example.id))
+    encoded: dict[tuple[str, str], Example] = {}
+    for example in candidates:
+        encoded.setdefault(encode(example, seed, settings.field_name_removal), example)
+    dropped["the same prompt and completion"] = len(candidates) - len(encoded)
+
+    folder = run.path / "prepared"
+    prepared = Prepared(folder, generated, list(encoded.values()), dropped)
+    _write(
+        folder / "all_generated_instances.jsonl",
+        ({"id": example.id, **example.plain} for example in generated),
+    )
+    _write(
+        folder / "train.jsonl",
+        (
+            {
+                "id": example.id,
+                "task": example.task,
+                **example.plain,
+                "prompt": prompt,
+                "completion": completion,
+            }
+            for (prompt, completion), example in encoded.items()
+        ),
+    )
+    _write(folder / "alpaca.jsonl", (example.plain for example in prepared.train))
+    _write(folder / "chat.jsonl", map(_as_chat, prepared.train))
+    card = data_card.text(
+        run, begun_with, prepared.generated, prepared.train, dropped, settings.licence
+    )
+    write_atomically(folder / "DATA_CARD.md", [card])
+    return prepared
+
+
+def _begun_with(run: RunDirectory) -> dict[str, Any]:
+    try:
+        return json.loads((run.path / "run.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{run.path} holds no run.json: nothing was generated there; begin with "
+            "`tk-instruct self-instruct run`"
+        ) from error
+
+
+def encode(example: Example, seed: int, field_name_removal: float) -> tuple[str, str]:
+    """(prompt, completion) in one of the published encodings, drawn by (seed, id)."""
+    input_ = example.input
+    if draw(seed, "field name", example.id) < field_name_removal * 2**64:
+        input_ = without_field_name(input_)
+    templates = WITH_INPUT if input_ else WITHOUT_INPUT
+    template = choose(templates, seed, "encoding", example.id)
+    return render(template, example.instruction, input_, example.output)
+
+
+def render(template: str, instruction: str, input_: str, output: str) -> tuple[str, str]:
+    space = " " if template.endswith("Output:") else ""
+    return template.format(instruction=instruction, input=input_), space + output
+
+
+def without_field_name(input_: str) -> str:
+    """An input without what comes before its colon, where only one word in it has one.
+
+    Double newlines become single ones. As published, so `10:30` becomes `30`.
+    """
+    if len(set(re.findall(r"(\w+):", input_))) == 1:
+        input_ = input_.split(":", 1)[1].strip()
+    return input_.replace("\n\n", "\n")
+
+
+def _generated(run: RunDirectory) -> Iterator[Example]:
+    log = run.log("instances")
+    found = False
+    for line, record in enumerate(log.read(), start=1):
+        found = True
+        task, instances = _checked(record, f"{log.path}:{line}")
+        for number, instance in enumerate(instances):
+            yield _example(task, number, record, instance)
+    if not found:
+        raise UserError(
+            f"{run.path} holds no instances; generate some with `tk-instruct self-instruct run`"
+        )
+
+
+def _checked(record: dict[str, Any], where: str) -> tuple[str, list[dict[str, str]]]:
+    kinds = {"id": str, "instruction": str, "instances": list, "is_classification": bool}
+    for field, kind in kinds.items():
+        if not isinstance(record.get(field), kind):
+            raise UserError(
+                f"{where}: {field}={record.get(field)!r:.60} must be a {kind.__name__}; remove "
+                "the line, and it is generated again"
+            )
+    for instance in record["instances"]:
+        texts = instance if isinstance(instance, dict) else {}
+        if not all(isinstance(texts.get(field), str) for field in ("input", "output")):
+            raise UserError(
+                f'{where}: instance {instance!r:.60} must be {{"input": …, "output": …}}; remove '
+                "the line, and it is generated again"
+            )
+    return record["id"], record["instances"]
+
+
+def _seeds(run: RunDirectory) -> list[Example]:
+    return [
+        _example(task.id, number, task.as_json(), vars(instance))
+        for task in read_seeds(str(run.path / "seed_tasks.jsonl"))
+        for number, instance in enumerate(task.instances)
+    ]
+
+
+def _example(task: str, number: int, record: dict[str, Any], instance: dict[str, str]) -> Example:
+    return Example(
+        f"{task}-{number}",
+        task,
+        record["instruction"].strip(),
+        instance["input"].strip(),
+        instance["output"].strip(),
+        record["is_classification"],
+    )
+
+
+def _once(examples: Iterable[Example], dropped: Counter[str]) -> list[Example]:
+    """The first of those whose texts are the same."""
+    found: dict[tuple[str, str, str], Example] = {}
+    for example in examples:
+        if found.setdefault(example.texts, example) is not example:
+            dropped["the same instruction, input and output"] += 1
+    return list(found.values())
+
+
+def _as_chat(example: Example) -> dict[str, Any]:
+    asked = f"{example.instruction}\n\n{example.input}" if example.input else example.instruction
+    return {
+        "messages": [
+            {"role": "user", "content": asked},
+            {"role": "assistant", "content": example.output},
+        ]
+    }
+
+
+def _write(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    write_atomically(path, lines.encode("utf-8", "backslashreplace"))
