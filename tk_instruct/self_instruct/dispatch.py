@@ -202,7 +202,7 @@ class Dispatcher:
         self._jobs: queue.SimpleQueue[tuple[Request, Future[Record]] | None] = queue.SimpleQueue()
         # All below is read and changed under the condition, which is notified of every change.
         self._changed = threading.Condition()
-        self._answered: dict[str, bytes] = {}  # key → record as JSON: dicts take thrice the room
+        self._answered: dict[str, bytes] = {}  # key → record as JSON: dicts take twice the room
         self._attempts: dict[str, int] = {}  # of what has not been answered
         self._pending: dict[str, Future[Record]] = {}
         self._spent = self._in_flight = Tokens()
@@ -341,8 +341,9 @@ class Dispatcher:
         self._admit(bound)
         charge = Tokens()
         try:
-            attempt = self._attempts.get(request.key, 0) + 1
-            self._attempts[request.key] = attempt  # of this key by this thread alone
+            with self._changed:
+                attempt = self._attempts.get(request.key, 0) + 1
+                self._attempts[request.key] = attempt
             event = {"key": request.key, "attempt": attempt, "created_at": _now()}
             most = {"prompt_tokens": bound.prompt, "completion_tokens": bound.completion}
             self._ledger.note({"event": "sent", **event, **most})
@@ -387,10 +388,7 @@ class Dispatcher:
         }
 
     def _idempotency_key(self, request: Request) -> str:
-        """Another run, model or parameter is another piece of work, though the prompt is the same.
-
-        The run's number is not chosen at random by the seed: two runs of a seed are two runs.
-        """
+        """The same whenever a run asks again; another for another run, though of the same seed."""
         settings = json.dumps([self._run_id, self._client.model, asdict(request.parameters)])
         return f"{request.key}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
 
@@ -485,7 +483,7 @@ def _failure(state: RetryCallState) -> UnansweredError:
 
 
 def _upper_bound(request: Request) -> Tokens:
-    """No tokenizer makes more tokens of a text than it has bytes."""
+    """Tokenizers over bytes make no more tokens of a text than it has bytes."""
     prompt = len(request.prompt.encode("utf-8", "surrogatepass")) + _FRAME_TOKENS
     return Tokens(prompt, request.parameters.max_tokens)
 
