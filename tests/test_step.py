@@ -215,7 +215,7 @@ def test_microbatches_move_no_rows_between_devices() -> None:
         "spec.loader.exec_module(module)\n"
         "print(json.dumps(module.microbatches_on_eight_devices()))\n"
     )
-    flags = "--xla_force_host_platform_device_count=8"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False

@@ -128,7 +128,11 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
         time.sleep(0.002)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    # SIGTERM stops a run on a bucket too, in tests/test_buckets.py.
+    "number",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+)
 def test_signals_stop_a_run_and_the_same_command_continues(
     uninterrupted: Path, data: list[str], tmp_path: Path, number: signal.Signals
 ) -> None:
