@@ -89,9 +89,9 @@ class Generation:
 
     @property
     def num_accepted_per_request(self) -> float:
-        """Of the last ones; 1 as long as there are none."""
+        """Of the last hundred, and of one of which all was new, so that few are asked in vain."""
         last = self.num_accepted_after[-101:]
-        return max((last[-1] - last[0]) / (len(last) - 1), 0.1) if len(last) > 1 else 1.0
+        return (last[-1] - last[0] + self.settings.num_in_context) / len(last)
 
     @property
     def num_fruitless(self) -> int:
