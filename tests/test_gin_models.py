@@ -7,8 +7,6 @@ import jax
 import numpy as np
 import pytest
 
-import tk_instruct.data.records
-import tk_instruct.data.vocabulary  # noqa: F401
 from tk_instruct import configuration, model
 from tk_instruct.model.config import DecoderConfig, T5Config
 from tk_instruct.step import init_params
@@ -27,7 +25,7 @@ MILLIONS = {
 
 
 def model_of(name: str, **macros: str) -> T5Config | DecoderConfig:
-    gin.clear_config()
+    configuration.import_declarations()
     bindings = {"MODEL_DIR": "'x'", "MIXTURE_OR_TASK_NAME": "'x'", "TRAIN_STEPS": 1}
     bindings |= {"TASK_FEATURE_LENGTHS": "{'inputs': 8, 'targets': 8}", "BATCH_SIZE": 1}
     bindings |= {"LEARNING_RATE": 0.1, **macros}
