@@ -36,7 +36,7 @@ def classify(
     """
     few_shot = FewShot(seeds, seed)
     log = run.log("classified")
-    tasks = made_by("instructions", run.log("instructions"))
+    tasks = made_by("instructions", run.log("instructions"), ("id", "instruction"))
     num_done = sum(1 for _ in log.read())
     requests = (
         Request(STAGE, index, few_shot.is_classification(task["instruction"]), settings.parameters)

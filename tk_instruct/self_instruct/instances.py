@@ -19,6 +19,7 @@ from tk_instruct.self_instruct.run_directory import Record, RunDirectory
 from tk_instruct.self_instruct.seeds import Instance, SeedTask
 
 STAGE = "instances"
+_FIELDS = ("id", "instruction", "is_classification")
 
 
 @gin.configurable(module="tk_instruct")
@@ -45,7 +46,7 @@ def instantiate(
     """Asks for instances of every classified instruction that has none yet; how many there are."""
     few_shot = FewShot(seeds, seed)
     log = run.log("instances")
-    tasks = made_by("classify", run.log("classified"))
+    tasks = made_by("classify", run.log("classified"), _FIELDS)
     num_done = sum(1 for _ in log.read())
 
     def request(index: int) -> Request:

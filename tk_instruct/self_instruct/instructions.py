@@ -203,9 +203,9 @@ def provenance(response: Record, seed: int, parents: Sequence[str]) -> dict[str,
     return {**{name: response[name] for name in of_response}, "seed": seed, "parents": [*parents]}
 
 
-def made_by(stage: str, log: Log) -> list[Record]:
-    """What an earlier stage has made; raises UserError where that is nothing."""
-    if records := list(log.read()):
+def made_by(stage: str, log: Log, fields: Sequence[str]) -> list[Record]:
+    """What an earlier stage has made, of it the fields; raises UserError where that is nothing."""
+    if records := [{field: record[field] for field in fields} for record in log.read()]:
         return records
     raise UserError(
         f"{log.path} holds nothing; `tk-instruct self-instruct {stage} --run_dir "
