@@ -17,8 +17,9 @@ import contextlib
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gin
 
@@ -36,14 +37,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tk_instruct")
 
-# Flags and the macros of runs/self_instruct.gin that they set.
-_MODEL = {
+# Flags, which set the macros of runs/self_instruct.gin: type, name of the value and help.
+_Flags = Mapping[str, tuple[type, str, str]]
+_MODEL: _Flags = {
     "model": (str, "NAME", "of a server that speaks OpenAI's protocol"),
     "base_url": (str, "URL", "of that server (default: OpenAI's)"),
     "api": (str, "API", "of that server: completions or chat (default: completions)"),
     "model_dir": (str, "DIR", "a run of `train` whose checkpoint writes"),
 }
-_BUDGET = {
+_BUDGET: _Flags = {
     "max_usd": (float, "USD", "ask for nothing that could cost more in all, whenever asked"),
     "max_tokens": (int, "N", "the same in tokens, of prompts and completions together"),
     "prompt_price": (float, "USD", "of a million tokens of prompts"),
@@ -52,12 +54,14 @@ _BUDGET = {
     "requests_per_minute": (int, "N", "the most that the server allows"),
     "tokens_per_minute": (int, "N", "the most that the server allows"),
 }
-_DATA = {
+_BEGINNING: _Flags = {
     "seeds": (str, "FILE", "of seed tasks, in place of the project's own 175"),
     "seed": (int, "N", "of every random choice (default: 0)"),
-    "num_instructions": (int, "N", "stop when there are so many (default: 100)"),
-    "licence": (str, "TEXT", "of what the model writes, for the data card"),
 }
+_INSTRUCTIONS: _Flags = {
+    "num_instructions": (int, "N", "stop when there are so many (default: 100)")
+}
+_PREPARE: _Flags = {"licence": (str, "TEXT", "of what the model writes, for the data card")}
 _MACROS = {"seed": "RANDOM_SEED"}  # the others are the flags in capitals
 
 STAGES = {
@@ -80,12 +84,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         action.add_argument("--run_dir", metavar="RUN", required=True, help="where all is kept")
-        for title, flags in (("data", _DATA), ("model", _MODEL), ("cost and speed", _BUDGET)):
-            group = action.add_argument_group(title)
-            for flag, (kind, metavar, text) in flags.items():
-                group.add_argument(f"--{flag}", type=kind, metavar=metavar, help=text)
+        _add_flags(action, _BEGINNING)
+        if name in ("instructions", "run"):
+            _add_flags(action, _INSTRUCTIONS)
+        if name in ("prepare", "run"):
+            _add_flags(action, _PREPARE)
+        if name in (*ASKING, "run"):
+            _add_flags(action.add_argument_group("model"), _MODEL)
+            _add_flags(action.add_argument_group("cost and speed"), _BUDGET)
+        if name in ("stats", "run"):
+            action.add_argument("--json", action="store_true", help="statistics as JSON")
         configuration.add_gin_arguments(action)
-        action.add_argument("--json", action="store_true", help="statistics as one JSON object")
+
+
+def _add_flags(parser: Any, flags: _Flags) -> None:
+    for flag, (kind, metavar, text) in flags.items():
+        parser.add_argument(f"--{flag}", type=kind, metavar=metavar, help=text)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -168,8 +182,9 @@ def _configured(args: argparse.Namespace) -> SelfInstructRun:
     )
     from tk_instruct.self_instruct.clients import local, openai  # noqa: F401
 
-    flags = {**_DATA, **_MODEL, **_BUDGET}
-    given = {flag: getattr(args, flag) for flag in flags if getattr(args, flag) is not None}
+    flags = (*_BEGINNING, *_INSTRUCTIONS, *_PREPARE, *_MODEL, *_BUDGET)
+    values = {flag: getattr(args, flag, None) for flag in flags}
+    given = {flag: value for flag, value in values.items() if value is not None}
     bindings = [f"{_MACROS.get(flag, flag.upper())} = {value!r}" for flag, value in given.items()]
     configuration.load("runs/self_instruct.gin", args.gin_file, [*args.gin_bindings, *bindings])
     return gin.get_configurable(SelfInstructRun)()
