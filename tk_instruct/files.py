@@ -100,16 +100,20 @@ def read_jsonl(path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
-            try:
-                record = json.loads(line)
-            except ValueError as error:
-                raise UserError(
-                    f"{path}:{number}: not JSON ({error}); each line must be one JSON object"
-                ) from error
-            if not isinstance(record, dict):
-                raise UserError(
-                    f"{path}:{number}: {line.strip()[:60]} must be a JSON object, one a line"
-                )
+            record = json_object(line, f"{path}:{number}")
             yield number, record
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from error
+
+
+def json_object(line: str, where: str) -> dict[str, Any]:
+    """A line's object; raises UserError with where it stands."""
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise UserError(
+            f"{where}: not JSON ({error}); each line must be one JSON object"
+        ) from error
+    if not isinstance(record, dict):
+        raise UserError(f"{where}: {line.strip()[:60]} must be a JSON object, one a line")
+    return record

@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
 def read_stats(run: Path) -> dict[str, Any]:
     """Of a run of Self-Instruct; raises UserError where they have not been counted."""
     path = run / "stats" / "stats.json"
-    write = f"write it with `tk-instruct self-instruct stats {run}`"
+    write = f"write it with `tk-instruct self-instruct stats --run_dir {run}`"
     if not path.exists():
         raise UserError(f"{path} is not there; {write}")
     try:

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from tk_instruct import cli
+from tk_instruct.self_instruct.run_directory import RunDirectory
+from tk_instruct.self_instruct.seeds import read_seeds, write_seeds
 
 FILES = ("instructions", "instruction_requests", "classified", "instances")
 KEY = "sk-never-to-be-written-4711"
@@ -85,8 +87,8 @@ def test_a_stage_at_a_time_is_the_same_as_all_at_once(run: Run, tmp_path: Path) 
     once, staged = tmp_path / "once", tmp_path / "staged"
     assert run("run", "--run_dir", str(once), "--num_instructions=20", "--seed=5")[0] == 0
     for stage in ("instructions", "classify", "instances", "prepare", "stats"):
-        flags = ["--run_dir", str(staged), "--seed=5"]
-        flags += ["--num_instructions=20"] if stage == "instructions" else []
+        flags = ["--run_dir", str(staged)]
+        flags += ["--num_instructions=20", "--seed=5"] if stage == "instructions" else []
         assert run(stage, *flags)[0] == 0
 
     assert made(once) == made(staged)
@@ -115,7 +117,8 @@ def test_given_again_it_asks_nothing_and_writes_the_same(run: Run, tmp_path: Pat
         (["--api=rest", "--model=a"], "api='rest' must be completions or chat"),
         (["--seeds=nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
         (["--gin.NUM_INSTRUCTION=5"], "did you mean NUM_INSTRUCTIONS?"),
-        (["--model=gpt"], "OPENAI_API_KEY is not set, and OpenAI wants a key"),
+        (["--model=gpt"], "was begun with scripted=True, not False; give that again, or another"),
+        (["--max_usd=inf"], "--max_usd=inf must be a finite number"),
     ],
 )
 def test_what_a_user_gets_wrong_is_said(
@@ -131,10 +134,30 @@ def test_what_a_user_gets_wrong_is_said(
     assert message in err
 
 
+def test_a_key_that_is_not_set_is_asked_for(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    status, _, err = run("run", f"--run_dir={tmp_path}", "--model=gpt")
+
+    assert status == 2
+    assert "OPENAI_API_KEY is not set, and OpenAI wants a key" in err
+
+
+@pytest.mark.parametrize("stage", ["classify", "instances", "prepare", "stats"])
+def test_only_instructions_begin_a_run(run: Run, tmp_path: Path, stage: str) -> None:
+    folder = tmp_path / "mistyped"
+    status, _, err = run(stage, f"--run_dir={folder}")
+
+    assert status == 2
+    assert "mistyped holds no run; `tk-instruct self-instruct instructions --run_dir" in err
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize(
     ("stage", "message"),
     [
-        ("classify", "instructions.jsonl holds nothing; `tk-instruct self-instruct instructions"),
         ("instances", "classified.jsonl holds nothing; `tk-instruct self-instruct classify"),
         ("prepare", "holds no instances"),
     ],
@@ -142,10 +165,46 @@ def test_what_a_user_gets_wrong_is_said(
 def test_a_stage_says_which_comes_before_it(
     run: Run, tmp_path: Path, stage: str, message: str
 ) -> None:
-    status, _, err = run(stage, "--run_dir", str(tmp_path))
+    assert run("instructions", f"--run_dir={tmp_path}", "--num_instructions=5")[0] == 0
+    status, _, err = run(stage, f"--run_dir={tmp_path}")
 
     assert status == 2
     assert message in err
+
+
+def test_a_folder_of_something_else_is_left_alone(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    status, _, err = run("run", f"--run_dir={tmp_path}")
+
+    assert status == 2
+    assert "holds checkpoints and no run of self-instruct; take another folder" in err
+    assert {path.name for path in tmp_path.iterdir()} <= {"checkpoints", "lock"}
+
+
+def test_seeds_that_cannot_be_shown_are_refused_before_anything_is_asked(
+    run: Run, tmp_path: Path
+) -> None:
+    seeds = [task for task in read_seeds() if not task.is_classification]
+    write_seeds(tmp_path / "seeds.jsonl", seeds)
+    flags = ["instructions", f"--run_dir={tmp_path / 'run'}", "--num_instructions=5"]
+    status, _, err = run(*flags, f"--seeds={tmp_path / 'seeds.jsonl'}")
+    assert status == 2
+    assert "no classification tasks among the 149 seed tasks" in err
+    assert not (tmp_path / "run" / "responses.jsonl").exists()
+
+    assert run(*flags)[0] == 0  # with others
+
+
+def test_statistics_can_be_looked_at_while_a_run_is_under_way(run: Run, tmp_path: Path) -> None:
+    assert run("instructions", f"--run_dir={tmp_path}", "--num_instructions=5")[0] == 0
+    with RunDirectory(tmp_path):
+        assert run("instructions", f"--run_dir={tmp_path}")[0] == 2
+        (tmp_path / "instructions.jsonl").open("a").write('{"id": "mach')
+        status, out, _ = run("stats", f"--run_dir={tmp_path}", "--json")
+
+    assert status == 0
+    assert json.loads(out)["data"]["accepted"]["instructions"] >= 5
+    assert (tmp_path / "instructions.jsonl").read_text().endswith('{"id": "mach')
 
 
 @pytest.mark.parametrize("server", [{"faults": 0.3, "seed": 2}], indirect=True)

@@ -301,7 +301,7 @@ def test_bad_records(fields: dict[str, Any], message: str, tmp_path: Path) -> No
 
 
 def test_nothing_to_prepare(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"holds no run.json"):
+    with pytest.raises(UserError, match="holds no run; begin one"):
         prepared(tmp_path / "nothing")
     with pytest.raises(UserError, match="holds no instances; generate some"):
         prepared(make_run(tmp_path / "run"))

@@ -167,13 +167,33 @@ def test_the_reserved_room_is_drawn_on_once(
 
 def test_what_a_run_cannot_change_on_its_way(tmp_path: Path) -> None:
     with RunDirectory(tmp_path) as run:
-        run.agree({"seed": 0, "stop": ("a", "b"), "name": "\ud800"})
-        run.agree({"seed": 0, "stop": ("a", "b"), "name": "\ud800"})
+        assert run.begun_with is None
+        run.begin({"seed": 0, "name": "\ud800"})
+        assert run.begun_with == {"seed": 0, "name": "\ud800"}
+        run.agree({"seed": 0, "name": "\ud800"})
         with pytest.raises(UserError, match=r"was begun with seed=0, not 1; give that again"):
             run.agree({"seed": 1})
         (tmp_path / "run.json").write_text("[")
-        with pytest.raises(UserError, match=r"run.json must be the JSON object .*; restore it"):
+        with pytest.raises(UserError, match=r"run.json: not JSON"):
             run.agree({"seed": 0})
+
+
+def test_a_folder_with_something_else_in_it_begins_no_run(tmp_path: Path) -> None:
+    (tmp_path / "config.gin").write_text("")
+    with (
+        RunDirectory(tmp_path) as run,
+        pytest.raises(UserError, match=r"holds config.gin and no run of self-instruct"),
+    ):
+        run.begin({"seed": 0})
+
+
+def test_reading_leaves_what_another_process_is_writing(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path) as writer:
+        writer.log("a").append([{"i": 0}])
+        with (tmp_path / "a.jsonl").open("ab") as half:
+            half.write(b'{"i": 1')
+        assert [record["i"] for record in RunDirectory(tmp_path).log("a").read()] == [0]
+        assert (tmp_path / "a.jsonl").read_bytes() == b'{"i": 0}\n{"i": 1'
 
 
 def test_a_folder_that_cannot_be_one(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tk_instruct.self_instruct.clients.scripted import ScriptedClient
 from tk_instruct.self_instruct.dispatch import Budget, Dispatcher
 from tk_instruct.self_instruct.instances import Instances, instantiate
 from tk_instruct.self_instruct.instructions import Instructions, generate
+from tk_instruct.self_instruct.prompts import FewShot
 from tk_instruct.self_instruct.run_directory import RunDirectory
 from tk_instruct.self_instruct.seeds import SeedTask, read_seeds
 
@@ -76,9 +77,10 @@ def stages(
         RunDirectory(path) as run,
         Dispatcher(client, run, Budget(), concurrency) as dispatcher,
     ):
-        generate(run, dispatcher, seeds, SEED, settings, num_instructions)
-        classify(run, dispatcher, seeds, SEED, CLASSIFY)
-        instantiate(run, dispatcher, seeds, SEED, INSTANCES)
+        few_shot = FewShot(seeds, SEED)
+        generate(run, dispatcher, SEED, seeds, settings, num_instructions)
+        classify(run, dispatcher, SEED, few_shot, CLASSIFY)
+        instantiate(run, dispatcher, SEED, few_shot, INSTANCES)
 
 
 def records(path: Path, name: str) -> list[dict[str, Any]]:
@@ -227,6 +229,21 @@ def test_whatever_a_kill_has_torn_is_made_again_and_paid_for_once(
         assert records(tmp_path, name) == records(finished, name)
 
 
+@pytest.mark.parametrize("name", ["classified", "instances"])
+def test_a_line_that_is_taken_out_is_made_again(
+    finished: Path, seeds: list[SeedTask], tmp_path: Path, name: str
+) -> None:
+    for path in finished.glob("*.jsonl"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    lines = (tmp_path / f"{name}.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / f"{name}.jsonl").write_bytes(b"".join(lines[:4] + lines[5:]))
+    stages(tmp_path, Watched(), seeds)
+
+    found = records(tmp_path, name)
+    assert found[-1] == records(finished, name)[4]
+    assert sorted(found, key=lambda each: each["id"]) == records(finished, name)
+
+
 def test_more_instructions_are_added_to_what_is_there(
     finished: Path, seeds: list[SeedTask], tmp_path: Path
 ) -> None:
@@ -260,6 +277,10 @@ def test_a_model_that_has_nothing_new_to_say_is_given_up(
     with pytest.raises(UserError, match=r"last 5 answers brought no new .* there are 1"):
         stages(tmp_path, Fixed(" Compare two bridges of steel."), seeds, settings=settings)
     assert len(records(tmp_path, "instruction_requests")) == 6
+
+    another = Fixed(" Name a tree of the tropics.\n10. List four kinds of sea bird.")
+    stages(tmp_path, another, seeds, num_instructions=3, settings=settings)
+    assert len(records(tmp_path, "instances")) == 3
 
 
 def test_an_answer_that_is_neither_yes_nor_no_counts_as_no(

@@ -17,6 +17,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from tk_instruct.self_instruct.dispatch import Budget
     from tk_instruct.self_instruct.instances import Instances
     from tk_instruct.self_instruct.instructions import Instructions
+    from tk_instruct.self_instruct.prompts import FewShot
     from tk_instruct.self_instruct.run_directory import RunDirectory
     from tk_instruct.self_instruct.seeds import SeedTask
 
@@ -71,7 +73,8 @@ STAGES = {
     "prepare": "4: write data to train on, as prompts, as chat and as plain fields",
     "stats": "count, and draw what the data looks like",
 }
-ASKING = ("instructions", "classify", "instances")
+_BEGIN = ("instructions", "run")
+_ASK = ("instructions", "classify", "instances", "run")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,12 +87,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         action.add_argument("--run_dir", metavar="RUN", required=True, help="where all is kept")
-        _add_flags(action, _BEGINNING)
-        if name in ("instructions", "run"):
-            _add_flags(action, _INSTRUCTIONS)
+        if name in _BEGIN:
+            _add_flags(action, {**_BEGINNING, **_INSTRUCTIONS})
         if name in ("prepare", "run"):
             _add_flags(action, _PREPARE)
-        if name in (*ASKING, "run"):
+        if name in _ASK:
             _add_flags(action.add_argument_group("model"), _MODEL)
             _add_flags(action.add_argument_group("cost and speed"), _BUDGET)
         if name in ("stats", "run"):
@@ -106,17 +108,22 @@ def main(args: argparse.Namespace) -> int:
     from tk_instruct.self_instruct.run_directory import RunDirectory
 
     settings = _configured(args)
-    with RunDirectory(args.run_dir) as run:
-        seeds = _seeds(run, settings)
-        stages = list(STAGES) if args.stage == "run" else [args.stage]
-        if asking := [stage for stage in stages if stage in ASKING]:
-            _ask(asking, run, seeds, settings)
-        if "prepare" in stages:
+    run = RunDirectory(args.run_dir)
+    if run.begun_with is None and args.stage not in _BEGIN:
+        raise UserError(
+            f"{run.path} holds no run; `tk-instruct self-instruct instructions --run_dir "
+            f"{args.run_dir}` begins one"
+        )
+    # What only reads the records does so while others are added to them.
+    with run if args.stage in _ASK else contextlib.nullcontext():
+        if args.stage in _ASK:
+            _ask(args.stage, run, settings)
+        if args.stage in ("prepare", "run"):
             from tk_instruct.self_instruct.prepare import Preparation, prepare
 
             prepared = prepare(run, Preparation())
             log.info("%d examples to train on in %s", len(prepared.train), prepared.folder)
-        if "stats" in stages:
+        if args.stage in ("stats", "run"):
             from tk_instruct.self_instruct.root_verbs import Parsing
             from tk_instruct.self_instruct.stats import stats
             from tk_instruct.self_instruct.stats_report import as_text
@@ -131,7 +138,7 @@ def main(args: argparse.Namespace) -> int:
 class SelfInstructRun:
     """A run of data generation, as gin and the flags set it."""
 
-    seed: int
+    seed: int | None
     seeds: str | None
     num_instructions: int
     model: str | None
@@ -153,7 +160,7 @@ class SelfInstructRun:
                 f"model={self.model} and model_dir={self.model_dir} are two models; give one"
             )
 
-    def client(self) -> "Client":
+    def client(self, seed: int) -> "Client":
         if self.model:
             from tk_instruct.self_instruct.clients.openai import OpenAIChat, OpenAICompletions
 
@@ -161,7 +168,7 @@ class SelfInstructRun:
         if self.model_dir:
             from tk_instruct.self_instruct.clients.local import LocalClient
 
-            return LocalClient(self.model_dir, seed=self.seed)
+            return LocalClient(self.model_dir, seed=seed)
         from tk_instruct.self_instruct.clients.scripted import ScriptedClient
 
         log.warning(
@@ -185,50 +192,69 @@ def _configured(args: argparse.Namespace) -> SelfInstructRun:
     flags = (*_BEGINNING, *_INSTRUCTIONS, *_PREPARE, *_MODEL, *_BUDGET)
     values = {flag: getattr(args, flag, None) for flag in flags}
     given = {flag: value for flag, value in values.items() if value is not None}
+    for flag, value in given.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"--{flag}={value} must be a finite number; leave it out for no limit")
     bindings = [f"{_MACROS.get(flag, flag.upper())} = {value!r}" for flag, value in given.items()]
     configuration.load("runs/self_instruct.gin", args.gin_file, [*args.gin_bindings, *bindings])
     return gin.get_configurable(SelfInstructRun)()
 
 
-def _seeds(run: "RunDirectory", settings: SelfInstructRun) -> "list[SeedTask]":
-    """The seed tasks of a run, which keeps those that it was begun with."""
-    from tk_instruct.self_instruct.seeds import read_seeds, write_seeds
-
-    kept = run.path / "seed_tasks.jsonl"
-    seeds = read_seeds(str(kept) if kept.exists() and not settings.seeds else settings.seeds)
-    content = json.dumps([task.as_json() for task in seeds]).encode()
-    run.agree(
-        {
-            "seed": settings.seed,
-            "seeds": hashlib.sha256(content).hexdigest()[:16],
-            "Instructions.lag": settings.instructions.lag,
-        }
-    )
-    if not kept.exists():
-        write_seeds(kept, seeds)
-    return seeds
-
-
-def _ask(
-    stages: list[str], run: "RunDirectory", seeds: "list[SeedTask]", settings: SelfInstructRun
-) -> None:
+def _ask(stage: str, run: "RunDirectory", settings: SelfInstructRun) -> None:
     from tk_instruct.self_instruct.classify import classify
     from tk_instruct.self_instruct.dispatch import Dispatcher
     from tk_instruct.self_instruct.instances import instantiate
     from tk_instruct.self_instruct.instructions import generate
 
+    seed, seeds, few_shot = _begun(stage, run, settings)
     with (
-        contextlib.closing(settings.client()) as client,
+        contextlib.closing(settings.client(seed)) as client,
         Dispatcher(client, run, settings.budget, settings.concurrency) as dispatcher,
     ):
-        common = (run, dispatcher, seeds, settings.seed)
+        common = (run, dispatcher, seed)
         do = {
             "instructions": lambda: generate(
-                *common, settings.instructions, settings.num_instructions
+                *common, seeds, settings.instructions, settings.num_instructions
             ),
-            "classify": lambda: classify(*common, settings.classify),
-            "instances": lambda: instantiate(*common, settings.instances),
+            "classify": lambda: classify(*common, few_shot, settings.classify),
+            "instances": lambda: instantiate(*common, few_shot, settings.instances),
         }
-        for stage in stages:
-            count = do[stage]()
-            log.info("%s: %d in %s, %s so far", stage, count, run.path, dispatcher.spent)
+        for name in do if stage == "run" else [stage]:
+            count = do[name]()
+            log.info("%s: %d in %s, %s so far", name, count, run.path, dispatcher.spent)
+
+
+def _begun(
+    stage: str, run: "RunDirectory", settings: SelfInstructRun
+) -> "tuple[int, list[SeedTask], FewShot]":
+    """A run's seed and seed tasks, which it keeps from its beginning on, and those that are shown.
+
+    Raises UserError where others are given, where there are none to show, and where text of the
+    script and of a model would be mixed.
+    """
+    from tk_instruct.self_instruct.prompts import FewShot
+    from tk_instruct.self_instruct.seeds import read_seeds, write_seeds
+
+    kept = run.path / "seed_tasks.jsonl"
+    begun_with = run.begun_with
+    seed = settings.seed
+    if seed is None or stage not in _BEGIN:
+        seed = begun_with["seed"] if begun_with else 0
+    given = settings.seeds if stage in _BEGIN else None
+    seeds = read_seeds(str(kept) if kept.exists() and not given else given)
+    few_shot = FewShot(seeds, seed)
+    content = json.dumps([task.as_json() for task in seeds]).encode()
+    identity = {
+        "seed": seed,
+        "seeds": hashlib.sha256(content).hexdigest()[:16],
+        "scripted": not (settings.model or settings.model_dir),
+    }
+    if stage in _BEGIN:
+        identity["Instructions.lag"] = settings.instructions.lag
+    if begun_with is None:
+        run.begin(identity)
+    else:
+        run.agree(identity)
+    if not kept.exists():
+        write_seeds(kept, seeds)
+    return seed, seeds, few_shot

@@ -1,6 +1,5 @@
 """Stage 2: a model says which instructions are classification."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import gin
@@ -12,7 +11,6 @@ from tk_instruct.self_instruct.dispatch import Dispatcher
 from tk_instruct.self_instruct.instructions import made_by, provenance
 from tk_instruct.self_instruct.prompts import FewShot
 from tk_instruct.self_instruct.run_directory import RunDirectory
-from tk_instruct.self_instruct.seeds import SeedTask
 
 STAGE = "classify"
 
@@ -26,23 +24,23 @@ class Classify:
 def classify(
     run: RunDirectory,
     dispatcher: Dispatcher,
-    seeds: Sequence[SeedTask],
     seed: int,
+    few_shot: FewShot,
     settings: Classify,
 ) -> int:
     """Asks about every instruction that has not been asked about; how many there are.
 
     An answer that is neither yes nor no counts as no, as published.
     """
-    few_shot = FewShot(seeds, seed)
     log = run.log("classified")
     tasks = made_by("instructions", run.log("instructions"), ("id", "instruction"))
-    num_done = sum(1 for _ in log.read())
+    done = {record["id"] for record in log.read()}
     requests = (
         Request(STAGE, index, few_shot.is_classification(task["instruction"]), settings.parameters)
-        for index, task in enumerate(tasks[num_done:], start=num_done)
+        for index, task in enumerate(tasks)
+        if task["id"] not in done
     )
-    with Progress("classify", len(tasks), first=num_done) as progress:
+    with Progress("classify", len(tasks), first=len(done)) as progress:
         for request, response in dispatcher.in_order(requests):
             task = tasks[request.index]
             log.append(

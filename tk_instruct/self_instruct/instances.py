@@ -1,7 +1,6 @@
 """Stage 3: a model gives inputs and outputs of tasks; of classification it gives labels first."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import gin
@@ -16,7 +15,7 @@ from tk_instruct.self_instruct.heuristics import contradict, instance_broken_by
 from tk_instruct.self_instruct.instructions import made_by, provenance
 from tk_instruct.self_instruct.prompts import FewShot
 from tk_instruct.self_instruct.run_directory import Record, RunDirectory
-from tk_instruct.self_instruct.seeds import Instance, SeedTask
+from tk_instruct.self_instruct.seeds import Instance
 
 STAGE = "instances"
 _FIELDS = ("id", "instruction", "is_classification")
@@ -39,15 +38,14 @@ class Instances:
 def instantiate(
     run: RunDirectory,
     dispatcher: Dispatcher,
-    seeds: Sequence[SeedTask],
     seed: int,
+    few_shot: FewShot,
     settings: Instances,
 ) -> int:
     """Asks for instances of every classified instruction that has none yet; how many there are."""
-    few_shot = FewShot(seeds, seed)
     log = run.log("instances")
     tasks = made_by("classify", run.log("classified"), _FIELDS)
-    num_done = sum(1 for _ in log.read())
+    done = {record["id"] for record in log.read()}
 
     def request(index: int) -> Request:
         instruction = tasks[index]["instruction"]
@@ -57,8 +55,8 @@ def instantiate(
             prompt, parameters = few_shot.input_first, settings.parameters
         return Request(STAGE, index, prompt(instruction), parameters)
 
-    requests = map(request, range(num_done, len(tasks)))
-    with Progress("instances", len(tasks), first=num_done) as progress:
+    requests = (request(index) for index, task in enumerate(tasks) if task["id"] not in done)
+    with Progress("instances", len(tasks), first=len(done)) as progress:
         for asked, response in dispatcher.in_order(requests):
             log.append([_record(tasks[asked.index], response, seed, settings.max_instances)])
             progress.advance(note=str(dispatcher.spent))

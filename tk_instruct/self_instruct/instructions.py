@@ -1,6 +1,5 @@
 """Stage 1: a model is shown tasks and goes on with the list; what is new is kept, and shown too."""
 
-from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -93,13 +92,6 @@ class Generation:
         last = self.num_accepted_after[-101:]
         return (last[-1] - last[0] + self.settings.num_in_context) / len(last)
 
-    @property
-    def num_fruitless(self) -> int:
-        """How many of the last answers brought nothing, in a row."""
-        return self.num_processed - bisect_left(
-            self.num_accepted_after, self.num_accepted_after[-1]
-        )
-
     def request(self, index: int) -> tuple[Request, list[str]]:
         """The prompt and the ids of the tasks in it; index - lag must have been processed."""
         settings = self.settings
@@ -168,32 +160,39 @@ class Generation:
 def generate(
     run: RunDirectory,
     dispatcher: Dispatcher,
-    seeds: Sequence[SeedTask],
     seed: int,
+    seeds: Sequence[SeedTask],
     settings: Instructions,
     num_instructions: int,
 ) -> int:
-    """Until there are num_instructions or, with the last answer, some more; their number."""
+    """Until there are num_instructions or, with the last answer, some more; their number.
+
+    Raises UserError where the model has nothing new to say.
+    """
     state = Generation(run, seeds, seed, settings)
-    under_way: deque[tuple[Request, list[str], Future[Record]]] = deque()
+    under_way: deque[tuple[Request, list[str], Future[Record], bool]] = deque()
+    num_fruitless = 0  # of the last answers, in a row, to what this process has asked
     with Progress("instructions", num_instructions, first=len(state.accepted)) as progress:
         while (before := len(state.accepted)) < num_instructions:
-            if state.num_fruitless >= settings.most_fruitless:
+            if num_fruitless == settings.most_fruitless:
                 raise UserError(
-                    f"the last {state.num_fruitless} answers brought no new instruction and there "
-                    f"are {before:,} of {num_instructions:,}; look at responses.jsonl and "
-                    f"instruction_requests.jsonl in {run.path}, then give another model, a higher "
-                    f"temperature or --num_instructions {before}"
+                    f"the last {num_fruitless} answers brought no new instruction, and there are "
+                    f"{before:,} of {num_instructions:,}; see what became of them in "
+                    f"{state.requests.path}, then take another model or a higher temperature, or "
+                    "go on with those that there are"
                 )
             left = num_instructions - before
             while len(under_way) < settings.lag and (
                 not under_way or len(under_way) * state.num_accepted_per_request < left
             ):
                 request, parents = state.request(state.num_processed + len(under_way))
-                under_way.append((request, parents, dispatcher.submit(request)))
-            request, parents, future = under_way.popleft()
+                future = dispatcher.submit(request)
+                under_way.append((request, parents, future, future.done()))
+            request, parents, future, was_there = under_way.popleft()
             state.process(request, parents, future.result())
-            progress.advance(len(state.accepted) - before, note=str(dispatcher.spent))
+            num_new = len(state.accepted) - before
+            num_fruitless = 0 if num_new else num_fruitless + (not was_there)
+            progress.advance(num_new, note=str(dispatcher.spent))
     return len(state.accepted)
 
 

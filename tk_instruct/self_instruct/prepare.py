@@ -104,7 +104,9 @@ def prepare(run: RunDirectory, settings: Preparation | None = None) -> Prepared:
     Raises UserError where there are none.
     """
     settings = settings or Preparation()
-    begun_with = _begun_with(run)
+    begun_with = run.begun_with
+    if begun_with is None:
+        raise UserError(f"{run.path} holds no run; begin one with `tk-instruct self-instruct run`")
     seed = begun_with["seed"]
     dropped: Counter[str] = Counter()
     generated = _once(_generated(run), dropped)
@@ -142,16 +144,6 @@ def prepare(run: RunDirectory, settings: Preparation | None = None) -> Prepared:
     )
     write_atomically(folder / "DATA_CARD.md", [card])
     return prepared
-
-
-def _begun_with(run: RunDirectory) -> dict[str, Any]:
-    try:
-        return json.loads((run.path / "run.json").read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{run.path} holds no run.json: nothing was generated there; begin with "
-            "`tk-instruct self-instruct run`"
-        ) from error
 
 
 def encode(example: Example, seed: int, field_name_removal: float) -> tuple[str, str]:

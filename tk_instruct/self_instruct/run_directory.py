@@ -1,4 +1,7 @@
-"""A run's directory: append-only JSON lines that survive a kill, held by one writer at a time."""
+"""A run's directory: append-only JSON lines that survive a kill, held by one writer at a time.
+
+A directory that has not been entered can be read, also while another process writes it.
+"""
 
 import contextlib
 import fcntl
@@ -12,10 +15,11 @@ from types import TracebackType
 from typing import Any
 
 from tk_instruct.errors import UserError
-from tk_instruct.files import cannot_write, read_jsonl, write_atomically
+from tk_instruct.files import cannot_write, json_object, write_atomically
 
 Record = dict[str, Any]
 
+_OWN = {"lock", "reserved"}
 _BALLAST_BYTES = 8 << 20  # room for the answers that are still coming when the disk is full
 
 
@@ -88,21 +92,26 @@ class RunDirectory:
             self._logs[name] = Log(self.path / f"{name}.jsonl", self._release)
         return self._logs[name]
 
-    def agree(self, settings: Mapping[str, Any]) -> None:
-        """Keeps what a run cannot change on its way; raises UserError where it was another."""
+    @property
+    def begun_with(self) -> dict[str, Any] | None:
+        """What a run cannot change on its way; None where there is no run."""
         path = self.path / "run.json"
-        content = json.dumps(dict(settings), indent=2) + "\n"
         if not path.exists():
-            write_atomically(path, [content])
-            return
-        try:
-            kept = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+            return None
+        return json_object(path.read_text(encoding="utf-8", errors="replace"), str(path))
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Keeps the settings; raises UserError where there are other files and no run."""
+        if others := sorted({path.name for path in self.path.iterdir()} - _OWN):
             raise UserError(
-                f"{path} must be the JSON object that the run was begun with ({error}); restore "
-                "it, or take another folder"
-            ) from error
-        for name, value in json.loads(content).items():
+                f"{self.path} holds {others[0]} and no run of self-instruct; take another folder"
+            )
+        write_atomically(self.path / "run.json", [json.dumps(dict(settings), indent=2) + "\n"])
+
+    def agree(self, settings: Mapping[str, Any]) -> None:
+        """Raises UserError where the run was begun with other settings."""
+        kept = self.begun_with or {}
+        for name, value in settings.items():
             if kept.get(name) != value:
                 raise UserError(
                     f"{self.path} was begun with {name}={kept.get(name)!r}, not {value!r}; give "
@@ -139,8 +148,8 @@ class RunDirectory:
 class Log:
     """JSON objects in a file, one a line, that is only ever appended to; for several threads.
 
-    A last line that a kill has torn is cut off when the file is next read or appended to: what it
-    was the beginning of has not been used.
+    A last line that a kill has torn is passed over, and cut off when the file is next appended to:
+    what it was the beginning of has not been used.
     """
 
     def __init__(self, path: Path, make_room: Callable[[], None]) -> None:
@@ -150,21 +159,24 @@ class Log:
         self._is_whole = self._is_closed = False
 
     def read(self) -> Iterator[Record]:
-        """Raises UserError, with file and line, for what is not a JSON object."""
-        with self._lock:
-            self._make_whole()
-        if self.path.exists():
-            yield from (record for _, record in read_jsonl(self.path))
+        """All but a torn last line; raises UserError, with file and line, for what is not JSON."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.endswith(b"\n") and not _is_json(line):
+                    return
+                yield json_object(line.decode("utf-8", "replace"), f"{self.path}:{number}")
 
     def keep(self, count: int) -> None:
         """Cuts off what follows the first count records."""
-        self._make_whole()
-        if not self.path.exists():
-            return
-        with self.path.open("r+b") as file:
-            for _ in range(count):
-                file.readline()
-            file.truncate(file.tell())
+        with self._lock:
+            self._make_whole()
+            if self.path.exists():
+                with self.path.open("r+b") as file:
+                    for _ in range(count):
+                        file.readline()
+                    file.truncate(file.tell())
 
     def append(self, records: Iterable[Mapping[str, Any]]) -> None:
         """All of them are on disk when it returns; raises UserError, with none there, if it cannot.

@@ -97,4 +97,6 @@ def _instance(raw: Any, where: str) -> Instance:
     for field in ("input", "output"):
         if not isinstance(raw.get(field), str):
             raise UserError(f"{where}: {field}={raw.get(field)!r:.60} of an instance must be a str")
+    if not raw["output"].strip():
+        raise UserError(f"{where}: an instance has no output; write one or remove the instance")
     return Instance(raw["input"], raw["output"])
