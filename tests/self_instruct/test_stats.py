@@ -14,6 +14,7 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from tk_instruct import cli
 from tk_instruct.self_instruct import figures
+from tk_instruct.self_instruct.pool import unicode_tokens
 from tk_instruct.self_instruct.root_verbs import Parsing, RootVerb
 from tk_instruct.self_instruct.run_directory import RunDirectory
 from tk_instruct.self_instruct.stats import seed_similarities, stats
@@ -55,7 +56,8 @@ def records() -> dict[str, Records]:
         ]
         dropped = {"empty_output": choices.randint(0, 1), "repeated": 2}
         logs["instructions"].append(task)
-        logs["classified"].append(task | kind)
+        answer = "Yes" if kind["is_classification"] else choices.choice(["No", "A bit"])
+        logs["classified"].append(task | kind | {"answer": answer})
         logs["instances"].append(task | kind | {"instances": instances, "dropped": dropped})
         for stage in ("classify", "instances"):
             usage = {"prompt_tokens": 100 + number, "completion_tokens": number, "usd": 0.1}
@@ -97,6 +99,21 @@ def test_the_published_table(tmp_path: Path, records: dict[str, Records]) -> Non
     of["mean_words_of_output"] = fmean(words["output"])
     assert made == pytest.approx(of)
     assert 0 < made["instructions"] < 60
+
+
+def test_answers_that_are_neither_yes_nor_no_are_counted(
+    tmp_path: Path, records: dict[str, Records]
+) -> None:
+    made = counted(tmp_path, records)
+    unclear = sum(task["answer"] == "A bit" for task in records["classified"])
+    assert made["unclear_answers"] == unclear > 0
+    assert f"Neither yes nor no: {unclear} answers" in as_text(made)
+
+
+def test_other_languages_are_compared_by_their_own_tokens() -> None:
+    texts = ["写一首关于秋天的诗"]
+    assert seed_similarities(texts, texts).tolist() == [0.0]
+    assert seed_similarities(texts, texts, unicode_tokens).tolist() == [1.0]
 
 
 def test_what_was_accepted_counts_without_instances_too(

@@ -128,7 +128,7 @@ def main(args: argparse.Namespace) -> int:
             from tk_instruct.self_instruct.stats import stats
             from tk_instruct.self_instruct.stats_report import as_text
 
-            counted = stats(run, Parsing())
+            counted = stats(run, Parsing(), settings.instructions.tokenize)
             print(json.dumps(counted) if args.json else as_text(counted))
     return 0
 
@@ -207,6 +207,11 @@ def _ask(stage: str, run: "RunDirectory", settings: SelfInstructRun) -> None:
     from tk_instruct.self_instruct.instructions import generate
 
     seed, seeds, few_shot = _begun(stage, run, settings)
+    if stage in _BEGIN and settings.concurrency > settings.instructions.lag:
+        log.info(
+            "instructions: no more than Instructions.lag=%d requests at a time",
+            settings.instructions.lag,
+        )
     with (
         contextlib.closing(settings.client(seed)) as client,
         Dispatcher(client, run, settings.budget, settings.concurrency) as dispatcher,

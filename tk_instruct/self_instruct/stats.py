@@ -11,7 +11,8 @@ from jaxtyping import Float, Int
 
 from tk_instruct.errors import UserError
 from tk_instruct.files import remove, write_atomically
-from tk_instruct.self_instruct.pool import NoveltyPool
+from tk_instruct.self_instruct.parsing import yes_or_no
+from tk_instruct.self_instruct.pool import NoveltyPool, Tokenize, rouge_tokens
 from tk_instruct.self_instruct.root_verbs import Parsing, RootVerb, root_verbs
 from tk_instruct.self_instruct.run_directory import Record, RunDirectory
 from tk_instruct.self_instruct.stats_report import Stats, as_html, captions
@@ -32,7 +33,7 @@ PUBLISHED: Mapping[str, float] = {
 _UNITS = ("prompt_tokens", "completion_tokens", "usd")
 
 
-def stats(run: RunDirectory, parsing: Parsing) -> Stats:
+def stats(run: RunDirectory, parsing: Parsing, tokenize: Tokenize = rouge_tokens) -> Stats:
     """Counts and draws what the stages have made so far; writes it to stats/ of the directory.
 
     stats.json is what is returned, report.html has everything in one file, and each figure is a
@@ -51,7 +52,8 @@ def stats(run: RunDirectory, parsing: Parsing) -> Stats:
 
     seeds = [seed["instruction"] for seed in run.log("seed_tasks").read()]
     instructions = [record["instruction"] for record in read("instructions")]
-    is_classification = [record["is_classification"] for record in read("classified")]
+    classified = [(record["is_classification"], record["answer"]) for record in read("classified")]
+    is_classification = [is_one for is_one, _ in classified]
     tasks = [
         {
             name: record[name]
@@ -66,7 +68,7 @@ def stats(run: RunDirectory, parsing: Parsing) -> Stats:
         "non-empty input": num_words(i["input"] for i in instances if i["input"].strip()),
         "output": num_words(i["output"] for i in instances),
     }
-    similarities = seed_similarities(instructions, seeds)
+    similarities = seed_similarities(instructions, seeds, tokenize)
     verbs, why_no_verbs = _root_verbs(instructions, parsing)
     counted: Stats = {
         "models": sorted(models),
@@ -92,6 +94,7 @@ def stats(run: RunDirectory, parsing: Parsing) -> Stats:
             "instances": _acceptance(len(instances), (task["dropped"] for task in tasks)),
         },
         "cost": _cost(run.log("responses").read(), len(instructions), len(instances)),
+        "unclear_answers": sum(yes_or_no(answer) is None for _, answer in classified),
         "mean_rouge_l_to_most_similar_seed": _mean(similarities),
         "root_verbs": [vars(verb) for verb in verbs],
         "why_no_root_verbs": why_no_verbs,
@@ -107,10 +110,10 @@ def stats(run: RunDirectory, parsing: Parsing) -> Stats:
 
 
 def seed_similarities(
-    instructions: Sequence[str], seeds: Sequence[str]
+    instructions: Sequence[str], seeds: Sequence[str], tokenize: Tokenize = rouge_tokens
 ) -> Float[np.ndarray, " instructions"]:
     """ROUGE-L (fractions) of each instruction to the seed that is most similar to it."""
-    pool = NoveltyPool(seeds)
+    pool = NoveltyPool(seeds, tokenize)
     batches = [instructions[i : i + 4096] for i in range(0, len(instructions), 4096)]
     highest = [pool.similarities(batch).max(axis=1, initial=0.0) for batch in batches]
     return np.concatenate([np.zeros(0), *highest])

@@ -97,6 +97,10 @@ def _notes(stats: Stats) -> list[str]:
         f"Dollars an accepted instruction: {_cell(cost['usd_per_accepted_instruction'], 6)}; "
         f"an instance: {_cell(cost['usd_per_instance'], 6)}; all stages counted.",
     ]
+    if stats["unclear_answers"]:
+        notes.append(
+            f"Neither yes nor no: {stats['unclear_answers']:,} answers of stage 2, counted as no."
+        )
     if stats["why_no_root_verbs"]:
         notes.append(f"There is no figure of root verbs: {stats['why_no_root_verbs']}.")
     return notes
