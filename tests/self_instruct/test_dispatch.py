@@ -324,6 +324,8 @@ def test_one_that_is_told_to_wait_makes_all_wait(tmp_path: Path) -> None:
     [
         (RateLimit(requests_per_minute=3000), 0.02),
         (RateLimit(tokens_per_minute=45_000), 15 / 750),  # 15 tokens each, of 92 at most
+        (RateLimit(3000, 90_000), 0.02),  # tokens that are given back make no requests
+        (RateLimit(6000, 45_000), 15 / 750),
     ],
 )
 def test_rate_limits_are_kept(tmp_path: Path, limit: RateLimit, seconds: float) -> None:

@@ -111,12 +111,6 @@ class RateLimit:
             if value is not None and not value > 0:
                 raise UserError(f"RateLimit.{name}={value:g} must be above 0; None: no limit")
 
-    def seconds(self, requests: int, tokens: int) -> float:
-        """How long so much takes."""
-        of_requests = 60 * requests / self.requests_per_minute if self.requests_per_minute else 0.0
-        of_tokens = 60 * tokens / self.tokens_per_minute if self.tokens_per_minute else 0.0
-        return max(of_requests, of_tokens)
-
 
 @gin.configurable(module="tk_instruct")
 @dataclass(frozen=True)
@@ -188,7 +182,7 @@ class Dispatcher:
             raise UserError(f"concurrency={concurrency} must be at least 1")
         self._client, self._run, self._budget = client, run, budget
         self._concurrency, self._grace_seconds = concurrency, grace_seconds
-        self._rate_limit = rate_limit or RateLimit()
+        rate_limit = rate_limit or RateLimit()
         self._retries = retries or Retries()
         self._retrying = Retrying(
             retry=retry_if_exception_type(UnansweredError),
@@ -208,7 +202,9 @@ class Dispatcher:
         self._spent = self._in_flight = Tokens()
         self._num_in_flight = 0
         self._next_warning = 0.0
-        self._next_start = self._paused_until = time.monotonic()
+        self._requests_clock = _Clock(rate_limit.requests_per_minute)
+        self._tokens_clock = _Clock(rate_limit.tokens_per_minute)
+        self._paused_until = time.monotonic()
         self._ended_by: BaseException | None = None
 
     def __enter__(self) -> "Dispatcher":
@@ -399,7 +395,8 @@ class Dispatcher:
                 if self._ended_by is not None:
                     raise self._ended_by
                 self._run.check_room()
-                wait = max(self._next_start, self._paused_until) - time.monotonic()
+                clocks = (self._requests_clock.next, self._tokens_clock.next)
+                wait = max(*clocks, self._paused_until) - time.monotonic()
                 if self._budget.covers(self._spent + self._in_flight + bound):
                     if wait <= 0:
                         break
@@ -408,8 +405,8 @@ class Dispatcher:
                     self._changed.wait()
                 else:
                     raise self._over_budget(bound)
-            self._next_start = max(self._next_start, time.monotonic())
-            self._next_start += self._rate_limit.seconds(1, bound.total)
+            self._requests_clock.take(1)
+            self._tokens_clock.take(bound.total)
             self._in_flight += bound
             self._num_in_flight += 1
 
@@ -425,7 +422,7 @@ class Dispatcher:
             self._in_flight -= bound
             self._num_in_flight -= 1
             self._spent += charge
-            self._next_start -= self._rate_limit.seconds(0, bound.total - charge.total)
+            self._tokens_clock.give_back(bound.total - charge.total)
             self._changed.notify_all()
 
     def _pause_all(self, seconds: float) -> None:
@@ -474,6 +471,20 @@ class Dispatcher:
         until = None if seconds is None else time.monotonic() + seconds
         for thread in self._threads:
             thread.join(None if until is None else max(0.0, until - time.monotonic()))
+
+
+class _Clock:
+    """When the next may be sent of what is limited to so many a minute; None: at once."""
+
+    def __init__(self, per_minute: float | None) -> None:
+        self._seconds = 60 / per_minute if per_minute else 0.0
+        self.next = time.monotonic()
+
+    def take(self, count: int) -> None:
+        self.next = max(self.next, time.monotonic()) + count * self._seconds
+
+    def give_back(self, count: int) -> None:
+        self.next -= count * self._seconds
 
 
 def _failure(state: RetryCallState) -> UnansweredError:
