@@ -483,8 +483,9 @@ class Dispatcher:
     def _gives_up(self, state: RetryCallState) -> bool:
         failure, retries = _failure(state), self._retries
         most = retries.max_attempts
-        if not (failure.was_reached or self._has_reached):
-            most = min(most, _MOST_UNREACHED)
+        with self._changed:
+            if not (failure.was_reached or self._has_reached):
+                most = min(most, _MOST_UNREACHED)
         wish = failure.retry_after_seconds or 0.0
         return state.attempt_number >= most or wish > retries.longest_pause_seconds
 
