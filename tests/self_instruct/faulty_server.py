@@ -2,8 +2,8 @@
 
     python tests/self_instruct/faulty_server.py --port 8000 --seed 1 --faults 0.3
 
-What happens to a request is a pure function of (seed, its prompt, how often it has come). It knows
-idempotency keys: what it has answered once it answers again from its store, without a charge.
+What happens to a request is a pure function of (seed, its prompt, how often it has come). If it
+knows idempotency keys, what it has answered once it answers again from its store, without a charge.
 GET /books says what it has charged and seen. It ends by itself, after max_seconds or max_requests.
 """
 
@@ -22,7 +22,13 @@ from typing import Any
 Answer = Callable[[str, Mapping[str, Any]], str]
 
 UNPAID = ("429", "500", "503", "closed before the work")
-PAID = ("closed after the work", "broken off in the body", "truncated JSON")
+PAID = (
+    "closed after the work",
+    "broken off in the body",
+    "truncated JSON",
+    "504 after the work",
+    "502 after the work",
+)
 ANSWERED = ("no usage",)
 
 
@@ -66,6 +72,7 @@ class FaultyServer:
         max_delay_seconds: answers take from none to so long.
         answer: prompt, body → text; cut at max_tokens words and at the stop sequences.
         api_key: what the client must send; None: anything.
+        knows_keys: idempotency keys, which most servers do not.
     """
 
     def __init__(
@@ -78,13 +85,14 @@ class FaultyServer:
         retry_after: str = "0.05",
         answer: Answer = words,
         api_key: str | None = None,
+        knows_keys: bool = True,
         port: int = 0,
         max_requests: int = 100_000,
         max_seconds: float = 600.0,
     ) -> None:
         self.seed, self.faults, self.kinds, self.max_faults = seed, faults, kinds, max_faults
         self.max_delay_seconds, self.retry_after = max_delay_seconds, retry_after
-        self.answer, self.api_key = answer, api_key
+        self.answer, self.api_key, self.knows_keys = answer, api_key, knows_keys
         self.max_requests = max_requests
         self._lock = threading.Lock()
         self._store: dict[str, dict[str, Any]] = {}
@@ -142,9 +150,9 @@ class FaultyServer:
         return self.kinds[int(share("kind", *ids) * len(self.kinds))]
 
     def _work(self, key: str, prompt: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The completion of a request; charged unless it was done before."""
+        """The completion of a request; charged unless it is known to have been done before."""
         with self._lock:
-            if key in self._store:
+            if self.knows_keys and key in self._store:
                 return self._store[key]
             most = body.get("max_tokens", body.get("max_completion_tokens", 16))
             text, reason = self.answer(prompt, body), "stop"
@@ -231,7 +239,9 @@ class FaultyServer:
                 if fault == "no usage":
                     del answer["usage"]
                 data = json.dumps(answer).encode()
-                if fault == "closed after the work":
+                if fault in ("504 after the work", "502 after the work"):
+                    self._error(int(fault[:3]), "timeout", "upstream timed out")
+                elif fault == "closed after the work":
                     self.close_connection = True
                 elif fault == "truncated JSON":
                     self._send(200, data[: len(data) // 2])

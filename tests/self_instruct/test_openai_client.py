@@ -13,7 +13,13 @@ import gin
 import pytest
 
 from tk_instruct.errors import UserError
-from tk_instruct.self_instruct.clients import Completion, Parameters, Request, UnansweredError
+from tk_instruct.self_instruct.clients import (
+    Completion,
+    Parameters,
+    RefusedError,
+    Request,
+    UnansweredError,
+)
 from tk_instruct.self_instruct.clients.openai import OpenAIChat, OpenAICompletions
 
 KEY = "sk-secret-5up3r"
@@ -93,7 +99,6 @@ def test_what_is_sent_to_be_continued(server: Canned) -> None:
     assert path == "/v1/completions"
     assert headers["authorization"] == f"Bearer {KEY}"
     assert headers["idempotency-key"] == "k-1"
-    # The frequency penalty is what OpenAI assumes.
     assert body == {
         "model": "m",
         "prompt": "why?",
@@ -114,14 +119,41 @@ def test_what_is_sent_to_a_chat(server: Canned) -> None:
     assert headers["idempotency-key"] == "k-2"
     assert body == {
         "model": "m",
-        "messages": [{"role": "user", "content": "why?"}],
+        "messages": [
+            {
+                "role": "user",
+                "content": "Continue the following text exactly where it ends, and say nothing "
+                "else.\n\nwhy?",
+            }
+        ],
         "max_tokens": 3,
         "temperature": 0.0,
-        "top_p": 0.0,
     }
-    OpenAIChat("m", server.url, max_tokens_name="max_completion_tokens").complete(greedy, "k")
+    other = OpenAIChat("m", server.url, max_tokens_name="max_completion_tokens", lead="")
+    other.complete(greedy, "k")
     assert server.asked[1][2]["max_completion_tokens"] == 3
     assert "max_tokens" not in server.asked[1][2]
+    assert server.asked[1][2]["messages"] == [{"role": "user", "content": "why?"}]
+    with pytest.raises(UserError, match=r"lead has 130 bytes and may have 128, .*; shorten it"):
+        OpenAIChat("m", server.url, lead="é" * 65)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sent"),
+    [
+        # Servers have defaults of their own for these.
+        (Parameters(3, temperature=1, top_p=1), {"temperature": 1, "top_p": 1}),
+        # vLLM takes no top_p of 0.
+        (Parameters(3, top_p=0, presence_penalty=1.5), {"temperature": 0, "presence_penalty": 1.5}),
+        (Parameters(3, frequency_penalty=-1), {"temperature": 0, "frequency_penalty": -1}),
+    ],
+)
+def test_what_is_sent_of_sampling(
+    server: Canned, parameters: Parameters, sent: dict[str, Any]
+) -> None:
+    OpenAICompletions("m", server.url).complete(request(parameters=parameters), "k")
+    [(_, _, body)] = server.asked
+    assert body == {"model": "m", "prompt": "why?", "max_tokens": 3, **sent}
 
 
 def test_settings_come_from_gin(server: Canned) -> None:
@@ -193,9 +225,7 @@ def failure(code: str, message: str = "no") -> dict[str, Any]:
         (429, {}, 1.0),
         (503, {"Retry_After": "7"}, 7.0),
         (500, {}, None),
-        (502, {}, None),
-        (408, {}, None),
-        (409, {}, None),
+        (425, {}, None),
     ],
 )
 def test_what_may_succeed_later_is_not_paid(
@@ -205,9 +235,19 @@ def test_what_may_succeed_later_is_not_paid(
     with pytest.raises(UnansweredError) as error:
         complete(server)
     assert not error.value.may_be_paid
+    assert error.value.was_reached
     assert error.value.retry_after_seconds == seconds
     assert str(error.value) == f"{status} wait, [key]"
     assert error.value.__context__ is None
+
+
+@pytest.mark.parametrize("status", [408, 409, 502, 504, 520, 524])
+def test_what_a_gateway_says_may_have_cost(server: Canned, status: int) -> None:
+    server.says(b"<html>timeout</html>", status, Retry_After="3")
+    with pytest.raises(UnansweredError) as error:
+        complete(server)
+    assert error.value.may_be_paid
+    assert error.value.retry_after_seconds == 3
 
 
 def test_a_pause_until_a_date(server: Canned) -> None:
@@ -223,6 +263,7 @@ def test_a_pause_until_a_date(server: Canned) -> None:
     [
         (400, "invalid", r"refuses the request \(400 \[key\] no\); correct the parameters"),
         (422, "invalid", r"refuses the request \(422 \[key\] no\); correct the parameters"),
+        (400, "unsupported_parameter", r"refuses the request .*; correct the parameters"),
         (413, "", r"refuses the request \(413"),
         (401, "", r"refuses the key in OPENAI_API_KEY \(401\); export the right one and run"),
         (403, "", r"the key in OPENAI_API_KEY may not use m \(403 \[key\] no\)"),
@@ -244,13 +285,43 @@ def test_what_is_refused_is_not_asked_again(
 
 def test_a_server_that_refuses_top_p_0_is_explained(server: Canned) -> None:
     server.says(failure("invalid", "top_p must be in (0, 1]"), 400)
-    with pytest.raises(UserError, match=r"some servers want top_p above 0, and with temperature 0"):
-        OpenAICompletions("m", server.url).complete(request(parameters=Parameters(3, top_p=0)), "k")
+    sampled = request(parameters=Parameters(3, temperature=0.7, top_p=0))
+    with pytest.raises(UserError, match=r"some servers want top_p above 0; temperature 0 does"):
+        OpenAICompletions("m", server.url).complete(sampled, "k")
 
 
-def test_a_filtered_prompt_is_an_answer(server: Canned) -> None:
-    server.says(failure("content_filter"), 400)
-    assert complete(server) == Completion("", "content_filter", "m", 0, 0)
+TOO_LONG = "context_length_exceeded"
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "finish_reason"),
+    [
+        (400, {"code": "content_filter"}, "content_filter"),
+        (400, {"code": "invalid_prompt", "type": "invalid_request_error"}, "invalid_prompt"),
+        (400, {"code": None, "type": "content_policy_violation"}, "content_policy_violation"),
+        (422, {"code": TOO_LONG}, TOO_LONG),
+        (
+            400,
+            {
+                "message": "This model's maximum context length is 2048 tokens. However, you "
+                "requested 3000 tokens",
+                "code": 400,
+                "type": "BadRequestError",
+            },
+            TOO_LONG,
+        ),
+        (400, {"message": "the request exceeds the available context size"}, TOO_LONG),
+    ],
+)
+def test_one_prompt_is_refused(
+    server: Canned, status: int, error: dict[str, Any], finish_reason: str
+) -> None:
+    server.says({"error": {"message": f"{KEY} no", **error}}, status)
+    with pytest.raises(RefusedError) as refused:
+        complete(server)
+    assert refused.value.finish_reason == finish_reason
+    assert KEY not in str(refused.value)
+    assert refused.value.__context__ is None
 
 
 def test_silence_may_have_cost(server: Canned) -> None:
@@ -265,6 +336,7 @@ def test_a_server_that_is_not_there_costs_nothing(unused_port: int) -> None:
     with pytest.raises(UnansweredError, match=r"ConnectError: .*refused") as error:
         client.complete(request(), "k")
     assert not error.value.may_be_paid
+    assert not error.value.was_reached
 
 
 @pytest.fixture

@@ -8,12 +8,13 @@ is to be paid; so the budget holds whenever, and however often, the process is k
 import hashlib
 import json
 import logging
+import math
 import queue
 import threading
 import time
 import uuid
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -24,12 +25,20 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from tk_instruct.errors import UserError
 from tk_instruct.randomness import draw
-from tk_instruct.self_instruct.clients import Client, Completion, Request, UnansweredError
+from tk_instruct.self_instruct.clients import (
+    FRAME_TOKENS,
+    Client,
+    Completion,
+    RefusedError,
+    Request,
+    UnansweredError,
+)
 from tk_instruct.self_instruct.run_directory import Record, RunDirectory
 
 log = logging.getLogger("tk_instruct")
 
-_FRAME_TOKENS = 64  # that a chat's template may add to a prompt
+_MOST_REFUSED = 20  # prompts on end, after which it is not the prompts
+_MOST_UNREACHED = 4  # attempts of one request while nothing has reached the server
 _SECONDS_BETWEEN_WARNINGS = 15.0
 _WINDOW = 4  # requests in order for each thread, so that one slow answer does not stop the others
 
@@ -52,6 +61,43 @@ class Tokens:
         return Tokens(self.prompt - other.prompt, self.completion - other.completion)
 
 
+@dataclass(frozen=True)
+class Charges:
+    """What may have to be paid for.
+
+    answered, num_requests: by stage; an answer whose tokens the server has not counted has taken
+    the most that it can have. unanswered: at most, of what was sent and broke off.
+    """
+
+    answered: Mapping[str, Tokens]
+    num_requests: Mapping[str, int]
+    unanswered: Tokens
+
+    @property
+    def total(self) -> Tokens:
+        return sum(self.answered.values(), self.unanswered)
+
+
+def charges(ledger: Iterable[Record], responses: Iterable[Record]) -> Charges:
+    """Of a run, from its two logs; `Budget.usd` says what tokens cost."""
+    unanswered: dict[tuple[str, int], Tokens] = {}
+    for line in ledger:
+        if line["event"] == "sent":
+            sent = Tokens(line["prompt_tokens"], line["completion_tokens"])
+            unanswered[line["key"], line["attempt"]] = sent
+        elif line["event"] == "not paid":
+            unanswered.pop((line["key"], line["attempt"]), None)
+    answered: dict[str, Tokens] = {}
+    num_requests: Counter[str] = Counter()
+    for record in responses:
+        stage = record["stage"]
+        bound = unanswered.pop((record["key"], record["attempts"]), Tokens())
+        usage = _usage(record["prompt_tokens"], record["completion_tokens"])
+        answered[stage] = answered.get(stage, Tokens()) + (usage or bound)
+        num_requests[stage] += 1
+    return Charges(answered, num_requests, sum(unanswered.values(), Tokens()))
+
+
 @gin.configurable(module="tk_instruct")
 @dataclass(frozen=True)
 class Budget:
@@ -67,8 +113,11 @@ class Budget:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if value is not None and not value >= 0:
-                raise UserError(f"Budget.{name}={value:g} must not be negative; None: no limit")
+            if value is not None and not 0 <= value < math.inf:
+                raise UserError(
+                    f"Budget.{name}={value:g} must be a finite number from 0 on; None: no limit, "
+                    "or no price"
+                )
         if self.max_usd is not None and self.usd(Tokens()) is None:
             raise UserError(
                 f"max_usd={self.max_usd:g} needs the prices; set --prompt_price and "
@@ -110,12 +159,6 @@ class RateLimit:
         for name, value in asdict(self).items():
             if value is not None and not value > 0:
                 raise UserError(f"RateLimit.{name}={value:g} must be above 0; None: no limit")
-
-    def seconds(self, requests: int, tokens: int) -> float:
-        """How long so much takes."""
-        of_requests = 60 * requests / self.requests_per_minute if self.requests_per_minute else 0.0
-        of_tokens = 60 * tokens / self.tokens_per_minute if self.tokens_per_minute else 0.0
-        return max(of_requests, of_tokens)
 
 
 @gin.configurable(module="tk_instruct")
@@ -188,7 +231,7 @@ class Dispatcher:
             raise UserError(f"concurrency={concurrency} must be at least 1")
         self._client, self._run, self._budget = client, run, budget
         self._concurrency, self._grace_seconds = concurrency, grace_seconds
-        self._rate_limit = rate_limit or RateLimit()
+        rate_limit = rate_limit or RateLimit()
         self._retries = retries or Retries()
         self._retrying = Retrying(
             retry=retry_if_exception_type(UnansweredError),
@@ -207,8 +250,12 @@ class Dispatcher:
         self._pending: dict[str, Future[Record]] = {}
         self._spent = self._in_flight = Tokens()
         self._num_in_flight = 0
+        self._num_refused = 0  # on end
+        self._has_reached = False
         self._next_warning = 0.0
-        self._next_start = self._paused_until = time.monotonic()
+        self._requests_clock = _Clock(rate_limit.requests_per_minute)
+        self._tokens_clock = _Clock(rate_limit.tokens_per_minute)
+        self._paused_until = time.monotonic()
         self._ended_by: BaseException | None = None
 
     def __enter__(self) -> "Dispatcher":
@@ -284,30 +331,25 @@ class Dispatcher:
 
     def _read(self) -> None:
         """What earlier processes have asked, been answered and, at most, spent."""
-        charges: dict[tuple[str, int], Tokens] = {}
         self._run_id = ""
-        for line in self._ledger.read():
-            if line["event"] == "begun":
-                self._run_id = line["id"]
-                continue
-            attempt = (line["key"], line["attempt"])
-            if line["event"] == "sent":
-                self._attempts[line["key"]] = line["attempt"]
-                charges[attempt] = Tokens(line["prompt_tokens"], line["completion_tokens"])
-            elif line["event"] == "not paid":
-                charges.pop(attempt, None)
+        self._spent = charges(self._known_ledger(), self._known_responses()).total
         if not self._run_id:
             self._run_id = uuid.uuid4().hex
             self._ledger.append([{"event": "begun", "id": self._run_id}])
+
+    def _known_ledger(self) -> Iterator[Record]:
+        for line in self._ledger.read():
+            if line["event"] == "begun":
+                self._run_id = line["id"]
+            elif line["event"] == "sent":
+                self._attempts[line["key"]] = line["attempt"]
+            yield line
+
+    def _known_responses(self) -> Iterator[Record]:
         for record in self._responses.read():
-            key = record["key"]
-            self._answered[key] = _packed(record)
-            self._attempts.pop(key, None)
-            usage = _usage(record["prompt_tokens"], record["completion_tokens"])
-            if usage is not None:
-                charges.pop((key, record["attempts"]), None)
-                self._spent += usage
-        self._spent = sum(charges.values(), self._spent)
+            self._answered[record["key"]] = _packed(record)
+            self._attempts.pop(record["key"], None)
+            yield record
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -350,15 +392,20 @@ class Dispatcher:
             charge = bound
             try:
                 completion = self._client.complete(request, self._idempotency_key(request))
-            except (UnansweredError, UserError) as error:
+            except (UnansweredError, RefusedError, UserError) as error:
                 may_be_paid = isinstance(error, UnansweredError) and error.may_be_paid
                 outcome = "perhaps paid" if may_be_paid else "not paid"
                 self._ledger.note({"event": outcome, **event, "reason": str(error)})
                 charge = bound if may_be_paid else Tokens()
-                self._pause_all(getattr(error, "retry_after_seconds", None) or 0.0)
-                raise
+                self._heed(error)
+                if not isinstance(error, RefusedError):
+                    raise
+                completion = self._empty(error)
+            else:
+                with self._changed:
+                    self._has_reached, self._num_refused = True, 0
             usage = _usage(completion.prompt_tokens, completion.completion_tokens)
-            record = self._record(request, completion, attempt, usage or bound)
+            record = _record(request, completion, attempt)
             self._responses.append([record])
             charge = usage or bound
             with self._changed:
@@ -368,24 +415,17 @@ class Dispatcher:
         finally:
             self._settle(bound, charge)
 
-    def _record(
-        self, request: Request, completion: Completion, attempt: int, charge: Tokens
-    ) -> Record:
-        return {
-            "key": request.key,
-            "stage": request.stage,
-            "index": request.index,
-            "prompt_sha256": request.prompt_sha256,
-            "parameters": asdict(request.parameters) | {"stop": list(request.parameters.stop)},
-            "model": completion.model,
-            "text": completion.text,
-            "finish_reason": completion.finish_reason,
-            "prompt_tokens": completion.prompt_tokens,
-            "completion_tokens": completion.completion_tokens,
-            "usd": self._budget.usd(charge),
-            "created_at": _now(),
-            "attempts": attempt,
-        }
+    def _empty(self, error: RefusedError) -> Completion:
+        """What a refused prompt counts as; raises UserError where all are refused."""
+        with self._changed:
+            self._num_refused += 1
+            if self._num_refused > _MOST_REFUSED:
+                raise UserError(
+                    f"the server has refused {self._num_refused} prompts on end (the last: "
+                    f"{error}); correct the parameters of this stage in gin, or take another "
+                    "model, and run it again: it goes on"
+                )
+        return Completion("", error.finish_reason, self._client.model, 0, 0)
 
     def _idempotency_key(self, request: Request) -> str:
         """The same whenever a run asks again; another for another run, though of the same seed."""
@@ -399,7 +439,8 @@ class Dispatcher:
                 if self._ended_by is not None:
                     raise self._ended_by
                 self._run.check_room()
-                wait = max(self._next_start, self._paused_until) - time.monotonic()
+                clocks = (self._requests_clock.next, self._tokens_clock.next)
+                wait = max(*clocks, self._paused_until) - time.monotonic()
                 if self._budget.covers(self._spent + self._in_flight + bound):
                     if wait <= 0:
                         break
@@ -408,8 +449,8 @@ class Dispatcher:
                     self._changed.wait()
                 else:
                     raise self._over_budget(bound)
-            self._next_start = max(self._next_start, time.monotonic())
-            self._next_start += self._rate_limit.seconds(1, bound.total)
+            self._requests_clock.take(1)
+            self._tokens_clock.take(bound.total)
             self._in_flight += bound
             self._num_in_flight += 1
 
@@ -425,23 +466,28 @@ class Dispatcher:
             self._in_flight -= bound
             self._num_in_flight -= 1
             self._spent += charge
-            self._next_start -= self._rate_limit.seconds(0, bound.total - charge.total)
+            self._tokens_clock.give_back(bound.total - charge.total)
             self._changed.notify_all()
 
-    def _pause_all(self, seconds: float) -> None:
+    def _heed(self, error: Exception) -> None:
+        """What a failure says of the server."""
         with self._changed:
-            self._paused_until = max(self._paused_until, time.monotonic() + seconds)
+            self._has_reached |= getattr(error, "was_reached", True)
+            wish = getattr(error, "retry_after_seconds", None) or 0.0
+            self._paused_until = max(self._paused_until, time.monotonic() + wish)
 
     def _pause_seconds(self, state: RetryCallState) -> float:
         wish = _failure(state).retry_after_seconds or 0.0
         return max(wish, self._retries.pause_seconds(state.args[0].key, state.attempt_number))
 
     def _gives_up(self, state: RetryCallState) -> bool:
-        wish = _failure(state).retry_after_seconds or 0.0
-        return (
-            state.attempt_number >= self._retries.max_attempts
-            or wish > self._retries.longest_pause_seconds
-        )
+        failure, retries = _failure(state), self._retries
+        most = retries.max_attempts
+        with self._changed:
+            if not (failure.was_reached or self._has_reached):
+                most = min(most, _MOST_UNREACHED)
+        wish = failure.retry_after_seconds or 0.0
+        return state.attempt_number >= most or wish > retries.longest_pause_seconds
 
     def _say_why(self, state: RetryCallState) -> None:
         """Now and then, so that nobody waits without knowing what for."""
@@ -476,6 +522,20 @@ class Dispatcher:
             thread.join(None if until is None else max(0.0, until - time.monotonic()))
 
 
+class _Clock:
+    """When the next may be sent of what is limited to so many a minute; None: at once."""
+
+    def __init__(self, per_minute: float | None) -> None:
+        self._seconds = 60 / per_minute if per_minute else 0.0
+        self.next = time.monotonic()
+
+    def take(self, count: int) -> None:
+        self.next = max(self.next, time.monotonic()) + count * self._seconds
+
+    def give_back(self, count: int) -> None:
+        self.next -= count * self._seconds
+
+
 def _failure(state: RetryCallState) -> UnansweredError:
     error = state.outcome.exception() if state.outcome else None
     assert isinstance(error, UnansweredError), error
@@ -484,12 +544,29 @@ def _failure(state: RetryCallState) -> UnansweredError:
 
 def _upper_bound(request: Request) -> Tokens:
     """Tokenizers over bytes make no more tokens of a text than it has bytes."""
-    prompt = len(request.prompt.encode("utf-8", "surrogatepass")) + _FRAME_TOKENS
+    prompt = len(request.prompt.encode("utf-8", "surrogatepass")) + FRAME_TOKENS
     return Tokens(prompt, request.parameters.max_tokens)
 
 
 def _usage(prompt: int | None, completion: int | None) -> Tokens | None:
     return None if prompt is None or completion is None else Tokens(prompt, completion)
+
+
+def _record(request: Request, completion: Completion, attempt: int) -> Record:
+    return {
+        "key": request.key,
+        "stage": request.stage,
+        "index": request.index,
+        "prompt_sha256": request.prompt_sha256,
+        "parameters": asdict(request.parameters) | {"stop": list(request.parameters.stop)},
+        "model": completion.model,
+        "text": completion.text,
+        "finish_reason": completion.finish_reason,
+        "prompt_tokens": completion.prompt_tokens,
+        "completion_tokens": completion.completion_tokens,
+        "created_at": _now(),
+        "attempts": attempt,
+    }
 
 
 def _packed(record: Record) -> bytes:

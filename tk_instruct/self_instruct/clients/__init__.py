@@ -9,6 +9,8 @@ import gin
 
 from tk_instruct.errors import UserError
 
+FRAME_TOKENS = 256  # the most that a client, and a chat's template, may add to a prompt
+
 
 @gin.configurable(module="tk_instruct")
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ class Request:
 class Completion:
     """A model's answer, without the prompt and without the stop sequence that ended it.
 
-    finish_reason is "length" where max_tokens ended it, else "stop". Counts of tokens are the
-    server's, None where it gave none.
+    finish_reason is "length" where max_tokens ended it, "stop" where the model did, else what the
+    server says ("content_filter"). Counts of tokens are the server's, None where it gave none.
     """
 
     text: str
@@ -81,14 +83,31 @@ class UnansweredError(Exception):
 
     may_be_paid: the server may have done the work (a connection that broke off in the answer).
     retry_after_seconds: how long the server asks to be left alone.
+    was_reached: False where nothing is there that could be asked.
     """
 
     def __init__(
-        self, reason: str, may_be_paid: bool, retry_after_seconds: float | None = None
+        self,
+        reason: str,
+        may_be_paid: bool,
+        retry_after_seconds: float | None = None,
+        was_reached: bool = True,
     ) -> None:
         super().__init__(reason)
         self.may_be_paid = may_be_paid
         self.retry_after_seconds = retry_after_seconds
+        self.was_reached = was_reached
+
+
+class RefusedError(Exception):
+    """A prompt that is not completed, for nothing, however often it is asked; others may be.
+
+    It counts as answered by an empty text, with this finish_reason.
+    """
+
+    def __init__(self, reason: str, finish_reason: str) -> None:
+        super().__init__(reason)
+        self.finish_reason = finish_reason
 
 
 class Client(Protocol):
@@ -98,7 +117,8 @@ class Client(Protocol):
     """Its name, for the record."""
 
     def complete(self, request: Request, idempotency_key: str) -> Completion:
-        """Raises UnansweredError where asking again may help, UserError where it does not.
+        """Raises UnansweredError where asking again may help, RefusedError where another prompt
+        may be answered, UserError where neither does.
 
         What is asked again comes with the same idempotency_key, by which a server that knows such
         keys answers without doing, and charging for, the work once more.

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,12 +14,32 @@ from urllib.parse import urlsplit
 import gin
 
 from tk_instruct.errors import UserError
-from tk_instruct.self_instruct.clients import Completion, Parameters, Request, UnansweredError
+from tk_instruct.self_instruct.clients import (
+    FRAME_TOKENS,
+    Completion,
+    Parameters,
+    RefusedError,
+    Request,
+    UnansweredError,
+)
 
-# What OpenAI assumes of what is not sent. Some models refuse a parameter even with this value.
-_DEFAULTS = {"temperature": 1.0, "top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
-_MAY_SUCCEED_LATER = {408, 409, 425, 429}
-_NEVER_SENT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError"}
+_MAY_SUCCEED_LATER = {408, 409, 425, 429}  # and all from 500 on
+# Nothing is charged for these. Of others, a gateway's 502 and 504 among them, it is not known
+# whether the model had done the work.
+_NOT_PAID = {425, 429, 500, 503}
+_NOT_REACHED = {"ConnectError", "ConnectTimeout", "ProxyError"}
+_NEVER_SENT = {*_NOT_REACHED, "PoolTimeout"}
+# Codes, or types, that refuse one prompt: OpenAI's, Azure's and llama.cpp's.
+_REFUSALS = (
+    "content_filter",
+    "content_policy_violation",
+    "invalid_prompt",
+    _TOO_LONG := "context_length_exceeded",
+    "exceed_context_size_error",
+)
+_SAYS_TOO_LONG = re.compile(
+    r"maximum (context|model) length|model's context length|context size", re.IGNORECASE
+)
 
 
 class _OpenAI(ABC):
@@ -88,16 +109,12 @@ class _OpenAI(ABC):
         try:
             content = self._send(arguments)
         except openai.APIStatusError as error:
-            refused: Exception | Completion = self._refused(
-                error.response, error.body, request.parameters
-            )
+            failed = self._failed(error.response, error.body, request.parameters)
         except openai.APIConnectionError as error:
-            refused = self._disconnected(error)
+            failed = self._disconnected(error)
         else:
             return self._completion(content)
-        if isinstance(refused, Completion):
-            return refused
-        raise refused
+        raise failed
 
     def close(self) -> None:
         self._server.close()
@@ -131,24 +148,29 @@ class _OpenAI(ABC):
     def _disconnected(self, error: Exception) -> UnansweredError:
         cause = type(error.__cause__ or error).__name__
         reason = self._scrubbed(f"{cause}: {error.__cause__ or error}")
-        return UnansweredError(reason, may_be_paid=cause not in _NEVER_SENT)
+        return UnansweredError(
+            reason, may_be_paid=cause not in _NEVER_SENT, was_reached=cause not in _NOT_REACHED
+        )
 
-    def _refused(
-        self, response: Any, body: object, parameters: Parameters
-    ) -> UnansweredError | UserError | Completion:
+    def _failed(self, response: Any, body: object, parameters: Parameters) -> Exception:
         status = response.status_code
         fields = body if isinstance(body, Mapping) else {}
-        code = fields.get("code") or fields.get("type")
+        codes = [fields.get("code"), fields.get("type")]
         said = self._scrubbed(f"{status} {fields.get('message') or response.text}")
-        if status == 400 and code == "content_filter":  # so Azure answers what it filters
-            return Completion("", "content_filter", self.model, 0, 0)
-        if code == "insufficient_quota" or status == 402:
+        if status in (400, 422):
+            refusals = [code for code in _REFUSALS if code in codes]
+            if not refusals and _SAYS_TOO_LONG.search(said):
+                refusals = [_TOO_LONG]
+            if refusals:
+                return RefusedError(said, refusals[0])
+        if "insufficient_quota" in codes or status == 402:
             return UserError(
                 f"the account for {self.model} is used up ({said}); add credit and {_ON}"
             )
         if status in _MAY_SUCCEED_LATER or status >= 500:
             wait = _retry_after(response.headers)
-            return UnansweredError(said, False, 1.0 if wait is None and status == 429 else wait)
+            wait = 1.0 if wait is None and status == 429 else wait
+            return UnansweredError(said, status not in _NOT_PAID, wait)
         if status == 401:
             return UserError(
                 f"the server refuses the key in {self.api_key_variable} (401); export the right "
@@ -164,8 +186,8 @@ class _OpenAI(ABC):
                 f"({said}); correct model, base_url or client"
             )
         hint = "; correct the parameters of this stage in gin"
-        if parameters.top_p == 0:
-            hint += ": some servers want top_p above 0, and with temperature 0 any is the same"
+        if parameters.temperature and not parameters.top_p:
+            hint += ": some servers want top_p above 0; temperature 0 does without"
         return UserError(f"the server refuses the request ({said}){hint}, and {_ON}")
 
     def _scrubbed(self, text: str) -> str:
@@ -174,6 +196,7 @@ class _OpenAI(ABC):
 
 
 _ON = "run it again: it goes on"
+_LONGEST_LEAD_BYTES = FRAME_TOKENS // 2
 
 
 @gin.configurable(module="tk_instruct")
@@ -195,6 +218,8 @@ class OpenAIChat(_OpenAI):
     """A model that answers the prompt as a user's message (/chat/completions).
 
     max_tokens_name: some models want max_completion_tokens.
+    lead: a line before the prompt, which asks for the form of a completion; "": the prompt alone.
+    It is no system message because some models take none.
     """
 
     def __init__(
@@ -204,13 +229,20 @@ class OpenAIChat(_OpenAI):
         api_key_variable: str = "OPENAI_API_KEY",
         timeout_seconds: float = 120.0,
         max_tokens_name: str = "max_tokens",
+        lead: str = "Continue the following text exactly where it ends, and say nothing else.",
     ) -> None:
+        if len(lead.encode()) > _LONGEST_LEAD_BYTES:
+            raise UserError(
+                f"OpenAIChat.lead has {len(lead.encode())} bytes and may have "
+                f"{_LONGEST_LEAD_BYTES}, as budgets count it; shorten it"
+            )
         super().__init__(model, base_url, api_key_variable, timeout_seconds)
-        self.max_tokens_name = max_tokens_name
+        self.max_tokens_name, self.lead = max_tokens_name, lead
 
     def _arguments(self, prompt: str, max_tokens: int) -> dict[str, Any]:
+        content = f"{self.lead}\n\n{prompt}" if self.lead else prompt
         return {
-            "messages": [{"role": "user", "content": prompt}],
+            "messages": [{"role": "user", "content": content}],
             self.max_tokens_name: max_tokens,
         }
 
@@ -222,8 +254,14 @@ class OpenAIChat(_OpenAI):
 
 
 def _sampling(parameters: Parameters) -> dict[str, Any]:
-    given = {name: getattr(parameters, name) for name in _DEFAULTS}
-    sent: dict[str, Any] = {name: x for name, x in given.items() if x != _DEFAULTS[name]}
+    """What is to be sent even where OpenAI assumes it: other servers assume something else."""
+    sent: dict[str, Any] = {"temperature": parameters.temperature}
+    if parameters.temperature:  # else it changes nothing, and vLLM refuses the published 0
+        sent["top_p"] = parameters.top_p
+    # No server known assumes penalties, and some models refuse them whatever their value.
+    for name in ("presence_penalty", "frequency_penalty"):
+        if value := getattr(parameters, name):
+            sent[name] = value
     return {**sent, "stop": list(parameters.stop)} if parameters.stop else sent
 
 
