@@ -47,11 +47,13 @@ _MODEL: _Flags = {
     "api": (str, "API", "of that server: completions or chat (default: completions)"),
     "model_dir": (str, "DIR", "a run of `train` whose checkpoint writes"),
 }
+_PRICES: _Flags = {
+    "prompt_price": (float, "USD", "of a million tokens of prompts"),
+    "completion_price": (float, "USD", "of a million tokens of completions"),
+}
 _BUDGET: _Flags = {
     "max_usd": (float, "USD", "ask for nothing that could cost more in all, whenever asked"),
     "max_tokens": (int, "N", "the same in tokens, of prompts and completions together"),
-    "prompt_price": (float, "USD", "of a million tokens of prompts"),
-    "completion_price": (float, "USD", "of a million tokens of completions"),
     "concurrency": (int, "N", "requests under way at a time (default: 8)"),
     "requests_per_minute": (int, "N", "the most that the server allows"),
     "tokens_per_minute": (int, "N", "the most that the server allows"),
@@ -91,6 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             _add_flags(action, {**_BEGINNING, **_INSTRUCTIONS})
         if name in ("prepare", "run"):
             _add_flags(action, _PREPARE)
+        _add_flags(action, _PRICES)
         if name in _ASK:
             _add_flags(action.add_argument_group("model"), _MODEL)
             _add_flags(action.add_argument_group("cost and speed"), _BUDGET)
@@ -189,7 +192,7 @@ def _configured(args: argparse.Namespace) -> SelfInstructRun:
     )
     from tk_instruct.self_instruct.clients import local, openai  # noqa: F401
 
-    flags = (*_BEGINNING, *_INSTRUCTIONS, *_PREPARE, *_MODEL, *_BUDGET)
+    flags = (*_BEGINNING, *_INSTRUCTIONS, *_PREPARE, *_MODEL, *_PRICES, *_BUDGET)
     values = {flag: getattr(args, flag, None) for flag in flags}
     given = {flag: value for flag, value in values.items() if value is not None}
     for flag, value in given.items():

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from tk_instruct.self_instruct.dispatch import charges
 from tk_instruct.self_instruct.run_directory import RunDirectory
 from tk_instruct.self_instruct.stats import PUBLISHED
 
@@ -184,33 +185,25 @@ def _summed(run: RunDirectory, name: str) -> Counter[str]:
 
 
 def _cost(run: RunDirectory) -> str:
-    spent: dict[str, Counter[str]] = {}
-    for record in _read(run, "responses"):
-        counts = spent.setdefault(record["stage"], Counter())
-        counts["responses"] += 1
-        for field in ("prompt_tokens", "completion_tokens"):
-            counts[field] += record[field] or 0
-        counts["unpriced"] += record["usd"] is None
-        counts["usd"] += record["usd"] or 0
-    if not spent:
+    charged = charges(_read(run, "ledger"), _read(run, "responses"))
+    if not charged.answered:
         return _section("Cost", "No responses are kept with this run.")
-    total: Counter[str] = sum(spent.values(), Counter())
+    counted = [(stage, n, charged.answered[stage]) for stage, n in charged.num_requests.items()]
+    counted.append(("perhaps paid, not answered", 0, charged.unanswered))
+    counted.append(("together", sum(charged.num_requests.values()), charged.total))
     rows = [
         (
             stage,
-            *(f"{counts[name]:,}" for name in ("responses", "prompt_tokens", "completion_tokens")),
-            f"{counts['usd']:.2f}" if counts["unpriced"] < counts["responses"] else "–",
+            f"{n:,}",
+            f"{tokens.prompt:,}",
+            f"{tokens.completion:,}",
+            "–" if (usd := charged.usd(tokens)) is None else f"{usd:.2f}",
         )
-        for stage, counts in [*spent.items(), ("together", total)]
+        for stage, n, tokens in counted
     ]
     return _section(
         "Cost",
         _markdown(("stage", "responses", "prompt tokens", "completion tokens", "dollars"), rows),
-        *(
-            [f"The price of {total['unpriced']:,} responses is not known."]
-            if total["unpriced"]
-            else []
-        ),
     )
 
 

@@ -16,9 +16,10 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from types import TracebackType
+from typing import Any
 
 import gin
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
@@ -41,6 +42,8 @@ _MOST_REFUSED = 20  # prompts on end, after which it is not the prompts
 _MOST_UNREACHED = 4  # attempts of one request while nothing has reached the server
 _SECONDS_BETWEEN_WARNINGS = 15.0
 _WINDOW = 4  # requests in order for each thread, so that one slow answer does not stop the others
+
+_PRICES = ("usd_per_million_prompt_tokens", "usd_per_million_completion_tokens")
 
 
 @dataclass(frozen=True)
@@ -66,23 +69,33 @@ class Charges:
     """What may have to be paid for.
 
     answered, num_requests: by stage; an answer whose tokens the server has not counted has taken
-    the most that it can have. unanswered: at most, of what was sent and broke off.
+    the most that it can have. unanswered: at most, of what was sent and broke off. prices: of the
+    Budget that was last given some.
     """
 
     answered: Mapping[str, Tokens]
     num_requests: Mapping[str, int]
     unanswered: Tokens
+    prices: Mapping[str, Any]
 
     @property
     def total(self) -> Tokens:
         return sum(self.answered.values(), self.unanswered)
 
+    def usd(self, tokens: Tokens) -> float | None:
+        """At the prices that gin has, else the last ones; None without any."""
+        budget = Budget()
+        return (replace(budget, **self.prices) if not budget.prices else budget).usd(tokens)
+
 
 def charges(ledger: Iterable[Record], responses: Iterable[Record]) -> Charges:
-    """Of a run, from its two logs; `Budget.usd` says what tokens cost."""
+    """Of a run, from its two logs."""
     unanswered: dict[tuple[str, int], Tokens] = {}
+    prices: dict[str, float] = {}
     for line in ledger:
-        if line["event"] == "sent":
+        if line["event"] == "prices":
+            prices = {name: line[name] for name in _PRICES}
+        elif line["event"] == "sent":
             sent = Tokens(line["prompt_tokens"], line["completion_tokens"])
             unanswered[line["key"], line["attempt"]] = sent
         elif line["event"] == "not paid":
@@ -95,7 +108,7 @@ def charges(ledger: Iterable[Record], responses: Iterable[Record]) -> Charges:
         usage = _usage(record["prompt_tokens"], record["completion_tokens"])
         answered[stage] = answered.get(stage, Tokens()) + (usage or bound)
         num_requests[stage] += 1
-    return Charges(answered, num_requests, sum(unanswered.values(), Tokens()))
+    return Charges(answered, num_requests, sum(unanswered.values(), Tokens()), prices)
 
 
 @gin.configurable(module="tk_instruct")
@@ -124,12 +137,19 @@ class Budget:
                 "--completion_price, dollars for a million tokens"
             )
 
+    @property
+    def prices(self) -> dict[str, float]:
+        """Both, or none."""
+        prices = {name: getattr(self, name) for name in _PRICES}
+        return {} if None in prices.values() else prices
+
     def usd(self, tokens: Tokens) -> float | None:
         """None where there are no prices."""
-        prices = (self.usd_per_million_prompt_tokens, self.usd_per_million_completion_tokens)
-        if prices[0] is None or prices[1] is None:
+        prices = self.prices
+        if not prices:
             return None
-        return (tokens.prompt * prices[0] + tokens.completion * prices[1]) / 1e6
+        of_prompts, of_completions = (prices[name] for name in _PRICES)
+        return (tokens.prompt * of_prompts + tokens.completion * of_completions) / 1e6
 
     def covers(self, tokens: Tokens) -> bool:
         usd = self.usd(tokens) or 0.0
@@ -332,7 +352,10 @@ class Dispatcher:
     def _read(self) -> None:
         """What earlier processes have asked, been answered and, at most, spent."""
         self._run_id = ""
-        self._spent = charges(self._known_ledger(), self._known_responses()).total
+        charged = charges(self._known_ledger(), self._known_responses())
+        self._spent = charged.total
+        if self._budget.prices and self._budget.prices != charged.prices:
+            self._ledger.note({"event": "prices", **self._budget.prices})
         if not self._run_id:
             self._run_id = uuid.uuid4().hex
             self._ledger.append([{"event": "begun", "id": self._run_id}])

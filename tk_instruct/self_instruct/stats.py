@@ -1,7 +1,6 @@
 """What a run has made so far, and at what cost: counted and drawn as published."""
 
 import json
-import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from jaxtyping import Float, Int
 
 from tk_instruct.errors import UserError
 from tk_instruct.files import remove, write_atomically
+from tk_instruct.self_instruct.dispatch import Tokens, charges
 from tk_instruct.self_instruct.parsing import yes_or_no
 from tk_instruct.self_instruct.pool import NoveltyPool, Tokenize, rouge_tokens
 from tk_instruct.self_instruct.root_verbs import Parsing, RootVerb, root_verbs
@@ -30,7 +30,6 @@ PUBLISHED: Mapping[str, float] = {
     "mean_words_of_non_empty_input": 12.7,
     "mean_words_of_output": 18.9,
 }
-_UNITS = ("prompt_tokens", "completion_tokens", "usd")
 
 
 def stats(run: RunDirectory, parsing: Parsing, tokenize: Tokenize = rouge_tokens) -> Stats:
@@ -93,7 +92,7 @@ def stats(run: RunDirectory, parsing: Parsing, tokenize: Tokenize = rouge_tokens
             ),
             "instances": _acceptance(len(instances), (task["dropped"] for task in tasks)),
         },
-        "cost": _cost(run.log("responses").read(), len(instructions), len(instances)),
+        "cost": _cost(run, len(instructions), len(instances)),
         "unclear_answers": sum(yes_or_no(answer) is None for _, answer in classified),
         "mean_rouge_l_to_most_similar_seed": _mean(similarities),
         "root_verbs": [vars(verb) for verb in verbs],
@@ -160,29 +159,29 @@ def _acceptance(num_accepted: int, dropped_each: Iterable[Mapping[str, int]]) ->
     }
 
 
-def _cost(responses: Iterable[Record], num_instructions: int, num_instances: int) -> Stats:
-    """Of what was answered; None where a server counts no tokens, or there are no prices."""
-    stages: dict[str, list[Record]] = {}
-    for response in responses:
-        stages.setdefault(response["stage"], []).append({u: response[u] for u in _UNITS})
-    total = _spent([response for stage in stages.values() for response in stage])
+def _cost(run: RunDirectory, num_instructions: int, num_instances: int) -> Stats:
+    """In dollars as Charges.usd counts them."""
+    charged = charges(run.log("ledger").read(), run.log("responses").read())
+
+    def row(num_requests: int, tokens: Tokens) -> Stats:
+        return {
+            "requests": num_requests,
+            "prompt_tokens": tokens.prompt,
+            "completion_tokens": tokens.completion,
+            "usd": charged.usd(tokens),
+        }
+
+    total = row(sum(charged.num_requests.values()), charged.total)
     return {
-        "stages": {name: _spent(stage) for name, stage in stages.items()},
+        "stages": {
+            stage: row(number, charged.answered[stage])
+            for stage, number in charged.num_requests.items()
+        },
+        "unanswered": row(0, charged.unanswered),
         "total": total,
         "usd_per_accepted_instruction": _ratio(total["usd"], num_instructions),
         "usd_per_instance": _ratio(total["usd"], num_instances),
     }
-
-
-def _spent(responses: Sequence[Record]) -> Stats:
-    counted = {
-        unit: [response[unit] for response in responses if response[unit] is not None]
-        for unit in _UNITS
-    }
-    tokens = {unit: sum(counted[unit]) if counted[unit] else None for unit in _UNITS[:2]}
-    # Exact, so that the order in which answers came does not matter.
-    usd = math.fsum(counted["usd"]) if counted["usd"] else None
-    return {"requests": len(responses), **tokens, "usd": usd}
 
 
 def _ratio(amount: float | None, number: int) -> float | None:

@@ -109,7 +109,11 @@ def _notes(stats: Stats) -> list[str]:
 def _tables(stats: Stats) -> dict[str, Rows]:
     """Rows under a header row, by title."""
     data, cost = stats["data"], stats["cost"]
-    spent = [*cost["stages"].items(), ("all", cost["total"])]
+    spent = [
+        *cost["stages"].items(),
+        ("perhaps paid, not answered", cost["unanswered"]),
+        ("all", cost["total"]),
+    ]
     return {
         "Generated data": [
             ["", *_DATA_COLUMNS.values()],
