@@ -3,7 +3,8 @@
 import pytest
 
 from tk_instruct.self_instruct import parsing
-from tk_instruct.self_instruct.seeds import Instance
+from tk_instruct.self_instruct.prompts import FewShot
+from tk_instruct.self_instruct.seeds import Instance, read_seeds
 
 
 @pytest.mark.parametrize(
@@ -166,3 +167,13 @@ def test_inputs_and_outputs(answer: str, instances: list[tuple[str, str]]) -> No
 )
 def test_labels_and_inputs(answer: str, instances: list[tuple[str, str]]) -> None:
     assert parsing.output_first(answer) == [Instance(*each) for each in instances]
+
+
+@pytest.mark.parametrize("stage", ["input_first", "output_first"])
+def test_what_prompts_show_is_found_again(stage: str) -> None:
+    tasks = {task.instruction: task for task in read_seeds()}
+    for seed in range(5):
+        _, *blocks = getattr(FewShot([*tasks.values()], seed), stage)("X").split("\n\nTask: ")
+        assert len(blocks) > 8
+        for instruction, _, answer in (block.partition("\n") for block in blocks[:-1]):
+            assert getattr(parsing, stage)(answer) == list(tasks[instruction].instances)
