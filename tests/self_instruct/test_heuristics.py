@@ -21,6 +21,7 @@ from tk_instruct.self_instruct.seeds import Instance
         ("Tell me how to go to Rome.", "unsuitable_word"),
         ("Describe an imaginary mapping of things.", None),
         ("Write a program that sorts numbers.", "unsuitable_beginning"),
+        ("write a program that sorts numbers.", "unsuitable_beginning"),
         ("Please write a program that sorts.", None),
         ("(Name a river in Asia.)", "begins_with_punctuation"),
         ("Übersetze den Satz ins Englische.", "begins_with_non_ascii"),
@@ -35,6 +36,8 @@ def test_rules_are_settings() -> None:
     german = Heuristics(min_words=2, unsuitable_words=("Bild",), ascii_first_character=False)
 
     assert german.broken_by("Übersetze dies.") is None
+    shouting = Heuristics(unsuitable_beginnings=("SCHREIBE EIN PROGRAMM",))
+    assert shouting.broken_by("Schreibe ein Programm, das zählt.") == "unsuitable_beginning"
     assert german.broken_by("Beschreibe das Bild.") == "unsuitable_word"
     assert Heuristics(unsuitable_words=()).broken_by("Describe what the image shows.") is None
     with pytest.raises(UserError, match="min_words=9 must be at least 1 and at most max_words=5"):

@@ -3,7 +3,8 @@
 import pytest
 
 from tk_instruct.self_instruct import parsing
-from tk_instruct.self_instruct.seeds import Instance
+from tk_instruct.self_instruct.prompts import FewShot
+from tk_instruct.self_instruct.seeds import Instance, read_seeds
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,28 @@ from tk_instruct.self_instruct.seeds import Instance
             ["List 3. Then stop.", "Name 12. Or not.", "Sing."],
         ),
         (" Describe NASA in 2.10. notation", ["Describe NASA in 2.10. notation"]),
+        # A chat model's Markdown, and what it says besides.
+        ("**9. Sort these.**\n**10. Sing.**", ["Sort these.", "Sing."]),
+        ("- 9. Sort these.\n- 10. Sing.", ["Sort these.", "Sing."]),
+        ("### 9. Sort these.\n* 10. Sing.", ["Sort these.", "Sing."]),
+        (
+            " **Poem**: Write it.\n**10. Song:** Sing.\n**11.** Say 2**3**2.",
+            ["Poem: Write it.", "Song: Sing.", "Say 2**3**2."],
+        ),
+        ("Sure! Here are more tasks:\n\n9. Sort.\n\n10. Sing.\n\nEnjoy!", ["Sort.", "Sing."]),
+        ("Here are more:\n1. Sort.\n2. Sing.", ["Sort.", "Sing."]),
+        # Published instructions may end in a colon, and have a list of their own.
+        (" Sort the words:", ["Sort the words:"]),
+        (" Sort these:\n1. b\n2. a\n10. Sing.", ["Sort these:", "b", "a", "Sing."]),
+        # Without white space after it only the number that is due parts a list.
+        (
+            " 写一首诗。\n10、翻译下面的句子。\n11．列出水果。",
+            ["写一首诗。", "翻译下面的句子。", "列出水果。"],
+        ),
+        (" 写一首诗。\n10.把句子翻译成英语。", ["写一首诗。", "把句子翻译成英语。"]),
+        (" 写一首诗。 10、翻译。11、列出。", ["写一首诗。", "翻译。", "列出。"]),
+        (" Convert\n10.5 litres\n7.Not due", ["Convert 10.5 litres 7.Not due"]),
+        (f" Add\n{'1' * 5000}. to it", [f"Add {'1' * 5000}. to it"]),
         ("", [""]),
     ],
 )
@@ -63,7 +86,32 @@ def test_yes_or_no(answer: str, meaning: bool | None) -> None:
         ),
         # What comes before the examples is no example.
         ("Sure, here you are:\nExample 1\nInput: a\nOutput: b", [("a", "b")]),
+        # A chat model's Markdown, headings and capitals.
         ("**Example 1**\n**Input:** a\n**Output:** b", [("a", "b")]),
+        (
+            "**Example 1:**\n- **Input**: a\n- **Output**: b\n\n---\n\n"
+            "**Example 2**:\n- **Input**: c\n- **Output**: d",
+            [("a", "b"), ("c", "d")],
+        ),
+        ("### Example 1\n**Input: a**\n**Output: b**", [("a", "b")]),
+        ("Example 1\n- Input: a\n- Output: b", [("a", "b")]),
+        ("example 1\ninput: a\nOUTPUT: b", [("a", "b")]),
+        ("Example 1: a\nOutput: b\nExample 2: c\nOutput: d", [("a", "b"), ("c", "d")]),
+        (
+            "Example\nText: a\nOutput: b\nExample\nText: c\nOutput: d",
+            [("Text: a", "b"), ("Text: c", "d")],
+        ),
+        ("1. **Input:** a\n   **Output:** b\n2. **Input:** c\n   **Output:** d", [("a", "b")]),
+        (
+            "**Sentence 1:** a\n**Sentence 2:** b\n**Output:**\n**Mood:** c",
+            [("Sentence 1: a\nSentence 2: b", "**Mood:** c")],
+        ),
+        # Marks that are the text's own stay.
+        (
+            "Example 1\n- Ann: **a**\n- Bob: b\nOutput: **c**\n*\n**\nExample 2\nd\nOutput: e",
+            [("- Ann: **a**\n- Bob: b", "**c**\n*\n**"), ("d", "e")],
+        ),
+        ("Text: an input: a\nno output: b\nOutput: c", [("Text: an input: a\nno output: b", "c")]),
         # One line.
         ("Example 1 Input: a Output: b Example 2 Input: c Output: d", [("a", "b"), ("c", "d")]),
         ("Output: b", [("", "b")]),
@@ -89,7 +137,43 @@ def test_inputs_and_outputs(answer: str, instances: list[tuple[str, str]]) -> No
             [("Email: Hi!", "not spam"), ("Email: Buy!", "spam")],
         ),
         ("happy", []),
+        # A cue within a line of several is text.
+        ("Class label: a\nText: The class label: b.", [("Text: The class label: b.", "a")]),
+        # On a line of its own.
+        ("Class label:\nhappy\nText: a", [("Text: a", "happy")]),
+        ("Class label:\nText: a", [("Text: a", "")]),
+        # A chat model's Markdown and headings.
+        (
+            "**Class label:** happy\n**Text:** a\n\n**Class label:** **sad**\n**Text:** b",
+            [("Text: a", "happy"), ("Text: b", "sad")],
+        ),
+        ("**Class label**: happy\n**Input**: a", [("a", "happy")]),
+        ("**Class Label: happy**\n**Text:** a", [("Text: a", "happy")]),
+        (
+            "- Class label: happy\n- Text: a\n- Class label: sad\n- Text: b",
+            [("Text: a", "happy"), ("Text: b", "sad")],
+        ),
+        (
+            "### Example 1\nClass label: happy\nText: a\n\n---\n### Example 2\n\nClass label: sad",
+            [("Text: a", "happy"), ("", "sad")],
+        ),
+        (
+            "1. Class label: happy\nText: a\n\n2. Class label: sad\nText: b\n"
+            "**3.**\nClass label: c",
+            [("Text: a", "happy"), ("Text: b", "sad"), ("", "c")],
+        ),
+        ("Class label: ***\nText: - a: **b**", [("Text: - a: **b**", "***")]),
     ],
 )
 def test_labels_and_inputs(answer: str, instances: list[tuple[str, str]]) -> None:
     assert parsing.output_first(answer) == [Instance(*each) for each in instances]
+
+
+@pytest.mark.parametrize("stage", ["input_first", "output_first"])
+def test_what_prompts_show_is_found_again(stage: str) -> None:
+    tasks = {task.instruction: task for task in read_seeds()}
+    for seed in range(5):
+        _, *blocks = getattr(FewShot([*tasks.values()], seed), stage)("X").split("\n\nTask: ")
+        assert len(blocks) > 8
+        for instruction, _, answer in (block.partition("\n") for block in blocks[:-1]):
+            assert getattr(parsing, stage)(answer) == list(tasks[instruction].instances)

@@ -6,6 +6,7 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import gin
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,8 @@ from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer
 
 from tk_instruct.errors import UserError
+from tk_instruct.self_instruct.clients import Parameters
+from tk_instruct.self_instruct.instructions import Instructions
 from tk_instruct.self_instruct.pool import NoveltyPool, rouge_tokens, unicode_tokens
 
 SEEDS = Path("self-instruct/data/seed_tasks.jsonl")
@@ -186,6 +189,19 @@ def test_other_languages_are_told_apart_by_their_words(text: str, near: str, far
     same, different = pool.similarities([text])[0, ::-1]
     assert same > 0.7 > 0.2 > different
     assert pool.similarities([near])[0, 1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens"),
+    [("rouge_tokens", ["l", "im", "haus"]), ("unicode_tokens", ["öl", "im", "haus"])],
+)
+def test_gin_chooses_the_tokens(name: str, tokens: list[str]) -> None:
+    try:
+        gin.parse_config(f"Instructions.tokenize = @{name}")
+        tokenize = gin.get_configurable(Instructions)(parameters=Parameters(1)).tokenize
+        assert tokenize("Öl im Haus") == tokens
+    finally:
+        gin.clear_config()
 
 
 @given(TEXTS)

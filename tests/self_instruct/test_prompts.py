@@ -64,6 +64,29 @@ def test_inputs_come_as_numbered_examples() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "has_name"),
+    [
+        ("Sentence: We won!", True),
+        ("Review 2: Good", True),
+        ("The original words:\nso, very", True),
+        ("Größe: 3", True),
+        ("Sales dates are in A2:A500", False),
+        ("10:30", False),
+        ("Night : Day", False),
+        ("Steps of a report: question, method", False),
+        ("Ann's list: a, b", False),
+        ("https://example.org", False),
+        ("We met\nYesterday: rain", False),
+    ],
+)
+def test_an_input_without_the_name_of_a_field_is_given_one(text: str, has_name: bool) -> None:
+    task = SeedTask("seed_3", "name", "Do it.", (Instance(text, "b"),), False)
+    shown = FewShot([MOOD, task], seed=0).input_first("Tell a joke.")
+
+    assert f"\nExample 1\n{'' if has_name else 'Input: '}{text}\nOutput: b\n" in shown
+
+
 def test_twelve_classification_tasks_and_nineteen_others_are_shown_in_any_order() -> None:
     prompt = FewShot(read_seeds(), seed=0).is_classification("Rate the joke.")
 

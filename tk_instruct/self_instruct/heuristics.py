@@ -64,7 +64,9 @@ class Heuristics:
             return "too_long"
         if self._unsuitable and self._unsuitable.search(instruction):
             return "unsuitable_word"
-        if instruction.startswith(tuple(self.unsuitable_beginnings)):
+        if instruction.casefold().startswith(
+            tuple(beginning.casefold() for beginning in self.unsuitable_beginnings)
+        ):
             return "unsuitable_beginning"
         if instruction[0] in string.punctuation:
             return "begins_with_punctuation"

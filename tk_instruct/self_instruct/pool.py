@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 
+import gin
 import numpy as np
 from jaxtyping import Float
 from rapidfuzz.distance import LCSseq
@@ -36,11 +37,13 @@ _UNSPACED_SCRIPTS = (
 )  # fmt: skip
 
 
+@gin.register(module="tk_instruct")
 def rouge_tokens(text: str) -> list[str]:
     """What rouge-score compares: runs of a-z and 0-9, case folded; of other scripts nothing."""
     return _ROUGE_TOKEN.findall(text.lower())
 
 
+@gin.register(module="tk_instruct")
 def unicode_tokens(text: str) -> list[str]:
     """Words of any language: runs of letters, marks and digits, case and compatibility folded.
 

@@ -31,6 +31,8 @@ _OUTPUT_FIRST = (
     "Where a task needs no input, give the label alone."
 )
 CLASS_LABEL = "Class label:"
+# One to three words, and perhaps a number: `Sentence`, `Review 2`, `The original words`.
+FIELD_NAME = r"[^\W\d_]+(?: [^\W\d_]+){0,2}(?: [0-9]+)?"
 
 
 def numbered_list(instructions: Sequence[str]) -> str:
@@ -109,7 +111,7 @@ def _output_first(task: SeedTask) -> str:
 def _fields(instance: Instance) -> str:
     """The input with the name of its (first) field before it."""
     text = instance.input.strip()
-    return text if not text or re.match(r"\w[\w ]{0,30}:", text) else f"Input: {text}"
+    return text if not text or re.match(rf"{FIELD_NAME}:\s", text) else f"Input: {text}"
 
 
 def _choose(tasks: Sequence[SeedTask], count: int, seed: int, purpose: str) -> list[SeedTask]:
