@@ -191,9 +191,15 @@ def test_charges_are_those_of_the_dispatcher_by_stage(tmp_path: Path) -> None:
         answered={"a": Tokens(30, 15), "b": Tokens(20, 10), "c": Tokens(10, 5) + most},
         num_requests={"a": 3, "b": 2, "c": 2},
         unanswered=most + most,
+        prices={},
     )
     assert charged(tmp_path).total == spent.tokens
-    assert charges([], []) == Charges({}, {}, Tokens())
+    assert charged(tmp_path).usd(spent.tokens) is None
+    assert charges([], []) == Charges({}, {}, Tokens(), {})
+
+    ask_all(Scripted(sometimes), tmp_path, todo, Budget(**PRICES))
+    assert charged(tmp_path).prices == PRICES
+    assert charged(tmp_path).usd(Tokens(3, 4)) == pytest.approx(11e-6)
 
 
 def test_a_refused_prompt_is_an_empty_answer_for_nothing(tmp_path: Path) -> None:

@@ -215,6 +215,9 @@ def test_what_is_there_twice_is_kept_once(tmp_path: Path) -> None:
     assert result.dropped["the same prompt and completion"] == 12 - len(prompts)
 
 
+PRICES = ("usd_per_million_prompt_tokens", "usd_per_million_completion_tokens")
+
+
 def test_the_card(tmp_path: Path) -> None:
     run = make_run(
         tmp_path / "run",
@@ -227,11 +230,19 @@ def test_the_card(tmp_path: Path) -> None:
         '{"dropped": {"too short": 3}}\n{"dropped": {"too short": 1, "too similar": 4}}\n'
     )
     responses = [
-        {"stage": "classify", "prompt_tokens": 1000, "completion_tokens": 20, "usd": 0.25},
-        {"stage": "classify", "prompt_tokens": 500, "completion_tokens": None, "usd": None},
-        {"stage": "instances", "prompt_tokens": 1, "completion_tokens": 2, "usd": None},
+        {"stage": "classify", "key": "a", "prompt_tokens": 100_000, "completion_tokens": 20},
+        {"stage": "classify", "key": "b", "prompt_tokens": 50_000, "completion_tokens": None},
+        {"stage": "instances", "key": "c", "prompt_tokens": 1, "completion_tokens": 2},
     ]
-    (run / "responses.jsonl").write_text("".join(json.dumps(r) + "\n" for r in responses))
+    ledger = [
+        {"event": "prices", **dict.fromkeys(PRICES, 1.0)},
+        {"event": "prices", **dict.fromkeys(PRICES, 2.0)},
+        {"event": "sent", "key": "b", "prompt_tokens": 60_000, "completion_tokens": 5_000},
+        {"event": "sent", "key": "d", "prompt_tokens": 10_000, "completion_tokens": 0},
+    ]
+    for name, records in (("responses", responses), ("ledger", ledger)):
+        lines = (json.dumps({"attempt": 1, "attempts": 1, **record}) for record in records)
+        (run / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
     prepared(run)
     card = (run / "prepared" / "DATA_CARD.md").read_text(encoding="utf-8")
     for line in (
@@ -248,10 +259,10 @@ def test_the_card(tmp_path: Path) -> None:
         "| mean words of an output | 1.7 | 1.4 | 18.9 |",
         "| instructions | too short | 4 |",
         "| instances | empty output | 3 |",
-        "| classify | 2 | 1,500 | 20 | 0.25 |",
-        "| instances | 1 | 1 | 2 | – |",
-        "| together | 3 | 1,501 | 22 | 0.25 |",
-        "The price of 2 responses is not known.",
+        "| classify | 2 | 160,000 | 5,020 | 0.33 |",
+        "| instances | 1 | 1 | 2 | 0.00 |",
+        "| perhaps paid, not answered | 0 | 10,000 | 0 | 0.02 |",
+        "| together | 3 | 170,001 | 5,022 | 0.35 |",
     ):
         assert line in card.splitlines()
     assert "**To be filled in** (`--licence TEXT`)" in card

@@ -60,11 +60,11 @@ def records() -> dict[str, Records]:
         logs["classified"].append(task | kind | {"answer": answer})
         logs["instances"].append(task | kind | {"instances": instances, "dropped": dropped})
         for stage in ("classify", "instances"):
-            usage = {"prompt_tokens": 100 + number, "completion_tokens": number, "usd": 0.1}
+            usage = {"prompt_tokens": 100 + number, "completion_tokens": number, "attempts": 1}
             logs["responses"].append({"stage": stage, "key": f"{stage}-{number}", **usage})
     for number in range(10):
         logs["instruction_requests"].append({"dropped": {"too_short": 1, "similar": number % 3}})
-        unknown = {"prompt_tokens": None, "completion_tokens": None, "usd": None}
+        unknown = {"prompt_tokens": None, "completion_tokens": None, "attempts": 2}
         logs["responses"].append(
             {"stage": "instructions", "key": f"instructions-{number}", **unknown}
         )
@@ -150,24 +150,33 @@ def test_every_candidate_is_accepted_or_dropped_by_a_rule(
 
 
 def test_cost_is_of_all_stages(tmp_path: Path, records: dict[str, Records]) -> None:
+    """At the prices that the run was last given, an answer without a count at its bound."""
+    prices = {"usd_per_million_prompt_tokens": 1e3, "usd_per_million_completion_tokens": 2e3}
+    bound = {"prompt_tokens": 50, "completion_tokens": 7}
+    sent = [
+        {"event": "sent", "key": f"instructions-{number}", "attempt": attempt, **bound}
+        for number in range(10)
+        for attempt in (1, 2)
+    ]
+    unpaid = [{"event": "not paid", "key": f"instructions-{n}", "attempt": 1} for n in range(9)]
+    records["ledger"] = [{"event": "prices", **prices}, *sent, *unpaid]
     cost = counted(tmp_path, records)["cost"]
-    num_instances = sum(len(task["instances"]) for task in records["instances"])
+
+    prompt_tokens, completion_tokens = 6000 + sum(range(60)), sum(range(60))
     assert cost["stages"]["classify"] == {
         "requests": 60,
-        "prompt_tokens": 6000 + sum(range(60)),
-        "completion_tokens": sum(range(60)),
-        "usd": 6.0,
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "usd": pytest.approx((prompt_tokens + 2 * completion_tokens) / 1000),
     }
-    assert cost["stages"]["instructions"] == {
-        "requests": 10,
-        "prompt_tokens": None,
-        "completion_tokens": None,
-        "usd": None,
-    }
+    assert cost["stages"]["instructions"]["prompt_tokens"] == 500
+    assert cost["unanswered"]["completion_tokens"] == 7
+    usd = (2 * (prompt_tokens + 2 * completion_tokens) + 11 * (50 + 2 * 7)) / 1000
     assert cost["total"]["requests"] == 130
-    assert cost["total"]["usd"] == 12.0
-    assert cost["usd_per_accepted_instruction"] == 12.0 / 60
-    assert cost["usd_per_instance"] == 12.0 / num_instances
+    assert cost["total"]["usd"] == pytest.approx(usd)
+    assert cost["usd_per_accepted_instruction"] == pytest.approx(usd / 60)
+    num_instances = sum(len(task["instances"]) for task in records["instances"])
+    assert cost["usd_per_instance"] == pytest.approx(usd / num_instances)
 
 
 def test_seed_similarities_are_rouge_scores(records: dict[str, Records]) -> None:

@@ -5,7 +5,7 @@ import math
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -101,7 +101,7 @@ class _OpenAI(ABC):
         arguments = {
             "model": self.model,
             **_sampling(request.parameters),
-            **self._arguments(_sendable(request.prompt), request.parameters.max_tokens),
+            **self._arguments(_sendable(request.prompt), request.parameters),
             "extra_headers": {"Idempotency-Key": idempotency_key},
         }
         # What is raised is raised outside, so that no chain of exceptions leads to the request,
@@ -120,7 +120,7 @@ class _OpenAI(ABC):
         self._server.close()
 
     @abstractmethod
-    def _arguments(self, prompt: str, max_tokens: int) -> dict[str, Any]: ...
+    def _arguments(self, prompt: str, parameters: Parameters) -> dict[str, Any]: ...
 
     @abstractmethod
     def _send(self, arguments: dict[str, Any]) -> bytes: ...
@@ -203,8 +203,12 @@ _LONGEST_LEAD_BYTES = FRAME_TOKENS // 2
 class OpenAICompletions(_OpenAI):
     """A model that continues the prompt (/completions), as the published ones do."""
 
-    def _arguments(self, prompt: str, max_tokens: int) -> dict[str, Any]:
-        return {"prompt": prompt, "max_tokens": max_tokens}
+    def _arguments(self, prompt: str, parameters: Parameters) -> dict[str, Any]:
+        return {
+            "prompt": prompt,
+            "max_tokens": parameters.max_tokens,
+            **_stop(parameters.stop),
+        }
 
     def _send(self, arguments: dict[str, Any]) -> bytes:
         return self._server.completions.with_raw_response.create(**arguments).content
@@ -239,11 +243,13 @@ class OpenAIChat(_OpenAI):
         super().__init__(model, base_url, api_key_variable, timeout_seconds)
         self.max_tokens_name, self.lead = max_tokens_name, lead
 
-    def _arguments(self, prompt: str, max_tokens: int) -> dict[str, Any]:
+    def _arguments(self, prompt: str, parameters: Parameters) -> dict[str, Any]:
         content = f"{self.lead}\n\n{prompt}" if self.lead else prompt
         return {
             "messages": [{"role": "user", "content": content}],
-            self.max_tokens_name: max_tokens,
+            self.max_tokens_name: parameters.max_tokens,
+            # Some begin with a line of their own, at whose end nothing has been said yet.
+            **_stop([end for end in parameters.stop if end.strip()]),
         }
 
     def _send(self, arguments: dict[str, Any]) -> bytes:
@@ -262,7 +268,11 @@ def _sampling(parameters: Parameters) -> dict[str, Any]:
     for name in ("presence_penalty", "frequency_penalty"):
         if value := getattr(parameters, name):
             sent[name] = value
-    return {**sent, "stop": list(parameters.stop)} if parameters.stop else sent
+    return sent
+
+
+def _stop(sequences: Sequence[str]) -> dict[str, Any]:
+    return {"stop": list(sequences)} if sequences else {}
 
 
 def _sendable(prompt: str) -> str:
