@@ -143,6 +143,7 @@ def test_a_key_that_is_not_set_is_asked_for(
 
     assert status == 2
     assert "OPENAI_API_KEY is not set, and OpenAI wants a key" in err
+    assert not (tmp_path / "run.json").exists()
 
 
 @pytest.mark.parametrize("stage", ["classify", "instances", "prepare", "stats"])

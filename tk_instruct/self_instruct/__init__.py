@@ -18,7 +18,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from tk_instruct.self_instruct.dispatch import Budget
     from tk_instruct.self_instruct.instances import Instances
     from tk_instruct.self_instruct.instructions import Instructions
-    from tk_instruct.self_instruct.prompts import FewShot
     from tk_instruct.self_instruct.run_directory import RunDirectory
     from tk_instruct.self_instruct.seeds import SeedTask
 
@@ -204,65 +203,62 @@ def _configured(args: argparse.Namespace) -> SelfInstructRun:
 
 
 def _ask(stage: str, run: "RunDirectory", settings: SelfInstructRun) -> None:
+    """Does what asks a model, with the seed and the seed tasks that a run is begun with.
+
+    Raises UserError where a run was begun with others, or the text of the script and of a model
+    would be mixed; what cannot work begins no run.
+    """
     from tk_instruct.self_instruct.classify import classify
     from tk_instruct.self_instruct.dispatch import Dispatcher
     from tk_instruct.self_instruct.instances import instantiate
     from tk_instruct.self_instruct.instructions import generate
-
-    seed, seeds, few_shot = _begun(stage, run, settings)
-    if stage in _BEGIN and settings.concurrency > settings.instructions.lag:
-        log.info(
-            "instructions: no more than Instructions.lag=%d requests at a time",
-            settings.instructions.lag,
-        )
-    with (
-        contextlib.closing(settings.client(seed)) as client,
-        Dispatcher(client, run, settings.budget, settings.concurrency) as dispatcher,
-    ):
-        common = (run, dispatcher, seed)
-        do = {
-            "instructions": lambda: generate(
-                *common, seeds, settings.instructions, settings.num_instructions
-            ),
-            "classify": lambda: classify(*common, few_shot, settings.classify),
-            "instances": lambda: instantiate(*common, few_shot, settings.instances),
-        }
-        for name in do if stage == "run" else [stage]:
-            count = do[name]()
-            log.info("%s: %d in %s, %s so far", name, count, run.path, dispatcher.spent)
-
-
-def _begun(
-    stage: str, run: "RunDirectory", settings: SelfInstructRun
-) -> "tuple[int, list[SeedTask], FewShot]":
-    """A run's seed and seed tasks, which it keeps from its beginning on, and those that are shown.
-
-    Raises UserError where others are given, where there are none to show, and where text of the
-    script and of a model would be mixed.
-    """
     from tk_instruct.self_instruct.prompts import FewShot
     from tk_instruct.self_instruct.seeds import read_seeds, write_seeds
 
-    kept = run.path / "seed_tasks.jsonl"
-    begun_with = run.begun_with
-    seed = settings.seed
-    if seed is None or stage not in _BEGIN:
-        seed = begun_with["seed"] if begun_with else 0
-    given = settings.seeds if stage in _BEGIN else None
-    seeds = read_seeds(str(kept) if kept.exists() and not given else given)
+    begun_with, kept = run.begun_with, run.path / "seed_tasks.jsonl"
+    seed, given = settings.seed, settings.seeds
+    if begun_with is not None and (seed is None or stage not in _BEGIN):
+        seed = int(begun_with["seed"])
+    seed = seed or 0
+    if kept.exists() and (given is None or stage not in _BEGIN):
+        given = str(kept)
+    seeds = read_seeds(given)
     few_shot = FewShot(seeds, seed)
+    identity = _identity(seed, seeds, settings)
+    lag = settings.instructions.lag
+    if stage not in _BEGIN:
+        del identity["Instructions.lag"]
+    elif settings.concurrency > lag:
+        log.info("instructions: no more than Instructions.lag=%d requests under way", lag)
+    if begun_with is not None:
+        run.agree(identity)
+    with contextlib.closing(settings.client(seed)) as client:
+        if begun_with is None:
+            run.begin(identity)
+        if not kept.exists():
+            write_seeds(kept, seeds)
+        with Dispatcher(client, run, settings.budget, settings.concurrency) as dispatcher:
+            common = (run, dispatcher, seed)
+            do = {
+                "instructions": lambda: generate(
+                    *common, seeds, settings.instructions, settings.num_instructions
+                ),
+                "classify": lambda: classify(*common, few_shot, settings.classify),
+                "instances": lambda: instantiate(*common, few_shot, settings.instances),
+            }
+            for name in do if stage == "run" else [stage]:
+                count = do[name]()
+                log.info("%s: %d in %s, %s so far", name, count, run.path, dispatcher.spent)
+
+
+def _identity(
+    seed: int, seeds: "Sequence[SeedTask]", settings: SelfInstructRun
+) -> dict[str, int | str | bool]:
+    """What a run cannot change on its way."""
     content = json.dumps([task.as_json() for task in seeds]).encode()
-    identity = {
+    return {
         "seed": seed,
         "seeds": hashlib.sha256(content).hexdigest()[:16],
         "scripted": not (settings.model or settings.model_dir),
+        "Instructions.lag": settings.instructions.lag,
     }
-    if stage in _BEGIN:
-        identity["Instructions.lag"] = settings.instructions.lag
-    if begun_with is None:
-        run.begin(identity)
-    else:
-        run.agree(identity)
-    if not kept.exists():
-        write_seeds(kept, seeds)
-    return seed, seeds, few_shot
