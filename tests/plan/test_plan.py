@@ -70,6 +70,7 @@ def test_fake_devices(
     assert found["floors"] is None
 
 
+@pytest.mark.slow  # tests/test_sharding.py has the rule
 def test_a_batch_that_does_not_divide(recipe: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     status, _, err = planned(capfd, *recipe, "--topology=cpu:16")
     assert status == 2
