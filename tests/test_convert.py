@@ -539,7 +539,7 @@ def test_training_starts_from_any_format(tmp_path: Path) -> None:
         "spec.loader.exec_module(module)\n"
         f"print(module.initial_params_on_eight_devices({str(tmp_path)!r}))\n"
     )
-    flags = "--xla_force_host_platform_device_count=8"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment

@@ -55,13 +55,15 @@ opened = []
 sys.addaudithook(lambda event, args: opened.append(args[0]) if event == "open" else
     opened.append(event) if event.startswith("socket") else None)
 started = time.process_time()
-import tk_instruct.tasks.flan
+import tk_instruct.tasks.flan, tk_instruct.tasks.flan_2022
+import tk_instruct.tasks.self_instruct, tk_instruct.tasks.superni
 seconds = time.process_time() - started
 ours = ("site-packages", "lib/python")
 print(seconds, [o for o in map(str, opened) if not o.endswith((".py", ".pyc"))
     and not any(part in o for part in ours)])
 """
-    environment = {**os.environ, "TFDS_DATA_DIR": "/nowhere/at/all"}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TK_INSTRUCT_")}
+    environment["TFDS_DATA_DIR"] = "/nowhere/at/all"
     printed = subprocess.check_output(
         [sys.executable, "-B", "-c", code], env=environment, text=True, stderr=subprocess.DEVNULL
     )
