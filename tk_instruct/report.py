@@ -63,7 +63,7 @@ def read_stats(run: Path) -> dict[str, Any]:
 
 
 def show_stats(run: Path, stats: dict[str, Any], as_json: bool) -> None:
-    from tk_instruct.self_instruct.stats_report import as_text
+    from tk_instruct.self_instruct.stats.report import as_text
 
     print(json.dumps({"run": run.name, "stats": stats}) if as_json else f"{as_text(stats)}\n")
 

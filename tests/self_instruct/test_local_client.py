@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -77,7 +78,7 @@ def each_run(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="module")
 def client(run: Path) -> Iterator[LocalClient]:
-    with LocalClient(run, batch_size=4) as client:
+    with closing(LocalClient(run, batch_size=4)) as client:
         yield client
 
 
@@ -100,7 +101,7 @@ def test_answers_do_not_depend_on_order_and_company(
 
 
 def test_another_seed_draws_anew(run: Path, expected: dict[Request, Completion]) -> None:
-    with LocalClient(run, batch_size=4, seed=1) as other:
+    with closing(LocalClient(run, batch_size=4, seed=1)) as other:
         assert other.complete(REQUESTS[0], "").text != expected[REQUESTS[0]].text
 
 
@@ -115,7 +116,7 @@ def test_draws_what_predict_draws(each_run: Path) -> None:
             partial(predict.decode, predict.Sampling(temperature=0.8, top_p=0.9), 12, loaded.model)
         )(loaded.params, **arrays, key_data=predict.key_data([key], 1))
     )
-    with LocalClient(each_run, batch_size=4) as client:
+    with closing(LocalClient(each_run, batch_size=4)) as client:
         assert client.complete(request, "").text == vocabulary("bytes").decode(ids.tolist())
 
 
@@ -143,7 +144,7 @@ def test_penalised_answers_are_those_of_an_obvious_loop(each_run: Path) -> None:
 
     prompts = [prompt for prompt in PROMPTS if len(prompt) < 30]
     expected = [by_loop(prompt, 1.5) for prompt in prompts]
-    with LocalClient(each_run, batch_size=4) as client:
+    with closing(LocalClient(each_run, batch_size=4)) as client:
         requests = [Request("instances", 0, prompt, LIKELIEST) for prompt in prompts]
         assert [client.complete(request, "").text for request in requests] == expected
     assert expected != [by_loop(prompt, 0.0) for prompt in prompts]

@@ -1,9 +1,9 @@
 """Generate instruction data with a language model: Self-Instruct (arXiv:2212.10560).
 
 From seed tasks to a data set, a stage a verb; `run` does them all. Everything is kept in RUN as it
-comes, so that the same command, given again, goes on where it was stopped, by whatever, and pays
-for nothing twice; a higher --num_instructions adds to what is there. Without a model a script makes
-up text that means nothing, to see how it goes.
+comes, so that the same command, given again, goes on wherever it was stopped, and asks for no
+answer again that it has; a higher --num_instructions adds to what is there. Without a model a
+script makes up text that means nothing, to see how it goes.
 
   tk-instruct self-instruct run --run_dir RUN
   tk-instruct self-instruct run --run_dir RUN --model NAME --base_url http://localhost:8000/v1
@@ -126,9 +126,9 @@ def main(args: argparse.Namespace) -> int:
             prepared = prepare(run, Preparation())
             log.info("%d examples to train on in %s", len(prepared.train), prepared.folder)
         if args.stage in ("stats", "run"):
-            from tk_instruct.self_instruct.root_verbs import Parsing
             from tk_instruct.self_instruct.stats import stats
-            from tk_instruct.self_instruct.stats_report import as_text
+            from tk_instruct.self_instruct.stats.report import as_text
+            from tk_instruct.self_instruct.stats.root_verbs import Parsing
 
             counted = stats(run, Parsing(), settings.instructions.tokenize)
             print(json.dumps(counted) if args.json else as_text(counted))
@@ -187,9 +187,9 @@ def _configured(args: argparse.Namespace) -> SelfInstructRun:
         instances,
         instructions,
         prepare,
-        root_verbs,
     )
     from tk_instruct.self_instruct.clients import local, openai  # noqa: F401
+    from tk_instruct.self_instruct.stats import root_verbs  # noqa: F401
 
     flags = (*_BEGINNING, *_INSTRUCTIONS, *_PREPARE, *_MODEL, *_PRICES, *_BUDGET)
     values = {flag: getattr(args, flag, None) for flag in flags}

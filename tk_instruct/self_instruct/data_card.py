@@ -3,18 +3,17 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from tk_instruct.self_instruct.clients import SCRIPTED
 from tk_instruct.self_instruct.dispatch import charges
 from tk_instruct.self_instruct.run_directory import RunDirectory
-from tk_instruct.self_instruct.stats import PUBLISHED
+from tk_instruct.self_instruct.stats import PUBLISHED, num_words
 
 if TYPE_CHECKING:
     from tk_instruct.self_instruct.prepare import Example
 
 _STAGES = ("instructions", "classified", "instances")
-_SCRIPTED = "scripted"  # the model of ScriptedClient
 
 _ABOUT = """\
 # Generated instruction data
@@ -85,7 +84,7 @@ class _Made:
 
 
 def _meaning(made: _Made) -> str:
-    num_scripted = sum(n for (_, model, _), n in made.by.items() if model == _SCRIPTED)
+    num_scripted = sum(n for (_, model, _), n in made.by.items() if model == SCRIPTED)
     if not num_scripted:
         return ""
     total = made.by.total()
@@ -156,8 +155,8 @@ def _figures(examples: "Sequence[Example]") -> list[str]:
 
 
 def _mean_words(texts: Iterable[str]) -> str:
-    lengths = [len(text.split()) for text in texts]
-    return f"{fmean(lengths):.1f}" if lengths else "–"
+    lengths = num_words(texts)
+    return f"{lengths.mean():.1f}" if len(lengths) else "–"
 
 
 def _left_out(run: RunDirectory, dropped: Mapping[str, int]) -> str:

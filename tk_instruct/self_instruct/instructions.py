@@ -96,13 +96,14 @@ class Generation:
         """The prompt and the ids of the tasks in it; index - lag must have been processed."""
         settings = self.settings
         num_own = self.num_accepted_after[max(0, index - settings.lag + 1)]
-        own = range(min(num_own, len(self.accepted)))
-        shown = [
-            self.accepted[position]
-            for position in randomness.sample(
-                own, settings.num_machine_in_context, self.seed, "own in context", str(index)
-            )
-        ]
+        own = randomness.sample(
+            range(num_own),
+            settings.num_machine_in_context,
+            self.seed,
+            "own in context",
+            str(index),
+        )
+        shown = [self.accepted[position] for position in own]
         count = settings.num_in_context - len(shown)
         for task in randomness.sample(self.seeds, count, self.seed, "seeds in context", str(index)):
             shown.append((task.id, task.instruction))

@@ -12,6 +12,10 @@ from tk_instruct.errors import UserError
 FRAME_TOKENS = 256  # the most that a client, and a chat's template, may add to a prompt
 
 
+SCRIPTED = "scripted"
+"""The model of ScriptedClient, whose text means nothing."""
+
+
 @gin.configurable(module="tk_instruct")
 @dataclass(frozen=True)
 class Parameters:

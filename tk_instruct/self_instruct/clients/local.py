@@ -7,7 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 import gin
@@ -43,7 +42,7 @@ class _Row:
 
 @gin.configurable(module="tk_instruct")
 class LocalClient:
-    """`with LocalClient(model_dir) as client`: one model, encoder-decoder or decoder-only.
+    """One model of a run, encoder-decoder or decoder-only.
 
     Requests that wait at the same time are decoded together if their parameters and rounded
     lengths are the same, always in batch_size rows, so that the shape that a request is computed
@@ -97,17 +96,6 @@ class LocalClient:
         self._waiting: list[_Row] = []
         self._has_cut = self._is_closed = False
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="local model")
-
-    def __enter__(self) -> "LocalClient":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Ends after the batch that is being decoded; who waits for a later one gets an error."""

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from tk_instruct import randomness
 from tk_instruct.errors import UserError
-from tk_instruct.self_instruct.clients import Completion, Request, before_stop
+from tk_instruct.self_instruct.clients import SCRIPTED, Completion, Request, before_stop
 from tk_instruct.self_instruct.clients.grammar import GRAMMAR, expand, sentence
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class ScriptedClient:
     What it answers is a pure function of the request. A token is counted for every 3/4 of a word.
     """
 
-    model = "scripted"
+    model = SCRIPTED
 
     def complete(self, request: Request, idempotency_key: str) -> Completion:
         """Raises UserError for a prompt of a form that no stage has."""

@@ -6,43 +6,43 @@ from typing import Any
 import pytest
 
 from tk_instruct.errors import UserError
-from tk_instruct.self_instruct.root_verbs import (
+from tk_instruct.self_instruct.run_directory import RunDirectory
+from tk_instruct.self_instruct.stats import stats
+from tk_instruct.self_instruct.stats.root_verbs import (
     Parsing,
     RootVerb,
     root_verb_and_object,
     root_verbs,
 )
-from tk_instruct.self_instruct.run_directory import RunDirectory
-from tk_instruct.self_instruct.stats import stats
 
 spacy = pytest.importorskip("spacy")
 
-# word/lemma/part of speech/label/number of the head, from 0
+# word|lemma|part of speech|label|number of the head, from 0
 SENTENCES = {
-    "Write/write/VERB/ROOT/0 me/I/PRON/dative/0 a/a/DET/det/3 story/story/NOUN/dobj/0": (
+    "Write|write|VERB|ROOT|0 me|I|PRON|dative|0 a|a|DET|det|3 story|story|NOUN|dobj|0": (
         "write",
         "story",
     ),
-    "Write/write/VERB/ROOT/0 two/two/NUM/nummod/2 stories/story/NOUN/dobj/0": ("write", "story"),
-    "Write/write/VERB/ROOT/0 a/a/DET/det/2 poem/poem/NOUN/dobj/0": ("write", "poem"),
-    "Give/give/VERB/ROOT/0 a/a/DET/det/2 reason/reason/NOUN/dobj/0": ("give", "reason"),
+    "Write|write|VERB|ROOT|0 two|two|NUM|nummod|2 stories|story|NOUN|dobj|0": ("write", "story"),
+    "Write|write|VERB|ROOT|0 a|a|DET|det|2 poem|poem|NOUN|dobj|0": ("write", "poem"),
+    "Give|give|VERB|ROOT|0 a|a|DET|det|2 reason|reason|NOUN|dobj|0": ("give", "reason"),
     # No direct object, or one that is no common noun.
-    "Write/write/VERB/ROOT/0 about/about/ADP/prep/0 dogs/dog/NOUN/pobj/1": None,
-    "Tell/tell/VERB/ROOT/0 me/I/PRON/dobj/0": None,
+    "Write|write|VERB|ROOT|0 about|about|ADP|prep|0 dogs|dog|NOUN|pobj|1": None,
+    "Tell|tell|VERB|ROOT|0 me|I|PRON|dobj|0": None,
     # The root is no verb: its first child is asked, and the first child of that.
-    "To/to/PART/aux/1 write/write/VERB/csubj/3 stories/story/NOUN/dobj/1 is/be/AUX/ROOT/3": (
+    "To|to|PART|aux|1 write|write|VERB|csubj|3 stories|story|NOUN|dobj|1 is|be|AUX|ROOT|3": (
         "write",
         "story",
     ),
-    "Dogs/dog/NOUN/nsubj/1 are/be/AUX/ROOT/1 who/who/PRON/nsubj/3 eat/eat/VERB/relcl/1 "
-    "meat/meat/NOUN/dobj/3": None,
-    "Why/why/ADV/ROOT/0": None,
+    "Dogs|dog|NOUN|nsubj|1 are|be|AUX|ROOT|1 who|who|PRON|nsubj|3 eat|eat|VERB|relcl|1 "
+    "meat|meat|NOUN|dobj|3": None,
+    "Why|why|ADV|ROOT|0": None,
 }
 
 
 def doc(annotated: str, vocab: Any) -> Any:
     words, lemmas, pos, deps, heads = zip(
-        *(token.split("/") for token in annotated.split()), strict=True
+        *(token.split("|") for token in annotated.split()), strict=True
     )
     return spacy.tokens.Doc(
         vocab,
@@ -84,12 +84,12 @@ def test_the_rule(annotated: str, expected: tuple[str, str] | None) -> None:
 
 
 def test_only_the_first_sentence_counts() -> None:
-    second = "Why/why/ADV/ROOT/0 Write/write/VERB/ROOT/1 stories/story/NOUN/dobj/1"
+    second = "Why|why|ADV|ROOT|0 Write|write|VERB|ROOT|1 stories|story|NOUN|dobj|1"
     assert root_verb_and_object(doc(second, spacy.vocab.Vocab())) is None
 
 
 def test_labels_of_universal_dependencies() -> None:
-    universal = "Write/write/VERB/root/0 stories/story/NOUN/obj/0"
+    universal = "Write|write|VERB|root|0 stories|story|NOUN|obj|0"
     assert root_verb_and_object(doc(universal, spacy.vocab.Vocab())) == ("write", "story")
 
 

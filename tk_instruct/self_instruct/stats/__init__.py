@@ -13,9 +13,9 @@ from tk_instruct.files import remove, write_atomically
 from tk_instruct.self_instruct.dispatch import Tokens, charges
 from tk_instruct.self_instruct.parsing import yes_or_no
 from tk_instruct.self_instruct.pool import NoveltyPool, Tokenize, rouge_tokens
-from tk_instruct.self_instruct.root_verbs import Parsing, RootVerb, root_verbs
 from tk_instruct.self_instruct.run_directory import Record, RunDirectory
-from tk_instruct.self_instruct.stats_report import Stats, as_html, captions
+from tk_instruct.self_instruct.stats.report import Stats, as_html, captions
+from tk_instruct.self_instruct.stats.root_verbs import Parsing, RootVerb, root_verbs
 
 FIGURES = ("similarities", "lengths", "root_verbs")
 
@@ -40,7 +40,7 @@ def stats(run: RunDirectory, parsing: Parsing, tokenize: Tokenize = rouge_tokens
     figure of root verbs is left out, and "root_verbs" says why. Raises UserError for a line that
     is not JSON, and where nothing can be written.
     """
-    from tk_instruct.self_instruct import figures
+    from tk_instruct.self_instruct.stats import figures
 
     models: set[str] = set()
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Wedge
 from matplotlib.ticker import MaxNLocator
 
-from tk_instruct.self_instruct.root_verbs import RootVerb
+from tk_instruct.self_instruct.stats.root_verbs import RootVerb
 
 Color = tuple[float, ...]
 T = TypeVar("T", float, np.ndarray)

@@ -5,6 +5,7 @@ import html
 from collections.abc import Mapping
 from typing import Any
 
+from tk_instruct.self_instruct.clients import SCRIPTED
 from tk_instruct.tables import table
 
 Stats = dict[str, Any]  # as stats.json has it
@@ -31,7 +32,6 @@ _COST_COLUMNS = {
     "completion_tokens": "completion tokens",
     "usd": "dollars",
 }
-_SCRIPTED = "scripted"
 _MEANINGLESS = (
     "The text means nothing: it was made by the scripted client, which stands in for a model."
 )
@@ -87,7 +87,7 @@ def captions(stats: Stats) -> dict[str, str]:
 
 
 def _warnings(stats: Stats) -> list[str]:
-    return [_MEANINGLESS] if _SCRIPTED in stats["models"] else []
+    return [_MEANINGLESS] if SCRIPTED in stats["models"] else []
 
 
 def _notes(stats: Stats) -> list[str]:

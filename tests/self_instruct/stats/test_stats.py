@@ -13,12 +13,11 @@ from matplotlib import image
 from rouge_score.rouge_scorer import RougeScorer
 
 from tk_instruct import cli
-from tk_instruct.self_instruct import figures
 from tk_instruct.self_instruct.pool import unicode_tokens
-from tk_instruct.self_instruct.root_verbs import Parsing, RootVerb
 from tk_instruct.self_instruct.run_directory import RunDirectory
-from tk_instruct.self_instruct.stats import seed_similarities, stats
-from tk_instruct.self_instruct.stats_report import as_text
+from tk_instruct.self_instruct.stats import figures, seed_similarities, stats
+from tk_instruct.self_instruct.stats.report import as_text
+from tk_instruct.self_instruct.stats.root_verbs import Parsing, RootVerb
 
 Records = list[dict[str, Any]]
 
