@@ -62,7 +62,9 @@ def test_an_unreadable_line_in_the_middle_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"i": 0}\n{"i"\n{"i": 2}\n')
     with (
         RunDirectory(tmp_path) as run,
-        pytest.raises(UserError, match=r"a.jsonl:2: not JSON .* one JSON object"),
+        pytest.raises(
+            UserError, match=r"a.jsonl:2: not JSON .* one JSON object; remove the line and run"
+        ),
     ):
         list(run.log("a").read())
 

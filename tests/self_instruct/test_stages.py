@@ -244,6 +244,23 @@ def test_a_line_that_is_taken_out_is_made_again(
     assert sorted(found, key=lambda each: each["id"]) == records(finished, name)
 
 
+@pytest.mark.parametrize("name", ["instructions", "instruction_requests"])
+@pytest.mark.parametrize("line", [0, 3, -1])
+def test_stage_1_is_made_again_from_the_line_that_is_taken_out(
+    finished: Path, seeds: list[SeedTask], tmp_path: Path, name: str, line: int
+) -> None:
+    for path in finished.glob("*.jsonl"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    lines = (tmp_path / f"{name}.jsonl").read_bytes().splitlines(keepends=True)
+    del lines[line]
+    (tmp_path / f"{name}.jsonl").write_bytes(b"".join(lines))
+    client = Watched()
+    stages(tmp_path, client, seeds)
+
+    assert client.asked == []
+    assert made(tmp_path) == made(finished)
+
+
 def test_more_instructions_are_added_to_what_is_there(
     finished: Path, seeds: list[SeedTask], tmp_path: Path
 ) -> None:

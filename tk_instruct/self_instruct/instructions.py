@@ -70,15 +70,22 @@ class Generation:
     ) -> None:
         self.seeds, self.seed, self.settings = seeds, seed, settings
         self.instructions, self.requests = run.log(STAGE), run.log("instruction_requests")
-        counts = [request["num_accepted"] for request in self.requests.read()]
-        # A kill between the two files leaves instructions of a request that did not end.
-        self.instructions.keep(sum(counts))
-        self.accepted: list[tuple[str, str]] = [
-            (record["id"], record["instruction"]) for record in self.instructions.read()
+        found = [
+            (record["id"], record["instruction"], record["request_idx"])
+            for record in self.instructions.read()
         ]
         self.num_accepted_after = [0]
-        for count in counts:
-            self.num_accepted_after.append(self.num_accepted_after[-1] + count)
+        for index, request in enumerate(self.requests.read()):
+            before = self.num_accepted_after[-1]
+            after = before + request["num_accepted"]
+            kept = [request_idx for *_, request_idx in found[before:after]]
+            if request["request_idx"] != index or kept != [index] * request["num_accepted"]:
+                break
+            self.num_accepted_after.append(after)
+        # After a kill between the two files, or where a line was taken out, it is made again.
+        self.requests.keep(self.num_processed)
+        self.instructions.keep(self.num_accepted_after[-1])
+        self.accepted = [(id_, text) for id_, text, _ in found[: self.num_accepted_after[-1]]]
         texts = [task.instruction for task in seeds] + [text for _, text in self.accepted]
         self.pool = NoveltyPool(texts, settings.tokenize)
 

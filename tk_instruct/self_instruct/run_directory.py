@@ -166,7 +166,12 @@ class Log:
             for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n") and not _is_json(line):
                     return
-                yield json_object(line.decode("utf-8", "replace"), f"{self.path}:{number}")
+                try:
+                    yield json_object(line.decode("utf-8", "replace"), f"{self.path}:{number}")
+                except UserError as error:
+                    raise UserError(
+                        f"{error}; remove the line and run it again: what it held is made again"
+                    ) from error
 
     def keep(self, count: int) -> None:
         """Cuts off what follows the first count records."""
