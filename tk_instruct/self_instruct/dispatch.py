@@ -245,7 +245,7 @@ class Dispatcher:
         concurrency: int,
         rate_limit: RateLimit | None = None,
         retries: Retries | None = None,
-        grace_seconds: float = 5.0,
+        grace_seconds: float = 30.0,
     ) -> None:
         if concurrency < 1:
             raise UserError(f"concurrency={concurrency} must be at least 1")
