@@ -44,6 +44,7 @@ setup(
         "jaxtyping>=0.3",
         "matplotlib>=3.9",
         "msgpack>=1.0",
+        "msgspec>=0.19",  # values of flags and files, read by the types of their fields
         "numpy>=2.0",
         "optax>=0.2.5",
         "orbax-checkpoint>=0.11.30,<0.13",

@@ -22,6 +22,7 @@ from tk_instruct.files import Path, read_bytes, read_jsonl
 from tk_instruct.metrics import METRICS
 from tk_instruct.metrics.target import Target
 from tk_instruct.randomness import draw
+from tk_instruct.ranges import check_number, check_seed
 
 VARIABLE = "TK_INSTRUCT_SELF_INSTRUCT_DATA"
 
@@ -50,11 +51,8 @@ class SelfInstructData:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.validation_share < 1:
-            raise UserError(
-                f"validation_share={self.validation_share:g} must be between 0 and 1; 0.01 is one "
-                "in a hundred instructions"
-            )
+        check_number("validation_share", self.validation_share, "(0, 1)", try_=0.01)
+        check_seed("SelfInstructData.seed", self.seed)
 
     @property
     def train_file(self) -> Path:

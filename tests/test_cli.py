@@ -45,7 +45,7 @@ def test_a_closed_pipe_is_not_an_error_message(mini_dir: Path) -> None:
     assert "Traceback" not in run.stderr
 
 
-def test_gin_bindings_are_taken_as_gin_or_as_text() -> None:
+def test_gin_bindings_are_taken_as_they_are_typed() -> None:
     rest, bindings = configuration.take_gin_bindings(
         [
             "--gin.MODEL_DIR=/tmp/a b",
@@ -59,7 +59,7 @@ def test_gin_bindings_are_taken_as_gin_or_as_text() -> None:
     )
     assert rest == ["--seed=1"]
     assert bindings == [
-        "MODEL_DIR = '/tmp/a b'",
+        "MODEL_DIR = /tmp/a b",
         "STEPS = 3",
         "LENGTHS = {'inputs': 4}",
         "NAME = 'quoted'",

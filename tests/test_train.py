@@ -347,7 +347,7 @@ def test_a_run_is_not_continued_as_another(
     [
         ({"VOCAB_SIZE": 64}, "VOCAB_SIZE=64 is below the vocabulary's 1100 ids"),
         ({"TRAIN_STEPS": 0}, "TrainRun.steps=0 must be a whole number ≥ 1"),
-        ({"BATCH_SIZE": 2.5}, "TrainRun.batch_size=2.5 must be a whole number ≥ 1"),
+        ({"BATCH_SIZE": 2.5}, "BATCH_SIZE=2.5 must be a whole number or None"),
         ({"TASK_FEATURE_LENGTHS": {"inputs": 8}}, "must give inputs and targets"),
         ({"TASK_FEATURE_LENGTHS": {"inputs": 8, "targets": 1}}, "targets=1 must be"),
         ({"NUM_PARTITIONS": 3}, "num_partitions=3 does not divide"),

@@ -1,7 +1,6 @@
 """Gin files and command-line flags → bindings, checked for macros that nothing sets or uses."""
 
 import argparse
-import ast
 import contextlib
 import difflib
 import importlib
@@ -10,26 +9,21 @@ import inspect
 import os
 import pkgutil
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import gin
 
+from tk_instruct import gin_files, gin_values
 from tk_instruct.errors import UserError
+from tk_instruct.gin_files import Key, Macro, Reference, Setting
 
 if TYPE_CHECKING:
     from tk_instruct.data.tokens import FeatureLengths
 
-
-def _shipped() -> Path:
-    """The project's gin files: beside the package in a checkout, inside it when installed."""
-    package = Path(__file__).parent
-    return next(
-        folder
-        for folder in (package / "gin", package.parent / "gin")
-        if (folder / "runs" / "train.gin").exists()
-    )
+T = TypeVar("T")
 
 
 def add_gin_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,12 +47,12 @@ def add_gin_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def take_gin_bindings(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Splits `--gin.NAME=VALUE` arguments off, as `NAME = VALUE` lines."""
+    """Splits `--gin.NAME=VALUE` arguments off, as `NAME = VALUE` with the value as typed."""
     rest, bindings = [], []
     for argument in arguments:
         match = re.fullmatch(r"--gin\.([\w./@]+)=(.*)", argument, re.DOTALL)
         if match:
-            bindings.append(f"{match[1]} = {_gin_value(match[2])}")
+            bindings.append(f"{match[1]} = {match[2]}")
         elif argument.startswith("--gin."):
             raise UserError(f"{argument!r} has no value; write --gin.NAME=VALUE in one word")
         else:
@@ -66,19 +60,21 @@ def take_gin_bindings(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return rest, bindings
 
 
-def _gin_value(text: str) -> str:
-    """Gin's own syntax as it is, anything else as a string: paths need no inner quotes."""
-    if text.startswith(("@", "%")):
-        return text
-    try:
-        ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return repr(text)
-    return text
+def add_import_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--import",
+        dest="modules",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a Python module of yours that declares SeqIO tasks or gin configurables; its code "
+        "runs; repeatable",
+    )
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of every verb that reads tasks."""
+    add_import_argument(parser)
     group = parser.add_argument_group("data")
     group.add_argument(
         "--data_dir",
@@ -176,12 +172,23 @@ def import_tensorflow_quietly() -> None:
         tf.zeros(())
 
 
-def import_declarations() -> None:
-    """Imports every module of tk_instruct.tasks, which declares what it has."""
+def import_declarations(more: Sequence[str] = ()) -> None:
+    """Imports every module of tk_instruct.tasks, which declares what it has, and more modules.
+
+    Raises UserError where one of those is not found.
+    """
     import_tensorflow_quietly()
     package = importlib.import_module("tk_instruct.tasks")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"tk_instruct.tasks.{module.name}")
+    for name in more:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"--import {name}: {error}; give the name of a module that Python finds, with its "
+                "folder in PYTHONPATH"
+            ) from error
 
 
 @contextlib.contextmanager
@@ -208,52 +215,174 @@ def bind_data_arguments(args: argparse.Namespace) -> None:
                 gin.bind_parameter(parameter, getattr(args, flag))
 
 
-def load(run_file: str, files: Sequence[str], bindings: Sequence[str]) -> None:
-    """Reads a shipped run file, gin files, then the bindings, and checks every macro.
+def load(
+    run_file: str, files: Sequence[str], bindings: Sequence[str], takes_recipes: bool = False
+) -> None:
+    """Reads a shipped run file, gin files, then the bindings, and checks every value and its use.
 
     What gin was told before is forgotten: a run is what its files and flags say.
 
-    Raises UserError naming what is missing, unknown or misspelt and the nearest that exists.
+    Args:
+        bindings: `NAME = VALUE`, the value as it was typed.
+        takes_recipes: whether the files may set what only training with our engine uses.
+
+    Raises:
+        UserError: a value is not of its field's type; a file or a binding has no effect; a macro is
+            missing. It names the place, the other side, and the nearest name that exists.
     """
-    _read(run_file, files, bindings)
-    _refuse_unknown_macros()
-    _refuse_unset_macros()
+    settings = _read(run_file, files, bindings, takes_recipes)
+    _refuse_unused(settings, gin_files.is_read_by_code, takes_recipes)
+    _refuse_unset(settings)
 
 
 def load_part(run_file: str, files: Sequence[str], bindings: Sequence[str]) -> None:
-    """The same for a run file that uses a part of a recipe: macros of the rest need not be set."""
-    _read(run_file, files, bindings)
-    _refuse_unknown_macros()
+    """The same for a run file that uses of a recipe only its data: other macros need not be set."""
+    settings = _read(run_file, files, bindings, takes_recipes=True)
+    _refuse_unused(
+        settings,
+        lambda selector: _is_of_data(selector) and gin_files.is_read_by_code(selector),
+        takes_recipes=True,
+    )
 
 
-def _read(run_file: str, files: Sequence[str], bindings: Sequence[str]) -> None:
+def load_data_of(description: str, where: str) -> None:
+    """Binds what a run's configuration says of its data: the description is data, not a program.
+
+    Only parameters of the configurables that data is read with are bound, to literals or to what
+    these configurables make; imports of other modules, and all else, are passed over.
+
+    Raises UserError where the text is no gin or a value is not of its field's type.
+    """
+    statements = gin_files.parse(description, where)
+    for statement in statements:
+        _import_data_module(getattr(statement, "module", ""))
+    settings = gin_files.resolved(gin_files.settings_of(statements, where))
+    values = {s.key.scope: s.value for s in settings if s.key.is_macro}
+    for setting in settings:
+        value, seen = setting.value, set[str]()
+        while isinstance(value, Macro) and value.name not in seen:
+            seen.add(value.name)
+            value = values.get(value.name)
+        key = setting.key
+        if key.scope or not _is_of_data(key.selector) or key.parameter == "cache_dir":
+            continue
+        wanted = gin_values.annotations(key.selector).get(key.parameter)
+        if isinstance(value, Reference) and value.evaluate and _is_of_data(_selector(value)):
+            gin.parse_config(f"{key} = @{_selector(value)}()")
+        elif wanted is not None and not any(gin_files.references(value)):
+            gin.bind_parameter(tuple(key), _typed(setting, value, [wanted]))
+
+
+def configured(configurable: Callable[..., T]) -> T:
+    """What gin makes of one of its configurables; raises UserError where that lacks a value."""
+    try:
+        return gin.get_configurable(configurable)()
+    except TypeError as error:
+        missing = re.search(r"(\w+)\.__init__\(\) missing .*: (.*)", str(error).splitlines()[0])
+        if not missing:
+            raise
+        fields = re.findall(r"'(\w+)'", missing[2])
+        raise UserError(
+            f"gin: {missing[1]} needs {', '.join(fields)}; give "
+            f"--gin.{missing[1]}.{fields[0]}=VALUE and so on, or a gin file that sets them"
+        ) from error
+
+
+def _import_data_module(name: str) -> None:
+    """Of this project, where it is one that declares how data is read."""
+    if name.startswith(_DATA_MODULES) and importlib.util.find_spec(name.partition(" ")[0]):
+        importlib.import_module(name)
+
+
+def _selector(reference: Reference) -> str:
+    return gin_files.selector_of(reference.name.rpartition("/")[2])
+
+
+_DATA_MODULES = ("tk_instruct.data.", "tk_instruct.tasks.")
+
+
+def _is_of_data(selector: str) -> bool:
+    """Whether a configurable is one that data is read with."""
+    if selector not in gin.config._REGISTRY:
+        return False
+    return gin.config._REGISTRY[selector].wrapped.__module__.startswith(_DATA_MODULES)
+
+
+def _read(
+    run_file: str, files: Sequence[str], bindings: Sequence[str], takes_recipes: bool
+) -> list[Setting]:
+    """Tells gin what files and bindings say, each value as its field's type; all that they set."""
+    settings = list(gin_files.read_file(run_file, given=None))
+    for file in files:
+        settings += gin_files.read_file(file, given=file)
     gin.clear_config()
-    gin.config._LOCATION_PREFIXES[:] = ["", str(_shipped())]
+    gin.config._LOCATION_PREFIXES[:] = ["", str(gin_files.shipped())]
     # Gin would look inside Python packages too, and takes a folder runs/ or models/ here for one.
     gin.config._FILE_READERS[:] = [(open, os.path.isfile)]
     try:
         gin.parse_config_files_and_bindings(
-            [str(_shipped() / run_file), *files], list(bindings), finalize_config=False
+            [str(gin_files.shipped() / run_file), *files], [], finalize_config=False
         )
+        settings = gin_files.resolved(settings)
+        fields = _Fields([*settings, *(_of_training() if takes_recipes else ())])
+        for binding in bindings:
+            name, text = binding.split(" = ", 1)
+            [setting] = gin_files.resolved([gin_files.read_binding(f"{name} = None")])
+            text = gin_values.read_text(text, fields.of(setting.key))
+            gin.parse_config(f"{name} = {text}")
+            settings += gin_files.resolved([gin_files.read_binding(f"{name} = {text}")])
+    except UserError:
+        raise
     except Exception as error:  # gin raises whatever Python raises, with the place added
         raise UserError(f"gin: {_explained(error)}") from error
+    for setting in gin_files.final(settings).values():
+        value = _typed(setting, setting.value, fields.of(setting.key))
+        if value is not setting.value:
+            gin.bind_parameter(tuple(setting.key), value)
+    return settings
+
+
+@cache
+def _of_training() -> tuple[Setting, ...]:
+    import tk_instruct.train  # noqa: F401  (whose configurables it names)
+
+    return tuple(gin_files.resolved(gin_files.read_file("runs/train.gin", given=None)))
+
+
+class _Fields:
+    """The types of the fields that macros and parameters fill, as settings lead to them."""
+
+    def __init__(self, settings: Sequence[Setting]) -> None:
+        self._users: dict[str, set[Key]] = {}
+        for setting in settings:
+            if isinstance(setting.value, Macro):
+                self._users.setdefault(setting.value.name, set()).add(setting.key)
+
+    def of(self, key: Key, seen: frozenset[Key] = frozenset()) -> list[Any]:
+        """Empty where none is known: a macro of t5x alone, a configurable of another package."""
+        if not key.is_macro:
+            known = gin_files.is_own(key.selector) and key.selector in gin.config._REGISTRY
+            found = gin_values.annotations(key.selector) if known else {}
+            return [found[key.parameter]] if key.parameter in found else []
+        users = sorted(self._users.get(key.scope, set()) - seen)
+        return [field for user in users for field in self.of(user, seen | {key})]
+
+
+def _typed(setting: Setting, value: Any, fields: Iterable[Any]) -> Any:
+    """A literal as its fields' type; raises UserError with the place, the value and the rule."""
+    for field in fields:
+        try:
+            if isinstance(value, Reference) and not value.evaluate:
+                gin_values.check_referable(field)
+            elif not any(gin_files.references(value)):
+                value = gin_values.read(value, field)
+        except ValueError as error:
+            raise UserError(f"{setting.place}: {setting.key}={setting.value!r} {error}") from error
+    return value
 
 
 def _explained(error: Exception) -> str:
-    if isinstance(error, SyntaxError):
-        where = f"{error.filename}:{error.lineno}: " if error.filename else ""
-        line, reason = (error.text or "").strip(), " ".join(error.msg.split()).rstrip(".")
-        return (
-            f"{where}{line!r}: {reason}; write NAME = VALUE, and as a value a number, a text in "
-            "quotes, a list, %MACRO or @function()"
-        )
     message = " ".join(str(error).split())
-    missing = re.search(r"[Uu]nable to open file: ([^.]*\.gin)", message)
-    if missing:
-        shipped = [str(path.relative_to(_shipped())) for path in sorted(_shipped().rglob("*.gin"))]
-        near = difflib.get_close_matches(missing[1], shipped, n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; shipped are {', '.join(shipped)}"
-        return f"{missing[1]} is neither here nor among the shipped files{hint}"
     unknown = re.search(r"Configurable '([\w.]+)' doesn't have a parameter named '(\w+)'", message)
     if unknown:
         parameters = list(inspect.signature(gin.get_configurable(unknown[1])).parameters)
@@ -263,41 +392,109 @@ def _explained(error: Exception) -> str:
     return message
 
 
-def _macros() -> tuple[set[str], set[str]]:
-    """Those that are set, and those that are used."""
-    config = gin.config._CONFIG
-    used = {
-        reference.config_key[0]
-        for values in config.values()
-        for reference in gin.config.iterate_references(values)
-        if reference.config_key[1] == "gin.macro"
+def _refuse_unused(
+    settings: Sequence[Setting], is_read: Callable[[str], bool], takes_recipes: bool
+) -> None:
+    """Raises UserError for a file or a binding that changes nothing, and names the other side.
+
+    What another file or flag has overridden may have been in use before.
+    """
+    last = gin_files.final(settings)
+    now = gin_files.in_use(list(last.values()), is_read)
+    # What is in use where a file ends, from the one that a setting stands in to the last.
+    ends = [n for n, (a, b) in enumerate(pairwise(settings), 1) if a.file != b.file]
+    in_use_at = {
+        n: gin_files.in_use([*gin_files.final(settings[:n]).values()], is_read) for n in ends
     }
-    return {scope for scope, selector in config if selector == "gin.macro"}, used
+    numbers = {id(setting): number for number, setting in enumerate(settings)}
+    by_given: dict[str, list[Setting]] = {}
+    for setting in settings:
+        if setting.given is not None:
+            by_given.setdefault(setting.given, []).append(setting)
+    recipe_macros = _macros_of_recipes() if takes_recipes else frozenset[str]()
+    for given, own in by_given.items():
+        is_flag = given.startswith("--gin.")
+        has_effect = is_flag
+        for setting in own:
+            key = setting.key
+            if key in now:
+                has_effect |= last[key] is setting
+                continue
+            once = (used for end, used in in_use_at.items() if end > numbers[id(setting)])
+            if not is_flag and (key.scope in recipe_macros or any(key in used for used in once)):
+                has_effect |= key.scope in recipe_macros
+                continue
+            if is_flag or not takes_recipes:
+                raise UserError(_useless(setting, settings, now))
+        if own and not has_effect:
+            useless = next((s for s in own if s.key not in now), own[0])
+            why = _useless(useless, settings, now)
+            raise UserError(f"--gin_file={given} changes nothing: {why}")
 
 
-def _refuse_unknown_macros() -> None:
-    set_, used = _macros()
-    known = _shipped_macros() | used
-    for name in sorted(set_ - known):
-        near = difflib.get_close_matches(name, sorted(known), n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
-        raise UserError(f"gin macro {name} is used by nothing; {hint}")
+def _useless(setting: Setting, settings: Sequence[Setting], now: set[Key]) -> str:
+    """Why a setting has no effect: what overrides it, or what does not use it."""
+    key, last = setting.key, gin_files.final(settings)
+    if key in now:
+        return f"{setting} is overridden by {last[key]}; leave it out, or give it after that"
+    users = [s.key for s in settings if Macro(key.scope) in gin_files.references(s.value)]
+    if key.is_macro and not users:
+        return f"{setting.place}: gin macro {key} is used by nothing{_hint(key.scope, settings)}"
+    selector = next((user.selector for user in users), key.selector)
+    name = gin.config._REGISTRY.minimal_selector(selector) if users or not key.is_macro else key
+    by = f" is used by {users[0]} alone, and" if key.is_macro else ":"
+    sites = [*settings, *_shipped_settings()]
+    places = {s.key for s in sites if selector in map(_selector, _called(s.value))}
+    instead = sorted(str(last[place]) for place in places if place in last)
+    other = f"{'; '.join(instead)} does not refer to it: change one of the two"
+    return f"{setting}{by} {name} is used by nothing{f', {other}' if instead else '; leave it out'}"
 
 
-def _refuse_unset_macros() -> None:
-    set_, used = _macros()
-    unset = sorted(used - set_)
+def _called(value: Any) -> Iterator[Reference]:
+    return (found for found in gin_files.references(value) if isinstance(found, Reference))
+
+
+def _hint(name: str, settings: Sequence[Setting]) -> str:
+    used = {r.name for s in settings for r in gin_files.references(s.value) if isinstance(r, Macro)}
+    if near := difflib.get_close_matches(name, sorted(used), n=1):
+        return f"; did you mean {near[0]}?"
+    elsewhere = sorted(
+        {s.place.rpartition(":")[0] for s in _shipped_settings() if s.value == Macro(name)}
+    )
+    return f"; it is a macro of {', '.join(elsewhere)}" if elsewhere else "; leave it out"
+
+
+def _refuse_unset(settings: Sequence[Setting]) -> None:
+    last = gin_files.final(settings)
+    now = gin_files.in_use(list(last.values()), gin_files.is_read_by_code)
+    used = {
+        reference.name
+        for key in now
+        for reference in gin_files.references(last[key].value)
+        if isinstance(reference, Macro)
+    }
+    unset = sorted(used - {key.scope for key in last if key.is_macro})
     if unset:
         name, others = unset[0], f"; also not set: {', '.join(unset[1:])}" if unset[1:] else ""
-        near = difflib.get_close_matches(name, sorted(set_ - used), n=1)
-        hint = f" ({near[0]} is set, which nothing uses)" if near else ""
         raise UserError(
-            f"gin macro {name} is not set{hint}; give --gin.{name}=VALUE, or a recipe that sets it "
+            f"gin macro {name} is not set; give --gin.{name}=VALUE, or a recipe that sets it "
             f"with --gin_file (recipes/smoke.gin){others}"
         )
 
 
-def _shipped_macros() -> set[str]:
-    texts = [path.read_text(encoding="utf-8") for path in _shipped().rglob("*.gin")]
-    pattern = re.compile(r"^([A-Z][A-Z0-9_]*) *=|%([A-Z][A-Z0-9_]*)", re.MULTILINE)
-    return {a or b for text in texts for a, b in pattern.findall(text)}
+@cache
+def _shipped_settings() -> tuple[Setting, ...]:
+    """Of every shipped file, includes not followed."""
+    folder, found = gin_files.shipped(), []
+    for path in sorted(folder.rglob("*.gin")):
+        name = str(path.relative_to(folder))
+        text = path.read_text(encoding="utf-8")
+        found += gin_files.settings_of(gin_files.parse(text, name), name)
+    return tuple(found)
+
+
+@cache
+def _macros_of_recipes() -> frozenset[str]:
+    """That some shipped file uses."""
+    found = (r for s in _shipped_settings() for r in gin_files.references(s.value))
+    return frozenset(reference.name for reference in found if isinstance(reference, Macro))

@@ -86,7 +86,8 @@ def load_checkpoint(
     checkpoints = Checkpoints(model_dir, read_only=True)
     step = checkpoints.step_or_latest(step)
     about = checkpoints.description(step)
-    gin.parse_config(about.gin, skip_unknown=True)
+    where = checkpoints.directory / str(step) / "description"
+    configuration.load_data_of(about.gin, str(where))
     kept = model_dir / "sentencepiece.model"
     name = str(kept) if kept.exists() else about.vocabulary["name"]
     gin.bind_parameter("vocabulary.name", name)

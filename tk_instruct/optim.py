@@ -15,11 +15,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from tk_instruct.errors import UserError
 from tk_instruct.model.stacking import LAYER_AXIS, is_stacked
+from tk_instruct.ranges import check_number, check_whole
 
 Schedule = Callable[[Int[Array, ""]], Float[Array, ""]]
 
+MOST_STEPS = 2**31 - 1  # a step is an int32
 _MIN_SIDE_TO_FACTOR = 128
 _MIN_SQUARED_GRADIENT = 1e-30
 _MIN_PARAMETER_SCALE = 1e-3
@@ -63,7 +64,12 @@ def adafactor(
         weight_decay: the share of itself that each parameter loses in a step, whatever the
             learning rate is: T5X's weight_decay_rate.
         max_gradient_norm: scales down gradients whose norm, over all parameters, is above it.
+
+    Raises:
+        UserError: a number that no optimizer can have; as adamw and the schedules do.
     """
+    check_number("decay_rate", decay_rate, "(0, 1]", try_=0.8)
+    check_number("weight_decay", weight_decay, "[0, 1)", try_=1e-4)
     return optax.chain(
         _clip(max_gradient_norm),
         _scale_by_adafactor(decay_rate, multiply_by_parameter_scale),
@@ -81,6 +87,11 @@ def adamw(
     max_gradient_norm: float | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """AdamW (arXiv:1711.05101); layer-norm scales are not decayed. Arguments as in adafactor."""
+
+    for name, decay in (("b1", b1), ("b2", b2)):
+        check_number(name, decay, "[0, 1)", try_=0.9)
+    check_number("eps", eps, "(0, 1)", try_=1e-8)
+    check_number("weight_decay", weight_decay, "[0, 1)", try_=0.01)
 
     def matrices(params: Any) -> Any:
         return jax.tree_util.tree_map_with_path(
@@ -100,6 +111,7 @@ def constant(learning_rate: float, warmup_steps: int = 0, step_offset: int = 0) 
 
     This and the other schedules count from step_offset: what comes before is as step 0.
     """
+    _check_schedule(learning_rate, warmup_steps, step_offset)
     return _from(step_offset, lambda step: learning_rate * _warmup(step, warmup_steps))
 
 
@@ -111,6 +123,8 @@ def inverse_square_root(
     T5 was pretrained with inverse_square_root(0.01, warmup_steps=0, flat_steps=10_000)
     (arXiv:1910.10683, section 3.1.2).
     """
+    _check_schedule(peak_learning_rate, warmup_steps, step_offset)
+    check_whole("flat_steps", flat_steps, 0, MOST_STEPS)
     peak_until = max(warmup_steps, flat_steps, 1)
 
     def schedule(step: Int[Array, ""]) -> Float[Array, ""]:
@@ -124,16 +138,24 @@ def linear_warmup_decay(
     peak_learning_rate: float, warmup_steps: int, decay_steps: int, step_offset: int = 0
 ) -> Schedule:
     """Linear from 0 to the peak at warmup_steps, then linear to 0 decay_steps later."""
-    if decay_steps < 1:
-        raise UserError(
-            f"decay_steps={decay_steps} must be at least 1; try the run's steps less its warm-up"
-        )
+    _check_schedule(peak_learning_rate, warmup_steps, step_offset)
+    check_whole("decay_steps", decay_steps, 1, MOST_STEPS)
 
     def schedule(step: Int[Array, ""]) -> Float[Array, ""]:
         left = jnp.clip((warmup_steps + decay_steps - step) / decay_steps, 0, 1)
         return peak_learning_rate * _warmup(step, warmup_steps) * left
 
     return _from(step_offset, schedule)
+
+
+def _check_schedule(learning_rate: float, warmup_steps: int, step_offset: int) -> None:
+    _check_learning_rate(learning_rate)
+    check_whole("warmup_steps", warmup_steps, 0, MOST_STEPS)
+    check_whole("step_offset", step_offset, 0, MOST_STEPS)
+
+
+def _check_learning_rate(learning_rate: float) -> None:
+    check_number("learning_rate", learning_rate, "[0, inf)", try_=1e-3)
 
 
 def _from(step_offset: int, schedule: Schedule) -> Schedule:
@@ -148,14 +170,16 @@ def _clip(max_gradient_norm: float | None) -> optax.GradientTransformation:
     # Both have the same empty state, so that clipping can be switched in a run that continues.
     if max_gradient_norm is None:
         return optax.identity()
-    if not max_gradient_norm > 0:
-        raise UserError(f"max_gradient_norm={max_gradient_norm} must be positive; try 1.0 or None")
+    check_number("max_gradient_norm", max_gradient_norm, "(0, inf)", try_="1.0 or None")
     return optax.clip_by_global_norm(max_gradient_norm)
 
 
 def _descend(
     learning_rate: Schedule | float, weight_decay: float = 0.0
 ) -> optax.GradientTransformationExtraArgs:
+    if not callable(learning_rate):
+        _check_learning_rate(learning_rate)
+
     def init(params: Any) -> optax.EmptyState:
         return optax.EmptyState()
 

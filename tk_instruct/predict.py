@@ -40,6 +40,7 @@ from tk_instruct.inference import (
     task_of,
 )
 from tk_instruct.journal import Example, Predict, Row, row_of, write_rows
+from tk_instruct.ranges import check_seed
 
 if TYPE_CHECKING:
     from tk_instruct.data.tokens import FeatureLengths
@@ -91,7 +92,7 @@ def main(args: argparse.Namespace) -> int:
     splits = args.split or ["test"]
     if args.output and len(splits) > 1:
         raise UserError(f"--output is one file for {len(splits)} splits; give --output_dir DIR")
-    configuration.import_declarations()
+    configuration.import_declarations(args.modules)
     if args.baseline:
         if not args.task or not (args.output or args.output_dir):
             raise UserError(f"--baseline {args.baseline} needs --task NAME and --output_dir DIR")
@@ -152,6 +153,7 @@ class Sampling:
     top_p: float | None = None
 
     def __post_init__(self) -> None:
+        check_seed("--seed", self.seed)
         if not 0 < self.temperature < math.inf:
             raise UserError(
                 f"--temperature={self.temperature:g} must be positive and finite; for the most "

@@ -93,7 +93,7 @@ def main(args: argparse.Namespace) -> int:
     for option in set(args.option):
         if args.option.count(option) > 1:
             raise UserError(f"--option={option} is given twice; leave one of them out")
-    configuration.import_declarations()
+    configuration.import_declarations(args.modules)
     model_dir = Path(args.model_dir).expanduser()
     checkpoints, step, about = load_checkpoint(model_dir, args.step)
     configuration.bind_data_arguments(args)

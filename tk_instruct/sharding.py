@@ -1,6 +1,7 @@
 """Arrays over devices: a mesh, and one table from logical axes to the axes of the mesh."""
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -108,6 +109,28 @@ def most_fsdp_shards(d_model: int, num_groups: int) -> int:
 
 def _divisors(number: int) -> list[int]:
     return [n for n in range(1, number + 1) if number % n == 0] or [1]
+
+
+def check_memory(arrays: Any) -> None:
+    """Raises UserError where abstract arrays, placed, are larger than the memory they go to.
+
+    What steps need besides is not counted: `tk-instruct plan` knows that.
+    """
+    needed = sum(
+        math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+        for leaf in jax.tree.leaves(arrays)
+    )
+    memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    whose = "a device has"
+    if memory is None:  # CPUs, which share what the machine has
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        needed, whose = needed * jax.local_device_count(), "this machine has"
+    if needed > memory:
+        raise UserError(
+            f"the parameters and what the optimizer keeps take {needed / 1e9:,.1f} GB and {whose} "
+            f"{memory / 1e9:,.1f} GB; take a smaller model (--gin_file=models/…), or more devices "
+            "and NUM_FSDP_SHARDS or NUM_PARTITIONS"
+        )
 
 
 @contextmanager

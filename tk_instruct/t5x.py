@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     distributed.initialize(args)
-    configuration.import_tensorflow_quietly()
+    configuration.import_declarations(args.modules)
     run = load(args.action, args.gin_file, args.gin_bindings)
     configuration.bind_data_arguments(args)
     logging.getLogger("absl").setLevel(logging.INFO)  # t5x's only sign of progress
@@ -65,7 +65,7 @@ def load(action: str, files: Sequence[str], bindings: Sequence[str]) -> Any:
     main_script = sys.modules["__main__"]
     sys.modules["__main__"] = script  # which gin files for t5x bind as a script
     try:
-        configuration.load(run_file, files, bindings)
+        configuration.load(run_file, files, bindings, takes_recipes=True)
     except UserError as error:
         if not re.search("No configurable matching.*(TrainRun|DecoderConfig)", str(error)):
             raise

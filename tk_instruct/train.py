@@ -10,15 +10,15 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import gin
+from optax import GradientTransformationExtraArgs
 
 from tk_instruct import configuration, distributed, optim
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, write_atomically
 from tk_instruct.model.config import DecoderConfig, T5Config
+from tk_instruct.ranges import check_number, check_seed, check_whole
 
 if TYPE_CHECKING:
-    import optax
-
     from tk_instruct.checkpoint import Description
     from tk_instruct.convert.tensors import Checkpoint
     from tk_instruct.data.tokens import FeatureLengths
@@ -27,7 +27,7 @@ log = logging.getLogger("tk_instruct")
 
 # The engine itself does without gin; here it is given names that gin files can use.
 for _config in (T5Config, DecoderConfig):
-    gin.external_configurable(_config, module="tk_instruct")
+    gin.external_configurable(_config, module="tk_instruct.values")
 for _configurable in (
     optim.adafactor,
     optim.adamw,
@@ -46,10 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @distributed.with_others
 def main(args: argparse.Namespace) -> int:
-    configuration.import_declarations()
+    configuration.import_declarations(args.modules)
     configuration.load("runs/train.gin", args.gin_file, args.gin_bindings)
     configuration.bind_data_arguments(args)
-    train(gin.get_configurable(TrainRun)())  # its fields come from gin
+    train(configuration.configured(TrainRun))
     return 0
 
 
@@ -78,7 +78,7 @@ class TrainRun:
     mixture: str
     feature_lengths: Mapping[str, int]
     model: T5Config | DecoderConfig
-    optimizer: "optax.GradientTransformationExtraArgs"
+    optimizer: GradientTransformationExtraArgs
     steps: int
     initial_checkpoint_path: str | None = None
     prompt_length: int = 0
@@ -103,6 +103,19 @@ class TrainRun:
                 f"BATCH_SIZE={self.batch_size} and BATCH_TOKENS={self.batch_tokens}: one of the "
                 "two must be set; try --gin.BATCH_SIZE=128"
             )
+        if not self.model_dir:
+            raise UserError("MODEL_DIR='' must name a folder; give --gin.MODEL_DIR=RUN")
+        check_seed("RANDOM_SEED", self.seed)
+        check_number("Z_LOSS", self.z_loss, "[0, 1]", try_=1e-4)
+        check_number("LABEL_SMOOTHING", self.label_smoothing, "[0, 1)", try_=0.1)
+        for field, kind, example in (
+            ("model", T5Config | DecoderConfig, "@T5Config()"),
+            ("optimizer", GradientTransformationExtraArgs, "@optim.adafactor()"),
+        ):
+            if not isinstance(value := getattr(self, field), kind):
+                raise UserError(
+                    f"TrainRun.{field}={value!r} must be what a function makes; try {example}"
+                )
         for field, least in {
             "steps": 1,
             "prompt_length": 0,
@@ -123,8 +136,7 @@ class TrainRun:
                 continue
             if value == "auto" and field in ("num_partitions", "num_fsdp_shards"):
                 continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise UserError(f"TrainRun.{field}={value!r} must be a whole number ≥ {least}")
+            check_whole(f"TrainRun.{field}", value, least, optim.MOST_STEPS)
         if self.prompt_length and self.initial_checkpoint_path is None:
             raise UserError(
                 f"PROMPT_LENGTH={self.prompt_length} trains a soft prompt for a model that stays "
@@ -150,6 +162,7 @@ def train(run: TrainRun) -> None:
 
     registry.check_mixture(run.mixture)
     program = program_of(run)
+    sharding.check_memory((program.state, program.frozen))
     mesh, lengths, layout, batch_size = (
         program.mesh,
         program.lengths,

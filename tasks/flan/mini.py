@@ -456,7 +456,7 @@ def _blank(feature: Any) -> Any:
     return "" if isinstance(feature, tfds.features.Text) or feature.np_dtype in (str, object) else 0
 
 
-@gin.configurable(module="tk_instruct")
+@gin.configurable(module="tk_instruct.values")
 @cache
 def mini_flan() -> str:
     """Writes the datasets into the cache folder, unless they are there; their directory."""
@@ -465,7 +465,7 @@ def mini_flan() -> str:
     return str(write(default_cache_dir() / f"mini-flan-{version}"))
 
 
-@gin.configurable(module="tk_instruct")
+@gin.configurable(module="tk_instruct.values")
 @cache
 def flan_vocabulary(num_pieces: int = 2000) -> str:
     """Trains a SentencePiece model on FLAN's training prompts, once for their content; its path.

@@ -232,7 +232,7 @@ def test_bfloat16_stays_near_float32() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"d_ff": 0}, "d_ff=0 must be positive; try 1 or more"),
+        ({"d_ff": 0}, "d_ff=0 must be a whole number ≥ 1"),
         ({"dropout_rate": 1.0}, "dropout_rate=1.0 must be in [0, 1); try 0.1"),
         (
             {"remat": "some"},

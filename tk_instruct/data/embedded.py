@@ -15,7 +15,7 @@ from tk_instruct.data.records import SuperNI, default_cache_dir
 from tk_instruct.files import write_atomically
 
 
-@gin.configurable(module="tk_instruct")
+@gin.configurable(module="tk_instruct.values")
 @cache
 def mini_benchmark() -> str:
     """Writes the mini benchmark into the cache folder, unless it is there; its directory."""
@@ -23,7 +23,7 @@ def mini_benchmark() -> str:
     return str(mini.write(default_cache_dir() / f"mini-{version}"))
 
 
-@gin.configurable(module="tk_instruct")
+@gin.configurable(module="tk_instruct.values")
 @cache
 def trained_vocabulary(num_pieces: int = 1000) -> str:
     """Trains a SentencePiece model on the English train tasks, once for their content; its path."""

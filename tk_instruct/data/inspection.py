@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     if args.action == "doctor" and args.suite == "superni":
         return _doctor(args)  # which needs none of the declared tasks
-    import_declarations()
+    import_declarations(args.modules)
     files, bindings = getattr(args, "gin_file", []), args.gin_bindings
     if files or bindings:
         from tk_instruct import train  # noqa: F401  (whose parameters recipes set too)

@@ -27,6 +27,7 @@ import msgpack
 from tk_instruct.errors import MissingDataError, UserError
 from tk_instruct.files import Path, PathLike, is_local, read_bytes, write_atomically
 from tk_instruct.randomness import draw
+from tk_instruct.ranges import check_seed, check_whole
 
 T = TypeVar("T")
 log = logging.getLogger("tk_instruct")
@@ -136,15 +137,14 @@ class SuperNI:
     cache_dir: str | None = None
 
     def __post_init__(self) -> None:
+        check_seed("SuperNI.seed", self.seed)
         for field, least in (
             ("max_instances_per_train_task", 1),
             ("max_instances_per_eval_task", 1),
             ("max_instances_per_validation_task", 0),
             ("num_dev_tasks", 0),
         ):
-            value = getattr(self, field)
-            if not isinstance(value, int) or value < least:
-                raise UserError(f"SuperNI.{field}={value!r} must be a whole number ≥ {least}")
+            check_whole(f"SuperNI.{field}", getattr(self, field), least, 2**31 - 1)
 
     @property
     def root(self) -> Path:

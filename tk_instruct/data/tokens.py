@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgpack
 import numpy as np
 
-from tk_instruct.errors import UserError
+from tk_instruct.ranges import check_whole
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,8 @@ class FeatureLengths:
 
     def __post_init__(self) -> None:
         for field in ("inputs", "targets"):
-            value = getattr(self, field)
-            if not isinstance(value, int) or value < 2:
-                raise UserError(
-                    f"feature length {field}={value!r} must be a whole number ≥ 2 (a token and EOS)"
-                )
+            # A token and EOS; to far more than any model is trained with.
+            check_whole(f"feature length {field}", getattr(self, field), 2, 2**20)
 
     def as_dict(self) -> dict[str, int]:
         return {"inputs": self.inputs, "targets": self.targets}

@@ -86,7 +86,7 @@ def main(args: argparse.Namespace) -> int:
     if not args.model_dir:
         raise UserError("--suite flan evaluates a run; give --model_dir DIR")
     check_counts(args)
-    configuration.import_declarations()
+    configuration.import_declarations(args.modules)
     reports = [evaluate_run(Path(run).expanduser(), args) for run in args.model_dir]
     if not distributed.is_first_process():
         return 0

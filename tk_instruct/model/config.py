@@ -5,9 +5,22 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from tk_instruct.errors import UserError
+from tk_instruct.ranges import check_number, check_whole
 
 ACTIVATION_DTYPES = ("float32", "bfloat16")
 MLP_ACTIVATIONS = ("gelu", "linear", "relu")
+# Some times what the largest published models have: more is a slip, and would fill the memory.
+_MOST_LAYERS = 1024
+MOST = {
+    "vocab_size": 2**22,
+    "d_model": 2**17,
+    "num_heads": 2**12,
+    "head_dim": 2**12,
+    "d_ff": 2**20,
+    "num_encoder_layers": _MOST_LAYERS,
+    "num_decoder_layers": _MOST_LAYERS,
+    "num_layers": _MOST_LAYERS,
+}
 # By jax.checkpoint_policies' names where they have one.
 REMATERIALISATIONS = ("none", "full", "dots_saveable", "dots_with_no_batch_dims_saveable")
 
@@ -54,13 +67,14 @@ class TransformerConfig:
         # Gin and JSON give lists.
         object.__setattr__(self, "mlp_activations", tuple(self.mlp_activations))
         for name in self._sizes():
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}={getattr(self, name)} must be positive; try 1 or more")
+            check_whole(name, getattr(self, name), 1, MOST[name])
         if not self.mlp_activations or set(self.mlp_activations) - set(MLP_ACTIVATIONS):
             raise UserError(
                 f"mlp_activations={self.mlp_activations} must be of {', '.join(MLP_ACTIVATIONS)}; "
                 "try ('gelu', 'linear'), or ('relu',) for T5 1.0"
             )
+        for name in ("relative_attention_num_buckets", "relative_attention_max_distance"):
+            check_whole(name, getattr(self, name), 1, 2**20)
         buckets = self.relative_attention_num_buckets
         if buckets < 4 or buckets % 4:
             raise UserError(
@@ -72,12 +86,8 @@ class TransformerConfig:
                 f"relative_attention_max_distance={self.relative_attention_max_distance} must "
                 f"exceed half of the {buckets} buckets; try {4 * buckets}"
             )
-        if not 0 <= self.dropout_rate < 1:
-            raise UserError(f"dropout_rate={self.dropout_rate} must be in [0, 1); try 0.1")
-        if self.layer_norm_epsilon <= 0:
-            raise UserError(
-                f"layer_norm_epsilon={self.layer_norm_epsilon} must be positive; try 1e-6"
-            )
+        check_number("dropout_rate", self.dropout_rate, "[0, 1)", try_=0.1)
+        check_number("layer_norm_epsilon", self.layer_norm_epsilon, "(0, 1)", try_=1e-6)
         for name, known in (("dtype", ACTIVATION_DTYPES), ("remat", REMATERIALISATIONS)):
             if getattr(self, name) not in known:
                 raise UserError(f"{name}={getattr(self, name)!r} must be one of {', '.join(known)}")

@@ -32,6 +32,7 @@ GIB = 2**30
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     configuration.add_gin_arguments(parser)
+    configuration.add_import_argument(parser)
     group = parser.add_argument_group("plan")
     group.add_argument(
         "--topology",
@@ -74,7 +75,9 @@ def main(args: argparse.Namespace) -> int:
             "the TPU compiler, libtpu, is not installed: pip install 'tk_instruct[plan]'; without "
             f"it --topology=cpu:{topologies[0].num_devices} still checks the shardings"
         )
-    work = Work(args.whose, read_run(args.gin_file, args.gin_bindings), args.batch_size)
+    work = Work(
+        args.whose, read_run(args.gin_file, args.gin_bindings, args.modules), args.batch_size
+    )
     any_fits = False
     for topology in topologies:
         found = _compiled(work, topology, args.search)

@@ -36,23 +36,26 @@ def _watch_parent() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def read_run(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> bytes:
+def read_run(
+    gin_files: Sequence[str], gin_bindings: Sequence[str], modules: Sequence[str] = ()
+) -> bytes:
     """The run that a recipe describes, for Work; raises UserError for what is wrong with it."""
     with _child() as child:
-        return child.submit(_read_run, gin_files, gin_bindings).result()
+        return child.submit(_read_run, gin_files, gin_bindings, modules).result()
 
 
-def _read_run(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> bytes:
+def _read_run(
+    gin_files: Sequence[str], gin_bindings: Sequence[str], modules: Sequence[str]
+) -> bytes:
     import cloudpickle
-    import gin
 
     from tk_instruct import configuration
 
-    configuration.import_declarations()
+    configuration.import_declarations(modules)
     from tk_instruct.train import TrainRun
 
     configuration.load("runs/plan.gin", gin_files, gin_bindings)
-    return cloudpickle.dumps(gin.get_configurable(TrainRun)())
+    return cloudpickle.dumps(configuration.configured(TrainRun))
 
 
 class Compiler:

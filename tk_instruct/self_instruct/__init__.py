@@ -26,6 +26,7 @@ import gin
 
 from tk_instruct import configuration
 from tk_instruct.errors import UserError
+from tk_instruct.ranges import check_seed, check_whole
 
 if TYPE_CHECKING:
     from tk_instruct.self_instruct.classify import Classify
@@ -99,6 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name in ("stats", "run"):
             action.add_argument("--json", action="store_true", help="statistics as JSON")
         configuration.add_gin_arguments(action)
+        configuration.add_import_argument(action)
 
 
 def _add_flags(parser: Any, flags: _Flags) -> None:
@@ -153,8 +155,10 @@ class SelfInstructRun:
     instances: "Instances"
 
     def __post_init__(self) -> None:
-        if self.num_instructions < 1:
-            raise UserError(f"num_instructions={self.num_instructions} must be at least 1")
+        check_whole("num_instructions", self.num_instructions, 1, 10**7)
+        check_whole("concurrency", self.concurrency, 1, 1024)
+        if self.seed is not None:
+            check_seed("seed", self.seed)
         if self.api not in ("completions", "chat"):
             raise UserError(f"api={self.api!r} must be completions or chat")
         if self.model and self.model_dir:
@@ -199,7 +203,7 @@ def _configured(args: argparse.Namespace) -> SelfInstructRun:
             raise UserError(f"--{flag}={value} must be a finite number; leave it out for no limit")
     bindings = [f"{_MACROS.get(flag, flag.upper())} = {value!r}" for flag, value in given.items()]
     configuration.load("runs/self_instruct.gin", args.gin_file, [*args.gin_bindings, *bindings])
-    return gin.get_configurable(SelfInstructRun)()
+    return configuration.configured(SelfInstructRun)
 
 
 def _ask(stage: str, run: "RunDirectory", settings: SelfInstructRun) -> None:

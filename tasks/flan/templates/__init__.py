@@ -15,6 +15,7 @@ import gin
 from tk_instruct.data.templates import OPTIONS, Template
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, read_bytes
+from tk_instruct.ranges import check_seed
 
 from ..datasets import DATASETS, Dataset
 from . import (
@@ -66,6 +67,9 @@ class FLAN:
 
     seed: int = 0
     templates: str | None = None
+
+    def __post_init__(self) -> None:
+        check_seed("FLAN.seed", self.seed)
 
 
 def fingerprint() -> str:

@@ -16,7 +16,7 @@ SCRIPTED = "scripted"
 """The model of ScriptedClient, whose text means nothing."""
 
 
-@gin.configurable(module="tk_instruct")
+@gin.configurable(module="tk_instruct.values")
 @dataclass(frozen=True)
 class Parameters:
     """Of one request, with the names and meanings of OpenAI's completions.

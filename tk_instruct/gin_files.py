@@ -1,0 +1,305 @@
+"""Gin files and `NAME = VALUE` bindings as lists of settings, before gin is told anything.
+
+So it is known where each value comes from, what a file would import is seen before it runs, and a
+setting that nothing uses is found.
+"""
+
+import tokenize
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from io import StringIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gin
+from gin import config_parser
+
+from tk_instruct.errors import UserError
+
+PACKAGE = "tk_instruct"
+# Configurables that do something only where another value refers to them, as @NAME() or @NAME.
+REFERRED = ("optim.", f"{PACKAGE}.values.")
+_MACRO = "gin.macro"
+
+
+class Key(NamedTuple):
+    """What is set: a macro (its name is the scope) or a parameter of a configurable."""
+
+    scope: str
+    selector: str
+    parameter: str
+
+    def __str__(self) -> str:
+        if self.selector == _MACRO:
+            return self.scope
+        scope = f"{self.scope}/" if self.scope else ""
+        return f"{scope}{gin.config._REGISTRY.minimal_selector(self.selector)}.{self.parameter}"
+
+    @property
+    def is_macro(self) -> bool:
+        return self.selector == _MACRO
+
+
+class Reference(NamedTuple):
+    """@scope/name or @scope/name() as a value."""
+
+    name: str
+    evaluate: bool
+
+    def __repr__(self) -> str:
+        return f"@{self.name}{'()' * self.evaluate}"
+
+
+class Macro(NamedTuple):
+    """%NAME as a value."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return f"%{self.name}"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value that a file or a flag sets.
+
+    Attributes:
+        place: `FILE:LINE`, or the flag.
+        given: what the user named: the file that included this one, or the flag; None for the
+            verb's own run file.
+    """
+
+    key: Key
+    value: Any
+    place: str
+    given: str | None
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.value!r} ({self.place})"
+
+    @property
+    def file(self) -> str:
+        return self.place.rpartition(":")[0]
+
+
+@cache
+def shipped() -> Path:
+    """The project's gin files: beside the package in a checkout, inside it when installed."""
+    package = Path(__file__).parent
+    return next(
+        folder
+        for folder in (package / "gin", package.parent / "gin")
+        if (folder / "runs" / "train.gin").exists()
+    )
+
+
+class _Delegate(config_parser.ParserDelegate):
+    def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> Reference:
+        return Reference(scoped_configurable_name, evaluate)
+
+    def macro(self, macro_name: str) -> Macro:
+        return Macro(macro_name)
+
+
+def read_file(name: str, given: str | None, inside: tuple[str, ...] = ()) -> Iterator[Setting]:
+    """The settings of a file and of those that it includes, in gin's order.
+
+    Raises UserError for what cannot be read, is no gin, includes itself, or would run code: a file
+    that is not this project's own imports only this project's modules.
+    """
+    path = find(name)
+    if str(path) in inside:
+        chain = " includes ".join([*inside[inside.index(str(path)) :], str(path)])
+        raise UserError(f"gin: {chain}, without end; take out one of the includes")
+    is_shipped = shipped().resolve() in path.resolve().parents
+    if is_shipped and name.startswith(("runs/", "t5x/")):
+        given = None  # they bind what the models and recipes of both engines may set
+    for statement in parse(_text_of(path), name):
+        match statement:
+            case config_parser.IncludeStatement():
+                yield from read_file(statement.filename, given, (*inside, str(path)))
+            case config_parser.ImportStatement():
+                if not is_shipped:
+                    _check_import(statement, name)
+            case config_parser.BindingStatement():
+                yield from settings_of([statement], name, given)
+
+
+def read_binding(binding: str) -> Setting:
+    """The setting of a `NAME = VALUE`."""
+    flag = f"--gin.{binding.split(' = ')[0]}"
+    statements = parse(binding, flag)
+    if len(statements) != 1 or not isinstance(statements[0], config_parser.BindingStatement):
+        raise UserError(f"{flag}: {binding!r} must be one value; write --gin.NAME=VALUE")
+    return _setting(statements[0], flag, flag)
+
+
+def settings_of(
+    statements: Iterable[Any], name: str, given: str | None = None
+) -> Iterator[Setting]:
+    """Those of a file's statements that set something."""
+    for statement in statements:
+        if isinstance(statement, config_parser.BindingStatement):
+            yield _setting(statement, f"{name}:{statement.location.line_num}", given)
+
+
+def _setting(statement: Any, place: str, given: str | None) -> Setting:
+    if not statement.arg_name:
+        scope = "/".join(filter(None, (statement.scope, statement.selector)))
+        return Setting(Key(scope, _MACRO, "value"), statement.value, place, given)
+    key = Key(statement.scope, statement.selector, statement.arg_name)
+    return Setting(key, statement.value, place, given)
+
+
+def _check_import(statement: Any, name: str) -> None:
+    module = statement.module
+    if module.split(".")[0] != PACKAGE:
+        what = (
+            "names objects of any module (dynamic registration)"
+            if module.split(".")[0] == "__gin__"
+            else f"imports {module}, which runs that module's code"
+        )
+        raise UserError(
+            f"{name}:{statement.location.line_num} {what}; gin files may import only "
+            f"{PACKAGE}'s own modules: take the line out and, if you trust the module, give "
+            "--import MODULE"
+        )
+
+
+def find(name: str) -> Path:
+    """A gin file, here or among the shipped ones; raises UserError naming the nearest."""
+    for path in (Path(name), shipped() / name):
+        if path.is_file():
+            return path
+    import difflib
+
+    known = sorted(path.relative_to(shipped()).as_posix() for path in shipped().rglob("*.gin"))
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"look into {shipped()} for those there are"
+    raise UserError(f"gin: {name} is neither a file here nor among the shipped files; {hint}")
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"gin: {path} cannot be read ({error}); give a text file") from error
+
+
+def parse(text: str, name: str) -> list[Any]:
+    """Gin's statements; raises UserError naming file and line where it is no gin."""
+    try:
+        return list(config_parser.ConfigParser(StringIO(text), _Delegate()))
+    except SyntaxError as error:
+        line = error.lineno or 1
+        reason = " ".join(error.msg.split()).rstrip(".")
+    except tokenize.TokenError as error:
+        line, reason = error.args[1][0], error.args[0]
+    except (ValueError, RecursionError, MemoryError) as error:
+        line, reason = 1, str(error) or "nested too deeply"
+    if reason.startswith(("EOF in multi-line", "unexpected EOF in multi-line")):
+        line, reason = _unclosed(text), "a bracket or quotation mark is opened and not closed"
+    shown = (text.splitlines() or [""])[min(line, len(text.splitlines())) - 1].strip()
+    where = name if name.startswith("--gin.") else f"{name}:{line}"
+    raise UserError(
+        f"gin: {where}: {shown[:200]!r}: {reason}; write NAME = VALUE, and as a value a number, a "
+        "text in quotes, a list, %MACRO or @function()"
+    )
+
+
+def _unclosed(text: str) -> int:
+    """The line on which what stays open is opened."""
+    opened: list[int] = []
+    last = 1
+    try:
+        for token in tokenize.generate_tokens(StringIO(text).readline):
+            last = token.start[0]
+            if token.type == tokenize.OP and token.string in "([{":
+                opened.append(last)
+            elif token.type == tokenize.OP and token.string in ")]}" and opened:
+                opened.pop()
+    except (tokenize.TokenError, SyntaxError) as error:
+        where = error.args[1]
+        last = where[0] if isinstance(error, tokenize.TokenError) else where[1]
+    return opened[-1] if opened else last
+
+
+def resolved(settings: Iterable[Setting]) -> list[Setting]:
+    """The same with full names of configurables, this project's before others'."""
+    return [
+        replace(setting, key=setting.key._replace(selector=selector_of(setting.key.selector)))
+        for setting in settings
+    ]
+
+
+def selector_of(name: str) -> str:
+    """A registered configurable's full name; another name as it is."""
+    found = gin.config._REGISTRY.matching_selectors(name)
+    return next((selector for selector in found if is_own(selector)), name)
+
+
+def is_own(selector: str) -> bool:
+    return selector.startswith((f"{PACKAGE}.", "optim."))
+
+
+def is_read_by_code(selector: str) -> bool:
+    """Whether a configurable does something without being referred to."""
+    return not selector.startswith(REFERRED)
+
+
+def final(settings: Iterable[Setting]) -> dict[Key, Setting]:
+    """Of each thing that is set the last setting, which holds."""
+    return {setting.key: setting for setting in settings}
+
+
+def in_use(settings: Sequence[Setting], is_read: Any) -> set[Key]:
+    """What the settings reach from the configurables that the code itself reads.
+
+    is_read(selector) says which these are; others count where a value in use refers to them.
+    """
+    by_target: dict[str, list[Setting]] = {}
+    for setting in settings:
+        key = setting.key
+        by_target.setdefault(key.scope if key.is_macro else key.selector, []).append(setting)
+    used: set[Key] = set()
+    waiting: list[Setting] = []
+
+    def use(found: Iterable[Setting]) -> None:
+        waiting.extend(found)
+
+    use(
+        setting
+        for setting in settings
+        if not setting.key.is_macro
+        and is_read(setting.key.selector)
+        and (not setting.key.scope or not is_own(setting.key.selector))
+    )
+    seen: set[int] = set()
+    while waiting:
+        setting = waiting.pop()
+        if id(setting) in seen:
+            continue
+        seen.add(id(setting))
+        used.add(setting.key)
+        for reference in references(setting.value):
+            if isinstance(reference, Macro):
+                use(s for s in by_target.get(reference.name, ()) if s.key.is_macro)
+                continue
+            *scopes, name = reference.name.split("/")
+            within = {"", *("/".join(scopes[:n]) for n in range(1, len(scopes) + 1)), *scopes}
+            targets = by_target.get(selector_of(name), ())
+            use(s for s in targets if not s.key.is_macro and s.key.scope in within)
+    return used
+
+
+def references(value: Any) -> Iterator[Reference | Macro]:
+    """Those in a value, however deep."""
+    if isinstance(value, Reference | Macro):
+        yield value
+    elif isinstance(value, Mapping):
+        for pair in value.items():
+            yield from references(pair)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from references(part)
