@@ -233,7 +233,27 @@ class SuperNI:
                 f"{track}/{split}: {absent} of {len(names)} listed tasks have no file in "
                 f"{self.root / 'tasks'} and are passed over"
             )
+        self._warn_of_seen_tests(track, files)
         return found
+
+    def _warn_of_seen_tests(self, track: str, files: Mapping[str, Path]) -> None:
+        """Says which test tasks are trained on, under their own name or as a copy of the file."""
+        folder = self.root / "splits" / track
+        if not all((folder / f"{split}_tasks.txt").exists() for split in ("train", "test")):
+            return
+        if sum(name in files for name in self._listed(track, "train")) <= self.num_dev_tasks:
+            return  # nothing can be trained on here
+        train = {n: files[n] for n in self.task_names(track, "train") if n in files}
+        test = {n: files[n] for n in self._listed(track, "test") if n in files}
+        seen = [name for name in test if name in train]
+        seen += [f"{name} (as {twin})" for name, twin in _copies(test, train)]
+        if seen:
+            named = ", ".join(seen[:3]) + (", …" if len(seen) > 3 else "")
+            _warn_once(
+                f"{track}: {len(seen)} of {len(test)} test tasks are train tasks too: {named}; "
+                "what is scored on them was seen in training: take them out of train_tasks.txt "
+                f"or test_tasks.txt in {folder}"
+            )
 
     def examples(self, track: str, split: str, only: str | None = None) -> list[Example]:
         """The split's examples, task after task in the split's order; of one task with `only`.
@@ -395,6 +415,28 @@ class _Checker:
 def _without_lone_surrogates(record: Any) -> Any:
     text = json.dumps(record, ensure_ascii=False)
     return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+
+
+def _copies(some: Mapping[str, Path], others: Mapping[str, Path]) -> list[tuple[str, str]]:
+    """The pairs of names whose files hold the same; of local files: a bucket's cost too much."""
+    of_size: dict[int, list[str]] = {}
+    for name, path in others.items():
+        of_size.setdefault(_size(path), []).append(name)
+    found = []
+    for name, path in some.items():
+        alike = [other for other in of_size.get(_size(path), ()) if other != name]
+        if alike and _size(path):
+            content, *contents = _contents([path, *(others[other] for other in alike)])
+            found += [(name, a) for a, b in zip(alike, contents, strict=True) if b == content]
+    return found
+
+
+def _size(path: Path) -> int:
+    """In bytes; 0 where it cannot be said at once."""
+    try:
+        return os.path.getsize(path) if is_local(path) else 0
+    except OSError:
+        return 0
 
 
 @lru_cache(maxsize=256)
