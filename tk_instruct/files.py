@@ -9,6 +9,8 @@ import errno
 import io
 import json
 import os
+import stat
+import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -27,17 +29,67 @@ def absolute(path: PathLike) -> Path:
 
 
 def write_atomically(path: PathLike, content: Iterable[str] | bytes) -> None:
-    """Writes a file (texts as UTF-8) whole or not at all; raises UserError if it cannot."""
+    """Writes a file (texts as UTF-8) whole or not at all; raises UserError if it cannot.
+
+    Of a symbolic link the file that it points to is written. Devices and pipes are written
+    through, with BrokenPipeError where the reader has gone.
+    """
     try:
         if not isinstance(content, bytes):
             content = "".join(content).encode("utf-8")
-        if is_local(path):
-            _replace(Path(path), content)
-        else:
+        if not is_local(path):
             with as_os_errors():
                 Path(path).write_bytes(content)
+        elif is_stream(path):
+            _write_through(_followed(path), content)
+        else:
+            _replace(Path(_followed(path)), content)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def is_stream(path: PathLike) -> bool:
+    """Whether what is written to a path goes through it: a device, a pipe, an open descriptor."""
+    if not is_local(path):
+        return False
+    try:
+        followed = _followed(path)
+        mode = os.stat(followed).st_mode
+    except OSError:
+        return False
+    return _descriptor(followed) is not None or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _followed(path: PathLike) -> str:
+    """Where a chain of symbolic links ends, which need not exist; an open descriptor as it is.
+
+    Raises OSError for a chain that does not end.
+    """
+    followed = os.fspath(path)
+    for _ in range(40):
+        folder, name = os.path.split(followed)
+        followed = os.path.join(os.path.realpath(folder), name)
+        # /dev/stdout, /dev/fd/3: what it points to need not have a name.
+        if _descriptor(followed) is not None or not os.path.islink(followed):
+            return followed
+        followed = os.path.join(os.path.dirname(followed), os.readlink(followed))
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _descriptor(path: str) -> int | None:
+    folder, name = os.path.split(path)
+    return int(name) if folder == f"/proc/{os.getpid()}/fd" and name.isdecimal() else None
+
+
+def _write_through(path: str, content: bytes) -> None:
+    if sys.stdout:
+        sys.stdout.flush()  # what was printed before stands before
+    descriptor = _descriptor(path)
+    # A duplicate has the position of a file that others write too; opened again it would not.
+    with open(path if descriptor is None else os.dup(descriptor), "wb") as stream:
+        stream.write(content)
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -45,6 +97,7 @@ def _replace(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
+            _inherit(path, file.fileno())
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -52,6 +105,15 @@ def _replace(path: Path, content: bytes) -> None:
     except BaseException:
         remove(temporary)
         raise
+
+
+def _inherit(path: Path, descriptor: int) -> None:
+    """Owner and mode of the file that is replaced, if there is one, as far as rights go."""
+    with contextlib.suppress(OSError):
+        replaced = os.stat(path)
+        with contextlib.suppress(PermissionError):
+            os.fchown(descriptor, replaced.st_uid, replaced.st_gid)
+        os.fchmod(descriptor, stat.S_IMODE(replaced.st_mode))
 
 
 def remove(temporary: PathLike) -> None:
