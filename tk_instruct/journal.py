@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from tk_instruct import distributed
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, PathLike, read_jsonl, write_atomically
+from tk_instruct.files import Path, PathLike, is_stream, read_jsonl, write_atomically
 from tk_instruct.progress import Progress
 
 log = logging.getLogger("tk_instruct")
@@ -84,17 +85,28 @@ def _line(row: Row) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
+def say_where(count: int, output: PathLike) -> None:
+    """Prints how many rows were written, and where; not among rows that went through."""
+    print(
+        f"{count:,} predictions in {output}", file=sys.stderr if is_stream(output) else sys.stdout
+    )
+
+
 class _Journal:
-    """Rows as they come: a file OUTPUT.unfinished/IDENTITY-NUMBER.jsonl for each batch."""
+    """Rows as they come: a file OUTPUT.unfinished/IDENTITY-NUMBER.jsonl for each batch.
+
+    A device or a pipe has none: it cannot be gone on with.
+    """
 
     def __init__(self, output: Path, belongs_to: str) -> None:
         self.folder = output.parent / f"{output.name}.unfinished"
+        self.is_kept = not is_stream(output)
         self.prefix = f"{belongs_to[:32]}-"
         mine = [path.name for path in self._files() if path.name.startswith(self.prefix)]
         self.names = sorted(mine)
 
     def _files(self) -> list[Path]:
-        return list(self.folder.iterdir()) if self.folder.is_dir() else []
+        return list(self.folder.iterdir()) if self.is_kept and self.folder.is_dir() else []
 
     def read(self) -> dict[str, Row]:
         """What an interrupted run with the same settings has left."""
@@ -108,8 +120,10 @@ class _Journal:
 
     def write(self, rows: Sequence[Row]) -> None:
         """Raises UserError if it cannot."""
-        self.names.append(f"{self.prefix}{len(self.names):06}.jsonl")
-        write_atomically(self.folder / self.names[-1], map(_line, rows))
+        if self.is_kept:
+            self.names.append(f"{self.prefix}{len(self.names):06}.jsonl")
+            write_atomically(self.folder / self.names[-1], map(_line, rows))
 
     def remove(self) -> None:
-        self.folder.rmtree(missing_ok=True)
+        if self.is_kept:
+            self.folder.rmtree(missing_ok=True)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, is_local, read_bytes
+from tk_instruct.files import Path, is_local, read_json
 from tk_instruct.tables import table
 
 METRICS = {"rougeL": "ROUGE-L", "exact_match": "EM"}
@@ -89,10 +89,7 @@ def read_stats(run: Path) -> dict[str, Any]:
     write = f"write it with `tk-instruct self-instruct stats --run_dir {run}`"
     if not path.exists():
         raise UserError(f"{path} is not there; {write}")
-    try:
-        return json.loads(read_bytes(path))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}); {write}") from error
+    return read_json(path, write)
 
 
 def show_stats(name: str, stats: dict[str, Any], as_json: bool) -> None:
@@ -114,11 +111,12 @@ def read_scores(run: Path) -> Scores:
             last[key] = max(last.get(key, (-1, path)), (step, path))
     scores = {}
     for key, (_, path) in last.items():
-        try:
-            found = json.loads(read_bytes(path))
-        except ValueError as error:
-            raise UserError(f"{path}: not JSON ({error}); evaluate again") from error
-        if METRICS.keys() & found:
+        found = read_json(path, "evaluate again")
+        for metric in METRICS.keys() & found:
+            if not isinstance(found[metric], int | float):
+                raise UserError(
+                    f"{path}: {metric}={found[metric]!r:.60} must be a number; evaluate again"
+                )
             scores[key] = found
     if not scores:
         raise UserError(

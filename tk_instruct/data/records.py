@@ -25,7 +25,7 @@ import gin
 import msgpack
 
 from tk_instruct.errors import MissingDataError, UserError
-from tk_instruct.files import Path, PathLike, is_local, read_bytes, write_atomically
+from tk_instruct.files import Path, PathLike, is_local, is_stream, read_bytes, write_atomically
 from tk_instruct.randomness import draw
 
 T = TypeVar("T")
@@ -190,7 +190,10 @@ class SuperNI:
                 f"{path} is missing: each track needs train_tasks.txt, test_tasks.txt and "
                 f"excluded_tasks.txt with one task name a line; take splits/ from {SOURCE}"
             )
-        lines = read_bytes(path).decode("utf-8-sig").split()
+        try:
+            lines = read_file(path).decode("utf-8-sig").split()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: not UTF-8 ({error}); take splits/ from {SOURCE}") from error
         return list(dict.fromkeys(line.removesuffix(".json") for line in lines))
 
     def _dev_names(self, track: str) -> list[str]:
@@ -322,7 +325,16 @@ def read_task(path: PathLike) -> tuple[TaskSpec, list[_Instance]]:
     Accepts what the collection's revisions hold: a Definition or Categories that is one string,
     instances without an id (numbered instead) and outputs that are one string.
     """
-    return _parse(read_bytes(path), Path(path))
+    return _parse(read_file(path), Path(path))
+
+
+def read_file(path: PathLike) -> bytes:
+    """A file of a data directory, read more than once; UserError for a pipe, which waits."""
+    if is_stream(path):
+        raise UserError(
+            f"{path} is a pipe or a device, which cannot be read again; put a file in its place"
+        )
+    return read_bytes(path)
 
 
 def _parse(content: bytes, path: Path) -> tuple[TaskSpec, list[_Instance]]:
@@ -450,7 +462,7 @@ class _Content(NamedTuple):
 
 
 def _content(path: Path) -> _Content:
-    content = read_bytes(path)
+    content = read_file(path)
     return _Content(hashlib.sha256(content).hexdigest(), len(content))
 
 
@@ -515,8 +527,11 @@ def _load_entry(entry: Path) -> tuple[TaskSpec, Sequence[_Instance]] | None:
     digest, content = stored[:32], stored[32:]
     if hashlib.sha256(content).digest() != digest:
         return None
-    task, instances = msgpack.unpackb(content, use_list=False)
-    return TaskSpec.from_json(task), instances
+    try:
+        task, instances = msgpack.unpackb(content, use_list=False)
+        return TaskSpec.from_json(task), instances
+    except (ValueError, TypeError, KeyError, RecursionError):  # as another version wrote it
+        return None
 
 
 def _fill_cache(jobs: Sequence[dict[str, Any]], sizes: Mapping[str, int]) -> None:
@@ -548,7 +563,7 @@ def _fill_in_process(waiting: deque[dict[str, Any]]) -> list[str]:
     with (
         contextlib.suppress(BrokenPipeError),  # the worker died; its status says how
         subprocess.Popen(
-            [sys.executable, "-c", code],
+            [sys.executable, "-P", "-c", code],  # nothing is imported from where it is run
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -591,7 +606,7 @@ def fill_from_stdin() -> None:
 def _fill_entry(job: Mapping[str, Any]) -> str | None:
     """Parses one file into its cache entry; the message where the file is broken."""
     path, keep, cache = Path(job["path"]), _Sample(**job["keep"]), Path(job["cache"])
-    content = read_bytes(path)
+    content = read_file(path)
     try:
         task, instances = _parse(content, path)
     except UserError as error:

@@ -246,7 +246,7 @@ def _read_key(path: Path) -> dict[str, Any]:
         key = json.loads(read_bytes(path))
         if set(key["rows"].values()) <= set(key["systems"]):
             return key
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         pass
     raise UserError(
         f"{path} is not the key of a sheet; give the one that was written with it by --key"
