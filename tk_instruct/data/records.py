@@ -341,13 +341,13 @@ def _parse(content: bytes, path: Path) -> tuple[TaskSpec, list[_Instance]]:
     try:
         text = content.decode("utf-8-sig")
         record = json.loads(text)
+        if re.search(r"\\u[dD][89a-fA-F]", text):  # an unpaired surrogate would break every writer
+            record = _without_lone_surrogates(record)
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"{path}: not JSON in UTF-8 ({error}); a task file is one JSON object, "
             "restore it from its source"
         ) from error
-    if re.search(r"\\u[dD][89a-fA-F]", text):  # an unpaired surrogate would break every writer
-        record = _without_lone_surrogates(record)
     check = _Checker(path)
     check(isinstance(record, dict), "the file", record, "must be one JSON object")
 
@@ -416,7 +416,10 @@ class _Checker:
 
     def __call__(self, holds: bool, field: str, value: object, rule: str) -> None:
         if not holds:
-            shown = json.dumps(value, ensure_ascii=False)
+            try:
+                shown = json.dumps(value, ensure_ascii=False)
+            except RecursionError:  # a little deeper here than where it was read
+                shown = "nested too deeply"
             shown = shown if len(shown) <= 60 else shown[:57] + "…"
             raise UserError(
                 f"{self.path}: {field} is {shown} but {rule}; correct the file or restore it "

@@ -130,7 +130,7 @@ def parse(code: str | bytes, path: str) -> Wording:
         # ReCoRD's options are a text of their own there, and some lines end in a stray "n".
         return {
             name: [
-                (i.replace("{options_str}", f"{{{OPTIONS}}}").replace("}n\n", "}\n"), t)
+                (i.replace("{options_str}", f"{{{OPTIONS}}}").replace("}n\n", "}\n"), "".join([t]))
                 for i, t in pairs
             ]
             for name, pairs in patterns.items()
