@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tk_instruct.errors import UserError
-from tk_instruct.files import cannot_write, read_jsonl, write_atomically
+from tk_instruct.files import cannot_write, check_target, read_jsonl, write_atomically
 
 
 def test_texts_are_written_as_utf8_with_their_folders(tmp_path: Path) -> None:
@@ -170,6 +170,24 @@ def test_a_device_stays_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"/full: cannot be written \(No space left"):
         write_atomically(full, ["x"])
     assert full.is_char_device()
+
+
+def test_what_could_not_be_written_at_the_end_is_told_before(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file")
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    (tmp_path / "here").symlink_to(".")
+    for name, reason in (
+        (".", "Is a directory"),
+        ("here", "Is a directory"),
+        ("a", "Too many levels of symbolic links"),
+        ("file/below", "Not a directory"),
+        ("file/far/below", "Not a directory"),
+    ):
+        with pytest.raises(UserError, match=rf"cannot be written \({reason}\); choose another"):
+            check_target(tmp_path / name)
+    for name in ("file", "new", "new/below", "here/new", "/dev/null", "gs://bucket/x"):
+        check_target(tmp_path / name if ":" not in name else name)
 
 
 def test_a_descriptor_that_is_not_open_is_a_user_error() -> None:

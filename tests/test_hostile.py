@@ -1,18 +1,24 @@
 """Files that somebody else wrote run nothing, write nothing outside, and never hang."""
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgpack
 import pytest
 
 from tk_instruct import cli
 from tk_instruct.data import doctor, records
 from tk_instruct.data.records import SuperNI, read_task
+from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.errors import UserError
+from tk_instruct.files import Path as EPath
 from tk_instruct.files import read_jsonl
+from tk_instruct.rank import read_examples
 
 # What a parser that calls itself cannot end.
 DEEP = {"lists": "[" * 100_000, "objects": '{"a":' * 100_000}
@@ -139,6 +145,22 @@ def test_a_pipe_in_the_data_is_not_waited_for(tree: Path, task: Path, place: str
     assert any("a pipe or a device, not a file" in str(finding) for finding in findings)
 
 
+def test_examples_to_rank_may_come_from_a_pipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read once: of a pipe there is no second time, and its content is told from another's."""
+    monkeypatch.setenv("TK_INSTRUCT_VOCABULARY", "bytes")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for id_ in ("a", "b"):
+        line = json.dumps({"id": id_, "inputs": "x"})
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(pipe.write_text, line)
+            (example,), contents = read_examples(EPath(pipe), FeatureLengths(8, 8))
+        assert example["id"] == id_
+        assert contents == [hashlib.sha256(line.encode()).hexdigest()]
+
+
 def test_a_device_in_the_data_is_not_read(tree: Path, task: Path) -> None:
     task.unlink()
     task.symlink_to("/dev/zero")
@@ -147,10 +169,6 @@ def test_a_device_in_the_data_is_not_read(tree: Path, task: Path) -> None:
 
 
 def test_cache_entries_of_another_kind_are_made_again(tree: Path, tmp_path: Path) -> None:
-    import hashlib
-
-    import msgpack
-
     data = SuperNI(data_dir=str(tree))
     expected = data.examples("default", "test")
     for content in (

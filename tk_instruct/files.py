@@ -50,6 +50,26 @@ def write_atomically(path: PathLike, content: Iterable[str] | bytes) -> None:
         raise cannot_write(path, error) from error
 
 
+def check_target(path: PathLike) -> None:
+    """Raises UserError where a file could not be written at the end of long work.
+
+    A folder, a file among the folders that lead to it, a chain of links without end.
+    """
+    if not is_local(path):
+        return
+    try:
+        followed = _followed(path)
+        if os.path.isdir(followed):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        folder = os.path.dirname(followed)
+        while not os.path.lexists(folder):
+            folder = os.path.dirname(folder)
+        if not os.path.isdir(folder):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def is_stream(path: PathLike) -> bool:
     """Whether what is written to a path goes through it: a device, a pipe, an open descriptor."""
     if not is_local(path):

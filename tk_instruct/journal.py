@@ -12,7 +12,7 @@ import numpy as np
 
 from tk_instruct import distributed
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, PathLike, is_stream, read_jsonl, write_atomically
+from tk_instruct.files import Path, PathLike, check_target, is_stream, read_jsonl, write_atomically
 from tk_instruct.progress import Progress
 
 log = logging.getLogger("tk_instruct")
@@ -44,6 +44,7 @@ def write_rows(
     Raises UserError where an id stands for two examples.
     """
     _check_ids(examples, doing)
+    check_target(output)
     belongs_to = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     journal = _Journal(Path(output), belongs_to)
     done = journal.read() if distributed.is_first_process() else {}
