@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -79,3 +79,28 @@ def test_a_link_is_gone_on_with_beside_itself(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()
     assert len((tmp_path / "folder" / "rows.jsonl").read_text("utf-8").split("\n")) == 5
     assert sorted(os.listdir(tmp_path)) == ["folder", "link"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content.replace(b"one", b"onf"),
+        lambda content: content[: len(content) // 2],
+        lambda content: b"",
+        lambda content: b"\xff\x00",
+        lambda content: b'{"prediction": "without an id"}\n',
+    ],
+)
+def test_a_damaged_batch_is_predicted_again(
+    tmp_path: Path, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    output, asked = tmp_path / "rows.jsonl", list[str]()
+    with pytest.raises(KeyboardInterrupt):
+        write_rows(predictor(asked, "d"), EXAMPLES, output, {"n": 1}, "testing")
+    batch = sorted((tmp_path / "rows.jsonl.unfinished").iterdir())[1]  # of `a`
+    batch.write_bytes(damage(batch.read_bytes()))
+    write_rows(predictor(asked), EXAMPLES, output, {"n": 1}, "testing")
+    assert asked == ["c", "a", "b", "a", "d"]
+    rows = [json.loads(line) for line in output.read_text("utf-8").split("\n")[:-1]]
+    assert [row["prediction"] for row in rows] == [TEXT] * 4
+    assert f"{batch} is damaged: what it holds is predicted again" in caplog.messages

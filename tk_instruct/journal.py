@@ -12,7 +12,15 @@ import numpy as np
 
 from tk_instruct import distributed
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, PathLike, check_target, is_stream, read_jsonl, write_atomically
+from tk_instruct.files import (
+    Path,
+    PathLike,
+    check_target,
+    is_stream,
+    parse_jsonl,
+    read_bytes,
+    write_atomically,
+)
 from tk_instruct.progress import Progress
 
 log = logging.getLogger("tk_instruct")
@@ -93,10 +101,14 @@ def say_where(count: int, output: PathLike) -> None:
     )
 
 
-class _Journal:
-    """Rows as they come: a file OUTPUT.unfinished/IDENTITY-NUMBER.jsonl for each batch.
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
-    A device or a pipe has none: it cannot be gone on with.
+
+class _Journal:
+    """Rows as they come: a file OUTPUT.unfinished/IDENTITY-NUMBER-HASH.jsonl for each batch.
+
+    HASH is of the file's content. A device or a pipe has none: it cannot be gone on with.
     """
 
     def __init__(self, output: Path, belongs_to: str) -> None:
@@ -111,8 +123,14 @@ class _Journal:
 
     def read(self) -> dict[str, Row]:
         """What an interrupted run with the same settings has left."""
-        rows = (row for name in self.names for _, row in read_jsonl(self.folder / name))
-        return {row["id"]: row for row in rows}
+        found: dict[str, Row] = {}
+        for path in (self.folder / name for name in self.names):
+            content = read_bytes(path)
+            if path.stem.rpartition("-")[2] == _hash(content):
+                found |= {row["id"]: row for _, row in parse_jsonl(content, path)}
+            else:
+                log.warning("%s is damaged: what it holds is predicted again", path)
+        return found
 
     def remove_others(self) -> None:
         for path in self._files():
@@ -122,8 +140,9 @@ class _Journal:
     def write(self, rows: Sequence[Row]) -> None:
         """Raises UserError if it cannot."""
         if self.is_kept:
-            self.names.append(f"{self.prefix}{len(self.names):06}.jsonl")
-            write_atomically(self.folder / self.names[-1], map(_line, rows))
+            content = "".join(map(_line, rows)).encode()
+            self.names.append(f"{self.prefix}{len(self.names):06}-{_hash(content)}.jsonl")
+            write_atomically(self.folder / self.names[-1], content)
 
     def remove(self) -> None:
         if self.is_kept:
