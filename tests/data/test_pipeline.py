@@ -21,7 +21,7 @@ import seqio
 import tensorflow as tf
 from array_record.python.array_record_module import ArrayRecordWriter
 
-from tk_instruct.data import cache, packing, pipeline, registry
+from tk_instruct.data import cache, packing, pipeline, records, registry
 from tk_instruct.data.cache import open_tokens
 from tk_instruct.data.packing import DecoderRows, EncoderDecoderRows
 from tk_instruct.data.registry import RawExample, RecordSource
@@ -266,9 +266,9 @@ def test_a_record_that_is_damaged_while_training_is_made_again(
 def test_a_file_of_something_else_is_written_again(letters: None, tmp_path: Path) -> None:
     written = stored(task="letters_a")
     (path,) = (tmp_path / "cache" / "tokens").iterdir()
-    for records in ([b"x"], [b"\xc1"] * 30 + [bytes(8 * 30)]):
+    for stored_instead in ([b"x"], [b"\xc1"] * 30 + [bytes(8 * 30)]):
         writer = ArrayRecordWriter(str(path), "group_size:1")
-        for record in records:
+        for record in stored_instead:
             writer.write(record)
         writer.close()
         assert stored(task="letters_a") == written
@@ -316,6 +316,25 @@ def test_data_that_changes_while_it_is_written_is_not_kept(letters: None, tmp_pa
     finally:
         seqio.TaskRegistry.remove("restless")
     assert files(tmp_path) == []
+
+
+def test_a_test_task_that_is_trained_on_is_said_by_what_is_cached_too(
+    mini_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tree = shutil.copytree(mini_dir, tmp_path / "tree")
+    lists = tree / "splits" / "default"
+    (first, *_) = (lists / "train_tasks.txt").read_text().split()
+    with (lists / "test_tasks.txt").open("a") as test_tasks:
+        test_tasks.write(f"{first}\n")
+    monkeypatch.setenv("TK_INSTRUCT_SUPERNI_DIR", str(tree))
+    for _ in range(2):  # the second time nothing is written
+        records._warn_once.cache_clear()
+        caplog.clear()
+        stored("train")
+        assert any(f"test tasks are train tasks too: {first};" in m for m in caplog.messages)
 
 
 def test_an_empty_split_and_one_that_is_not_there_are_refused() -> None:
