@@ -633,3 +633,14 @@ def test_a_vocabulary_must_fit(tmp_path: Path, mini_vocabulary: Path) -> None:
     message = re.escape("has 1100 ids but") + ".* only 384 rows for them"
     with pytest.raises(UserError, match=message):
         run(tmp_path / "hf", tmp_path / "x", "--to=ours", f"--vocabulary={mini_vocabulary}")
+
+
+def test_a_link_to_what_is_not_there_stays_and_its_target_is_made(tmp_path: Path) -> None:
+    link = tmp_path / "exported"
+    link.symlink_to("disk/model")
+    with convert._beside(link) as folder:
+        folder.mkdir()
+        (folder / "weights").touch()
+    assert link.is_symlink()
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["model"]
+    assert (link / "weights").exists()

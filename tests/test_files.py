@@ -2,13 +2,15 @@
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tk_instruct.errors import UserError
-from tk_instruct.files import cannot_write, read_jsonl, write_atomically
+from tk_instruct.files import cannot_write, check_target, read_jsonl, write_atomically
 
 
 def test_texts_are_written_as_utf8_with_their_folders(tmp_path: Path) -> None:
@@ -75,6 +77,122 @@ def test_a_full_disk_asks_for_space(tmp_path: Path) -> None:
         "it again, what was there before is unchanged"
     )
     assert os.listdir(tmp_path) == []
+
+
+def test_a_link_stays_and_its_file_is_replaced_whole(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    real, link = tmp_path / "real" / "scores.json", tmp_path / "link"
+    real.write_text("old")
+    link.symlink_to("hop")
+    (tmp_path / "hop").symlink_to("real/scores.json")
+    before = real.stat().st_ino
+    write_atomically(link, ["new"])
+    assert [link.readlink(), (tmp_path / "hop").readlink()] == [
+        Path("hop"),
+        Path("real/scores.json"),
+    ]
+    assert real.read_text() == "new"
+    assert real.stat().st_ino != before  # replaced, not written over
+    assert os.listdir(tmp_path / "real") == ["scores.json"]
+
+
+def test_of_a_dangling_link_the_target_is_made(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "folder" / "target")
+    write_atomically(tmp_path / "link", ["new"])
+    assert (tmp_path / "folder" / "target").read_text() == "new"
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_loop_of_links_is_a_user_error(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(UserError, match=r"a: cannot be written \(Too many levels of symbolic"):
+        write_atomically(tmp_path / "a", ["new"])
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+def test_the_mode_of_a_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "private"
+    path.write_text("old")
+    path.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(path, 12, 34)
+    before = path.stat()
+    write_atomically(path, ["new"])
+    after = path.stat()
+    assert path.read_text() == "new"
+    assert (after.st_mode, after.st_uid, after.st_gid) == (
+        before.st_mode,
+        before.st_uid,
+        before.st_gid,
+    )
+
+
+def test_a_pipe_is_written_through(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    content = b"line\n" * 100_000  # more than a pipe holds
+    with ThreadPoolExecutor(1) as pool:
+        received = pool.submit(path.read_bytes)
+        write_atomically(path, content)
+        assert received.result() == content
+    assert path.is_fifo()
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_a_pipe_without_a_reader_breaks(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with pytest.raises(BrokenPipeError):
+        write_atomically(f"/dev/fd/{writer}", ["new"])
+    os.close(writer)
+
+
+@pytest.mark.parametrize("where", ["/dev/fd/{}", "/proc/self/fd/{}", "link"])
+def test_an_open_descriptor_is_gone_on_with(tmp_path: Path, where: str) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        log.write(b"before\n")
+        log.flush()
+        path = where.format(log.fileno())
+        if path == "link":
+            path = str(tmp_path / "link")
+            os.symlink(f"/proc/self/fd/{log.fileno()}", path)
+        write_atomically(path, ["between\n"])
+        log.write(b"after\n")
+    assert (tmp_path / "log").read_bytes() == b"before\nbetween\nafter\n"
+
+
+def test_a_device_stays_one(tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    if os.geteuid() == 0:  # who could replace the real one
+        full = tmp_path / "full"
+        os.mknod(full, 0o666 | stat.S_IFCHR, os.stat("/dev/full").st_rdev)
+    with pytest.raises(UserError, match=r"/full: cannot be written \(No space left"):
+        write_atomically(full, ["x"])
+    assert full.is_char_device()
+
+
+def test_what_could_not_be_written_at_the_end_is_told_before(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file")
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    (tmp_path / "here").symlink_to(".")
+    for name, reason in (
+        (".", "Is a directory"),
+        ("here", "Is a directory"),
+        ("a", "Too many levels of symbolic links"),
+        ("file/below", "Not a directory"),
+        ("file/far/below", "Not a directory"),
+    ):
+        with pytest.raises(UserError, match=rf"cannot be written \({reason}\); choose another"):
+            check_target(tmp_path / name)
+    for name in ("file", "new", "new/below", "here/new", "/dev/null", "gs://bucket/x"):
+        check_target(tmp_path / name if ":" not in name else name)
+
+
+def test_a_descriptor_that_is_not_open_is_a_user_error() -> None:
+    with pytest.raises(UserError, match=r"/dev/fd/987: cannot be written \(No such file"):
+        write_atomically("/dev/fd/987", ["x"])
 
 
 def test_an_error_without_a_number_is_quoted() -> None:

@@ -485,7 +485,8 @@ def _refuse_unset(settings: Sequence[Setting]) -> None:
 @cache
 def _shipped_settings() -> tuple[Setting, ...]:
     """Of every shipped file, includes not followed."""
-    folder, found = gin_files.shipped(), []
+    folder = gin_files.shipped()
+    found: list[Setting] = []
     for path in sorted(folder.rglob("*.gin")):
         name = str(path.relative_to(folder))
         text = path.read_text(encoding="utf-8")

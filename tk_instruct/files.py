@@ -9,6 +9,8 @@ import errno
 import io
 import json
 import os
+import stat
+import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -27,17 +29,87 @@ def absolute(path: PathLike) -> Path:
 
 
 def write_atomically(path: PathLike, content: Iterable[str] | bytes) -> None:
-    """Writes a file (texts as UTF-8) whole or not at all; raises UserError if it cannot."""
+    """Writes a file (texts as UTF-8) whole or not at all; raises UserError if it cannot.
+
+    Of a symbolic link the file that it points to is written. Devices and pipes are written
+    through, with BrokenPipeError where the reader has gone.
+    """
     try:
         if not isinstance(content, bytes):
             content = "".join(content).encode("utf-8")
-        if is_local(path):
-            _replace(Path(path), content)
-        else:
+        if not is_local(path):
             with as_os_errors():
                 Path(path).write_bytes(content)
+        elif is_stream(path):
+            _write_through(_followed(path), content)
+        else:
+            _replace(Path(_followed(path)), content)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def check_target(path: PathLike) -> None:
+    """Raises UserError where a file could not be written at the end of long work.
+
+    A folder, a file among the folders that lead to it, a chain of links without end.
+    """
+    if not is_local(path):
+        return
+    try:
+        followed = _followed(path)
+        if os.path.isdir(followed):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        folder = os.path.dirname(followed)
+        while not os.path.lexists(folder):
+            folder = os.path.dirname(folder)
+        if not os.path.isdir(folder):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def is_stream(path: PathLike) -> bool:
+    """Whether what is written to a path goes through it: a device, a pipe, an open descriptor."""
+    if not is_local(path):
+        return False
+    try:
+        followed = _followed(path)
+        mode = os.stat(followed).st_mode
+    except OSError:
+        return False
+    return _descriptor(followed) is not None or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _followed(path: PathLike) -> str:
+    """Where a chain of symbolic links ends, which need not exist; an open descriptor as it is.
+
+    Raises OSError for a chain that does not end.
+    """
+    followed = os.fspath(path)
+    for _ in range(40):
+        folder, name = os.path.split(followed)
+        followed = os.path.join(os.path.realpath(folder), name)
+        # /dev/stdout, /dev/fd/3: what it points to need not have a name.
+        if _descriptor(followed) is not None or not os.path.islink(followed):
+            return followed
+        followed = os.path.join(os.path.dirname(followed), os.readlink(followed))
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _descriptor(path: str) -> int | None:
+    folder, name = os.path.split(path)
+    return int(name) if folder == f"/proc/{os.getpid()}/fd" and name.isdecimal() else None
+
+
+def _write_through(path: str, content: bytes) -> None:
+    if sys.stdout:
+        sys.stdout.flush()  # what was printed before stands before
+    descriptor = _descriptor(path)
+    # A duplicate has the position of a file that others write too; opened again it would not.
+    with open(path if descriptor is None else os.dup(descriptor), "wb") as stream:
+        stream.write(content)
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -45,6 +117,7 @@ def _replace(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
+            _inherit(path, file.fileno())
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -52,6 +125,15 @@ def _replace(path: Path, content: bytes) -> None:
     except BaseException:
         remove(temporary)
         raise
+
+
+def _inherit(path: Path, descriptor: int) -> None:
+    """Owner and mode of the file that is replaced, if there is one, as far as rights go."""
+    with contextlib.suppress(OSError):
+        replaced = os.stat(path)
+        with contextlib.suppress(PermissionError):
+            os.fchown(descriptor, replaced.st_uid, replaced.st_gid)
+        os.fchmod(descriptor, stat.S_IMODE(replaced.st_mode))
 
 
 def remove(temporary: PathLike) -> None:
@@ -95,7 +177,12 @@ def read_bytes(path: PathLike) -> bytes:
 
 def read_jsonl(path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number, object) of each non-empty line; UserError names file, line and rule."""
-    lines = io.TextIOWrapper(io.BytesIO(read_bytes(path)), encoding="utf-8-sig")
+    return parse_jsonl(read_bytes(path), path)
+
+
+def parse_jsonl(content: bytes, path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
+    """As read_jsonl, of what has been read; a pipe can be read only once."""
+    lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig")
     try:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -110,10 +197,22 @@ def json_object(line: str, where: str) -> dict[str, Any]:
     """A line's object; raises UserError with where it stands."""
     try:
         record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{where}: not JSON ({error}); each line must be one JSON object"
         ) from error
     if not isinstance(record, dict):
         raise UserError(f"{where}: {line.strip()[:60]} must be a JSON object, one a line")
+    return record
+
+
+def read_json(path: PathLike, repair: str) -> dict[str, Any]:
+    """A file's JSON object; raises UserError, with what to do, where there is none."""
+    content = read_bytes(path)
+    try:
+        record = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not JSON ({error}); {repair}") from error
+    if not isinstance(record, dict):
+        raise UserError(f"{path}: {content[:60]!r} must be a JSON object; {repair}")
     return record

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,15 @@ import numpy as np
 
 from tk_instruct import distributed
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, PathLike, read_jsonl, write_atomically
+from tk_instruct.files import (
+    Path,
+    PathLike,
+    check_target,
+    is_stream,
+    parse_jsonl,
+    read_bytes,
+    write_atomically,
+)
 from tk_instruct.progress import Progress
 
 log = logging.getLogger("tk_instruct")
@@ -43,6 +52,7 @@ def write_rows(
     Raises UserError where an id stands for two examples.
     """
     _check_ids(examples, doing)
+    check_target(output)
     belongs_to = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     journal = _Journal(Path(output), belongs_to)
     done = journal.read() if distributed.is_first_process() else {}
@@ -84,22 +94,43 @@ def _line(row: Row) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
+def say_where(count: int, output: PathLike) -> None:
+    """Prints how many rows were written, and where; not among rows that went through."""
+    print(
+        f"{count:,} predictions in {output}", file=sys.stderr if is_stream(output) else sys.stdout
+    )
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
 class _Journal:
-    """Rows as they come: a file OUTPUT.unfinished/IDENTITY-NUMBER.jsonl for each batch."""
+    """Rows as they come: a file OUTPUT.unfinished/IDENTITY-NUMBER-HASH.jsonl for each batch.
+
+    HASH is of the file's content. A device or a pipe has none: it cannot be gone on with.
+    """
 
     def __init__(self, output: Path, belongs_to: str) -> None:
         self.folder = output.parent / f"{output.name}.unfinished"
+        self.is_kept = not is_stream(output)
         self.prefix = f"{belongs_to[:32]}-"
         mine = [path.name for path in self._files() if path.name.startswith(self.prefix)]
         self.names = sorted(mine)
 
     def _files(self) -> list[Path]:
-        return list(self.folder.iterdir()) if self.folder.is_dir() else []
+        return list(self.folder.iterdir()) if self.is_kept and self.folder.is_dir() else []
 
     def read(self) -> dict[str, Row]:
         """What an interrupted run with the same settings has left."""
-        rows = (row for name in self.names for _, row in read_jsonl(self.folder / name))
-        return {row["id"]: row for row in rows}
+        found: dict[str, Row] = {}
+        for path in (self.folder / name for name in self.names):
+            content = read_bytes(path)
+            if path.stem.rpartition("-")[2] == _hash(content):
+                found |= {row["id"]: row for _, row in parse_jsonl(content, path)}
+            else:
+                log.warning("%s is damaged: what it holds is predicted again", path)
+        return found
 
     def remove_others(self) -> None:
         for path in self._files():
@@ -108,8 +139,11 @@ class _Journal:
 
     def write(self, rows: Sequence[Row]) -> None:
         """Raises UserError if it cannot."""
-        self.names.append(f"{self.prefix}{len(self.names):06}.jsonl")
-        write_atomically(self.folder / self.names[-1], map(_line, rows))
+        if self.is_kept:
+            content = "".join(map(_line, rows)).encode()
+            self.names.append(f"{self.prefix}{len(self.names):06}-{_hash(content)}.jsonl")
+            write_atomically(self.folder / self.names[-1], content)
 
     def remove(self) -> None:
-        self.folder.rmtree(missing_ok=True)
+        if self.is_kept:
+            self.folder.rmtree(missing_ok=True)

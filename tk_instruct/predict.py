@@ -39,7 +39,7 @@ from tk_instruct.inference import (
     load_model,
     task_of,
 )
-from tk_instruct.journal import Example, Predict, Row, row_of, write_rows
+from tk_instruct.journal import Example, Predict, Row, row_of, say_where, write_rows
 from tk_instruct.ranges import check_seed
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def main(args: argparse.Namespace) -> int:
         output = Path(args.output).expanduser() if args.output else folder / name
         count = write_predictions(predict, identity, task, split, lengths, output, limit=args.limit)
         if distributed.is_first_process():
-            print(f"{count:,} predictions in {output}")
+            say_where(count, output)
     return 0
 
 

@@ -4,6 +4,8 @@ import sys
 import time
 from types import TracebackType
 
+from tk_instruct.terminal import redraw
+
 
 def clock(seconds: float) -> str:
     """`2:05` or `1:02:05`."""
@@ -53,7 +55,7 @@ class Progress:
             line += f", {clock(rate * (self.total - self.done))} left"
         self.has_shown = True
         if self.on_terminal:
-            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+            redraw(line)
         else:
             print(line, file=sys.stderr, flush=True)
 

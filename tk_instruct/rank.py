@@ -25,7 +25,7 @@ from jaxtyping import Float32
 
 from tk_instruct import configuration, distributed
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, read_bytes, read_jsonl
+from tk_instruct.files import Path, parse_jsonl, read_bytes
 from tk_instruct.inference import (
     MOST_TIMES_BATCH_SIZE,
     Loaded,
@@ -42,7 +42,7 @@ from tk_instruct.inference import (
     rounded_up,
     task_of,
 )
-from tk_instruct.journal import Example, Predict, Row, row_of, write_rows
+from tk_instruct.journal import Example, Predict, Row, row_of, say_where, write_rows
 
 if TYPE_CHECKING:
     from tk_instruct.data.tokens import FeatureLengths
@@ -122,7 +122,7 @@ def main(args: argparse.Namespace) -> int:
     rank = ranker(loaded, lengths, args.batch_size, args.length_normalized)
     count = write_rows(rank, examples, output, identity, doing=f"ranking {name}")
     if distributed.is_first_process():
-        print(f"{count:,} predictions in {output}")
+        say_where(count, output)
     return 0
 
 
@@ -133,7 +133,8 @@ def read_examples(
     from tk_instruct.data.vocabulary import vocabulary
 
     examples: list[Example] = []
-    for number, record in read_jsonl(path):
+    content = read_bytes(path)
+    for number, record in parse_jsonl(content, path):
         record = {"task": path.stem, **record}
         for field in ("id", "inputs", "task"):
             if not isinstance(record.get(field), str):
@@ -148,7 +149,7 @@ def read_examples(
             break
     if not examples:
         raise UserError(f"{path} holds no examples; write one JSON object a line")
-    return examples, [hashlib.sha256(read_bytes(path)).hexdigest()]
+    return examples, [hashlib.sha256(content).hexdigest()]
 
 
 def with_options(

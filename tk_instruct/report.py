@@ -2,7 +2,7 @@
 
 Reads the files scores/TASK-SPLIT-STEP.json that `tk-instruct evaluate --json` has written into
 each run's directory, the last step of each. Those without any of these metrics, as FLAN's of single
-templates are, are passed over.
+templates are, are passed over. Runs of the same name are shown with their parents' names.
 
   tk-instruct report runs/smoke/model runs/smoke/copy_input runs/smoke/copy_demo
 
@@ -11,11 +11,13 @@ Of a run of `tk-instruct self-instruct` it shows what has been generated: its st
 
 import argparse
 import json
+import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, read_bytes
+from tk_instruct.files import Path, is_local, read_json
 from tk_instruct.tables import table
 
 METRICS = {"rougeL": "ROUGE-L", "exact_match": "EM"}
@@ -25,6 +27,10 @@ SPLITS = {
     "dev": "tasks set aside from training",
     "test": "unseen tasks",
 }
+# Names of SeqIO tasks have no dash; names that people give may have.
+_SCORES = re.compile(
+    rf"(?P<task>.+(?=-(?:train|{'|'.join(SPLITS)})-)|[^-]+)-(?P<split>.+)-(?P<step>[0-9]+)\.json"
+)
 
 # (task, split) → scores by key.
 Scores = dict[tuple[str, str], dict[str, float]]
@@ -36,11 +42,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    runs = [Path(run) for run in args.runs]
-    generated = {run: read_stats(run) for run in runs if (run / "instructions.jsonl").exists()}
-    found = {run.name: read_scores(run) for run in runs if run not in generated}
-    for run, stats in generated.items():
-        show_stats(run, stats, args.json)
+    named = named_apart(args.runs)
+    generated = {
+        name: read_stats(run)
+        for name, run in named.items()
+        if (run / "instructions.jsonl").exists()
+    }
+    found = {name: read_scores(run) for name, run in named.items() if name not in generated}
+    for name, stats in generated.items():
+        if len(named) > 1 and not args.json:
+            print(name)
+        show_stats(name, stats, args.json)
     if args.json:
         for run, scores in found.items():
             flat = {f"{task}/{split}": values for (task, split), values in scores.items()}
@@ -50,22 +62,40 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+def named_apart(runs: Sequence[str]) -> dict[str, Path]:
+    """Each run once, by its folder's name and as many parents as tell it from the others."""
+    distinct: dict[str, Path] = {}
+    for run in map(Path, runs):
+        place = os.path.realpath(run) if is_local(run) else os.fspath(run)
+        distinct.setdefault(place, run)
+    # As given, not resolved: people know a link by its own name.
+    parts = {
+        run: (os.path.abspath(run) if is_local(run) else os.fspath(run)).split("/")
+        for run in distinct.values()
+    }
+
+    def name(own: list[str]) -> str:
+        num_parts = 1
+        while sum(other[-num_parts:] == own[-num_parts:] for other in parts.values()) > 1:
+            num_parts += 1
+        return "/".join(own[-num_parts:])
+
+    return {name(own): run for run, own in parts.items()}
+
+
 def read_stats(run: Path) -> dict[str, Any]:
     """Of a run of Self-Instruct; raises UserError where they have not been counted."""
     path = run / "stats" / "stats.json"
     write = f"write it with `tk-instruct self-instruct stats --run_dir {run}`"
     if not path.exists():
         raise UserError(f"{path} is not there; {write}")
-    try:
-        return json.loads(read_bytes(path))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}); {write}") from error
+    return read_json(path, write)
 
 
-def show_stats(run: Path, stats: dict[str, Any], as_json: bool) -> None:
+def show_stats(name: str, stats: dict[str, Any], as_json: bool) -> None:
     from tk_instruct.self_instruct.stats.report import as_text
 
-    print(json.dumps({"run": run.name, "stats": stats}) if as_json else f"{as_text(stats)}\n")
+    print(json.dumps({"run": name, "stats": stats}) if as_json else f"{as_text(stats)}\n")
 
 
 def read_scores(run: Path) -> Scores:
@@ -76,17 +106,17 @@ def read_scores(run: Path) -> Scores:
     last: dict[tuple[str, str], tuple[int, Path]] = {}
     folder = run / "scores"
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        task, *rest = path.stem.rsplit("-", 2)
-        if path.suffix == ".json" and len(rest) == 2 and rest[1].isdigit():
-            split, step = rest[0], int(rest[1])
-            last[task, split] = max(last.get((task, split), (-1, path)), (step, path))
+        if match := _SCORES.fullmatch(path.name):
+            key, step = (match["task"], match["split"]), int(match["step"])
+            last[key] = max(last.get(key, (-1, path)), (step, path))
     scores = {}
     for key, (_, path) in last.items():
-        try:
-            found = json.loads(read_bytes(path))
-        except ValueError as error:
-            raise UserError(f"{path}: not JSON ({error}); evaluate again") from error
-        if METRICS.keys() & found:
+        found = read_json(path, "evaluate again")
+        for metric in METRICS.keys() & found:
+            if not isinstance(found[metric], int | float):
+                raise UserError(
+                    f"{path}: {metric}={found[metric]!r:.60} must be a number; evaluate again"
+                )
             scores[key] = found
     if not scores:
         raise UserError(

@@ -18,15 +18,16 @@ from typing import Any
 
 import gin
 
+from tk_instruct.data.embedded import kept_tree
 from tk_instruct.data.records import default_cache_dir
-from tk_instruct.data.vocabulary import train_sentencepiece
+from tk_instruct.data.vocabulary import kept, train_sentencepiece
 from tk_instruct.errors import MissingDataError, UserError
-from tk_instruct.files import write_atomically
 from tk_instruct.randomness import draw
 
 from . import datasets, examples, prompts, templates
 
 _NUM_TRAIN, _NUM_TEST = 60, 24
+_DIGEST = "sha256"  # the file that tells whether the others are as they were written
 _NUM_READ = 10  # examples of a dataset, for a vocabulary
 
 # Seven of each: steps of any width meet all of a prime number.
@@ -409,7 +410,9 @@ def write(directory: str | os.PathLike[str]) -> Path:
             tree = Path(scratch) / "tree"
             for name, splits in num_examples().items():
                 _write_dataset(tree, name, splits)
-            os.replace(tree, target)  # takes the place of an empty directory too
+            (tree / _DIGEST).write_text(_digest(tree))
+            # Takes the place of an empty directory too; a link stays.
+            os.replace(tree, os.path.realpath(target))
     except OSError as error:
         if not _has_all(target):  # another process may have been faster
             raise UserError(
@@ -420,8 +423,20 @@ def write(directory: str | os.PathLike[str]) -> Path:
 
 
 def _has_all(directory: Path) -> bool:
-    paths = (directory / name.replace(":", "/") for name in num_examples())
-    return all((path / "dataset_info.json").is_file() for path in paths)
+    """Whether all is there as it was written, by the digest that was written with it."""
+    try:
+        return (directory / _DIGEST).read_text() == _digest(directory)
+    except OSError:
+        return False
+
+
+def _digest(directory: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(directory.rglob("*")):
+        if path.is_file() and path.name != _DIGEST:
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{path.relative_to(directory)}\0{content}\0".encode())
+    return digest.hexdigest()
 
 
 def _write_dataset(directory: Path, tfds_name: str, splits: Mapping[str, int]) -> None:
@@ -462,7 +477,7 @@ def mini_flan() -> str:
     """Writes the datasets into the cache folder, unless they are there; their directory."""
     sources = Path(__file__), Path(datasets.__file__)
     version = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:8]
-    return str(write(default_cache_dir() / f"mini-flan-{version}"))
+    return kept_tree(default_cache_dir() / f"mini-flan-{version}", write)
 
 
 @gin.configurable(module="tk_instruct.values")
@@ -474,12 +489,8 @@ def flan_vocabulary(num_pieces: int = 2000) -> str:
     """
     trained_on = [d for d in datasets.DATASETS if d.is_in_mixtures and _is_here(d)]
     content = repr([examples.fingerprint(dataset, "train") for dataset in trained_on])
-    key = hashlib.sha256(f"{content} {num_pieces}".encode()).hexdigest()[:32]
-    path = default_cache_dir() / "vocabularies" / f"flan-{key}.model"
-    if not path.exists():
-        texts = (text for dataset in trained_on for text in _prompts(dataset))
-        write_atomically(path, train_sentencepiece(texts, num_pieces))
-    return str(path)
+    texts = (text for dataset in trained_on for text in _prompts(dataset))
+    return kept(f"flan {content} {num_pieces}", lambda: train_sentencepiece(texts, num_pieces))
 
 
 def _is_here(dataset: datasets.Dataset) -> bool:

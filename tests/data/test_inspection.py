@@ -3,8 +3,11 @@
 import json
 import logging
 import math
+import os
+import pty
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -405,3 +408,24 @@ def test_real_examples(run: Run, shared_data: Path) -> None:
     examples = SuperNI(str(root)).examples("default", "test", name)[:2]
     assert [example["inputs"] for example in found] == [text_of(e) for e in examples]
     assert [example["targets"] for example in found] == [list(e.references) for e in examples]
+
+
+def test_a_hostile_task_on_a_terminal(
+    mini_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile, shown = "a\x1b[31m\a\u202eb", r"a\x1b[31m\x07\u202eb"
+    tree = shutil.copytree(mini_dir, tmp_path / "tree")
+    name = (tree / "splits" / "default" / "test_tasks.txt").read_text().split()[0]
+    path = tree / "tasks" / f"{name}.json"
+    content = json.loads(path.read_text())
+    content["Instances"][0] = {"id": hostile, "input": hostile, "output": [hostile]}
+    path.write_text(json.dumps(content))
+    show = ["tasks", "show", "superni_en_input_only", "--split=test", "-n1", f"--data_dir={tree}"]
+    master, slave = pty.openpty()
+    with open(slave, "w") as terminal, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", terminal)
+        assert cli.main([*show, "--vocabulary=bytes"]) == 0
+        written = os.read(master, 1 << 16).decode()
+    os.close(master)
+    assert written.count(shown) >= 3
+    assert not set("\x1b\a\u202e") & set(written)

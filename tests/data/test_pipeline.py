@@ -3,6 +3,8 @@
 import gc
 import json
 import shutil
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,8 +19,9 @@ import optax
 import pytest
 import seqio
 import tensorflow as tf
+from array_record.python.array_record_module import ArrayRecordWriter
 
-from tk_instruct.data import cache, packing, pipeline, registry
+from tk_instruct.data import cache, packing, pipeline, records, registry
 from tk_instruct.data.cache import open_tokens
 from tk_instruct.data.packing import DecoderRows, EncoderDecoderRows
 from tk_instruct.data.registry import RawExample, RecordSource
@@ -197,6 +200,141 @@ def test_a_cache_that_cannot_be_written_is_a_user_error(
     (tmp_path / "cache" / "tokens").write_text("a file")
     with pytest.raises(UserError, match=r"letters_a-train-.*: cannot be written \("):
         stored(task="letters_a")
+
+
+DAMAGES = {
+    "empty": lambda content: b"",
+    "half": lambda content: content[: len(content) // 2],
+    "without its last byte": lambda content: content[:-1],
+    "garbage": lambda content: b"\x00\xff" * 50_000,
+    "another kind": lambda content: b"\x00" * len(content),
+    "lengthened": lambda content: content + b"more",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_written_again(
+    letters: None, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    written = stored(task="letters_a")
+    (path,) = (tmp_path / "cache" / "tokens").iterdir()
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    assert stored(task="letters_a") == written
+    (message,) = caplog.messages
+    assert message.startswith(f"{path} is damaged (")
+    assert message.endswith("): its tokens are made again")
+    caplog.clear()
+    assert stored(task="letters_a") == written
+    assert not caplog.messages
+
+
+def test_no_flipped_bit_is_read(letters: None, tmp_path: Path) -> None:
+    written = stored(task="letters_a")
+    (path,) = (tmp_path / "cache" / "tokens").iterdir()
+    content = path.read_bytes()
+    # What is not padding: the examples, their lengths, the index and what is at the very end.
+    places = [k for k in range(0, len(content), 41) if any(content[k : k + 8])]
+    damaged = 0
+    for k in places[:: max(1, len(places) // 40)]:
+        flipped = bytearray(content)
+        flipped[k] ^= 4
+        path.write_bytes(flipped)
+        assert stored(task="letters_a") == written
+        damaged += path.read_bytes() != bytes(flipped)
+    assert damaged > 20
+
+
+def test_a_record_that_is_damaged_while_training_is_made_again(
+    letters: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = take(pipeline.train_batches("letters_a", SHORT, 1, seed=0), 8)
+    (path,) = (tmp_path / "cache" / "tokens").iterdir()
+    content = path.read_bytes()
+    # In the examples' bytes, which opening does not read: ids are there as text.
+    places = [content.index(row["id"].encode()) for row in LETTERS["a"]]
+    flipped = bytearray(content)
+    for place in places:
+        flipped[place] ^= 1
+    path.unlink()  # the first reader, which reads ahead, keeps its own
+    path.write_bytes(flipped)
+    again = take(pipeline.train_batches("letters_a", SHORT, 1, seed=0), 8)
+    assert ids_of(again) == ids_of(expected)
+    assert len(caplog.messages) == 1
+    assert path.read_bytes() == content
+
+
+def test_a_file_of_something_else_is_written_again(letters: None, tmp_path: Path) -> None:
+    written = stored(task="letters_a")
+    (path,) = (tmp_path / "cache" / "tokens").iterdir()
+    for stored_instead in ([b"x"], [b"\xc1"] * 30 + [bytes(8 * 30)]):
+        writer = ArrayRecordWriter(str(path), "group_size:1")
+        for record in stored_instead:
+            writer.write(record)
+        writer.close()
+        assert stored(task="letters_a") == written
+
+
+def test_what_a_killed_write_leaves_is_cleared_and_what_a_living_one_writes_stays(
+    letters: None, tmp_path: Path
+) -> None:
+    code = (
+        "import fcntl, os, sys, time\n"
+        "file = open(sys.argv[1], 'xb')\n"
+        "fcntl.flock(file, fcntl.LOCK_EX)\n"
+        "print('locked', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    folder = tmp_path / "cache" / "tokens"
+    folder.mkdir(parents=True)
+    living = folder / ".t-train-0.array_record.00000000"
+    (folder / ".t-train-0.array_record.11111111").write_bytes(b"half")
+    with subprocess.Popen([sys.executable, "-c", code, living], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        stored(task="letters_a")
+        assert len(files(tmp_path)) == 2
+        assert living.exists()
+        other.kill()
+    stored("test", task="letters_a")
+    assert not living.exists()
+    assert len(files(tmp_path)) == 2
+
+
+def test_data_that_changes_while_it_is_written_is_not_kept(letters: None, tmp_path: Path) -> None:
+    versions = iter("abc")
+    source = RecordSource(
+        ["train"],
+        {"id": False, "inputs": False, "targets": False},
+        lambda _: LETTERS["a"],
+        lambda _: next(versions),
+    )
+    as_it_is = registry.get("letters_a").preprocessors[:1]
+    registry.add_task("restless", source, as_it_is, str, [])
+    try:
+        with pytest.raises(UserError, match="data of restless changed while it was read; run"):
+            open_tokens(registry.get("restless"), "train", SHORT)
+    finally:
+        seqio.TaskRegistry.remove("restless")
+    assert files(tmp_path) == []
+
+
+def test_a_test_task_that_is_trained_on_is_said_by_what_is_cached_too(
+    mini_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tree = shutil.copytree(mini_dir, tmp_path / "tree")
+    lists = tree / "splits" / "default"
+    (first, *_) = (lists / "train_tasks.txt").read_text().split()
+    with (lists / "test_tasks.txt").open("a") as test_tasks:
+        test_tasks.write(f"{first}\n")
+    monkeypatch.setenv("TK_INSTRUCT_SUPERNI_DIR", str(tree))
+    for _ in range(2):  # the second time nothing is written
+        records._warn_once.cache_clear()
+        caplog.clear()
+        stored("train")
+        assert any(f"test tasks are train tasks too: {first};" in m for m in caplog.messages)
 
 
 def test_an_empty_split_and_one_that_is_not_there_are_refused() -> None:

@@ -395,6 +395,56 @@ def test_listed_tasks_without_a_file_are_passed_over_with_one_warning(
     ]
 
 
+SEEN = "take them out of train_tasks.txt or test_tasks.txt in "
+
+
+@pytest.mark.parametrize("track", ["default", "xlingual"])
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_a_task_in_train_and_test_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, split: str, track: str
+) -> None:
+    names = [f"task{k}" for k in range(5)]
+    tasks = {name: record(120 + k) for k, name in enumerate(names)}
+    tasks["task4"]["Categories"] = ["Only a test task"]
+    root = write_tree(tmp_path / "t", tasks, train=names[:4], test=names, track=track)
+    data = SuperNI(data_dir=str(root))
+    for _ in range(2):
+        data.examples(track, split)
+        data.fingerprint(track, split)
+    assert caplog.messages == [
+        f"{track}: 4 of 5 test tasks are train tasks too: task0, task1, task2, …; what is scored "
+        f"on them was seen in training: {SEEN}{root / 'splits' / track}"
+    ]
+
+
+def test_a_copy_of_a_train_task_among_the_test_tasks_is_said(
+    tree: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    original = (tree / "tasks" / "task001_t.json").read_bytes()
+    (tree / "tasks" / "task009_e.json").write_bytes(original)
+    ids(SuperNI(data_dir=str(tree)), "test")
+    (message,) = caplog.messages
+    assert "1 of 1 test tasks are train tasks too: task009_e (as task001_t); what" in message
+
+
+def test_what_is_not_trained_on_is_not_said_to_be(
+    tree: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lists = tree / "splits" / TRACK
+    # Set aside for dev, of the same size but other content, or without a file.
+    (lists / "dev_tasks.txt").write_text("task000_t\n")
+    (lists / "test_tasks.txt").write_text("task000_t\ntask009_e\nabsent\n")
+    (lists / "train_tasks.txt").write_text("task000_t\ntask001_t\nabsent\n")
+    changed = (tree / "tasks" / "task001_t.json").read_text().replace("First", "Fifth")
+    (tree / "tasks" / "task009_e.json").write_text(changed)
+    (tree / "tasks" / "broken.json").symlink_to("nowhere")
+    ids(SuperNI(data_dir=str(tree)), "test")
+    assert "train tasks too" not in caplog.text
+    # Nothing can be trained on where only the tests are.
+    (lists / "train_tasks.txt").write_text("absent\n")
+    assert ids(SuperNI(data_dir=str(tree), num_dev_tasks=2), "test")
+
+
 def test_a_split_without_any_file_is_an_error(tree: Path) -> None:
     (tree / "tasks" / "task009_e.json").unlink()
     with pytest.raises(UserError) as caught:

@@ -115,6 +115,12 @@ def test_a_sheet_is_never_overwritten(files: Path, capsys: pytest.CaptureFixture
     assert make(files) == 0  # as after a kill between the two files
     assert evaluate("--ratings", sheet, "--json", sheet) == 2
     assert "is another file of this command" in capsys.readouterr().err
+    key = (files / "sheet.key.json").read_bytes()
+    (files / "link").symlink_to("sheet.key.json")
+    for name in ("sheet.key.json", "sheet.guide.md", "link"):
+        assert evaluate("--ratings", sheet, "--json", f"{files}/{name}") == 2
+        assert "is another file of this command" in capsys.readouterr().err
+    assert (files / "sheet.key.json").read_bytes() == key
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])

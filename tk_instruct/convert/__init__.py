@@ -228,6 +228,7 @@ def _counted(tensors: Mapping[str, "Tensor"], progress: "Progress") -> dict[str,
 @contextlib.contextmanager
 def _beside(target: Path) -> Iterator[Path]:
     """A folder to write, which takes the target's name if all goes well, and else is removed."""
+    target = Path(os.path.realpath(target))  # a link stays, and what it points to is made
     temporary = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -4,13 +4,15 @@ The key holds everything the tokens depend on: the task, its data and options, t
 feature lengths and the code that renders. A changed input is another key, so nothing is stale.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import logging
 import os
 import uuid
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -32,19 +34,40 @@ from tk_instruct.progress import Progress
 log = logging.getLogger("tk_instruct")
 
 
+# How ArrayRecord, whose chunks have checksums, and what reads their content say that it is damaged.
+_DAMAGED = (RuntimeError, ValueError, TypeError, IndexError)
+
+
 class TokenFile:
     """The examples of a split on disk, read by index; known without reading them are their
 
-    lengths: of the inputs and of the targets of each.
+    lengths: of the inputs and of the targets of each. A damaged file is written again, when it is
+    opened or when the damaged example is read.
     """
 
     lengths: Int32[np.ndarray, "examples 2"]
 
-    def __init__(self, path: Path) -> None:
-        self._records = ArrayRecordDataSource(str(path))
+    def __init__(self, path: Path, write: Callable[[], None]) -> None:
+        self._path = path
+        self._write = write
+        if not path.exists():
+            write()
+        try:
+            self._open()
+        except _DAMAGED as error:
+            self._write_again(error)
+
+    def _open(self) -> None:
+        self._records = ArrayRecordDataSource(os.fspath(self._path))
         # The last record: so there is one file, which is there whole or not at all.
         lengths = self._records[len(self._records) - 1]
-        self.lengths = np.frombuffer(lengths, "<i4").reshape(-1, 2)
+        self.lengths = np.frombuffer(lengths, "<i4").reshape(len(self._records) - 1, 2)
+
+    def _write_again(self, error: Exception) -> None:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        log.warning("%s is damaged (%.120s): its tokens are made again", self._path, why)
+        self._write()
+        self._open()
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -52,7 +75,11 @@ class TokenFile:
     def __getitem__(self, index: int) -> Tokens:
         if not 0 <= index < len(self):
             raise IndexError(f"example {index} of {len(self)}")
-        return Tokens.from_bytes(self._records[index])
+        try:
+            return Tokens.from_bytes(self._records[index])
+        except _DAMAGED as error:
+            self._write_again(error)
+            return Tokens.from_bytes(self._records[index])
 
     def unread(self, indices: Sequence[int]) -> list["Unread"]:
         lengths = self.lengths[indices].tolist()
@@ -76,13 +103,11 @@ def open_tokens(task: seqio.Task, split: str, lengths: FeatureLengths) -> TokenF
     Raises UserError for a split the task lacks, an empty one, and a cache that cannot be written.
     """
     registry.check_split(task, split)
-    path = default_cache_dir() / "tokens" / f"{_key(task, split, lengths)}.array_record"
-    if not path.exists():
-        _write(path, task, split, lengths)
-    return TokenFile(path)
+    path = _path(task, split, lengths)
+    return TokenFile(path, partial(_write, path, task, split, lengths))
 
 
-def _key(task: seqio.Task, split: str, lengths: FeatureLengths) -> str:
+def _path(task: seqio.Task, split: str, lengths: FeatureLengths) -> Path:
     if not isinstance(task.source, registry.RecordSource):
         raise UserError(
             f"task {task.name!r} has a {type(task.source).__name__}, which cannot tell whether its "
@@ -97,7 +122,7 @@ def _key(task: seqio.Task, split: str, lengths: FeatureLengths) -> str:
         code_hash(),
     ]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    return f"{task.name[:80]}-{split}-{digest[:32]}"
+    return default_cache_dir() / "tokens" / f"{task.name[:80]}-{split}-{digest[:32]}.array_record"
 
 
 @cache
@@ -117,23 +142,39 @@ def _write(path: Path, task: seqio.Task, split: str, lengths: FeatureLengths) ->
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        writer = ArrayRecordWriter(str(temporary), "group_size:1")
-        total = task.num_input_examples(split)
-        sizes = []
-        with Progress(f"tokenising {task.name}/{split}", total) as progress:
-            for tokens in _tokens(task, split, lengths):
-                writer.write(tokens.to_bytes())
-                sizes.append(tokens.lengths)
-                progress.advance()
-        writer.write(np.array(sizes, "<i4").tobytes())
-        writer.close()
-        os.replace(temporary, path)
+        _remove_abandoned(path.parent)
+        with temporary.open("wb") as lock:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            writer = ArrayRecordWriter(str(temporary), "group_size:1")
+            total = task.num_input_examples(split)
+            sizes = []
+            with Progress(f"tokenising {task.name}/{split}", total) as progress:
+                for tokens in _tokens(task, split, lengths):
+                    writer.write(tokens.to_bytes())
+                    sizes.append(tokens.lengths)
+                    progress.advance()
+            writer.write(np.array(sizes, "<i4").tobytes())
+            writer.close()
+            if path != _path(task, split, lengths):
+                raise UserError(
+                    f"the data of {task.name} changed while it was read; run the command again"
+                )
+            os.replace(temporary, path)
     except OSError as error:
         raise cannot_write(path, error) from error
     except RuntimeError as error:  # how ArrayRecord says that the disk is full
         raise cannot_write(path, OSError(str(error))) from error
     finally:
         remove(temporary)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Removes what killed writes have left: a write holds a lock on its file while it lives."""
+    for path in folder.glob(".*.array_record.*"):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 def _tokens(task: seqio.Task, split: str, lengths: FeatureLengths) -> Iterator[Tokens]:

@@ -6,6 +6,7 @@ files besides tasks/ and splits/: that a task is in upstream's index, and that i
 domain and reasoning are in upstream's hierarchy.
 """
 
+import errno
 import json
 import math
 import re
@@ -17,7 +18,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path
+from tk_instruct.files import Path, is_stream
 from tk_instruct.progress import Progress
 
 SOURCE = "github.com/allenai/natural-instructions"
@@ -410,11 +411,17 @@ def check(data_dir: Path) -> list[Finding]:
     return findings + check_splits(data_dir)
 
 
+def _content(path: Path) -> bytes:
+    if is_stream(path):  # which could be waited for without end
+        raise OSError(errno.ESPIPE, "a pipe or a device, not a file")
+    return path.read_bytes()
+
+
 def check_task(path: Path) -> list[Finding]:
     """What is wrong in one task file, at most one finding a rule; a file without JSON is one."""
     name = _printable(path.name)
     try:
-        record = json.loads(path.read_bytes().decode("utf-8-sig"))
+        record = json.loads(_content(path).decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         repair = "correct it there or restore the file from its source"
         return [Finding(name, "the file", IS_JSON, _shortened(str(error)), repair)]
@@ -443,7 +450,7 @@ def check_splits(data_dir: Path) -> list[Finding]:
         for split in SPLITS:
             file = f"splits/{track}/{split}_tasks.txt"
             try:
-                content = (data_dir / file).read_bytes().decode("utf-8-sig", "replace")
+                content = _content(data_dir / file).decode("utf-8-sig", "replace")
             except OSError as error:
                 repair = f"take it from {SOURCE}"
                 reason = error.strerror or str(error)

@@ -435,12 +435,14 @@ def write(
                 f"instances_per_test_task={instances_per_test_task}; it is not overwritten: remove "
                 "it or name a directory that does not exist"
             )
-        _write_tree(target, files)
+        _write_tree(Path(os.path.realpath(target)), files)  # a link stays
     except OSError as error:
-        raise UserError(
-            f"{target} cannot be written ({error.strerror}); choose another place, nothing was "
-            "changed"
-        ) from error
+        # Another process may have been faster.
+        if not (target.is_dir() and _is_tree(target, files)):
+            raise UserError(
+                f"{target} cannot be written ({error.strerror}); choose another place, nothing was "
+                "changed"
+            ) from error
     return target
 
 

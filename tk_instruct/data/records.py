@@ -25,7 +25,7 @@ import gin
 import msgpack
 
 from tk_instruct.errors import MissingDataError, UserError
-from tk_instruct.files import Path, PathLike, is_local, read_bytes, write_atomically
+from tk_instruct.files import Path, PathLike, is_local, is_stream, read_bytes, write_atomically
 from tk_instruct.randomness import draw
 from tk_instruct.ranges import check_seed, check_whole
 
@@ -190,7 +190,10 @@ class SuperNI:
                 f"{path} is missing: each track needs train_tasks.txt, test_tasks.txt and "
                 f"excluded_tasks.txt with one task name a line; take splits/ from {SOURCE}"
             )
-        lines = read_bytes(path).decode("utf-8-sig").split()
+        try:
+            lines = read_file(path).decode("utf-8-sig").split()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: not UTF-8 ({error}); take splits/ from {SOURCE}") from error
         return list(dict.fromkeys(line.removesuffix(".json") for line in lines))
 
     def _dev_names(self, track: str) -> list[str]:
@@ -233,7 +236,27 @@ class SuperNI:
                 f"{track}/{split}: {absent} of {len(names)} listed tasks have no file in "
                 f"{self.root / 'tasks'} and are passed over"
             )
+        self._warn_of_seen_tests(track, files)
         return found
+
+    def _warn_of_seen_tests(self, track: str, files: Mapping[str, Path]) -> None:
+        """Says which test tasks are trained on, under their own name or as a copy of the file."""
+        folder = self.root / "splits" / track
+        if not all((folder / f"{split}_tasks.txt").exists() for split in ("train", "test")):
+            return
+        if sum(name in files for name in self._listed(track, "train")) <= self.num_dev_tasks:
+            return  # nothing can be trained on here
+        train = {n: files[n] for n in self.task_names(track, "train") if n in files}
+        test = {n: files[n] for n in self._listed(track, "test") if n in files}
+        seen = [name for name in test if name in train]
+        seen += [f"{name} (as {twin})" for name, twin in _copies(test, train)]
+        if seen:
+            named = ", ".join(seen[:3]) + (", …" if len(seen) > 3 else "")
+            _warn_once(
+                f"{track}: {len(seen)} of {len(test)} test tasks are train tasks too: {named}; "
+                "what is scored on them was seen in training: take them out of train_tasks.txt "
+                f"or test_tasks.txt in {folder}"
+            )
 
     def examples(self, track: str, split: str, only: str | None = None) -> list[Example]:
         """The split's examples, task after task in the split's order; of one task with `only`.
@@ -302,20 +325,29 @@ def read_task(path: PathLike) -> tuple[TaskSpec, list[_Instance]]:
     Accepts what the collection's revisions hold: a Definition or Categories that is one string,
     instances without an id (numbered instead) and outputs that are one string.
     """
-    return _parse(read_bytes(path), Path(path))
+    return _parse(read_file(path), Path(path))
+
+
+def read_file(path: PathLike) -> bytes:
+    """A file of a data directory, read more than once; UserError for a pipe, which waits."""
+    if is_stream(path):
+        raise UserError(
+            f"{path} is a pipe or a device, which cannot be read again; put a file in its place"
+        )
+    return read_bytes(path)
 
 
 def _parse(content: bytes, path: Path) -> tuple[TaskSpec, list[_Instance]]:
     try:
         text = content.decode("utf-8-sig")
         record = json.loads(text)
+        if re.search(r"\\u[dD][89a-fA-F]", text):  # an unpaired surrogate would break every writer
+            record = _without_lone_surrogates(record)
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"{path}: not JSON in UTF-8 ({error}); a task file is one JSON object, "
             "restore it from its source"
         ) from error
-    if re.search(r"\\u[dD][89a-fA-F]", text):  # an unpaired surrogate would break every writer
-        record = _without_lone_surrogates(record)
     check = _Checker(path)
     check(isinstance(record, dict), "the file", record, "must be one JSON object")
 
@@ -384,7 +416,10 @@ class _Checker:
 
     def __call__(self, holds: bool, field: str, value: object, rule: str) -> None:
         if not holds:
-            shown = json.dumps(value, ensure_ascii=False)
+            try:
+                shown = json.dumps(value, ensure_ascii=False)
+            except RecursionError:  # a little deeper here than where it was read
+                shown = "nested too deeply"
             shown = shown if len(shown) <= 60 else shown[:57] + "…"
             raise UserError(
                 f"{self.path}: {field} is {shown} but {rule}; correct the file or restore it "
@@ -395,6 +430,28 @@ class _Checker:
 def _without_lone_surrogates(record: Any) -> Any:
     text = json.dumps(record, ensure_ascii=False)
     return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+
+
+def _copies(some: Mapping[str, Path], others: Mapping[str, Path]) -> list[tuple[str, str]]:
+    """The pairs of names whose files hold the same; of local files: a bucket's cost too much."""
+    of_size: dict[int, list[str]] = {}
+    for name, path in others.items():
+        of_size.setdefault(_size(path), []).append(name)
+    found = []
+    for name, path in some.items():
+        alike = [other for other in of_size.get(_size(path), ()) if other != name]
+        if alike and _size(path):
+            content, *contents = _contents([path, *(others[other] for other in alike)])
+            found += [(name, a) for a, b in zip(alike, contents, strict=True) if b == content]
+    return found
+
+
+def _size(path: Path) -> int:
+    """In bytes; 0 where it cannot be said at once."""
+    try:
+        return os.path.getsize(path) if is_local(path) else 0
+    except OSError:
+        return 0
 
 
 @lru_cache(maxsize=256)
@@ -408,7 +465,7 @@ class _Content(NamedTuple):
 
 
 def _content(path: Path) -> _Content:
-    content = read_bytes(path)
+    content = read_file(path)
     return _Content(hashlib.sha256(content).hexdigest(), len(content))
 
 
@@ -473,8 +530,11 @@ def _load_entry(entry: Path) -> tuple[TaskSpec, Sequence[_Instance]] | None:
     digest, content = stored[:32], stored[32:]
     if hashlib.sha256(content).digest() != digest:
         return None
-    task, instances = msgpack.unpackb(content, use_list=False)
-    return TaskSpec.from_json(task), instances
+    try:
+        task, instances = msgpack.unpackb(content, use_list=False)
+        return TaskSpec.from_json(task), instances
+    except (ValueError, TypeError, KeyError, RecursionError):  # as another version wrote it
+        return None
 
 
 def _fill_cache(jobs: Sequence[dict[str, Any]], sizes: Mapping[str, int]) -> None:
@@ -506,7 +566,7 @@ def _fill_in_process(waiting: deque[dict[str, Any]]) -> list[str]:
     with (
         contextlib.suppress(BrokenPipeError),  # the worker died; its status says how
         subprocess.Popen(
-            [sys.executable, "-c", code],
+            [sys.executable, "-P", "-c", code],  # nothing is imported from where it is run
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -549,7 +609,7 @@ def fill_from_stdin() -> None:
 def _fill_entry(job: Mapping[str, Any]) -> str | None:
     """Parses one file into its cache entry; the message where the file is broken."""
     path, keep, cache = Path(job["path"]), _Sample(**job["keep"]), Path(job["cache"])
-    content = read_bytes(path)
+    content = read_file(path)
     try:
         task, instances = _parse(content, path)
     except UserError as error:

@@ -3,15 +3,20 @@
 import difflib
 import hashlib
 import io
+import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
 import gin
 import seqio
 
+from tk_instruct.data.records import default_cache_dir
 from tk_instruct.errors import UserError
+from tk_instruct.files import Path, read_bytes, write_atomically
+
+log = logging.getLogger("tk_instruct")
 
 VOCABULARY_VARIABLE = "TK_INSTRUCT_VOCABULARY"
 PUBLIC = {
@@ -135,6 +140,26 @@ class ConfiguredVocabulary(seqio.Vocabulary):
 
     def __hash__(self) -> int:
         return hash(ConfiguredVocabulary)
+
+
+def kept(key: str, train: Callable[[], bytes]) -> str:
+    """The path of the model that `train` gives, from the cache folder where it is there whole.
+
+    key says all that the model depends on. The file's name holds a hash of its content.
+    """
+    folder = default_cache_dir() / "vocabularies"
+    begin = hashlib.sha256(key.encode()).hexdigest()[:32]
+
+    def path_of(content: bytes) -> Path:
+        return folder / f"{begin}-{hashlib.sha256(content).hexdigest()[:32]}.model"
+
+    for path in folder.glob(f"{begin}-*.model"):
+        if path == path_of(read_bytes(path)):
+            return os.fspath(path)
+        log.warning("%s is damaged: the vocabulary is trained again", path)
+    content = train()
+    write_atomically(path_of(content), content)
+    return os.fspath(path_of(content))
 
 
 def train_sentencepiece(texts: Iterable[str], num_pieces: int) -> bytes:

@@ -24,8 +24,10 @@ rate, systems blinded; then the counts of their ratings, A (best) to D.
 
 import argparse
 import importlib
+import os
 
 from tk_instruct import configuration, distributed
+from tk_instruct.files import check_target
 
 SUITES = {
     "superni": "tk_instruct.evaluate.superni",
@@ -52,4 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
+    if args.json not in (None, "-"):
+        args.json = os.path.expanduser(args.json)
+        check_target(args.json)
     return importlib.import_module(SUITES[args.suite]).main(args)

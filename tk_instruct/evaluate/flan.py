@@ -25,7 +25,7 @@ from tk_instruct.evaluate.flan_summary import (
     roles_text,
     summarise,
 )
-from tk_instruct.files import Path, read_bytes, read_jsonl, write_atomically
+from tk_instruct.files import Path, read_json, read_jsonl, write_atomically
 from tk_instruct.inference import (
     add_batch_arguments,
     add_step_argument,
@@ -274,8 +274,8 @@ class Run:
 def _scores_if(path: Path, digest: str) -> Scores | None:
     """Scores that were made from the same predictions, if there are any."""
     try:
-        found = json.loads(read_bytes(path)) if path.exists() else {}
-    except ValueError:
+        found = read_json(path, "evaluate again")
+    except UserError:
         return None
     if found.pop("predicted_by", None) != digest:
         return None

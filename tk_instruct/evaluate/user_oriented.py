@@ -8,6 +8,7 @@ import argparse
 import csv
 import io
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -82,7 +83,9 @@ def main(args: argparse.Namespace) -> int:
     _refuse_to_overwrite_inputs(args)
     if args.ratings:
         sheet = Path(args.ratings).expanduser()
-        found, text = _counted(sheet, Path(args.key).expanduser() if args.key else _key_of(sheet))
+        found, text = _counted(
+            sheet, Path(args.key).expanduser() if args.key else _files_of(sheet)["key"]
+        )
     else:
         path = user_oriented_path(args.user_oriented)
         sheet = Path(args.sheet).expanduser()
@@ -98,14 +101,24 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _refuse_to_overwrite_inputs(args: argparse.Namespace) -> None:
-    inputs = [args.ratings, args.sheet, args.key, args.user_oriented]
+    if args.json in (None, "-"):
+        return
+    inputs = [args.ratings, args.key, args.user_oriented]
     inputs += [pair.partition("=")[2] for pair in args.system]
-    if args.json in filter(None, inputs):
+    if sheet := args.sheet or args.ratings:
+        inputs += _files_of(Path(sheet)).values()
+    real = {os.path.realpath(os.path.expanduser(path)) for path in inputs if path}
+    if os.path.realpath(args.json) in real:
         raise UserError(f"--json={args.json} is another file of this command; choose another place")
 
 
-def _key_of(sheet: Path) -> Path:
-    return sheet.with_suffix(".key.json")
+def _files_of(sheet: Path) -> dict[str, Path]:
+    """The sheet and what stands beside it."""
+    return {
+        "sheet": sheet,
+        "key": sheet.with_suffix(".key.json"),
+        "guide": sheet.with_suffix(".guide.md"),
+    }
 
 
 def _systems(given: Sequence[str]) -> dict[str, Path]:
@@ -128,7 +141,7 @@ def _made(
 ) -> tuple[dict[str, Any], str]:
     """Writes the sheet, its key and the guide."""
     responses = {name: _responses(path, instances) for name, path in systems.items()}
-    files = {"sheet": sheet, "key": _key_of(sheet), "guide": sheet.with_suffix(".guide.md")}
+    files = _files_of(sheet)
     rows, systems_of_rows = [], {}
     for instance in instances:
         order = sorted(systems, key=lambda name: draw(seed, "order of systems", instance.id, name))
@@ -246,7 +259,7 @@ def _read_key(path: Path) -> dict[str, Any]:
         key = json.loads(read_bytes(path))
         if set(key["rows"].values()) <= set(key["systems"]):
             return key
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         pass
     raise UserError(
         f"{path} is not the key of a sheet; give the one that was written with it by --key"

@@ -113,10 +113,10 @@ def _own() -> Mapping[str, tuple[Template, ...]]:
 
 @lru_cache(maxsize=1)
 def _theirs(path: str, content: bytes) -> Mapping[str, tuple[Template, ...]]:
-    return _templates(parse(content.decode("utf-8"), path), f"{path}: ")
+    return _templates(parse(content, path), f"{path}: ")
 
 
-def parse(code: str, path: str) -> Wording:
+def parse(code: str | bytes, path: str) -> Wording:
     """PATTERNS of google-research/FLAN's templates.py: read as text, never run.
 
     Raises UserError where there is no dictionary of lists of pairs under that name.
@@ -134,12 +134,20 @@ def parse(code: str, path: str) -> Wording:
         # ReCoRD's options are a text of their own there, and some lines end in a stray "n".
         return {
             name: [
-                (i.replace("{options_str}", f"{{{OPTIONS}}}").replace("}n\n", "}\n"), t)
+                (i.replace("{options_str}", f"{{{OPTIONS}}}").replace("}n\n", "}\n"), "".join([t]))
                 for i, t in pairs
             ]
             for name, pairs in patterns.items()
         }
-    except (AttributeError, KeyError, SyntaxError, TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        KeyError,
+        MemoryError,  # how Python says that it is nested too deeply
+        RecursionError,
+        SyntaxError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise UserError(
             f"{path} defines no PATTERNS, a dictionary of lists of (inputs, targets), as "
             f"google-research/FLAN's flan/templates.py does ({error}); give that file"

@@ -481,3 +481,42 @@ def test_the_doctor_knows_what_is_there(copied: Path, capsys: pytest.CaptureFixt
     assert cli.main(["tasks", "doctor", "flan", f"--tfds_data_dir={copied}", "--json"]) == 1
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {f["dataset"] for f in found if f["state"] == "present"} == {"rte"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        b"import os\nPATTERNS = os.system('touch ran')",
+        b"PATTERNS = {'rte': [(open('ran', 'w').name, 'x')]}",
+        b"PATTERNS = __import__('os').environ",
+        b"PATTERNS = {'rte': [(f'{open(chr(114))}', 'x')]}",
+        b"PATTERNS = " + b"[" * 100_000,
+        b"PATTERNS = " + b"-" * 100_000 + b"1",
+        b"PATTERNS = " + b"[" * 150 + b"]" * 150,
+        b"PATTERNS = {'rte': [('{premise}', 7)]}",
+        b"PATTERNS = {'rte': [(7, 'x')]}",
+        b"PATTERNS = {'rte': [('a', 'b', 'c')]}",
+        b"PATTERNS = {'rte': 7}",
+        b"\xff\xfe",
+        b"a\0b",
+        b"",
+    ],
+    ids=range(14),
+)
+def test_a_file_of_templates_is_never_run(
+    code: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "templates.py").write_bytes(code)
+    gin.bind_parameter("FLAN.templates", str(tmp_path))
+    with pytest.raises(UserError, match=r"defines no PATTERNS|no templates"):
+        templates.templates_of(DATASETS[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["templates.py"]
+
+
+def test_placeholders_reach_nothing_but_fields() -> None:
+    hostile = "{a.__class__} {a[0]} {a!r} {a:>9999999999} %s %(a)s {{a}} {0}"
+    with pytest.raises(UserError, match=r"\{0\} has no value"):
+        Template("t", hostile, "x").render({"a": "text"}, "id")
+    rendered, _ = Template("t", hostile.removesuffix(" {0}"), "x").render({"a": "text"}, "id")
+    assert rendered == "{a.__class__} {a[0]} {a!r} {a:>9999999999} %s %(a)s {text}"

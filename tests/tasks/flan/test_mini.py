@@ -214,6 +214,29 @@ def test_what_is_interrupted_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_damaged_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def write(directory: Path, name: str, _: object) -> None:
+        path = directory / name.replace(":", "/") / "dataset_info.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(name)
+
+    monkeypatch.setattr(mini, "_write_dataset", write)
+    monkeypatch.setenv("TK_INSTRUCT_CACHE_DIR", str(tmp_path))
+    make = mini.mini_flan.__wrapped__.__wrapped__
+    folder = Path(make())
+    whole = sorted(folder.rglob("*.json"))
+    assert make() == str(folder)
+    assert not caplog.messages
+    whole[3].unlink()
+    whole[5].write_text("damaged")
+    assert make() == str(folder)
+    assert caplog.messages == [f"{folder} is not as it was written: it is made again"]
+    assert sorted(folder.rglob("*.json")) == whole
+    assert whole[5].read_text() != "damaged"
+
+
 def test_other_files_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(UserError, match="already holds something"):
