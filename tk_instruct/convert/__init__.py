@@ -96,12 +96,13 @@ def open_checkpoint(path: str) -> "Checkpoint":
     """A checkpoint of any format; its tensors are not read yet, but their shapes are checked.
 
     Raises:
-        UserError: it is of no known format, or its tensors are not those of its model.
+        UserError: it is of no known format, or its tensors are not those of its model. Reading a
+            tensor raises it too, where that is damaged or holds values that are not finite.
     """
     from etils import epath
 
     from tk_instruct import configuration
-    from tk_instruct.convert import huggingface, ours, shapes, t5x
+    from tk_instruct.convert import huggingface, ours, shapes, t5x, weight_files
 
     if path.startswith("gs://"):
         configuration.import_declarations()  # etils needs TensorFlow, which this keeps quiet
@@ -110,6 +111,8 @@ def open_checkpoint(path: str) -> "Checkpoint":
         folder = epath.Path(path).expanduser().resolve()
     try:
         if not folder.is_dir():
+            if folder.is_file():
+                raise UserError(f"{path} is a file; give the folder that it is in, {folder.parent}")
             raise UserError(
                 f"{path} is no folder that can be read from here; check the path (a model of the "
                 "Hugging Face hub is fetched first: hf download NAME --local-dir FOLDER)"
@@ -123,6 +126,8 @@ def open_checkpoint(path: str) -> "Checkpoint":
             checkpoint, whose = t5x.read_orbax(str(folder)), "a model of its other tensors"
         elif (folder / "checkpoint").exists():
             checkpoint, whose = t5x.read_legacy(str(folder)), "a model of its other tensors"
+        elif instead := weight_files.no_model(folder):
+            raise instead
         else:
             raise UserError(
                 f"{path} is no checkpoint: it holds none of config.json (Hugging Face), "
@@ -132,7 +137,7 @@ def open_checkpoint(path: str) -> "Checkpoint":
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error}); check path and permissions") from error
     shapes.check(checkpoint, checkpoint.config, whose)
-    return checkpoint
+    return checkpoint.checked()
 
 
 def _last_step(folder: Any) -> Any:
