@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from tk_instruct.convert.shapes import expected_shapes
 from tk_instruct.convert.tensors import BIAS, Checkpoint, Tensor, batches
 from tk_instruct.convert.weight_files import WEIGHTS, WEIGHTS_INDEX, read_json, stored_tensors
+from tk_instruct.data import tokenizer_files
 from tk_instruct.errors import UserError
 from tk_instruct.model.config import DecoderConfig, T5Config
 
@@ -299,11 +300,17 @@ def _get(said: Mapping[str, Any], file: str, name: str, kind: type, default: Any
 
 
 def _vocabulary(folder: epath.Path) -> str | None:
-    if (folder / "spiece.model").exists():
-        return str(folder / "spiece.model")
-    said = folder / "tokenizer_config.json"
-    of_bytes = said.exists() and read_json(said).get("tokenizer_class") == "ByT5Tokenizer"
-    return "bytes" if of_bytes else None
+    """What data.vocabulary takes; raises UserError where that would not give the model's ids."""
+    settings = folder / "tokenizer_config.json"
+    if settings.exists() and read_json(settings).get("tokenizer_class") == "ByT5Tokenizer":
+        tokenizer_files.check_added_tokens(folder)
+        return "bytes"
+    for name in ("spiece.model", tokenizer_files.TOKENIZER_JSON):
+        if (folder / name).exists():
+            tokenizer_files.read(folder / name)
+            return str(folder / name)
+    tokenizer_files.check_added_tokens(folder)
+    return None
 
 
 def family_of(config: T5Config | DecoderConfig) -> str:
