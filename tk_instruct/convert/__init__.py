@@ -1,9 +1,10 @@
 """Take weights in and out: Hugging Face (safetensors), T5X (Orbax or legacy), and our own runs.
 
-What FROM is, is seen by its files: a Hugging Face folder (config.json, *.safetensors), a MODEL_DIR
-of ours or one of its checkpoints/N, a MODEL_DIR of T5X or one of its checkpoint_N; local or gs://.
-Of a MODEL_DIR the last step is taken. The weights come out bit for bit, as float32 (bfloat16 and
-float16 are widened, which is exact), one tensor after another.
+What FROM is, is seen by its files: a Hugging Face folder (config.json, and model.safetensors or its
+shards), a MODEL_DIR of ours or one of its checkpoints/N, a MODEL_DIR of T5X or one of its
+checkpoint_N; local or gs://. Of a MODEL_DIR the last step is taken. The weights come out bit for
+bit, as float32 (bfloat16 and float16 are widened, which is exact), one tensor after another; NaN
+and infinity are refused.
 
   tk-instruct convert flan-t5-xl runs/flan_t5_xl --to ours
   tk-instruct convert runs/superni/checkpoints/1000 export/tk-instruct-xl --to huggingface

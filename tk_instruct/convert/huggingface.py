@@ -116,8 +116,7 @@ def read(path: str) -> Checkpoint:
 def _other_names(config: T5Config, stored: Mapping[str, Tensor]) -> dict[str, str]:
     """Our names for what T5s of other depths and feed-forward blocks have."""
     blocks = (re.match(r"\w+\.block\.(\d+)\.", name) for name in stored)
-    depth = 1 + max((int(match[1]) for match in blocks if match), default=0)
-    depth = min(depth, len(stored))  # a name may say any number
+    depth = len({match[1] for match in blocks if match}) or 1
     deep = replace(config, num_encoder_layers=depth, num_decoder_layers=depth)
     return {
         stored_name(name): name
