@@ -122,6 +122,7 @@ READ: dict[str, tuple[Weights, dict[str, Any], str, str | None]] = {
     "umt5_tied": (without(HEAD), {**UMT5, **TIED}, SHARED, None),
     "umt5_tied_unscaled": (without(HEAD), {**UMT5, **V5_UNSCALED}, SHARED, SHARED),
     "data_parallel": ({f"module.{n}": a for n, a in weights().items()}, {}, SHARED, HEAD),
+    "in_another_model": ({f"a.model.{n}": a for n, a in weights().items()}, {}, SHARED, HEAD),
     "compiled": ({f"_orig_mod.{n}": a for n, a in weights().items()}, {}, SHARED, HEAD),
 }
 
@@ -137,7 +138,7 @@ def test_tables_under_any_name(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in READ if name not in ("data_parallel", "compiled")]
+    "name", [name for name in READ if name not in ("data_parallel", "compiled", "in_another_model")]
 )
 def test_logits_are_those_of_transformers(name: str, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
@@ -241,7 +242,7 @@ def edited(change: Callable[[Weights], Any]) -> Weights:
         (
             {n: a for n, a in weights().items() if n.startswith(("encoder", "shared"))},
             {},
-            "holds an encoder alone: of its 12 tensors none is of a decoder's layer; use the whole",
+            "holds an encoder alone: its 12 tensors begin with encoder.* use a whole model",
         ),
         (
             {n: a for n, a in weights().items() if n.startswith(("decoder", "shared"))},
@@ -273,6 +274,12 @@ def edited(change: Callable[[Weights], Any]) -> Weights:
             weights(),
             {"eos_token_id": 2},
             r"config.json: eos_token_id=2, but models here have eos_to",
+        ),
+        ({"wte.weight": np.ones((32, 16)), "h.0.b": np.ones(2)}, {}, "holds no T5: its 2 tensors"),
+        (
+            weights(),
+            {"transformers_weights": "x.safetensors"},
+            "call it so, and take the field out",
         ),
         (weights(), {"eos_token_id": [1, 32]}, r"eos_token_id=\[1, 32\], but"),
         (weights(), {"pad_token_id": 1}, "pad_token_id=1, but models here have pad_token_id=0"),
@@ -387,6 +394,11 @@ def test_values_that_are_not_finite(value: float, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=message):
             run(folder, tmp_path / "new", f"--to={to}")
         assert not (tmp_path / "new").exists()
+    tied = without(HEAD)
+    tied[SHARED][5] = value
+    write(folder, {**tied, HEAD: tied[SHARED].copy()}, **TIED)
+    with pytest.raises(UserError, match=r"embedding \(shared.weight\) holds 16 values that are no"):
+        run(folder, tmp_path / "new", "--to=t5x")
     # In another format.
     chunk = tmp_path / "t5x" / "checkpoint_0" / "target.encoder.encoder_norm.scale"
     spec: Any = {"driver": "zarr", "kvstore": {"driver": "file", "path": str(chunk)}}

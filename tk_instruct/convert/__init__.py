@@ -53,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--vocabulary",
         metavar="V",
-        help="t5, mt5, umt5, bytes or the path of a SentencePiece model (default: FROM's own; T5X "
-        "keeps none)",
+        help="t5, mt5, umt5, bytes or the path of a SentencePiece model or tokenizer.json "
+        "(default: FROM's own; T5X keeps none)",
     )
     parser.add_argument(
         "--scan_layers",

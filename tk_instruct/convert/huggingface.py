@@ -90,6 +90,12 @@ def read(path: str) -> Checkpoint:
     for settings in (file, f"{path}/generation_config.json"):
         if epath.Path(settings).exists():
             _check_special_tokens(read_json(epath.Path(settings)), settings)
+    named = said.get("transformers_weights")
+    if named not in (None, WEIGHTS):
+        raise UserError(
+            f"{file}: transformers_weights={named!r} names the file of the weights, but here it "
+            f"is {WEIGHTS}; call it so, and take the field out"
+        )
     stored = stored_tensors(folder)
     _check_kind(stored, path)
     stored.pop(_UNUSED, None)
@@ -166,12 +172,18 @@ def _check_kind(stored: Mapping[str, Tensor], path: str) -> None:
             f"{path} holds {adapters[0]}, of an adapter that is not merged; merge it into its "
             "model first, with peft: merge_and_unload()"
         )
-    for stack, other in (("decoder", "an encoder"), ("encoder", "a decoder")):
-        if not any(name.startswith(f"{stack}.block.") for name in stored):
-            raise UserError(
-                f"{path} holds {other} alone: of its {len(stored)} tensors none is of a "
-                f"{stack}'s layer; use the whole model ({_ARCHITECTURES['t5']})"
-            )
+    stacks = [
+        stack
+        for stack in ("encoder", "decoder")
+        if any(name.startswith(f"{stack}.block.") for name in stored)
+    ]
+    if len(stacks) < 2:
+        alone = f"an {stacks[0]} alone" if stacks == ["encoder"] else "a decoder alone"
+        begins = ", ".join(list(stored)[:3]) or "nothing"
+        raise UserError(
+            f"{path} holds {alone if stacks else 'no T5'}: its {len(stored)} tensors begin with "
+            f"{begins}; use a whole model ({_ARCHITECTURES['t5']})"
+        )
 
 
 def _tables(
@@ -229,7 +241,7 @@ def _equal(one: Tensor, other: Tensor) -> bool:
     rows, every = one.shape[0], 2**14
     starts = range(0, rows, every)
     parts = ((slice(i, min(i + every, rows)), slice(None)) for i in starts)
-    return all(np.array_equal(one.read(part), other.read(part)) for part in parts)
+    return all(np.array_equal(one.read(part), other.read(part), equal_nan=True) for part in parts)
 
 
 def _config(

@@ -20,9 +20,6 @@ from tk_instruct.errors import UserError
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 
 _DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16}
-# Before each name, by the wrapper whose weights were saved: DistributedDataParallel's, a compiled
-# module's.
-_WRAPPERS = ("module.", "_orig_mod.")
 
 
 def read_json(path: epath.Path) -> dict[str, Any]:
@@ -70,9 +67,11 @@ def stored_tensors(folder: epath.Path) -> dict[str, Tensor]:
                 f"{folder}: {name} is not in {file}, where {WEIGHTS_INDEX} has it; the index and "
                 "the files are of two saves: fetch or save the folder again"
             )
-    for prefix in _WRAPPERS:
-        if all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    # Of a model inside another: "module." of DistributedDataParallel, "_orig_mod.", "model.".
+    layers = (name.partition("encoder.block.") for name in tensors)
+    wrapper = next((before for before, layer, _ in layers if layer), "")
+    if all(name.startswith(wrapper) for name in tensors):
+        tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
     return tensors
 
 
