@@ -199,3 +199,19 @@ def test_added_pieces_of_the_model_itself_are_no_added_tokens(tmp_path: Path) ->
     model = SentencePieceProcessor(model_file=str(path))
     write(tmp_path / "hf", added_tokens={model.id_to_piece(7): 7})
     assert vocabulary(str(path)).vocab_size == len(model) + 100
+
+
+def test_two_tokenizers_in_a_folder_are_the_same(tmp_path: Path) -> None:
+    path = write(tmp_path / "hf")
+    model = SentencePieceProcessor(model_file=str(path))
+    vocab = [[model.id_to_piece(i), model.get_score(i)] for i in range(len(model))]
+    sentinels = [[f"<extra_id_{i}>", 0.0] for i in reversed(range(100))]
+    write(tmp_path / "hf", tokenizer={"model": {"type": "Unigram", "vocab": vocab + sentinels}})
+    assert vocabulary(str(path)).vocab_size == len(model) + 100
+    vocab[4], vocab[5] = vocab[5], vocab[4]
+    write(tmp_path / "hf", tokenizer={"model": {"type": "Unigram", "vocab": vocab + sentinels}})
+    other = write(tmp_path / "hf").rename(tmp_path / "hf" / "sentencepiece.model")
+    with pytest.raises(
+        UserError, match=r"is not the model of tokenizer.json beside it: .* is 5 in"
+    ):
+        vocabulary(str(other))

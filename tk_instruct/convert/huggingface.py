@@ -217,9 +217,10 @@ def _tables(
         if head and inputs and not _equal(head, table):
             raise UserError(
                 f"{path}: {_LOGITS} is not the same as {inputs[0]} ({head.shape} and "
-                f"{table.shape}), but {file} says that logits come from the table (tie_word_"
-                "embeddings is not false); transformers 4 and 5 compute two things from that: if "
-                f"{_LOGITS} was trained, as in T5 1.1, say false there, else take it out"
+                f"{table.shape}), but {file} says that logits come from the table; transformers 4 "
+                f"and 5 compute two things from that. If {_LOGITS} was trained, as in T5 1.1, say "
+                '"tie_word_embeddings": false and "scale_decoder_outputs": false there; else take '
+                "it out"
             )
         return others, True
     tied_by_5 = ties and not str(said.get("transformers_version", "")).startswith("4.")

@@ -59,8 +59,23 @@ def read(path: epath.PathLike, num_sentinels: int = 100) -> tuple[bytes, int]:
         num_sentinels = 0
     last = len(model) + num_sentinels - 1
     ids |= {f"<extra_id_{i}>": last - i for i in range(num_sentinels)}
+    _check_same_pieces(path, ids)
     check_added_tokens(path.parent, {**_SPECIAL, **ids})
     return content, num_sentinels
+
+
+def _check_same_pieces(path: epath.Path, ids: Mapping[str, int]) -> None:
+    """Raises UserError where tokenizer.json, which transformers prefers, is of another model."""
+    model = _object(path.parent / TOKENIZER_JSON).get("model")
+    vocab = model.get("vocab") if isinstance(model, dict) else None
+    for number, entry in enumerate(vocab if isinstance(vocab, list) else []):
+        piece = str(entry[0]) if isinstance(entry, list) and entry else ""
+        if ids.get(piece) != number and not _SENTINEL.fullmatch(piece):
+            raise UserError(
+                f"{path} is not the model of {TOKENIZER_JSON} beside it: {piece!r} is "
+                f"{ids.get(piece, 'absent')} in one and {number} in the other; remove the one that "
+                "the model was not trained with"
+            )
 
 
 def check_added_tokens(folder: epath.Path, ids: Mapping[str, int] | None = None) -> None:
