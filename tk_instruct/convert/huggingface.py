@@ -146,13 +146,10 @@ def _check_special_tokens(said: Mapping[str, Any], file: str) -> None:
     for name, expected in _SPECIAL_TOKENS.items():
         value = said.get(name)
         if value is not None and value not in (expected, [expected]):
+            rule = f"{name}={expected}, as T5 has" if expected is not None else f"no {name}"
             raise UserError(
-                f"{file}: {name}={value!r}, but models here have {name}={expected!r} as T5 has; "
-                "use a model of T5's token ids"
-                + (
-                    ", or correct the file if this one was trained with them"
-                    * (expected is not None)
-                )
+                f"{file}: {name}={value!r}, but models here have {rule}; use a model of T5's token "
+                "ids, or correct the file if this one was trained with them"
             )
 
 
