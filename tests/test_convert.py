@@ -147,7 +147,7 @@ def test_hugging_face_computes_the_same(
     family: str, huggingface_folders: dict[str, Path], tmp_path: Path
 ) -> None:
     import torch
-    from transformers import AutoModelForSeq2SeqLM
+    import transformers
 
     config = config_of(family)
     write_ours(tmp_path / "ours", config, random_weights(config))
@@ -155,15 +155,16 @@ def test_hugging_face_computes_the_same(
     rng = np.random.default_rng(0)
     inputs, targets = rng.integers(2, 384, (2, 7)), rng.integers(2, 384, (2, 5))
     inputs[1, 4:] = 0
-    theirs = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "theirs").eval()
+    theirs = transformers.AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "theirs").eval()
     with torch.no_grad():
         expected = theirs(
             input_ids=torch.tensor(inputs),
             attention_mask=torch.tensor(inputs > 0).long(),
             labels=torch.tensor(targets),
         ).logits.numpy()
-    if family == "umt5":
-        # transformers 5 divides as if logits were tied, whatever config.json says; 4 does not.
+    version = [int(part) for part in transformers.__version__.split(".")[:2]]
+    if family == "umt5" and [5, 0] <= version < [5, 24]:
+        # These divide as if logits were tied, whatever config.json says.
         expected = expected * np.sqrt(config.d_model)
     params = unflatten_dict(weights_in(tmp_path / "theirs"), sep="/")
     batch = {
@@ -402,7 +403,7 @@ def set_config(folder: Path, **said: Any) -> None:
         (
             lambda w: w.pop("lm_head.weight"),
             {},
-            "of logits tied to the embedding .* of logits of a table of their own",
+            "lm_head.weight is not there. Either the checkpoint is not whole: fetch it again. Or",
         ),
         (lambda w: None, {"num_layers": 2}, "num_encoder_layers 1, its config.json of num_encoder"),
         (lambda w: None, {"feed_forward_proj": "relu"}, r"gelu × linear feed-forward blocks"),
@@ -607,7 +608,10 @@ def test_nothing_is_left_of_a_conversion_that_stops(
         (["{hf}", "{new}", "--to=ours", "--step=-1"], "--step=-1 must be at least 0"),
         (["{new}", "{new}", "--to=t5x"], "new is no folder that can be read from here"),
         (["{empty}", "{new}", "--to=t5x"], "empty is no checkpoint: it holds none of config.json"),
-        (["{bin}", "{new}", "--to=t5x"], r"holds pytorch_model.bin, .* no \*.safetensors; write"),
+        (
+            ["{bin}", "{new}", "--to=t5x"],
+            r"holds pytorch_model.bin, which can run code .* no model.safetensors; write",
+        ),
     ],
 )
 def test_refusals(tmp_path: Path, arguments: list[str], message: str) -> None:

@@ -1,9 +1,10 @@
 """Take weights in and out: Hugging Face (safetensors), T5X (Orbax or legacy), and our own runs.
 
-What FROM is, is seen by its files: a Hugging Face folder (config.json, *.safetensors), a MODEL_DIR
-of ours or one of its checkpoints/N, a MODEL_DIR of T5X or one of its checkpoint_N; local or gs://.
-Of a MODEL_DIR the last step is taken. The weights come out bit for bit, as float32 (bfloat16 and
-float16 are widened, which is exact), one tensor after another.
+What FROM is, is seen by its files: a Hugging Face folder (config.json, and model.safetensors or its
+shards), a MODEL_DIR of ours or one of its checkpoints/N, a MODEL_DIR of T5X or one of its
+checkpoint_N; local or gs://. Of a MODEL_DIR the last step is taken. The weights come out bit for
+bit, as float32 (bfloat16 and float16 are widened, which is exact), one tensor after another; NaN
+and infinity are refused.
 
   tk-instruct convert flan-t5-xl runs/flan_t5_xl --to ours
   tk-instruct convert runs/superni/checkpoints/1000 export/tk-instruct-xl --to huggingface
@@ -52,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--vocabulary",
         metavar="V",
-        help="t5, mt5, umt5, bytes or the path of a SentencePiece model (default: FROM's own; T5X "
-        "keeps none)",
+        help="t5, mt5, umt5, bytes or the path of a SentencePiece model or tokenizer.json "
+        "(default: FROM's own; T5X keeps none)",
     )
     parser.add_argument(
         "--scan_layers",
@@ -96,12 +97,13 @@ def open_checkpoint(path: str) -> "Checkpoint":
     """A checkpoint of any format; its tensors are not read yet, but their shapes are checked.
 
     Raises:
-        UserError: it is of no known format, or its tensors are not those of its model.
+        UserError: it is of no known format, or its tensors are not those of its model. Reading a
+            tensor raises it too, where that is damaged or holds values that are not finite.
     """
     from etils import epath
 
     from tk_instruct import configuration
-    from tk_instruct.convert import huggingface, ours, shapes, t5x
+    from tk_instruct.convert import huggingface, ours, shapes, t5x, weight_files
 
     if path.startswith("gs://"):
         configuration.import_declarations()  # etils needs TensorFlow, which this keeps quiet
@@ -110,6 +112,8 @@ def open_checkpoint(path: str) -> "Checkpoint":
         folder = epath.Path(path).expanduser().resolve()
     try:
         if not folder.is_dir():
+            if folder.is_file():
+                raise UserError(f"{path} is a file; give the folder that it is in, {folder.parent}")
             raise UserError(
                 f"{path} is no folder that can be read from here; check the path (a model of the "
                 "Hugging Face hub is fetched first: hf download NAME --local-dir FOLDER)"
@@ -123,6 +127,8 @@ def open_checkpoint(path: str) -> "Checkpoint":
             checkpoint, whose = t5x.read_orbax(str(folder)), "a model of its other tensors"
         elif (folder / "checkpoint").exists():
             checkpoint, whose = t5x.read_legacy(str(folder)), "a model of its other tensors"
+        elif instead := weight_files.no_model(folder):
+            raise instead
         else:
             raise UserError(
                 f"{path} is no checkpoint: it holds none of config.json (Hugging Face), "
@@ -132,7 +138,7 @@ def open_checkpoint(path: str) -> "Checkpoint":
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error}); check path and permissions") from error
     shapes.check(checkpoint, checkpoint.config, whose)
-    return checkpoint
+    return checkpoint.checked()
 
 
 def _last_step(folder: Any) -> Any:

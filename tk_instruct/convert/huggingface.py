@@ -3,22 +3,20 @@
 import json
 import re
 import shutil
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 from etils import epath
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from tk_instruct.convert import storage
 from tk_instruct.convert.shapes import expected_shapes
-from tk_instruct.convert.tensors import BIAS, Checkpoint, Index, Tensor, batches
+from tk_instruct.convert.tensors import BIAS, Checkpoint, Tensor, batches
+from tk_instruct.convert.weight_files import WEIGHTS, WEIGHTS_INDEX, read_json, stored_tensors
+from tk_instruct.data import tokenizer_files
 from tk_instruct.errors import UserError
 from tk_instruct.model.config import DecoderConfig, T5Config
 
@@ -32,9 +30,14 @@ _ARCHITECTURES = {
     "mt5": "MT5ForConditionalGeneration",
     "umt5": "UMT5ForConditionalGeneration",
 }
-_DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16}
 _EMBEDDING, _LOGITS = "shared.weight", "lm_head.weight"
-_COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight", _LOGITS)
+_TABLES = (_EMBEDDING, "encoder.embed_tokens.weight", "decoder.embed_tokens.weight", _LOGITS)
+_SPECIAL_TOKENS = {
+    "pad_token_id": 0,
+    "eos_token_id": 1,
+    "decoder_start_token_id": 0,
+    "forced_bos_token_id": None,
+}
 # In old checkpoints, and read by nothing: cross-attention has no positions.
 _UNUSED = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
 
@@ -72,24 +75,39 @@ def _transposed(name: str) -> bool:
 
 
 def read(path: str) -> Checkpoint:
-    """A folder with config.json and *.safetensors, of T5, mT5, umT5 or ByT5.
+    """A folder with config.json and model.safetensors, of T5, mT5, umT5 or ByT5.
 
-    bfloat16 and float16 come out as float32, which is exact.
+    The model computes what transformers 5 computes from the same files. bfloat16 and float16 come
+    out as float32, which is exact.
+
+    Raises:
+        UserError: it is damaged, of another kind, or of a model that cannot be computed here.
     """
     folder = epath.Path(path)
-    said = _read_json(folder / "config.json")
-    stored = _stored_tensors(folder)
-    config = _config(said, stored, path)
+    file = f"{path}/config.json"
+    said = read_json(folder / "config.json")
+    family = _family(said, file)
+    for settings in (file, f"{path}/generation_config.json"):
+        if epath.Path(settings).exists():
+            _check_special_tokens(read_json(epath.Path(settings)), settings)
+    named = said.get("transformers_weights")
+    if named not in (None, WEIGHTS):
+        raise UserError(
+            f"{file}: transformers_weights={named!r} names the file of the weights, but here it "
+            f"is {WEIGHTS}; call it so, and take the field out"
+        )
+    stored = stored_tensors(folder)
+    _check_kind(stored, path)
+    stored.pop(_UNUSED, None)
+    stored, tied = _tables(said, family, stored, path)
+    config = _config(said, family, tied, len(stored), file)
     names = {stored_name(name): name for name in expected_shapes(config)}
-    if not set(stored) <= {*names, *_COPIES, _UNUSED}:
+    if not set(stored) <= set(names):
         names |= _other_names(config, stored)
     tensors = {}
     for theirs, tensor in stored.items():
         name = names.get(theirs, theirs)
-        if name == theirs and theirs in _COPIES:
-            _check_copy(theirs, stored, path)
-        elif theirs != _UNUSED:
-            tensors[name] = tensor.transposed() if _transposed(name) else tensor
+        tensors[name] = tensor.transposed() if _transposed(name) else tensor
     return Checkpoint(
         path=path,
         format="huggingface",
@@ -104,7 +122,7 @@ def read(path: str) -> Checkpoint:
 def _other_names(config: T5Config, stored: Mapping[str, Tensor]) -> dict[str, str]:
     """Our names for what T5s of other depths and feed-forward blocks have."""
     blocks = (re.match(r"\w+\.block\.(\d+)\.", name) for name in stored)
-    depth = 1 + max((int(match[1]) for match in blocks if match), default=0)
+    depth = len({match[1] for match in blocks if match}) or 1
     deep = replace(config, num_encoder_layers=depth, num_decoder_layers=depth)
     return {
         stored_name(name): name
@@ -113,150 +131,195 @@ def _other_names(config: T5Config, stored: Mapping[str, Tensor]) -> dict[str, st
     }
 
 
-def _read_json(path: epath.Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}); fetch or save it again") from error
-
-
-def _config(said: Mapping[str, Any], stored: Mapping[str, Tensor], path: str) -> T5Config:
+def _family(said: Mapping[str, Any], file: str) -> str:
     family = said.get("model_type")
-    if family not in _ARCHITECTURES:
+    if not isinstance(family, str) or family not in _ARCHITECTURES:
         raise UserError(
-            f"{path}/config.json: model_type={family!r} is not one of {', '.join(_ARCHITECTURES)} "
-            "(ByT5 and Flan-T5 are t5); convert a model of the T5 family"
+            f"{file}: model_type={family!r} is not one of {', '.join(_ARCHITECTURES)} (ByT5 and "
+            "Flan-T5 are t5); convert a model of the T5 family"
         )
-    activation = said.get("feed_forward_proj", "relu" if family == "t5" else "gated-gelu")
-    if activation not in _ACTIVATIONS:
+    return family
+
+
+def _check_special_tokens(said: Mapping[str, Any], file: str) -> None:
+    """Padding is 0, EOS 1 and a decoder starts from 0 everywhere here, as in every T5."""
+    for name, expected in _SPECIAL_TOKENS.items():
+        value = said.get(name)
+        if value is not None and value not in (expected, [expected]):
+            rule = f"{name}={expected}, as T5 has" if expected is not None else f"no {name}"
+            raise UserError(
+                f"{file}: {name}={value!r}, but models here have {rule}; use a model of T5's token "
+                "ids, or correct the file if this one was trained with them"
+            )
+
+
+def _check_kind(stored: Mapping[str, Tensor], path: str) -> None:
+    """Raises UserError for the weights of something else than an encoder-decoder."""
+    heads = ("classification_head.", "classifier.", "qa_outputs.")
+    extra = [name for name in stored if name.startswith(heads)]
+    if extra:
         raise UserError(
-            f"{path}/config.json: feed_forward_proj={activation!r} is not one of "
-            f"{', '.join(_ACTIVATIONS)}; there is no such model here"
+            f"{path} holds {extra[0]}, of a classifier or another head that writes no text; use "
+            "the model that it was trained from, or one with a language model's head "
+            f"({_ARCHITECTURES['t5']})"
         )
-    sizes = ("vocab_size", "d_model", "num_heads", "d_kv", "d_ff", "num_layers")
-    missing = [name for name in sizes if name not in said]
-    if missing:
-        raise UserError(f"{path}/config.json does not say {', '.join(missing)}; fetch it again")
-    layers = said["num_layers"]
-    return T5Config(
-        vocab_size=said["vocab_size"],
-        d_model=said["d_model"],
-        num_heads=said["num_heads"],
-        head_dim=said["d_kv"],
-        d_ff=said["d_ff"],
-        num_encoder_layers=layers,
-        num_decoder_layers=said.get("num_decoder_layers") or layers,
-        mlp_activations=_ACTIVATIONS[activation],
-        logits_via_embedding=_tied(family, said, stored),
-        relative_bias_per_layer=family == "umt5",
-        relative_attention_num_buckets=said.get("relative_attention_num_buckets", 32),
-        relative_attention_max_distance=said.get("relative_attention_max_distance", 128),
-        dropout_rate=said.get("dropout_rate", 0.1),
-        layer_norm_epsilon=said.get("layer_norm_epsilon", 1e-6),
-    )
+    adapters = [name for name in stored if ".lora_" in name or name.startswith("base_model.")]
+    if adapters:
+        raise UserError(
+            f"{path} holds {adapters[0]}, of an adapter that is not merged; merge it into its "
+            "model first, with peft: merge_and_unload()"
+        )
+    stacks = [
+        stack
+        for stack in ("encoder", "decoder")
+        if any(name.startswith(f"{stack}.block.") for name in stored)
+    ]
+    if len(stacks) < 2:
+        alone = f"an {stacks[0]} alone" if stacks == ["encoder"] else "a decoder alone"
+        begins = ", ".join(list(stored)[:3]) or "nothing"
+        raise UserError(
+            f"{path} holds {alone if stacks else 'no T5'}: its {len(stored)} tensors begin with "
+            f"{begins}; use a whole model ({_ARCHITECTURES['t5']})"
+        )
 
 
-def _tied(family: str, said: Mapping[str, Any], stored: Mapping[str, Tensor]) -> bool:
-    """Whether logits come from the embedding, as transformers 4 and 5 have meant their files.
+def _tables(
+    said: Mapping[str, Any], family: str, stored: Mapping[str, Tensor], path: str
+) -> tuple[dict[str, Tensor], bool]:
+    """The tensors with one table of embeddings, shared.weight, and whether logits come from it.
 
-    transformers 5 writes tie_word_embeddings=true whatever the model, for t5 beside
-    scale_decoder_outputs, which says it.
+    A table that has several names is often saved under one of them only. transformers 5 ties
+    lm_head.weight to it where the file has none, and divides by sqrt(d_model) apart from that:
+    where scale_decoder_outputs says so, else where tie_word_embeddings is not false, never in mT5.
+    Tied without that division is an output layer of its own that begins as a copy of the table.
     """
-    ties = said.get("tie_word_embeddings") is not False
-    if family == "t5":
-        return bool(said.get("scale_decoder_outputs", ties))
-    return ties and (_LOGITS not in stored or _equal(stored[_LOGITS], stored.get(_EMBEDDING)))
-
-
-def _check_copy(name: str, stored: Mapping[str, Tensor], path: str) -> None:
-    if not _equal(stored[name], stored.get(_EMBEDDING)):
-        tie = " (tie_word_embeddings in config.json is not false)" if name == _LOGITS else ""
-        shapes = f"{stored[name].shape} and {stored[_EMBEDDING].shape}"
+    file = f"{path}/config.json"
+    ties = _get(said, file, "tie_word_embeddings", bool, True)
+    scales = family != "mt5" and _get(said, file, "scale_decoder_outputs", bool, ties)
+    others = {name: tensor for name, tensor in stored.items() if name not in _TABLES}
+    inputs = [name for name in _TABLES[:-1] if name in stored]
+    head = stored.get(_LOGITS)
+    if not inputs and not head:
+        return others, scales  # what is missing is told with the rest
+    table = stored[inputs[0] if inputs else _LOGITS]
+    for name in inputs[1:]:
+        if not _equal(stored[name], table):
+            raise UserError(
+                f"{path}: {name} is not the same as {inputs[0]} ({stored[name].shape} and "
+                f"{table.shape}), but the model has one table for both; take out the one that was "
+                "not trained"
+            )
+    others[_EMBEDDING] = table
+    if scales:
+        if head and inputs and not _equal(head, table):
+            raise UserError(
+                f"{path}: {_LOGITS} is not the same as {inputs[0]} ({head.shape} and "
+                f"{table.shape}), but {file} says that logits come from the table; transformers 4 "
+                f"and 5 compute two things from that. If {_LOGITS} was trained, as in T5 1.1, say "
+                '"tie_word_embeddings": false and "scale_decoder_outputs": false there; else take '
+                "it out"
+            )
+        return others, True
+    tied_by_5 = ties and not str(said.get("transformers_version", "")).startswith("4.")
+    if (not head or not inputs) and not (tied_by_5 or "scale_decoder_outputs" in said):
+        absent = _EMBEDDING if head else _LOGITS
         raise UserError(
-            f"{path}: {name} is not the same as {_EMBEDDING} ({shapes}), but the model has one "
-            f"table for both{tie}; correct config.json, or take out the one that was not trained"
+            f"{path}: {absent} is not there. Either the checkpoint is not whole: fetch it again. "
+            "Or transformers has tied the two tables: if it was version 5, say "
+            '"tie_word_embeddings": true, "scale_decoder_outputs": false in config.json and no '
+            'transformers_version of 4; if it was 4, "tie_word_embeddings": true and "model_type": '
+            '"t5"'
         )
+    return {**others, _LOGITS: head or table}, False
 
 
-def _equal(one: Tensor, other: Tensor | None) -> bool:
-    if other is None or one.shape != other.shape:
+def _equal(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape:
         return False
     rows, every = one.shape[0], 2**14
     starts = range(0, rows, every)
     parts = ((slice(i, min(i + every, rows)), slice(None)) for i in starts)
-    return all(np.array_equal(one.read(part), other.read(part)) for part in parts)
+    return all(np.array_equal(one.read(part), other.read(part), equal_nan=True) for part in parts)
 
 
-def _stored_tensors(folder: epath.Path) -> dict[str, Tensor]:
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        files = sorted(set(_read_json(index)["weight_map"].values()))
-    else:
-        files = sorted(file.name for file in folder.glob("*.safetensors"))
-    if not files:
-        other = (
-            "pytorch_model.bin, which runs code when it is read, "
-            if any(folder.glob("pytorch_model*.bin"))
-            else ""
-        )
+def _config(
+    said: Mapping[str, Any], family: str, tied: bool, num_tensors: int, file: str
+) -> T5Config:
+    get = partial(_get, said, file)
+    activation = get("feed_forward_proj", str, "relu" if family == "t5" else "gated-gelu")
+    if activation not in _ACTIVATIONS:
         raise UserError(
-            f"{folder} holds {other}no *.safetensors; write them with transformers: "
-            "AutoModelForSeq2SeqLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
+            f"{file}: feed_forward_proj={activation!r} is not one of {', '.join(_ACTIVATIONS)}; "
+            "there is no such model here"
         )
-    absent = [name for name in files if not (folder / name).exists()]
-    if absent:
+    function = "relu" if activation == "relu" else "gelu_new"
+    if get("dense_act_fn", str, function) != function:
         raise UserError(
-            f"{folder} lacks {', '.join(absent)}, which {index.name} names; fetch what is missing"
+            f"{file}: dense_act_fn={said['dense_act_fn']!r} is not {function!r}, the function of "
+            f"feed_forward_proj={activation!r}; there is no such model here"
         )
-    local = _local_copies(folder)
-    return {name: tensor for file in files for name, tensor in _tensors_in(local(file)).items()}
-
-
-def _local_copies(folder: epath.Path) -> Callable[[str], str]:
-    """The local path of one of the folder's files; from gs:// it is copied, once."""
-    if not str(folder).startswith("gs://"):
-        return lambda name: str(folder / name)
-    kept = tempfile.TemporaryDirectory(prefix="tk-instruct-convert")
-
-    @cache
-    def copy(name: str) -> str:
-        target = Path(kept.name) / name
-        with (folder / name).open("rb") as source, target.open("wb") as sink:
-            shutil.copyfileobj(source, sink, 2**24)
-        return str(target)
-
-    return copy
-
-
-def _tensors_in(file: str) -> dict[str, Tensor]:
-    def read(name: str, index: Index) -> np.ndarray:
-        # Opened each time: what an open file has mapped or cached adds up.
-        try:
-            with safe_open(file, "np", backend="pread") as opened:
-                return opened.get_slice(name)[index].astype(np.float32, copy=False)
-        except (SafetensorError, OSError) as error:
-            raise storage.unreadable(name, file, error) from error
-
-    tensors = {}
+    sizes = ("vocab_size", "d_model", "num_heads", "d_kv", "d_ff", "num_layers")
+    missing = [name for name in sizes if said.get(name) is None]
+    if missing:
+        raise UserError(f"{file} does not say {', '.join(missing)}; fetch it again")
+    for name in ("num_layers", "num_decoder_layers"):
+        # Before a model of so many layers is made to compare it with the tensors.
+        if get(name, int, 0) > num_tensors:
+            raise UserError(
+                f"{file}: {name}={said[name]}, but the files hold only {num_tensors} tensors; "
+                "fetch the folder again"
+            )
     try:
-        with safe_open(file, "np", backend="pread") as opened:
-            for name in opened.keys():  # noqa: SIM118 - it is no dictionary
-                part = opened.get_slice(name)
-                dtype = _DTYPES.get(part.get_dtype(), part.get_dtype())
-                storage.check_dtype(dtype, name, file)
-                shape = tuple(part.get_shape())
-                tensors[name] = Tensor(shape, partial(read, name))
-    except (SafetensorError, OSError) as error:
-        raise storage.unreadable("the header", file, error) from error
-    return tensors
+        return T5Config(
+            vocab_size=get("vocab_size", int),
+            d_model=get("d_model", int),
+            num_heads=get("num_heads", int),
+            head_dim=get("d_kv", int),
+            d_ff=get("d_ff", int),
+            num_encoder_layers=get("num_layers", int),
+            num_decoder_layers=get("num_decoder_layers", int, said["num_layers"]),
+            mlp_activations=_ACTIVATIONS[activation],
+            logits_via_embedding=tied,
+            relative_bias_per_layer=family == "umt5",
+            relative_attention_num_buckets=get("relative_attention_num_buckets", int, 32),
+            relative_attention_max_distance=get("relative_attention_max_distance", int, 128),
+            dropout_rate=get("dropout_rate", float, 0.1),
+            layer_norm_epsilon=get("layer_norm_epsilon", float, 1e-6),
+        )
+    except UserError as error:
+        raise UserError(f"{file}: {str(error).removeprefix(f'{file}: ')}") from error
+
+
+def _get(said: Mapping[str, Any], file: str, name: str, kind: type, default: Any = None) -> Any:
+    """A field of config.json, checked; the default where it is absent or null."""
+    value = said.get(name)
+    if value is None:
+        return default
+    kinds = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    right = isinstance(value, (int, float) if kind is float else kind)
+    if isinstance(value, bool) and kind is not bool:
+        right = False
+    if right and kind in (int, float):
+        right = -(2**31) < value < 2**31  # NaN is not
+    if not right:
+        raise UserError(
+            f"{file}: {name}={value!r:.60} must be {kinds[kind]}; correct it, or fetch it again"
+        )
+    return value
 
 
 def _vocabulary(folder: epath.Path) -> str | None:
-    if (folder / "spiece.model").exists():
-        return str(folder / "spiece.model")
-    said = folder / "tokenizer_config.json"
-    of_bytes = said.exists() and _read_json(said).get("tokenizer_class") == "ByT5Tokenizer"
-    return "bytes" if of_bytes else None
+    """What data.vocabulary takes; raises UserError where that would not give the model's ids."""
+    settings = folder / "tokenizer_config.json"
+    if settings.exists() and read_json(settings).get("tokenizer_class") == "ByT5Tokenizer":
+        tokenizer_files.check_added_tokens(folder)
+        return "bytes"
+    for name in ("spiece.model", tokenizer_files.TOKENIZER_JSON):
+        if (folder / name).exists():
+            tokenizer_files.read(folder / name)
+            return str(folder / name)
+    tokenizer_files.check_added_tokens(folder)
+    return None
 
 
 def family_of(config: T5Config | DecoderConfig) -> str:
@@ -314,7 +377,7 @@ def write(folder: Path, config: T5Config | DecoderConfig, tensors: Mapping[str, 
     shards = batches(tensors, MAX_SHARD_BYTES)
     weight_map: dict[str, str] = {}
     for number, names in enumerate(shards, start=1):
-        file = "model.safetensors"
+        file = WEIGHTS
         if len(shards) > 1:
             file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         weight_map |= {stored_name(name): file for name in names}
@@ -325,7 +388,7 @@ def write(folder: Path, config: T5Config | DecoderConfig, tensors: Mapping[str, 
     if len(shards) > 1:
         total = sum(tensor.nbytes for tensor in tensors.values())
         index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-        _write_json(folder / "model.safetensors.index.json", index)
+        _write_json(folder / WEIGHTS_INDEX, index)
 
 
 def _theirs(name: str, tensor: Tensor) -> Tensor:

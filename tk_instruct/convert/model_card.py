@@ -57,9 +57,9 @@ def compose(checkpoint: Checkpoint, name: str) -> str:
 
 
 _UMT5_NOTE = (
-    "transformers 5 (seen in 5.23) divides umT5's logits by the square root of the width even "
-    "where, as in umT5, they do not come from the embedding. The most likely token is the same, "
-    "likelihoods and sampling are not; transformers 4 does not divide."
+    "transformers 5 before 5.24 divides umT5's logits by the square root of the width even where, "
+    "as in umT5, they do not come from the embedding. The most likely token is the same, "
+    "likelihoods and sampling are not; transformers 4, and 5 since 5.24, do not divide."
 )
 _UNKNOWN_TRAINING = "Not recorded in the checkpoint that these weights come from."
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,18 @@ class Tensor:
         return Tensor(shape, lambda index: self.whole().reshape(shape)[index])
 
 
+def check_finite(array: np.ndarray, name: str, path: str) -> None:
+    """Raises UserError for NaN or an infinity in an array that is read; makes no copy of it."""
+    # Both are NaN where one value is.
+    if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
+        count = array.size - np.count_nonzero(np.isfinite(array))
+        raise UserError(
+            f"{path}: {name} holds {count:,} values that are no finite numbers (NaN or infinity), "
+            "with which a model computes nothing; the training has diverged or the copy is "
+            "damaged: take an earlier checkpoint, or fetch it again"
+        )
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A checkpoint in any format; tensors are by T5X's names, layer by layer.
@@ -59,6 +71,20 @@ class Checkpoint:
     vocabulary: str | None = None
     about: "Description | None" = None
     stored_name: Callable[[str], str] = str
+
+    def checked(self) -> "Checkpoint":
+        """The same, whose tensors raise UserError when what is read of them is not finite."""
+
+        def read(name: str, index: Index) -> np.ndarray:
+            array = self.tensors[name].read(index)
+            stored = self.stored_name(name)
+            check_finite(array, name if stored == name else f"{name} ({stored})", self.path)
+            return array
+
+        tensors = {
+            name: Tensor(tensor.shape, partial(read, name)) for name, tensor in self.tensors.items()
+        }
+        return replace(self, tensors=tensors)
 
     def num_parameters(self) -> int:
         return sum(tensor.nbytes // 4 for tensor in self.tensors.values())

@@ -24,7 +24,7 @@ def load(checkpoint: Checkpoint, given: str | None) -> Any:
     if not name:
         raise UserError(
             f"{checkpoint.path} holds no vocabulary; give --vocabulary t5, mt5, bytes or the path "
-            "of its SentencePiece model"
+            "of its SentencePiece model (spiece.model) or tokenizer.json"
         )
     loaded = vocabulary(name)
     if loaded.vocab_size > checkpoint.config.vocab_size:

@@ -12,6 +12,7 @@ from typing import Any
 import gin
 import seqio
 
+from tk_instruct.data import tokenizer_files
 from tk_instruct.data.records import default_cache_dir
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, read_bytes, write_atomically
@@ -31,9 +32,10 @@ NUM_SENTINELS = {"umt5": 300}  # else T5's 100
 def vocabulary(name: str | None = None) -> seqio.Vocabulary:
     """The vocabulary that the gin macro VOCABULARY (or the command line) names.
 
-    A SentencePiece model's path, `t5`, `mt5`, `umt5` or `bytes`. SentencePiece models get their
-    sentinels (T5's 100, umT5's 300) unless they hold them already. Raises UserError where it
-    cannot be loaded.
+    The path of a SentencePiece model or of Hugging Face's tokenizer.json, `t5`, `mt5`, `umt5` or
+    `bytes`. The models get their sentinels (T5's 100, umT5's 300, or what tokenizer_config.json
+    beside them says) unless they hold them already. Raises UserError where it cannot be loaded,
+    where its ids are not T5's, and where tokens are added to it.
     """
     name = name or os.environ.get(VOCABULARY_VARIABLE)
     if not name:
@@ -56,21 +58,21 @@ def _load(name: str) -> seqio.Vocabulary:
             f"vocabulary={name!r} is neither a file nor one of t5, mt5, umt5, bytes{hint} "
             "(a SentencePiece model is the file sentencepiece.model or spiece.model)"
         )
-    try:
-        plain = seqio.SentencePieceVocabulary(path)
-        sentinel = plain.tokenizer.piece_to_id("▁<extra_id_0>")
-        has_sentinels = sentinel != plain.tokenizer.unk_id()
-    except Exception as error:  # TensorFlow, protobuf and SentencePiece each raise their own
-        raise UserError(
-            f"vocabulary={name!r}: {path} cannot be loaded as a SentencePiece model "
-            f"({str(error).splitlines()[0][:120]}); check the file, or fetch it once and give "
-            "its local path"
-        ) from error
-    return (
-        plain
-        if has_sentinels
-        else seqio.SentencePieceVocabulary(path, NUM_SENTINELS.get(name, 100))
-    )
+    model, num_sentinels = tokenizer_files.read(path, NUM_SENTINELS.get(name, 100))
+    if os.path.basename(path) == tokenizer_files.TOKENIZER_JSON:
+        path = _kept(model)
+    loaded = seqio.SentencePieceVocabulary(path, num_sentinels)
+    loaded.load_model()
+    return loaded
+
+
+def _kept(model: bytes) -> str:
+    """A SentencePiece model as a file of the user's cache, from which SeqIO reads it."""
+    digest = hashlib.sha256(model).hexdigest()[:16]
+    path = default_cache_dir() / "vocabularies" / digest / "sentencepiece.model"
+    if not path.exists():
+        write_atomically(path, model)
+    return str(path)
 
 
 def model_bytes(vocabulary: seqio.Vocabulary) -> bytes | None:

@@ -1,0 +1,196 @@
+"""Which files of a Hugging Face folder hold the weights, and the tensors in them."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from etils import epath
+from safetensors import SafetensorError, safe_open
+
+from tk_instruct.convert import storage
+from tk_instruct.convert.tensors import Index, Tensor
+from tk_instruct.errors import UserError
+
+WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
+
+_DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16}
+
+
+def read_json(path: epath.Path) -> dict[str, Any]:
+    """The object in a JSON file; raises UserError where there is none."""
+    try:
+        content = json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not JSON ({error}); fetch or save it again") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds no JSON object; fetch or save it again")
+    return content
+
+
+def stored_tensors(folder: epath.Path) -> dict[str, Tensor]:
+    """The tensors of the files that transformers reads, as float32.
+
+    These are model.safetensors, or else the shards of model.safetensors.index.json. Every other
+    *.safetensors is left alone: an adapter, an average of the weights, an older save.
+
+    Raises:
+        UserError: there are no weights, or the files are not those that the index tells of.
+    """
+    weight_map: Mapping[str, str] = {}
+    if not (folder / WEIGHTS).exists():
+        if not (folder / WEIGHTS_INDEX).exists():
+            empty = UserError(
+                f"{folder} holds neither {WEIGHTS} nor {WEIGHTS_INDEX}; fetch it again"
+            )
+            raise no_model(folder) or empty
+        weight_map = _weight_map(folder / WEIGHTS_INDEX)
+    local = _local_copies(folder)
+    tensors: dict[str, Tensor] = {}
+    home: dict[str, str] = {}
+    for file in sorted(set(weight_map.values())) or [WEIGHTS]:
+        for name, tensor in _tensors_in(local(file)).items():
+            if name in tensors:
+                raise UserError(
+                    f"{folder}: {name} is in {home[name]} and in {file}; they are of two saves: "
+                    "fetch or save the folder again"
+                )
+            tensors[name], home[name] = tensor, file
+    for name, file in weight_map.items():
+        if home.get(name) != file:
+            raise UserError(
+                f"{folder}: {name} is not in {file}, where {WEIGHTS_INDEX} has it; the index and "
+                "the files are of two saves: fetch or save the folder again"
+            )
+    # Of a model inside another: "module." of DistributedDataParallel, "_orig_mod.", "model.".
+    layers = (name.partition("encoder.block.") for name in tensors)
+    wrapper = next((before for before, layer, _ in layers if layer), "")
+    if all(name.startswith(wrapper) for name in tensors):
+        tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def _weight_map(index: epath.Path) -> dict[str, str]:
+    """Tensors' names → files in the folder of the index, which all are there."""
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise UserError(f"{index}: has no weight_map; fetch or save it again")
+    for name, file in weight_map.items():
+        if not isinstance(file, str) or not _is_inside(index.parent, file):
+            raise UserError(
+                f"{index}: {name} is in {file!r}, which is no file of its folder; take a folder "
+                "from a source that you trust, whose index names the files beside it"
+            )
+    files = sorted(set(weight_map.values()))
+    absent = [file for file in files if not (index.parent / file).exists()]
+    if absent:
+        others = sorted(file.name for file in index.parent.glob("*.safetensors"))
+        beside = set(others) - set(files)
+        stale = f"; or, if {', '.join(sorted(beside))} is the model, call it {WEIGHTS}"
+        raise UserError(
+            f"{index.parent} lacks {', '.join(absent)}, which {index.name} names; fetch what is "
+            f"missing{stale if beside else ''}"
+        )
+    return weight_map
+
+
+def _is_inside(folder: epath.Path, file: str) -> bool:
+    """Whether it is the plain name of a file of the folder.
+
+    A link must not lead out of it, but for the hub's cache, where every file is a link to a blob.
+    """
+    if "/" in file or "\\" in file or "\0" in file or file in ("", ".", ".."):
+        return False
+    if str(folder).startswith("gs://"):
+        return True
+    home, target = Path(folder).resolve(), (Path(folder) / file).resolve()
+    cache_blobs = target.parent.name == "blobs" and target.parents[1].name.startswith("models--")
+    return target.parent == home or cache_blobs
+
+
+def no_model(folder: epath.Path) -> UserError | None:
+    """What of Hugging Face's a folder holds but a model, and what to do; None for nothing."""
+    found = sorted(file.name for file in folder.iterdir())
+    tensors = [name for name in found if name.endswith(".safetensors")]
+    pickles = [name for name in found if name.startswith("pytorch_model") and name.endswith(".bin")]
+    others = [name for name in found if name.endswith((".msgpack", ".h5", ".gguf"))]
+    nested = sorted(
+        str(config.parent)
+        for pattern in ("*/config.json", "snapshots/*/config.json")
+        for config in folder.glob(pattern)
+    )
+    if any(name.startswith("adapter_") for name in found):
+        return UserError(
+            f"{folder} holds an adapter and no model; merge it into its model first, with peft: "
+            "AutoPeftModelForSeq2SeqLM.from_pretrained(FOLDER).merge_and_unload()"
+            ".save_pretrained(NEW_FOLDER)"
+        )
+    if nested:
+        more = f" and {len(nested) - 4} more" if len(nested) > 4 else ""
+        return UserError(
+            f"{folder} is no checkpoint, but {', '.join(nested[:4])}{more} may be one of Hugging "
+            "Face's (of its Trainer, of the hub's cache); give one of these"
+        )
+    if "config.json" not in found and tensors + pickles + others:
+        return UserError(
+            f"{folder} holds {(tensors + pickles + others)[0]}, but no config.json that says what "
+            "model it is of; put the model's config.json (and spiece.model) beside it"
+        )
+    if tensors:
+        return UserError(
+            f"{folder} holds {', '.join(tensors)}, but neither {WEIGHTS} nor {WEIGHTS_INDEX}; call "
+            f"the one that is the model {WEIGHTS}, or fetch the index of its shards"
+        )
+    if pickles + others:
+        danger = ", which can run code when it is read (do so only if you trust its source)"
+        return UserError(
+            f"{folder} holds {', '.join(pickles + others)}{danger if pickles else ''} and no "
+            f"{WEIGHTS}; write the weights and the tokenizer with transformers: "
+            "AutoModelForSeq2SeqLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER) and "
+            "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
+        )
+    return None
+
+
+def _local_copies(folder: epath.Path) -> Callable[[str], str]:
+    """The local path of one of the folder's files; from gs:// it is copied, once."""
+    if not str(folder).startswith("gs://"):
+        return lambda name: str(folder / name)
+    kept = tempfile.TemporaryDirectory(prefix="tk-instruct-convert")
+
+    @cache
+    def copy(name: str) -> str:
+        target = Path(kept.name) / name
+        with (folder / name).open("rb") as source, target.open("wb") as sink:
+            shutil.copyfileobj(source, sink, 2**24)
+        return str(target)
+
+    return copy
+
+
+def _tensors_in(file: str) -> dict[str, Tensor]:
+    def read(name: str, index: Index) -> np.ndarray:
+        # Opened each time: what an open file has mapped or cached adds up.
+        try:
+            with safe_open(file, "np", backend="pread") as opened:
+                return opened.get_slice(name)[index].astype(np.float32, copy=False)
+        except (SafetensorError, OSError) as error:
+            raise storage.unreadable(name, file, error) from error
+
+    tensors = {}
+    try:
+        with safe_open(file, "np", backend="pread") as opened:
+            for name in opened.keys():  # noqa: SIM118 - it is no dictionary
+                part = opened.get_slice(name)
+                dtype = _DTYPES.get(part.get_dtype(), part.get_dtype())
+                storage.check_dtype(dtype, name, file)
+                shape = tuple(part.get_shape())
+                tensors[name] = Tensor(shape, partial(read, name))
+    except (SafetensorError, OSError) as error:
+        raise storage.unreadable("the header", file, error) from error
+    return tensors
