@@ -292,7 +292,7 @@ def edited(change: Callable[[Weights], Any]) -> Weights:
         (weights(), {"num_layers": [1]}, r"num_layers=\[1\] must be a whole number"),
         (weights(), {"num_layers": 1.0}, "num_layers=1.0 must be a whole number"),
         (weights(), {"num_heads": True}, "num_heads=True must be a whole number"),
-        (weights(), {"d_ff": -24}, "config.json: d_ff=-24 must be positive"),
+        (weights(), {"d_ff": -24}, "config.json: d_ff=-24 must be a whole number ≥ 1"),
         (
             weights(),
             {"num_layers": 10**6},

@@ -46,7 +46,7 @@ def test_a_vocabulary_is_trained_once_and_again_when_damaged(
     assert Path(kept("data 1000", train)).read_bytes() == b"model"
     assert len(trained) == 1
     if damage != "deleted":
-        assert caplog.messages == [f"{path} is damaged: the vocabulary is trained again"]
+        assert caplog.messages == [f"{path} is damaged: the vocabulary is made again"]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

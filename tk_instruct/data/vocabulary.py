@@ -60,19 +60,10 @@ def _load(name: str) -> seqio.Vocabulary:
         )
     model, num_sentinels = tokenizer_files.read(path, NUM_SENTINELS.get(name, 100))
     if os.path.basename(path) == tokenizer_files.TOKENIZER_JSON:
-        path = _kept(model)
+        path = kept(f"tokenizer.json {hashlib.sha256(model).hexdigest()}", lambda: model)
     loaded = seqio.SentencePieceVocabulary(path, num_sentinels)
     loaded.load_model()
     return loaded
-
-
-def _kept(model: bytes) -> str:
-    """A SentencePiece model as a file of the user's cache, from which SeqIO reads it."""
-    digest = hashlib.sha256(model).hexdigest()[:16]
-    path = default_cache_dir() / "vocabularies" / digest / "sentencepiece.model"
-    if not path.exists():
-        write_atomically(path, model)
-    return str(path)
 
 
 def model_bytes(vocabulary: seqio.Vocabulary) -> bytes | None:
@@ -144,8 +135,8 @@ class ConfiguredVocabulary(seqio.Vocabulary):
         return hash(ConfiguredVocabulary)
 
 
-def kept(key: str, train: Callable[[], bytes]) -> str:
-    """The path of the model that `train` gives, from the cache folder where it is there whole.
+def kept(key: str, make: Callable[[], bytes]) -> str:
+    """The path of the model that `make` gives, from the cache folder where it is there whole.
 
     key says all that the model depends on. The file's name holds a hash of its content.
     """
@@ -158,8 +149,8 @@ def kept(key: str, train: Callable[[], bytes]) -> str:
     for path in folder.glob(f"{begin}-*.model"):
         if path == path_of(read_bytes(path)):
             return os.fspath(path)
-        log.warning("%s is damaged: the vocabulary is trained again", path)
-    content = train()
+        log.warning("%s is damaged: the vocabulary is made again", path)
+    content = make()
     write_atomically(path_of(content), content)
     return os.fspath(path_of(content))
 
