@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tk_instruct import cli, configuration, gin_files, gin_values
+from tk_instruct import cli, configuration
+from tk_instruct.configuration import gin_files, values
 from tk_instruct.errors import UserError
 from tk_instruct.optim import adafactor
 
@@ -148,7 +149,7 @@ def test_the_message_names_the_place(tmp_path: Path) -> None:
     ],
 )
 def test_literals_become_their_type(value: Any, annotation: Any, expected: Any) -> None:
-    found = gin_values.read(value, annotation)
+    found = values.read(value, annotation)
     assert (found, type(found)) == (expected, type(expected))
 
 
@@ -167,17 +168,17 @@ def test_literals_become_their_type(value: Any, annotation: Any, expected: Any) 
 )
 def test_other_literals_do_not(value: Any, annotation: Any) -> None:
     with pytest.raises(ValueError, match="must be"):
-        gin_values.read(value, annotation)
+        values.read(value, annotation)
 
 
 @given(st.text(max_size=20))
 def test_whatever_is_typed_is_a_value_or_an_error(text: str) -> None:
     for wanted in (str | None, int, bool, float, Mapping[str, int], None):
-        typed = gin_values.read_text(text, [wanted] if wanted else [])
+        typed = values.read_text(text, [wanted] if wanted else [])
         try:
             [setting] = gin_files.settings_of(gin_files.parse(f"NAME = {typed}", "f"), "f")
             if wanted and not list(gin_files.references(setting.value)):
-                gin_values.read(setting.value, wanted)
+                values.read(setting.value, wanted)
         except (UserError, ValueError):
             continue
 

@@ -1,222 +1,27 @@
-"""Gin files and command-line flags → bindings, checked for macros that nothing sets or uses."""
+"""Tells gin what files and flags say, each value and its use checked."""
 
-import argparse
-import contextlib
 import difflib
 import importlib
 import importlib.util  # gin-config expects it to have been imported
 import inspect
 import os
-import pkgutil
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import gin
 
-from tk_instruct import gin_files, gin_values
+from tk_instruct.configuration import gin_files, values
+from tk_instruct.configuration.gin_files import Key, Macro, Reference, Setting
 from tk_instruct.errors import UserError
-from tk_instruct.gin_files import Key, Macro, Reference, Setting
-
-if TYPE_CHECKING:
-    from tk_instruct.data.tokens import FeatureLengths
 
 T = TypeVar("T")
 
 
-def add_gin_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("configuration by gin")
-    group.add_argument(
-        "--gin_file",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="a gin file, looked for here and among the shipped ones (recipes/…); repeatable, "
-        "later ones override earlier ones",
-    )
-    group.add_argument(
-        "--gin.NAME=VALUE",
-        dest="gin_bindings",
-        action="append",
-        default=[],
-        metavar="",
-        help="set a macro (MODEL_DIR) or a parameter (TrainRun.seed) after the files are read",
-    )
-
-
-def take_gin_bindings(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Splits `--gin.NAME=VALUE` arguments off, as `NAME = VALUE` with the value as typed."""
-    rest, bindings = [], []
-    for argument in arguments:
-        match = re.fullmatch(r"--gin\.([\w./@]+)=(.*)", argument, re.DOTALL)
-        if match:
-            bindings.append(f"{match[1]} = {match[2]}")
-        elif argument.startswith("--gin."):
-            raise UserError(f"{argument!r} has no value; write --gin.NAME=VALUE in one word")
-        else:
-            rest.append(argument)
-    return rest, bindings
-
-
-def add_import_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--import",
-        dest="modules",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="a Python module of yours that declares SeqIO tasks or gin configurables; its code "
-        "runs; repeatable",
-    )
-
-
-def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of every verb that reads tasks."""
-    add_import_argument(parser)
-    group = parser.add_argument_group("data")
-    group.add_argument(
-        "--data_dir",
-        metavar="DIR",
-        help="a natural-instructions checkout, with tasks/ and splits/ "
-        "(else $TK_INSTRUCT_SUPERNI_DIR)",
-    )
-    group.add_argument(
-        "--self_instruct_data",
-        metavar="DIR",
-        help="a run of `tk-instruct self-instruct`, or its prepared/train.jsonl "
-        "(else $TK_INSTRUCT_SELF_INSTRUCT_DATA)",
-    )
-    group.add_argument(
-        "--user_oriented",
-        metavar="FILE",
-        help="Self-Instruct's user-oriented instructions (else $TK_INSTRUCT_USER_ORIENTED)",
-    )
-    group.add_argument("--seed", type=int, help="of every random choice (default: 0)")
-    group.add_argument("--max_instances_per_train_task", type=int, metavar="N", help="default: 100")
-    group.add_argument("--max_instances_per_eval_task", type=int, metavar="N", help="default: 100")
-    group.add_argument(
-        "--num_dev_tasks", type=int, metavar="N", help="train tasks to set aside (default: 0)"
-    )
-    group.add_argument(
-        "--tfds_data_dir",
-        metavar="DIR",
-        help="where TFDS keeps its datasets, for FLAN (else $TFDS_DATA_DIR, ~/tensorflow_datasets)",
-    )
-    group.add_argument(
-        "--flan_templates",
-        metavar="DIR",
-        help="a checkout of google-research/FLAN, whose wording is used in place of this project's",
-    )
-    group.add_argument(
-        "--skip_missing",
-        action="store_true",
-        default=None,
-        help="do without the tasks of a mixture whose data is missing",
-    )
-    group.add_argument(
-        "--vocabulary",
-        metavar="V",
-        help="path of a SentencePiece model, t5, mt5, umt5 or bytes (else $TK_INSTRUCT_VOCABULARY)",
-    )
-
-
-def add_length_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of the verbs that tokenise without a recipe that gives lengths."""
-    for feature, default in (("input", 1024), ("target", 128)):
-        parser.add_argument(
-            f"--max_{feature}_tokens",
-            type=int,
-            metavar="N",
-            help=f"EOS included (default: {default}, or what the model was trained with)",
-        )
-
-
-def lengths_of(
-    args: argparse.Namespace, otherwise: Mapping[str, int] | None = None
-) -> "FeatureLengths":
-    """The lengths that the flags give; where they do not, others or Tk-Instruct's 1024 and 128."""
-    from tk_instruct.data.tokens import FeatureLengths
-
-    lengths = {"inputs": 1024, "targets": 128, **(otherwise or {})}
-    given = {"inputs": args.max_input_tokens, "targets": args.max_target_tokens}
-    return FeatureLengths(**lengths | {name: n for name, n in given.items() if n is not None})
-
-
-_FLAG_BINDINGS = {
-    "data_dir": ["SuperNI.data_dir"],
-    "seed": ["SuperNI.seed", "FLAN.seed", "SelfInstructData.seed"],
-    "max_instances_per_train_task": ["SuperNI.max_instances_per_train_task"],
-    "max_instances_per_eval_task": ["SuperNI.max_instances_per_eval_task"],
-    "num_dev_tasks": ["SuperNI.num_dev_tasks"],
-    "tfds_data_dir": ["tfds_data_dir.directory"],
-    "flan_templates": ["FLAN.templates"],
-    "self_instruct_data": ["SelfInstructData.path"],
-    "user_oriented": ["SelfInstructData.user_oriented"],
-    "skip_missing": ["skip_missing.enabled"],
-    "vocabulary": ["vocabulary.name"],
-}
-
-
-def import_tensorflow_quietly() -> None:
-    """TensorFlow, which SeqIO brings, as a reader of data.
-
-    It is kept off accelerators, whose memory JAX needs, and its start-up messages, which no log
-    level stops, off the terminal.
-    """
-    with _standard_error_closed():
-        import tensorflow as tf
-
-        tf.config.set_visible_devices([], "GPU")
-        tf.zeros(())
-
-
-def import_declarations(more: Sequence[str] = ()) -> None:
-    """Imports every module of tk_instruct.tasks, which declares what it has, and more modules.
-
-    Raises UserError where one of those is not found.
-    """
-    import_tensorflow_quietly()
-    package = importlib.import_module("tk_instruct.tasks")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"tk_instruct.tasks.{module.name}")
-    for name in more:
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            raise UserError(
-                f"--import {name}: {error}; give the name of a module that Python finds, with its "
-                "folder in PYTHONPATH"
-            ) from error
-
-
-@contextlib.contextmanager
-def _standard_error_closed() -> Iterator[None]:
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-def bind_data_arguments(args: argparse.Namespace) -> None:
-    """Binds the flags that were given, over whatever gin files have said.
-
-    What they bind import_declarations() has imported.
-    """
-    for flag, parameters in _FLAG_BINDINGS.items():
-        if getattr(args, flag, None) is not None:
-            for parameter in parameters:
-                gin.bind_parameter(parameter, getattr(args, flag))
-
-
 def load(
-    run_file: str, files: Sequence[str], bindings: Sequence[str], takes_recipes: bool = False
+    run_file: str, paths: Sequence[str], bindings: Sequence[str], takes_recipes: bool = False
 ) -> None:
     """Reads a shipped run file, gin files, then the bindings, and checks every value and its use.
 
@@ -230,14 +35,14 @@ def load(
         UserError: a value is not of its field's type; a file or a binding has no effect; a macro is
             missing. It names the place, the other side, and the nearest name that exists.
     """
-    settings = _read(run_file, files, bindings, takes_recipes)
+    settings = _read(run_file, paths, bindings, takes_recipes)
     _refuse_unused(settings, gin_files.is_read_by_code, takes_recipes)
     _refuse_unset(settings)
 
 
-def load_part(run_file: str, files: Sequence[str], bindings: Sequence[str]) -> None:
+def load_part(run_file: str, paths: Sequence[str], bindings: Sequence[str]) -> None:
     """The same for a run file that uses of a recipe only its data: other macros need not be set."""
-    settings = _read(run_file, files, bindings, takes_recipes=True)
+    settings = _read(run_file, paths, bindings, takes_recipes=True)
     _refuse_unused(
         settings,
         lambda selector: _is_of_data(selector) and gin_files.is_read_by_code(selector),
@@ -257,16 +62,16 @@ def load_data_of(description: str, where: str) -> None:
     for statement in statements:
         _import_data_module(getattr(statement, "module", ""))
     settings = gin_files.resolved(gin_files.settings_of(statements, where))
-    values = {s.key.scope: s.value for s in settings if s.key.is_macro}
+    macros = {s.key.scope: s.value for s in settings if s.key.is_macro}
     for setting in settings:
         value, seen = setting.value, set[str]()
         while isinstance(value, Macro) and value.name not in seen:
             seen.add(value.name)
-            value = values.get(value.name)
+            value = macros.get(value.name)
         key = setting.key
         if key.scope or not _is_of_data(key.selector) or key.parameter == "cache_dir":
             continue
-        wanted = gin_values.annotations(key.selector).get(key.parameter)
+        wanted = values.annotations(key.selector).get(key.parameter)
         if isinstance(value, Reference) and value.evaluate and _is_of_data(_selector(value)):
             gin.parse_config(f"{key} = @{_selector(value)}()")
         elif wanted is not None and not any(gin_files.references(value)):
@@ -309,26 +114,26 @@ def _is_of_data(selector: str) -> bool:
 
 
 def _read(
-    run_file: str, files: Sequence[str], bindings: Sequence[str], takes_recipes: bool
+    run_file: str, paths: Sequence[str], bindings: Sequence[str], takes_recipes: bool
 ) -> list[Setting]:
     """Tells gin what files and bindings say, each value as its field's type; all that they set."""
     settings = list(gin_files.read_file(run_file, given=None))
-    for file in files:
-        settings += gin_files.read_file(file, given=file)
+    for path in paths:
+        settings += gin_files.read_file(path, given=path)
     gin.clear_config()
     gin.config._LOCATION_PREFIXES[:] = ["", str(gin_files.shipped())]
     # Gin would look inside Python packages too, and takes a folder runs/ or models/ here for one.
     gin.config._FILE_READERS[:] = [(open, os.path.isfile)]
     try:
         gin.parse_config_files_and_bindings(
-            [str(gin_files.shipped() / run_file), *files], [], finalize_config=False
+            [str(gin_files.shipped() / run_file), *paths], [], finalize_config=False
         )
         settings = gin_files.resolved(settings)
         fields = _Fields([*settings, *(_of_training() if takes_recipes else ())])
         for binding in bindings:
             name, text = binding.split(" = ", 1)
             [setting] = gin_files.resolved([gin_files.read_binding(f"{name} = None")])
-            text = gin_values.read_text(text, fields.of(setting.key))
+            text = values.read_text(text, fields.of(setting.key))
             gin.parse_config(f"{name} = {text}")
             settings += gin_files.resolved([gin_files.read_binding(f"{name} = {text}")])
     except UserError:
@@ -362,7 +167,7 @@ class _Fields:
         """Empty where none is known: a macro of t5x alone, a configurable of another package."""
         if not key.is_macro:
             known = gin_files.is_own(key.selector) and key.selector in gin.config._REGISTRY
-            found = gin_values.annotations(key.selector) if known else {}
+            found = values.annotations(key.selector) if known else {}
             return [found[key.parameter]] if key.parameter in found else []
         users = sorted(self._users.get(key.scope, set()) - seen)
         return [field for user in users for field in self.of(user, seen | {key})]
@@ -373,9 +178,9 @@ def _typed(setting: Setting, value: Any, fields: Iterable[Any]) -> Any:
     for field in fields:
         try:
             if isinstance(value, Reference) and not value.evaluate:
-                gin_values.check_referable(field)
+                values.check_referable(field)
             elif not any(gin_files.references(value)):
-                value = gin_values.read(value, field)
+                value = values.read(value, field)
         except ValueError as error:
             raise UserError(f"{setting.place}: {setting.key}={setting.value!r} {error}") from error
     return value

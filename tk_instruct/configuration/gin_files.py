@@ -86,7 +86,7 @@ class Setting:
 @cache
 def shipped() -> Path:
     """The project's gin files: beside the package in a checkout, inside it when installed."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     return next(
         folder
         for folder in (package / "gin", package.parent / "gin")
