@@ -1,7 +1,7 @@
 """Command-line flags and gin files → what the verbs run with.
 
-Here are the flags; `gin_files` says what gin files set and where, `values` of which types that is, and
-`loading` tells gin, checked for what is missing, misspelt or without effect.
+Here are the flags. `gin_files` says what gin files set and where, `values` of which types that is;
+`loading` tells gin, and checks what is missing, misspelt or without effect.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """Tells gin what files and flags say, each value and its use checked."""
 
+import contextlib
 import difflib
 import importlib
 import importlib.util  # gin-config expects it to have been imported
@@ -95,8 +96,9 @@ def configured(configurable: Callable[..., T]) -> T:
 
 def _import_data_module(name: str) -> None:
     """Of this project, where it is one that declares how data is read."""
-    if name.startswith(_DATA_MODULES) and importlib.util.find_spec(name.partition(" ")[0]):
-        importlib.import_module(name)
+    if name.startswith(_DATA_MODULES):
+        with contextlib.suppress(ImportError):  # of another version
+            importlib.import_module(name)
 
 
 def _selector(reference: Reference) -> str:
@@ -208,9 +210,10 @@ def _refuse_unused(
     now = gin_files.in_use(list(last.values()), is_read)
     # What is in use where a file ends, from the one that a setting stands in to the last.
     ends = [n for n, (a, b) in enumerate(pairwise(settings), 1) if a.file != b.file]
-    in_use_at = {
-        n: gin_files.in_use([*gin_files.final(settings[:n]).values()], is_read) for n in ends
-    }
+    in_use_at: dict[int, set[Key]] = {}
+    for end in ends:
+        so_far = list(gin_files.final(settings[:end]).values())
+        in_use_at[end] = gin_files.in_use(so_far, is_read)
     numbers = {id(setting): number for number, setting in enumerate(settings)}
     by_given: dict[str, list[Setting]] = {}
     for setting in settings:
