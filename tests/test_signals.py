@@ -70,20 +70,7 @@ def test_other_faults_in_callbacks_are_shown_as_ever(monkeypatch: pytest.MonkeyP
     assert seen == [ZeroDivisionError]
 
 
-# Interrupts the import of a module, where that would be dropped, in a command.
-INTERRUPTED = """
-import gc, signal, sys
-from tk_instruct import cli
-
-class Finder:
-    def find_spec(self, name, path=None, target=None):
-        if name == sys.argv[1]:
-            gc.callbacks.append(lambda *_: signal.raise_signal(signal.SIGINT))
-            gc.collect()
-
-sys.meta_path.insert(0, Finder())
-sys.exit(cli.main(sys.argv[2:]))
-"""
+INTERRUPTED = Path(__file__).with_name("interrupted_import.py")
 TRAIN = ("train", "--gin_file=recipes/smoke.gin")
 
 
@@ -102,7 +89,7 @@ def test_an_interrupted_import_ends_the_command(
 ) -> None:
     arguments = [f"--gin.MODEL_DIR={tmp_path}"] if command == TRAIN else []
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, module, *command, *arguments],
+        [sys.executable, INTERRUPTED, module, *command, *arguments],
         capture_output=True,
         text=True,
         check=False,
