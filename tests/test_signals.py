@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tk_instruct.signals import held_signals, insistent_interrupts
+from tk_instruct.signals import HeldSignals, insistent_interrupts
 
 
 class Dies:
@@ -113,7 +113,7 @@ def test_ctrl_c_in_the_first_seconds(tmp_path: Path) -> None:
 
 def test_the_first_signal_is_held_and_the_second_is_not() -> None:
     held: list[int] = []
-    with held_signals(held.append):
+    with HeldSignals(held.append):
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
@@ -124,9 +124,9 @@ def test_the_first_signal_is_held_and_the_second_is_not() -> None:
 def test_what_is_ignored_stays_ignored() -> None:
     """As by what a shell runs in the background."""
     code = (
-        "import os, signal; from tk_instruct.signals import held_signals, insistent_interrupts\n"
+        "import os, signal; from tk_instruct.signals import HeldSignals, insistent_interrupts\n"
         "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "with insistent_interrupts(), held_signals(lambda number: os._exit(1)):\n"
+        "with insistent_interrupts(), HeldSignals(lambda number: os._exit(1)):\n"
         "    signal.raise_signal(signal.SIGINT)"
     )
     assert subprocess.run([sys.executable, "-c", code], env=os.environ, check=False).returncode == 0

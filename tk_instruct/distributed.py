@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tk_instruct.errors import UserError
-from tk_instruct.signals import held_signals, is_importing
+from tk_instruct.signals import HeldSignals, is_importing
 
 log = logging.getLogger("tk_instruct")
 
@@ -270,5 +270,5 @@ def stop_requested() -> Iterator[Callable[[int], signal.Signals | None]]:
 def _received_signals() -> Iterator[list[signal.Signals]]:
     """Holds the first SIGINT or SIGTERM; a second one has its usual effect."""
     received: list[signal.Signals] = []
-    with held_signals(received.append):
+    with HeldSignals(received.append):
         yield received

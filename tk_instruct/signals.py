@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 _SECONDS_BETWEEN_TRIES = 0.02
 
@@ -59,33 +60,33 @@ def is_importing(frame: FrameType | None) -> bool:
     return False
 
 
-@contextlib.contextmanager
-def held_signals(handle: Callable[[signal.Signals], None]) -> Iterator[None]:
-    """Calls handle for the first SIGINT or SIGTERM; a second one has its usual effect.
+class HeldSignals:
+    """`with HeldSignals(handle)` calls handle for the first SIGINT or SIGTERM that comes in it.
 
-    What is ignored stays so (shells have what runs in the background ignore Ctrl-C). Does nothing
-    in other threads than the main one, which gets no signals.
+    A second one has its usual effect. What is ignored stays so (shells have what runs in the
+    background ignore Ctrl-C). Does nothing in other threads than the main one, which gets no
+    signals.
     """
-    if not _is_main_thread():
-        yield
-        return
-    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    usual = {number: handler for number, handler in usual.items() if handler != signal.SIG_IGN}
 
-    def restore() -> None:
-        for number, handler in usual.items():
+    def __init__(self, handle: Callable[[signal.Signals], None]) -> None:
+        self._handle = handle
+        self._usual: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> None:
+        if _is_main_thread():
+            usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+            self._usual = {n: handler for n, handler in usual.items() if handler != signal.SIG_IGN}
+        for number in self._usual:
+            signal.signal(number, self._hold)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._usual.items():
             signal.signal(number, handler)
+        self._usual = {}
 
-    def hold(number: int, frame: FrameType | None) -> None:
-        restore()
-        handle(signal.Signals(number))
-
-    for number in usual:
-        signal.signal(number, hold)
-    try:
-        yield
-    finally:
-        restore()
+    def _hold(self, number: int, frame: FrameType | None) -> None:
+        self.__exit__()
+        self._handle(signal.Signals(number))
 
 
 def _is_main_thread() -> bool:

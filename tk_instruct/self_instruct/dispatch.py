@@ -36,7 +36,7 @@ from tk_instruct.self_instruct.clients import (
     UnansweredError,
 )
 from tk_instruct.self_instruct.run_directory import Record, RunDirectory
-from tk_instruct.signals import held_signals
+from tk_instruct.signals import HeldSignals
 
 log = logging.getLogger("tk_instruct")
 
@@ -292,7 +292,7 @@ class Dispatcher:
         ]
         for thread in self._threads:
             thread.start()
-        self._signals = held_signals(self._stop)
+        self._signals = HeldSignals(self._stop)
         self._signals.__enter__()
         return self
 
@@ -307,7 +307,15 @@ class Dispatcher:
             self._jobs.put(None)
         is_interrupted = kind is not None and not issubclass(kind, Exception)
         if is_interrupted and error is not (self._stopped_by or error):
-            return  # a second signal
+            return  # a second signal, before which the first has put all handlers back
+        try:
+            self._leave(is_interrupted)
+        finally:
+            self._signals.__exit__()
+        if self._stopped_by is not None and not is_interrupted:
+            raise self._stopped_by
+
+    def _leave(self, is_interrupted: bool) -> None:
         with self._changed:
             self._changed.wait_for(
                 lambda: is_interrupted or self._stopped_by or not self._num_in_flight
@@ -317,9 +325,6 @@ class Dispatcher:
         else:
             for thread in self._threads:
                 thread.join()
-        self._signals.__exit__(None, None, None)
-        if self._stopped_by is not None and not is_interrupted:
-            raise self._stopped_by
 
     def submit(self, request: Request) -> "Future[Record]":
         """The record of responses.jsonl, once it is there; at once where it is already."""
