@@ -5,16 +5,18 @@
 extras=${1:-}
 venv_python=.venv/bin/python
 
+# PYTHON, where it is set, is the one that is taken: a run on another would prove nothing of it.
 find_python() {
   local candidate
-  for candidate in ${PYTHON:-} python3.11 python3.12 python3.13 python3; do
+  for candidate in ${PYTHON:-python3.11 python3.12 python3.13 python3}; do
     if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
       >/dev/null 2>&1; then
       echo "$candidate"
       return
     fi
   done
-  echo "no Python 3.11, 3.12 or 3.13 was found: install one, or name it in PYTHON=/path/to/python" >&2
+  echo "${PYTHON:+PYTHON=$PYTHON: }no Python 3.11, 3.12 or 3.13 was found: install one, or name" \
+    "it in PYTHON=/path/to/python" >&2
   return 1
 }
 
@@ -22,6 +24,13 @@ if [[ ! -x $venv_python ]]; then
   python=$(find_python)
   echo "making .venv with $("$python" --version)" >&2
   "$python" -m venv .venv
+elif [[ -n ${PYTHON:-} ]]; then
+  python=$(find_python)
+  if [[ $("$python" --version) != "$("$venv_python" --version)" ]]; then
+    echo "PYTHON=$PYTHON is $("$python" --version), .venv has $("$venv_python" --version):" \
+      "remove .venv, or leave PYTHON out" >&2
+    return 1
+  fi
 fi
 
 # The stamp is last: an installation that was broken off is done again.

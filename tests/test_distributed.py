@@ -106,6 +106,23 @@ def one(recipe: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+def test_an_interrupted_import_of_one_ends_all(recipe: list[str], tmp_path: Path) -> None:
+    interrupted = [str(Path(__file__).with_name("interrupted_import.py")), "tensorflow"]
+    command = [*train(tmp_path / "two", recipe), f"--coordinator=localhost:{free_port()}"]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, *how, *command, "--num_processes=2", f"--process_id={i}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i, how in enumerate([["-m", "tk_instruct.cli"], interrupted])
+    ]
+    _, errors = finish(processes, 128 + signal.SIGINT)
+    assert errors == ["error: process 1 has failed: KeyboardInterrupt\n", "interrupted\n"]
+
+
+@pytest.mark.slow
 def test_two_processes_of_slurm_are_stopped_and_go_on_as_one(
     recipe: list[str], one: Path, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tk_instruct import __version__, terminal
 from tk_instruct.errors import UserError
+from tk_instruct.signals import insistent_interrupts
 
 # Each module has add_arguments(parser) and main(args) -> exit status, and imports what is heavy
 # inside main.
@@ -55,6 +56,7 @@ def _look_for_no_tpu() -> None:
         os.environ.setdefault("TPU_WORKER_ID", "0")
 
 
+@insistent_interrupts()
 @terminal.guarded()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb; 0 done, 1 found something wrong, 2 wrong use, 130 interrupted."""

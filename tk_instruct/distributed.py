@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tk_instruct.errors import UserError
+from tk_instruct.signals import HeldSignals, is_importing
 
 log = logging.getLogger("tk_instruct")
 
@@ -59,12 +60,33 @@ def with_others(main: Main) -> Main:
         if not initialize(args):
             return main(args)
         try:
-            return main(args)
+            with _interrupted_imports_end_others():
+                return main(args)
         except (Exception, KeyboardInterrupt) as error:
             _end_others(error)
             raise
 
     return joined
+
+
+@contextlib.contextmanager
+def _interrupted_imports_end_others() -> Iterator[None]:
+    """An interrupt in an import, which ends this process at once, is told to the others before."""
+    usual = signal.getsignal(signal.SIGINT)
+    if not callable(usual):  # it is ignored
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if is_importing(frame):
+            _end_others(KeyboardInterrupt())
+        usual(number, frame)
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def initialize(args: argparse.Namespace) -> bool:
@@ -248,19 +270,5 @@ def stop_requested() -> Iterator[Callable[[int], signal.Signals | None]]:
 def _received_signals() -> Iterator[list[signal.Signals]]:
     """Holds the first SIGINT or SIGTERM; a second one has its usual effect."""
     received: list[signal.Signals] = []
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore() -> None:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        received.append(signal.Signals(number))
-        restore()
-
-    for number in previous:
-        signal.signal(number, handle)
-    try:
+    with HeldSignals(received.append):
         yield received
-    finally:
-        restore()

@@ -1,6 +1,8 @@
 """Requests through a server that fails: each is answered once, kept, paid once, within a budget."""
 
+import contextlib
 import errno
+import itertools
 import json
 import os
 import random
@@ -14,11 +16,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from tk_instruct.errors import UserError
+from tk_instruct.self_instruct import dispatch, run_directory
 from tk_instruct.self_instruct.clients import (
     Completion,
     Parameters,
@@ -260,7 +264,7 @@ def test_the_same_request_twice_is_asked_once(tmp_path: Path) -> None:
 def test_nothing_is_used_before_it_is_on_disk(tmp_path: Path) -> None:
     with RunDirectory(tmp_path) as run, Dispatcher(Scripted(answer), run, Budget(), 4) as ask:
         for _, record in ask.in_order(requests(20)):
-            assert record in stored(tmp_path)
+            assert record in stored_whole(tmp_path)
 
 
 def slow(request: Request, attempt: int) -> Completion:
@@ -602,6 +606,141 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path, processes: Callable[..., A
         os.kill(pid, signal.SIGINT)
         assert end() == 130
         assert time.monotonic() - started < 1.5
+
+
+Trace = Callable[[FrameType, str, Any], Any]
+
+
+@contextlib.contextmanager
+def traced(event: Callable[[FrameType, str], None]) -> Iterator[None]:
+    """Calls event for each call, line and return of this thread in a dispatcher and its locks."""
+    usual = sys.gettrace()
+    files = (dispatch.__file__, threading.__file__)
+
+    def trace(frame: FrameType, kind: str, _: Any) -> Trace | None:
+        if not frame.f_code.co_filename.startswith(files):
+            return None
+        event(frame, kind)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(usual)
+
+
+def interrupted_at(directory: Path, is_moment: Callable[[FrameType, str], bool]) -> bool:
+    """Whether Ctrl-C came; asserts that it then ends the block, and that all answers are kept."""
+    answers = threading.Semaphore(0)
+    came = False
+
+    def event(frame: FrameType, kind: str) -> None:
+        nonlocal came
+        if not came and is_moment(frame, kind):
+            came = True
+            answers.release(100)
+            signal.raise_signal(signal.SIGINT)
+
+    def awaited(request: Request, attempt: int) -> Completion:
+        answers.acquire(timeout=0.01)
+        return answer(request)
+
+    asked, ended = Scripted(awaited), False
+    started = time.monotonic()
+    with RunDirectory(directory) as run:
+        try:
+            with (
+                Dispatcher(asked, run, Budget(), 4, grace_seconds=2) as ask,
+                traced(event),
+            ):
+                for _ in ask.in_order(requests(12)):
+                    assert ask.spent
+        except KeyboardInterrupt:
+            ended = True
+        assert time.monotonic() - started < 1.5
+        assert len(stored(directory)) == len(asked.calls)
+    assert ended == came
+    return came
+
+
+@pytest.mark.parametrize("nth", [16, 20])
+@pytest.mark.parametrize("moment", [("__enter__", "return"), ("__exit__", "call")])
+def test_ctrl_c_where_a_lock_is_held_loses_nothing(
+    tmp_path: Path, moment: tuple[str, str], nth: int
+) -> None:
+    """An exception there leaves threading.Condition locked."""
+    count = 0
+
+    def is_moment(frame: FrameType, kind: str) -> bool:
+        nonlocal count
+        count += (frame.f_code.co_name, kind) == moment
+        return count == nth
+
+    assert interrupted_at(tmp_path, is_moment)
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_any_moment_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_directory, "_BALLAST_BYTES", 1)
+
+    def is_moment(frame: FrameType, kind: str) -> bool:
+        nonlocal left
+        left -= 1
+        return left == 0
+
+    for moment in itertools.count(1):
+        left = moment
+        if not interrupted_at(tmp_path / str(moment), is_moment):
+            break
+    assert moment > 300
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, None), (signal.SIGTERM, 128 + signal.SIGTERM)]
+)
+def test_a_signal_while_the_block_is_left_is_heard(
+    tmp_path: Path, number: signal.Signals, status: int | None
+) -> None:
+    def signals(request: Request, attempt: int) -> Completion:
+        time.sleep(0.05)
+        signal.raise_signal(number)
+        return slow(request, attempt)
+
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises((KeyboardInterrupt, SystemExit)) as ended:
+        begin_one_and(lambda: None, Scripted(signals), tmp_path)
+    assert getattr(ended.value, "code", None) == status
+    assert len(stored(tmp_path)) == 1
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def test_a_second_ctrl_c_ends_at_once_what_holds_the_first(tmp_path: Path) -> None:
+    release = threading.Event()
+
+    def waits(request: Request, attempt: int) -> Completion:
+        release.wait(20)
+        return answer(request)
+
+    def interrupt_twice() -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        begin_one_and(interrupt_twice, Scripted(waits), tmp_path)
+    assert time.monotonic() - started < 5
+    release.set()
+
+
+def begin_one_and(do: Callable[[], None], asked: Scripted, directory: Path) -> None:
+    """Leaves the block at once after."""
+    with RunDirectory(directory) as run, Dispatcher(asked, run, Budget(), 2) as ask:
+        ask.submit(requests(1)[0])
+        wait_for(lambda: len(asked.calls) == 1)
+        do()
 
 
 def full_disk(monkeypatch: pytest.MonkeyPatch, run: RunDirectory, name: str) -> None:

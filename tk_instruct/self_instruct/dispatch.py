@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import queue
+import signal
 import threading
 import time
 import uuid
@@ -35,6 +36,7 @@ from tk_instruct.self_instruct.clients import (
     UnansweredError,
 )
 from tk_instruct.self_instruct.run_directory import Record, RunDirectory
+from tk_instruct.signals import HeldSignals
 
 log = logging.getLogger("tk_instruct")
 
@@ -224,8 +226,11 @@ class Dispatcher:
 
     The first request that fails for good ends all: nothing more is sent, what is in flight is
     waited for and kept, and every future that is left raises the same error, a UserError. Started
-    again on the same run directory it goes on. Leaving the block sends nothing more either; an
-    interrupt leaves it grace_seconds to keep what is in flight, a second one none.
+    again on the same run directory it goes on. Leaving the block sends nothing more either.
+
+    SIGINT (Ctrl-C) and SIGTERM are held in the block. The first leaves it grace_seconds to keep
+    what is in flight, and submit(), result() and the end of the block raise KeyboardInterrupt or
+    SystemExit; a second one has its usual effect.
 
     Args:
         client: called by `concurrency` threads at once.
@@ -277,6 +282,7 @@ class Dispatcher:
         self._tokens_clock = _Clock(rate_limit.tokens_per_minute)
         self._paused_until = time.monotonic()
         self._ended_by: BaseException | None = None
+        self._stopped_by: BaseException | None = None  # what a signal raises
 
     def __enter__(self) -> "Dispatcher":
         self._read()
@@ -286,6 +292,8 @@ class Dispatcher:
         ]
         for thread in self._threads:
             thread.start()
+        self._signals = HeldSignals(self._stop)
+        self._signals.__enter__()
         return self
 
     def __exit__(
@@ -297,18 +305,32 @@ class Dispatcher:
         self._end(CancelledError("nobody waits for it any more"))
         for _ in self._threads:
             self._jobs.put(None)
-        if kind is not None and not issubclass(kind, Exception):  # an interrupt
-            self._join(self._grace_seconds)
-            return
+        is_interrupted = kind is not None and not issubclass(kind, Exception)
+        if is_interrupted and error is not (self._stopped_by or error):
+            return  # a second signal, before which the first has put all handlers back
         try:
-            self._join(None)
-        except KeyboardInterrupt:
-            self._join(self._grace_seconds)
-            raise
+            self._leave(is_interrupted)
+        finally:
+            self._signals.__exit__()
+        if self._stopped_by is not None and not is_interrupted:
+            raise self._stopped_by
+
+    def _leave(self, is_interrupted: bool) -> None:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: is_interrupted or self._stopped_by or not self._num_in_flight
+            )
+        if is_interrupted or self._stopped_by:
+            self._keep_what_comes()
+        else:
+            for thread in self._threads:
+                thread.join()
 
     def submit(self, request: Request) -> "Future[Record]":
         """The record of responses.jsonl, once it is there; at once where it is already."""
         with self._changed:
+            if self._stopped_by is not None:
+                raise self._stopped_by
             pending = self._pending.get(request.key)
             if pending is not None and not pending.cancelled():
                 return pending
@@ -323,6 +345,14 @@ class Dispatcher:
         self._jobs.put((request, future))
         return future
 
+    def result(self, future: "Future[Record]") -> Record:
+        """What future.result() is, and raises; but a signal ends the wait for it."""
+        with self._changed:
+            self._changed.wait_for(lambda: future.done() or self._stopped_by)
+            if self._stopped_by is not None:
+                raise self._stopped_by
+        return future.result()
+
     def in_order(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Record]]:
         """Requests with their records, in the order of the requests.
 
@@ -334,10 +364,10 @@ class Dispatcher:
             for request in requests:
                 window.append((request, self.submit(request)))
                 if len(window) == _WINDOW * self._concurrency:
-                    yield window[0][0], window[0][1].result()
+                    yield window[0][0], self.result(window[0][1])
                     window.popleft()
             while window:
-                yield window[0][0], window[0][1].result()
+                yield window[0][0], self.result(window[0][1])
                 window.popleft()
         finally:
             for _, future in window:
@@ -388,6 +418,7 @@ class Dispatcher:
                 future.set_result(record)
             with self._changed:
                 self._pending.pop(request.key, None)
+                self._changed.notify_all()
 
     def _complete(self, request: Request) -> Record:
         try:
@@ -532,17 +563,28 @@ class Dispatcher:
             self._ended_by = self._ended_by or error
             self._changed.notify_all()
 
-    def _join(self, seconds: float | None) -> None:
-        if seconds is not None and self._num_in_flight:
+    def _stop(self, number: signal.Signals) -> None:
+        """What a signal does, in the main thread, wherever that is.
+
+        An exception may come between a lock and its release (threading.Condition has such a gap),
+        and then no thread could keep its answer: so none is raised here while any is on its way.
+        """
+        is_interrupt = number == signal.SIGINT
+        self._stopped_by = KeyboardInterrupt() if is_interrupt else SystemExit(128 + number)
+        self._end(self._stopped_by)
+        if not self._num_in_flight:
+            raise self._stopped_by
+
+    def _keep_what_comes(self) -> None:
+        if self._num_in_flight:
             log.warning(
                 "interrupted: waiting %g s at most for what is in flight (%d); once more ends at "
                 "once",
-                seconds,
+                self._grace_seconds,
                 self._num_in_flight,
             )
-        until = None if seconds is None else time.monotonic() + seconds
-        for thread in self._threads:
-            thread.join(None if until is None else max(0.0, until - time.monotonic()))
+        with self._changed:
+            self._changed.wait_for(lambda: not self._num_in_flight, self._grace_seconds)
 
 
 class _Clock:

@@ -197,7 +197,7 @@ def generate(
                 future = dispatcher.submit(request)
                 under_way.append((request, parents, future, future.done()))
             request, parents, future, was_there = under_way.popleft()
-            state.process(request, parents, future.result())
+            state.process(request, parents, dispatcher.result(future))
             num_new = len(state.accepted) - before
             num_fruitless = 0 if num_new else num_fruitless + (not was_there)
             progress.advance(num_new, note=str(dispatcher.spent))
