@@ -5,16 +5,20 @@ Saving goes on in the background while the run steps. In a run of several proces
 makes the same calls, on a file system that they share.
 """
 
+import hashlib
 import json
 import math
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Literal
 
+import jax
 import orbax.checkpoint as ocp
 
+from tk_instruct.checksums import DamagedError, checksums, digest, verify
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, PathLike, absolute, as_os_errors, cannot_write, is_local
 
@@ -96,7 +100,7 @@ class Checkpoints:
         policies = ocp.checkpoint_managers
         self._manager = ocp.CheckpointManager(
             self.directory,
-            item_names=("state", "cursor", "description"),
+            item_names=("state", "cursor", "description", "checksums"),
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policies.AnyPreservationPolicy(
                     [
@@ -138,9 +142,16 @@ class Checkpoints:
         self.wait()
         return self._manager.best_step()
 
-    def written(self, step: int) -> float:
-        """When a checkpoint was saved, in seconds: one that is trained anew has another time."""
-        return float((self.directory / str(step) / "_CHECKPOINT_METADATA").stat().mtime)
+    def content(self, step: int) -> str:
+        """A digest of a checkpoint's parameters: another one where any number of them is another.
+
+        Of their checksums, or where none were saved of all bytes of the state.
+        """
+        with self._reading(step):
+            if saved := saved_checksums(self.directory / str(step)):
+                return digest({k: v for k, v in saved.items() if k.startswith("params/")})
+            files = _files(self.directory / str(step) / "state")
+            return digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in files])
 
     def step_or_latest(self, step: int | Literal["best"] | None) -> int:
         """The asked-for step, or the last; raises UserError where it is not there."""
@@ -178,13 +189,14 @@ class Checkpoints:
                 without, the checkpoint is never the best.
 
         Raises:
-            UserError: this one, or the one before, cannot be written; the checkpoints on disk
-                stay as they are.
+            UserError: this one, or the one before, cannot be written, or a parameter is not
+                finite; the checkpoints on disk stay as they are.
         """
         self.wait()
         self._saving = step
         if metrics is not None and not math.isfinite(_validation_loss(metrics)):
             metrics = None  # NaN has no place in an order
+        sums = checksums(state)
         try:
             self._manager.save(
                 step,
@@ -192,6 +204,7 @@ class Checkpoints:
                     state=ocp.args.PyTreeSave(state),
                     cursor=ocp.args.JsonSave(dict(cursor)),
                     description=ocp.args.JsonSave(vars(about)),
+                    checksums=ocp.args.JsonSave(sums),
                 ),
                 metrics=None if metrics is None else dict(metrics),
                 force=True,
@@ -216,22 +229,24 @@ class Checkpoints:
         )
 
     def description(self, step: int) -> Description:
+        """Raises DamagedError where it cannot be read."""
         args = ocp.args.Composite(description=ocp.args.JsonRestore())
         with self._reading(step):
             restored = self._manager.restore(step, args=args)
-        return Description(**restored["description"])
+            return Description(**restored["description"])
 
     def restore(self, step: int, state_like: Any) -> tuple[Any, Mapping[str, Any]]:
         """State and cursor; state_like gives shapes, types and shardings of the state.
 
         Raises:
-            UserError: what was saved has other arrays, such as another optimizer's moments, or is
-                damaged.
+            DamagedError: what was saved has other arrays, such as another optimizer's moments, or
+                is damaged.
         """
         args = ocp.args.Composite(state=_restore_as(state_like), cursor=ocp.args.JsonRestore())
-        repair = "use the model and the optimizer that it was saved with; "
+        repair = "; use the model and the optimizer that it was saved with"
         with self._reading(step, "restored as this run's state", repair):
             restored = self._manager.restore(step, args=args)
+            verify(restored["state"], saved_checksums(self.directory / str(step)))
         return restored["state"], restored["cursor"]
 
     def restore_params(self, step: int, params_like: Any) -> Any:
@@ -239,19 +254,60 @@ class Checkpoints:
         state = _restore_as({"params": params_like}, partial_restore=True)
         with self._reading(step):
             restored = self._manager.restore(step, args=ocp.args.Composite(state=state))
+            verify(restored["state"], saved_checksums(self.directory / str(step)))
         return restored["state"]["params"]
+
+    def resume(
+        self, step: int, about: Description, state_like: Any
+    ) -> tuple[Description, Any, Mapping[str, Any]]:
+        """Description, state and cursor of the step that a run goes on from.
+
+        Raises:
+            UserError: the run may not go on from it, or it is damaged; then the last good one is
+                looked for and named, with the command after which the run goes on from there.
+        """
+        where = self.directory / str(step)
+        try:
+            saved = self.description(step)
+            about.check_continues(saved, where)
+            return saved, *self.restore(step, state_like)
+        except DamagedError as error:
+            good = self._last_good(step, state_like)
+            if good is None:
+                raise
+            move = "mv" if is_local(where) else "gcloud storage mv"
+            aside = self.directory.parent / f"damaged-{step}"
+            raise UserError(
+                f"{error}. The last good checkpoint is of step {good}: move this one aside, and "
+                f"the same command continues from step {good}:\n"
+                f"  {move} {shlex.quote(str(where))} {shlex.quote(str(aside))}"
+            ) from error
+
+    def _last_good(self, before: int, state_like: Any) -> int | None:
+        """Of several processes one alone may see damage: then none is looked for."""
+        if jax.process_count() > 1:
+            return None
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            if step < before:
+                try:
+                    self.description(step)
+                    self.restore(step, state_like)
+                except UserError:
+                    continue
+                return step
+        return None
 
     @contextmanager
     def _reading(self, step: int, what: str = "read", repair: str = "") -> Iterator[None]:
-        """Raises UserError for what JSON, TensorStore and Orbax raise, each their own."""
+        """Raises DamagedError for what JSON, TensorStore and Orbax raise, each their own."""
         try:
             yield
         except Exception as error:
             others = [other for other in self._manager.all_steps() if other != step]
             left = f"step {max(others)} is the last one then" if others else "there is no other"
-            raise UserError(
-                f"{self.directory / str(step)} cannot be {what} ({_first_line(error)}); {repair}"
-                f"if it is damaged, replace it by a copy or delete it ({left})"
+            raise DamagedError(
+                f"{self.directory / str(step)} cannot be {what} ({_first_line(error)}){repair}; "
+                f"if it is damaged, replace it by a copy or move it away ({left})"
             ) from error
 
     def close(self) -> None:
@@ -260,6 +316,24 @@ class Checkpoints:
             self.wait()
         finally:
             self._manager.close()
+
+
+def saved_checksums(folder: Path) -> Mapping[str, str]:
+    """Of a checkpoint's folder; none where it was saved without."""
+    if not (folder / "checksums").exists():
+        return {}
+    saved = json.loads((folder / "checksums" / "metadata").read_text())
+    if not saved:
+        raise ValueError("checksums/metadata is empty")
+    return saved
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            yield from _files(path)
+        else:
+            yield path
 
 
 def _restore_as(like: Any, **options: Any) -> Any:
