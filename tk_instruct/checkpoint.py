@@ -45,7 +45,7 @@ class Description:
     model are the fields of the model's configuration; vocabulary is {name, fingerprint}; data is
     what the cursor points into (mixture, feature lengths, batch size, seed, fingerprints); gin is
     the configuration. Where the parameters are a soft prompt alone, soft_prompt is {length, frozen:
-    the path of the model that it stands before, fingerprint: of that model}.
+    the path of the model that it stands before, fingerprint and checksum: of that model}.
     """
 
     model: Mapping[str, Any]
@@ -57,11 +57,11 @@ class Description:
     def check_continues(self, saved: "Description", where: Path) -> None:
         """Raises UserError where a run may not go on from a saved one, naming the fields."""
         for part, repair in _REPAIRS.items():
-            # As JSON, in which a tuple is a list.
+            # As JSON, in which a tuple is a list. An older prompt has no checksum of its model.
             mine, theirs = (json.loads(json.dumps(getattr(x, part))) for x in (self, saved))
             changed = [
                 f"{part}.{key}={mine.get(key)!r} but the checkpoint has {theirs.get(key)!r}"
-                for key in sorted({*mine, *theirs} - _MAY_CHANGE[part])
+                for key in sorted({*mine, *theirs} - _MAY_CHANGE[part] - ({"checksum"} - {*theirs}))
                 if mine.get(key) != theirs.get(key)
             ]
             if changed:
@@ -97,6 +97,7 @@ class Checkpoints:
                     self.directory.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise cannot_write(self.directory, error) from error
+        self._check_metrics()
         policies = ocp.checkpoint_managers
         self._manager = ocp.CheckpointManager(
             self.directory,
@@ -121,6 +122,19 @@ class Checkpoints:
             ),
         )
         self._saving: int | None = None
+
+    def _check_metrics(self) -> None:
+        """Orbax reads them all at once, for the best."""
+        for file in self.directory.glob("*/metrics/metrics"):
+            try:
+                _validation_loss(json.loads(file.read_text()))
+            except (ValueError, TypeError, KeyError) as error:
+                remove = "rm" if is_local(file) else "gcloud storage rm"
+                raise DamagedError(
+                    f"{file} is damaged ({_first_line(error)}); it only says how good the "
+                    "checkpoint is: remove it, and the same command continues:\n"
+                    f"  {remove} {shlex.quote(str(file))}"
+                ) from error
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -204,7 +218,7 @@ class Checkpoints:
                     state=ocp.args.PyTreeSave(state),
                     cursor=ocp.args.JsonSave(dict(cursor)),
                     description=ocp.args.JsonSave(vars(about)),
-                    checksums=ocp.args.JsonSave(sums),
+                    checksums=ocp.args.JsonSave(_with_digests(sums, cursor, about)),
                 ),
                 metrics=None if metrics is None else dict(metrics),
                 force=True,
@@ -230,10 +244,8 @@ class Checkpoints:
 
     def description(self, step: int) -> Description:
         """Raises DamagedError where it cannot be read."""
-        args = ocp.args.Composite(description=ocp.args.JsonRestore())
         with self._reading(step):
-            restored = self._manager.restore(step, args=args)
-            return Description(**restored["description"])
+            return read_description(self.directory / str(step))
 
     def restore(self, step: int, state_like: Any) -> tuple[Any, Mapping[str, Any]]:
         """State and cursor; state_like gives shapes, types and shardings of the state.
@@ -246,7 +258,9 @@ class Checkpoints:
         repair = "; use the model and the optimizer that it was saved with"
         with self._reading(step, "restored as this run's state", repair):
             restored = self._manager.restore(step, args=args)
-            verify(restored["state"], saved_checksums(self.directory / str(step)))
+            saved = saved_checksums(self.directory / str(step))
+            verify(restored["state"], saved)
+            _check(saved, "cursor", digest(restored["cursor"]))
         return restored["state"], restored["cursor"]
 
     def restore_params(self, step: int, params_like: Any) -> Any:
@@ -316,6 +330,38 @@ class Checkpoints:
             self.wait()
         finally:
             self._manager.close()
+
+
+def read_description(folder: Path) -> Description:
+    """Of a checkpoint's folder; raises OSError, ValueError, TypeError and DamagedError."""
+    fields = json.loads((folder / "description" / "metadata").read_text())
+    _check(saved_checksums(folder), "description", _meaning(fields))
+    return Description(**fields)
+
+
+def _with_digests(
+    sums: Mapping[str, str], cursor: Mapping[str, Any], about: Description
+) -> dict[str, str]:
+    return {**sums, "cursor": digest(cursor), "description": _meaning(vars(about))}
+
+
+def write_checksums(
+    folder: Path, sums: Mapping[str, str], cursor: Mapping[str, Any], about: Description
+) -> None:
+    """Beside a state that was written without this class."""
+    content = json.dumps(_with_digests(sums, cursor, about))
+    (folder / "checksums").mkdir()
+    (folder / "checksums" / "metadata").write_text(content)
+
+
+def _meaning(description: Mapping[str, Any]) -> str:
+    """A digest of what a run may not change; gin is there to be read by people."""
+    return digest({name: value for name, value in description.items() if name != "gin"})
+
+
+def _check(saved: Mapping[str, str], what: str, found: str) -> None:
+    if saved and saved.get(what) != found:
+        raise DamagedError(f"its {what} has changed since it was saved")
 
 
 def saved_checksums(folder: Path) -> Mapping[str, str]:

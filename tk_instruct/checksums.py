@@ -49,17 +49,20 @@ def checksums(tree: Any) -> dict[str, str]:
     return found
 
 
-def verify(tree: Any, saved: Mapping[str, str]) -> None:
-    """Raises DamagedError, and UserError as checksums does, naming the array.
+def verify(tree: Any, saved: Mapping[str, str]) -> dict[str, str]:
+    """The checksums; raises DamagedError, and UserError as checksums does, naming the array.
 
     saved are checksums of at least these arrays, or nothing where none were kept.
     """
-    for name, found in checksums(tree).items():
-        if saved and saved.get(name) != found:
+    found = checksums(tree)
+    for name, checksum in found.items():
+        if saved and saved.get(name) != checksum:
             raise DamagedError(
-                f"{name.removeprefix(_PARAMS)} has the checksum {found} and was saved with "
-                f"{saved.get(name)}: its bytes have changed since"
+                f"{name.removeprefix(_PARAMS)} has the checksum {checksum} and was saved with "
+                f"{saved.get(name)}: its bytes have changed since; take a whole copy, or another "
+                "step"
             )
+    return found
 
 
 def digest(content: Any) -> str:
@@ -97,10 +100,7 @@ def _sums_of_layers(has_layers: bool, array: Any) -> UInt32[Array, "layers 3"]:
     one to one makes the sum another one whenever a single element is.
     """
     array = jnp.asarray(array)
-    if not has_layers:
-        array = array[None]
-    else:
-        array = jnp.moveaxis(array, LAYER_AXIS, 0)
+    array = jnp.moveaxis(array, LAYER_AXIS, 0) if has_layers else array[None]
     if jnp.issubdtype(array.dtype, jnp.floating):
         words = jax.lax.bitcast_convert_type(array.astype(jnp.float32), jnp.uint32)
         not_finite = (~jnp.isfinite(array)).astype(jnp.uint32)

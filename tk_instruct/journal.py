@@ -4,14 +4,16 @@ import hashlib
 import itertools
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
-from tk_instruct import distributed
+from tk_instruct import distributed, lock
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, PathLike, read_jsonl, write_atomically
+from tk_instruct.files import Path, PathLike, is_local, read_jsonl, write_atomically
 from tk_instruct.progress import Progress
 
 log = logging.getLogger("tk_instruct")
@@ -40,9 +42,26 @@ def write_rows(
     identity (JSON) tells predictors, their settings and their data apart: what another one has
     left unfinished is not gone on with. Of several processes all predict and the first one writes.
 
-    Raises UserError where an id stands for two examples.
+    Raises UserError where an id stands for two examples, and where another process is writing the
+    same output on a local disk.
     """
     _check_ids(examples, doing)
+    journal = f"{os.fspath(output)}.unfinished"
+    if is_local(output) and os.path.islink(journal):
+        raise UserError(f"{journal} is a symbolic link, and what it leads to would be removed")
+    # In a bucket two of them waste time and harm nothing.
+    alone = lock.held(journal, "is being written") if is_local(output) else nullcontext()
+    with alone:
+        return _write_rows(predict, examples, output, identity, doing)
+
+
+def _write_rows(
+    predict: Predict,
+    examples: Sequence[Example],
+    output: PathLike,
+    identity: Mapping[str, Any],
+    doing: str,
+) -> int:
     belongs_to = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     journal = _Journal(Path(output), belongs_to)
     done = journal.read() if distributed.is_first_process() else {}
@@ -94,7 +113,8 @@ class _Journal:
         self.names = sorted(mine)
 
     def _files(self) -> list[Path]:
-        return list(self.folder.iterdir()) if self.folder.is_dir() else []
+        found = list(self.folder.iterdir()) if self.folder.is_dir() else []
+        return [path for path in found if path.name != "lock"]
 
     def read(self) -> dict[str, Row]:
         """What an interrupted run with the same settings has left."""

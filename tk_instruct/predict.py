@@ -107,7 +107,7 @@ def main(args: argparse.Namespace) -> int:
         configuration.bind_data_arguments(args)
         check_vocabulary(about, model_dir)
         task, lengths = task_of(args, about), lengths_of(args, about)
-        identity = {**identity_of(model_dir, step, about), "decoding": repr(decoding)}
+        identity = {**identity_of(checkpoints, step, about), "decoding": repr(decoding)}
         loaded = load_model(checkpoints, step, about, args.num_partitions)
         predict = decoder(loaded, decoding, lengths, args.batch_size)
     for split in splits:

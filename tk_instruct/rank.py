@@ -112,7 +112,7 @@ def main(args: argparse.Namespace) -> int:
         output = Path(args.output).expanduser()
     loaded = load_model(checkpoints, step, about, args.num_partitions)
     identity = {
-        **identity_of(model_dir, step, about),
+        **identity_of(checkpoints, step, about),
         "ranking": name,
         "data": contents,
         "options": args.option,

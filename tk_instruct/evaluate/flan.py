@@ -226,7 +226,7 @@ class Run:
 
         task, name = registry.get(job.prompt.task), self.name_of(job)
         identity = {
-            **identity_of(self._model_dir, self.step, self._about),
+            **identity_of(self._checkpoints, self.step, self._about),
             "task": job.prompt.task,
             "split": job.split,
             "method": job.method,
@@ -234,7 +234,6 @@ class Run:
             "lengths": self._lengths.as_dict(),
             "data": [task.source.fingerprint(job.split)],
             "gin": self._about.gin,
-            "checkpoint": self._checkpoints.written(self.step),
             "code": code_hash(metrics),
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
@@ -277,9 +276,9 @@ def _scores_if(path: Path, digest: str) -> Scores | None:
         found = json.loads(read_bytes(path)) if path.exists() else {}
     except ValueError:
         return None
-    if found.pop("predicted_by", None) != digest:
+    if not isinstance(found, dict) or found.pop("predicted_by", None) != digest:
         return None
-    del found["num_examples"]
+    found.pop("num_examples", None)
     return found
 
 

@@ -349,12 +349,12 @@ class _Known:
     def read(self) -> Compiled | None:
         try:
             fields = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        fields["layout"] = Layout(**fields["layout"])
-        fields["mesh"] = tuple(fields["mesh"])
-        fields["collectives"] = {k: Collective(*v) for k, v in fields["collectives"].items()}
-        return Compiled(**{**fields, "cached": True})
+            fields["layout"] = Layout(**fields["layout"])
+            fields["mesh"] = tuple(fields["mesh"])
+            fields["collectives"] = {k: Collective(*v) for k, v in fields["collectives"].items()}
+            return Compiled(**{**fields, "cached": True})
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return None  # not there, or damaged: it is made again
 
     def write(self, found: Compiled) -> None:
         from tk_instruct.files import write_atomically
