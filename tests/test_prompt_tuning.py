@@ -258,7 +258,7 @@ def test_a_checkpoint_is_the_prompt_and_its_optimizer(run: Path, base: Path) -> 
     assert sum(path.stat().st_size for path in files) < 100_000
     saved = json.loads((run / "checkpoints/12/description/metadata").read_text())
     assert saved["soft_prompt"]["frozen"] == str(base / "checkpoints" / "60")
-    arrays = storage._orbax_leaves(str(run / "checkpoints" / "12" / "state"))
+    arrays = storage.orbax_leaves(str(run / "checkpoints" / "12" / "state"))
     of_parameters = {name for name in arrays if name.startswith(("params/", "opt_state/1/v"))}
     moments = {f"opt_state/1/{v}/soft_prompt/embedding" for v in ("v", "v_row", "v_col")}
     assert of_parameters == {"params/soft_prompt/embedding", *moments}

@@ -119,14 +119,14 @@ def open_checkpoint(path: str) -> "Checkpoint":
             checkpoint, whose = huggingface.read(str(folder)), "its config.json"
         elif (folder / "description").is_dir():
             checkpoint, whose = ours.read(str(folder)), "its description"
-        elif (folder / "state" / "_METADATA").exists():
+        elif t5x.is_orbax(folder):
             checkpoint, whose = t5x.read_orbax(str(folder)), "a model of its other tensors"
         elif (folder / "checkpoint").exists():
             checkpoint, whose = t5x.read_legacy(str(folder)), "a model of its other tensors"
         else:
             raise UserError(
                 f"{path} is no checkpoint: it holds none of config.json (Hugging Face), "
-                "checkpoints/ or description/ (ours), checkpoint_N, state/_METADATA or the file "
+                "checkpoints/ or description/ (ours), checkpoint_N, state/ with arrays or the file "
                 "checkpoint (T5X); check the path"
             )
     except OSError as error:
@@ -149,6 +149,17 @@ def _last_step(folder: Any) -> Any:
         if match:
             found[int(match[1])] = child
     finished = set(ocp.utils.checkpoint_steps(folder)) & set(found) if found else set()
+    unfinished = [folder, *sorted(folder.iterdir())] if not finished else []
+    for each in unfinished:
+        if ".orbax-checkpoint-tmp" in each.name:
+            raise UserError(
+                f"{each} is a checkpoint whose saving was not finished; give another one"
+            )
+    if found and not finished:
+        raise UserError(
+            f"{folder} holds {found[max(found)].name}, but no finished checkpoint: in a bucket it "
+            "has a file commit_success.txt; give the path of a checkpoint that you know is whole"
+        )
     return found[max(finished)] if finished else folder
 
 
