@@ -260,6 +260,8 @@ class Checkpoints:
             restored = self._manager.restore(step, args=args)
             saved = saved_checksums(self.directory / str(step))
             verify(restored["state"], saved)
+            if not isinstance(restored["cursor"], dict):
+                raise ValueError(f"its cursor={restored['cursor']!r} must be an object")
             _check(saved, "cursor", digest(restored["cursor"]))
         return restored["state"], restored["cursor"]
 
@@ -336,7 +338,12 @@ def read_description(folder: Path) -> Description:
     """Of a checkpoint's folder; raises OSError, ValueError, TypeError and DamagedError."""
     fields = json.loads((folder / "description" / "metadata").read_text())
     _check(saved_checksums(folder), "description", _meaning(fields))
-    return Description(**fields)
+    about = Description(**fields)
+    if not all(isinstance(getattr(about, part), dict) for part in _REPAIRS):
+        raise ValueError(f"{', '.join(_REPAIRS)} of its description must be objects")
+    if not {"name", "fingerprint"} <= set(about.vocabulary) or not isinstance(about.gin, str):
+        raise ValueError("its description lacks a vocabulary's name and fingerprint, or gin's text")
+    return about
 
 
 def _with_digests(

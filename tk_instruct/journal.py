@@ -88,6 +88,9 @@ def _write_rows(
     return len(wanted)
 
 
+_TEXTS = ("id", "task", "prediction")
+
+
 def _check_ids(examples: Sequence[Example], doing: str) -> None:
     seen: dict[str, str] = {}
     for example in examples:
@@ -117,9 +120,18 @@ class _Journal:
         return [path for path in found if path.name != "lock"]
 
     def read(self) -> dict[str, Row]:
-        """What an interrupted run with the same settings has left."""
-        rows = (row for name in self.names for _, row in read_jsonl(self.folder / name))
-        return {row["id"]: row for row in rows}
+        """What an interrupted run with the same settings has left; a damaged file is no loss."""
+        found: dict[str, Row] = {}
+        for name in self.names:
+            try:
+                rows = [row for _, row in read_jsonl(self.folder / name)]
+                if not all(isinstance(row.get(key), str) for row in rows for key in _TEXTS):
+                    raise UserError(f"{self.folder / name}: a row lacks one of {', '.join(_TEXTS)}")
+            except UserError as error:
+                log.warning("%s; what it held is made again", error)
+            else:
+                found |= {row["id"]: row for row in rows}
+        return found
 
     def remove_others(self) -> None:
         for path in self._files():

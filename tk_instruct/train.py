@@ -14,7 +14,7 @@ import gin
 
 from tk_instruct import configuration, distributed, lock, optim
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, write_atomically
+from tk_instruct.files import Path, inside, write_atomically
 from tk_instruct.model.config import DecoderConfig, T5Config
 
 if TYPE_CHECKING:
@@ -156,6 +156,8 @@ def train(run: TrainRun) -> None:
     frozen_model = convert.open_checkpoint(path) if path is not None and run.prompt_length else None
     frozen = convert.params_of(frozen_model, program.frozen, run.model) if frozen_model else {}
     about = _describe(run, program, frozen_model, frozen)
+    for name in ("checkpoints", "config.gin", "metrics.jsonl", "sentencepiece.model"):
+        inside(model_dir, name)
     with lock.held(model_dir, "is being trained") as check_lock:
         _train(run, program, model_dir, about, frozen_model, frozen, check_lock)
 
@@ -209,6 +211,11 @@ def _train(
         run.mixture, lengths, batch_size, run.seed, layout, local_rows, run.num_train_examples
     )
     if last is not None:
+        if {k: type(v) for k, v in cursor.items()} != dict.fromkeys(batches.get_state(), int):
+            raise UserError(
+                f"{checkpoints.directory / str(last)}: its cursor={dict(cursor)} must be of whole "
+                f"numbers {', '.join(batches.get_state())}; it is damaged, move it away"
+            )
         batches.set_state(dict(cursor))
     elif frozen_model is not None:
         vocab_size = about.vocabulary["size"]
@@ -330,7 +337,7 @@ def _keep_former_configuration(model_dir: Path, step: int, former: str, now: str
         for name in sorted({*old, *new})
         if old.get(name) != new.get(name) and name != "MODEL_DIR"
     ]
-    kept = model_dir / f"config_until_{step}.gin"
+    kept = inside(model_dir, f"config_until_{step}.gin")
     if changed:
         log.warning(
             "from step %d on %s; the configuration until then is kept in %s",

@@ -25,7 +25,7 @@ from tk_instruct.evaluate.flan_summary import (
     roles_text,
     summarise,
 )
-from tk_instruct.files import Path, read_bytes, read_jsonl, write_atomically
+from tk_instruct.files import Path, inside, read_bytes, read_jsonl, write_atomically
 from tk_instruct.inference import (
     add_batch_arguments,
     add_step_argument,
@@ -237,12 +237,12 @@ class Run:
             "code": code_hash(metrics),
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-        path = self._model_dir / "scores" / f"{name}.json"
+        path = inside(self._model_dir, "scores", f"{name}.json")
         done = _scores_if(path, digest) if distributed.is_first_process() else None
         if not distributed.as_first_process_has(np.array(done is None)):
             return done or {}
         examples, _ = examples_of(job.prompt.task, job.split, self._lengths, self._args.limit)
-        output = self._model_dir / "predictions" / f"{name}.jsonl"
+        output = inside(self._model_dir, "predictions", f"{name}.jsonl")
         if job.method == "rank":
             from tk_instruct.rank import tokenized_options
 
