@@ -337,6 +337,8 @@ class Checkpoints:
 def read_description(folder: Path) -> Description:
     """Of a checkpoint's folder; raises OSError, ValueError, TypeError and DamagedError."""
     fields = json.loads((folder / "description" / "metadata").read_text())
+    if not isinstance(fields, dict):
+        raise ValueError("its description must be an object")
     _check(saved_checksums(folder), "description", _meaning(fields))
     about = Description(**fields)
     if not all(isinstance(getattr(about, part), dict) for part in _REPAIRS):
@@ -376,8 +378,8 @@ def saved_checksums(folder: Path) -> Mapping[str, str]:
     if not (folder / "checksums").exists():
         return {}
     saved = json.loads((folder / "checksums" / "metadata").read_text())
-    if not saved:
-        raise ValueError("checksums/metadata is empty")
+    if not saved or not isinstance(saved, dict):
+        raise ValueError("its checksums must be an object that names some")
     return saved
 
 
