@@ -143,7 +143,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     monkeypatch.setattr(  # that of a bucket: tests/test_lock.py
         lock,
         "_object",
-        lambda folder, me, refused: lock._file(str(bucket.here(folder)), me, refused),
+        lambda path, me, refused: lock._file(str(bucket.here(path)), me, refused),
     )
     monkeypatch.chdir(tmp_path)
     yield bucket

@@ -18,7 +18,7 @@ from tk_instruct.errors import UserError
 
 
 def hold(folder: str, ready: Any) -> None:
-    with lock.held(folder, "is being trained"):
+    with lock.held(f"{folder}/lock", f"{folder} is being trained"):
         ready.set()
         time.sleep(60)
 
@@ -32,11 +32,11 @@ def test_a_local_lock_names_its_holder_and_is_free_after_a_kill(tmp_path: Path) 
     assert ready.wait(60)
     name = rf"process {holder.pid} on {re.escape(os.uname().nodename)} since \d{{4}}-\d\d-\d\d"
     with pytest.raises(UserError, match=rf"run is being trained by {name} .* UTC; wait until"):
-        lock.held(folder, "is being trained").__enter__()
+        lock.held(f"{folder}/lock", f"{folder} is being trained").__enter__()
     os.kill(holder.pid or 0, signal.SIGKILL)
     holder.join()
     assert (folder / "lock").exists()
-    with lock.held(folder, "is being trained"):
+    with lock.held(f"{folder}/lock", f"{folder} is being trained"):
         assert f"process {os.getpid()} on" in (folder / "lock").read_text()
     assert not list(folder.iterdir())
 
@@ -50,7 +50,7 @@ def test_only_one_of_many_holds_it_at_a_time(tmp_path: Path) -> None:
         until = time.monotonic() + 1
         while time.monotonic() < until:
             try:
-                with lock.held(tmp_path / "run", "is being written"):
+                with lock.held(tmp_path / "run" / "lock", "it is being written"):
                     inside += 1
                     most = max(most, inside)
                     count += 1
@@ -73,7 +73,7 @@ def test_a_lock_that_is_a_link_leads_nowhere(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "lock").symlink_to(victim)
     with pytest.raises(UserError, match="run/lock: cannot be written"):
-        lock.held(tmp_path / "run", "is being trained").__enter__()
+        lock.held(tmp_path / "run" / "lock", "it is being trained").__enter__()
     assert victim.read_text() == "precious"
 
 
@@ -129,21 +129,21 @@ def objects(monkeypatch: pytest.MonkeyPatch) -> Objects:
 
 
 def test_a_lock_in_a_bucket_is_kept_and_given_back(objects: Objects) -> None:
-    with lock.held("gs://bucket/run", "is being trained"):
+    with lock.held("gs://bucket/run/lock", "it is being trained"):
         assert list(objects.content) == ["run/lock"]
         with pytest.raises(UserError, match=rf"is being trained by process {os.getpid()} on"):
-            lock.held("gs://bucket/run", "is being trained").__enter__()
+            lock.held("gs://bucket/run/lock", "it is being trained").__enter__()
     assert not objects.content
 
 
 def test_the_lock_of_a_killed_process_in_a_bucket_is_taken_over(objects: Objects) -> None:
     objects.blob("run/lock").upload_from_string("process 7 on there since then", 0)
-    with lock.held("gs://bucket/run", "is being trained"):
+    with lock.held("gs://bucket/run/lock", "it is being trained"):
         assert f"process {os.getpid()} on" in objects.content["run/lock"][1]
 
 
 def test_a_holder_whose_lock_was_taken_over_hears_of_it(objects: Objects) -> None:
-    with lock.held("gs://bucket/run", "is being trained") as check:
+    with lock.held("gs://bucket/run/lock", "it is being trained") as check:
         check()
         objects.last += 1
         objects.content["run/lock"] = objects.last, "process 8 on there since now"

@@ -355,9 +355,9 @@ def test_one_process_writes_an_output(
 ) -> None:
     output = tmp_path / "p.jsonl"
     command = ["predict", "--baseline=copy_input", f"--task={TASK}", f"--output={output}", *data]
-    with lock.held(f"{output}.unfinished", "is being written"):
+    with lock.held(f"{output}.lock", f"{output} is being written"):
         assert cli.main(command) == 2
-        assert "p.jsonl.unfinished is being written by process" in capsys.readouterr().err
+        assert "p.jsonl is being written by process" in capsys.readouterr().err
         assert not output.exists()
     assert cli.main(command) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["p.jsonl"]

@@ -498,7 +498,7 @@ def test_two_runs_in_one_directory(
     resumable: Path, data: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path: path.read_bytes() for path in resumable.rglob("*") if path.is_file()}
-    with lock.held(resumable, "is being trained"):
+    with lock.held(resumable / "lock", f"{resumable} is being trained"):
         assert cli.main(arguments(resumable, data, TRAIN_STEPS=9)) == 2
     message = (
         f"{resumable} is being trained by process {os.getpid()} on {os.uname().nodename} since"

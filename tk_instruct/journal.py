@@ -50,7 +50,8 @@ def write_rows(
     if is_local(output) and os.path.islink(journal):
         raise UserError(f"{journal} is a symbolic link, and what it leads to would be removed")
     # In a bucket two of them waste time and harm nothing.
-    alone = lock.held(journal, "is being written") if is_local(output) else nullcontext()
+    what = f"{output} is being written"
+    alone = lock.held(f"{os.fspath(output)}.lock", what) if is_local(output) else nullcontext()
     with alone:
         return _write_rows(predict, examples, output, identity, doing)
 
@@ -116,8 +117,7 @@ class _Journal:
         self.names = sorted(mine)
 
     def _files(self) -> list[Path]:
-        found = list(self.folder.iterdir()) if self.folder.is_dir() else []
-        return [path for path in found if path.name != "lock"]
+        return list(self.folder.iterdir()) if self.folder.is_dir() else []
 
     def read(self) -> dict[str, Row]:
         """What an interrupted run with the same settings has left; a damaged file is no loss."""

@@ -1,4 +1,4 @@
-"""One process at a time writes a folder: a locked file, or in a bucket an object kept fresh."""
+"""One process at a time writes something: a locked file, or in a bucket an object kept fresh."""
 
 import contextlib
 import datetime
@@ -23,15 +23,15 @@ _NOT_SO = 412  # HTTP's precondition failed: the object is of another generation
 
 
 @contextlib.contextmanager
-def held(folder: PathLike, doing: str) -> Iterator[Callable[[], None]]:
-    """Holds FOLDER/lock; gives a function that raises UserError once the lock has been lost.
+def held(path: PathLike, what: str) -> Iterator[Callable[[], None]]:
+    """Holds a lock, a file or object; gives a function that raises UserError once it is lost.
 
     The lock of a process that was killed is free: a local one at once; one in a bucket after a
     minute, in which it is watched for signs of life. Of several processes of a run the first one
     takes it.
 
     Args:
-        doing: what a folder undergoes that is held, "is being trained".
+        what: what is held and how, "RUN is being trained".
 
     Raises:
         UserError: another process holds it, which is named; or it cannot be written.
@@ -44,17 +44,17 @@ def held(folder: PathLike, doing: str) -> Iterator[Callable[[], None]]:
 
     def refused(by: str) -> UserError:
         return UserError(
-            f"{folder} {doing} by {by or 'another process'}; wait until it has ended, stop it, or "
-            "take another folder"
+            f"{what} by {by or 'another process'}; wait until it has ended, stop it, or take "
+            "another place"
         )
 
-    with (_file if is_local(folder) else _object)(os.fspath(folder), me, refused) as check:
+    with (_file if is_local(path) else _object)(os.fspath(path), me, refused) as check:
         yield check
 
 
 @contextlib.contextmanager
-def _file(folder: str, me: str, refused: Callable[[str], UserError]) -> Iterator[Any]:
-    path = Path(folder) / "lock"
+def _file(name: str, me: str, refused: Callable[[str], UserError]) -> Iterator[Any]:
+    path = Path(name)
     is_new = not path.parent.exists()
     try:
         file = _locked(path, refused)
@@ -93,10 +93,10 @@ def _locked(path: Path, refused: Callable[[str], UserError]) -> int:
 
 
 @contextlib.contextmanager
-def _object(folder: str, me: str, refused: Callable[[str], UserError]) -> Iterator[Any]:
+def _object(path: str, me: str, refused: Callable[[str], UserError]) -> Iterator[Any]:
     storage = importlib.import_module("google.cloud.storage")
-    bucket, _, name = folder.removeprefix("gs://").partition("/")
-    blob = storage.Client().bucket(bucket).blob(f"{name.rstrip('/')}/lock".lstrip("/"))
+    bucket, _, name = path.removeprefix("gs://").partition("/")
+    blob = storage.Client().bucket(bucket).blob(name)
 
     def write(generation: int) -> bool:
         """Replaces the object of this generation; 0: makes one where there is none."""
@@ -116,14 +116,14 @@ def _object(folder: str, me: str, refused: Callable[[str], UserError]) -> Iterat
             if not write(0):
                 blob.reload()
                 by, seen, wait = other(), blob.generation, 3 * SECONDS_BETWEEN_SIGNS
-                log.warning("%s is held by %s: waiting %g s for a sign of it", folder, by, wait)
+                log.warning("%s is held by %s: waiting %g s for a sign of it", path, by, wait)
                 time.sleep(wait)
                 if not write(seen) and not write(0):
                     raise BlockingIOError(by)
     except BlockingIOError as error:
         raise refused(str(error)) from error
     except OSError as error:
-        raise cannot_write(f"{folder}/lock", error) from error
+        raise cannot_write(path, error) from error
     ended, lost = threading.Event(), threading.Event()
 
     def give_signs() -> None:

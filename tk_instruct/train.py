@@ -158,7 +158,7 @@ def train(run: TrainRun) -> None:
     about = _describe(run, program, frozen_model, frozen)
     for name in ("checkpoints", "config.gin", "metrics.jsonl", "sentencepiece.model"):
         inside(model_dir, name)
-    with lock.held(model_dir, "is being trained") as check_lock:
+    with lock.held(model_dir / "lock", f"{model_dir} is being trained") as check_lock:
         _train(run, program, model_dir, about, frozen_model, frozen, check_lock)
 
 

@@ -1,6 +1,7 @@
 """A checkpoint as a client: its answers against the engine's, one by one and from many threads."""
 
 import random
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
