@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tk_instruct import checkpoint, cli, inference, predict
+from tk_instruct import checkpoint, cli, inference, lock, predict
 from tk_instruct.files import is_local
 
 TASK = "superni_en_def_pos2"
@@ -140,6 +140,11 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     )
     monkeypatch.setattr(gcs_utils, "is_hierarchical_namespace_enabled", lambda path: False)
     monkeypatch.setattr(checkpoint, "find_spec", lambda package: package)
+    monkeypatch.setattr(  # that of a bucket: tests/test_lock.py
+        lock,
+        "_object",
+        lambda path, me, refused: lock._file(str(bucket.here(path)), me, refused),
+    )
     monkeypatch.chdir(tmp_path)
     yield bucket
     # A path that was taken for a local one would lie in a folder gs: here.

@@ -1,7 +1,9 @@
 import dataclasses
 import math
 import resource
+import shutil
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tk_instruct import checkpoint
 from tk_instruct.checkpoint import Checkpoints, Description
+from tk_instruct.checksums import checksums
 from tk_instruct.errors import UserError
 from tk_instruct.model.config import T5Config
 
@@ -107,10 +111,120 @@ def test_a_damaged_checkpoint_is_named_and_what_is_left(tmp_path: Path, part: st
     for path in (tmp_path / "checkpoints" / "5").glob(part):
         path.write_bytes(path.read_bytes()[:20])
     damaged = Checkpoints(tmp_path, read_only=True)
-    rule = r"5 cannot be .*; if it is damaged, .* delete it \(step 3 is the last one then\)"
+    rule = r"5 cannot be .*; if it is damaged, .* move it away \(step 3 is the last one then\)"
     with pytest.raises(UserError, match=rule):
         READS[part](damaged)
     assert damaged.description(3).data == ABOUT.data
+
+
+def flip_a_bit(checkpoint: Path) -> str:
+    """In the middle of the largest file of the arrays: what it holds cannot be compressed."""
+    files = [path for path in (checkpoint / "state").rglob("*") if path.is_file()]
+    largest = max(files, key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1 << 3
+    largest.write_bytes(content)
+    return largest.name
+
+
+def test_a_flipped_bit_is_found(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        save(checkpoints, 3)
+        save(checkpoints, 5)
+    flip_a_bit(tmp_path / "checkpoints" / "5")
+    state = like(make_state(5))
+    damaged = Checkpoints(tmp_path, read_only=True)
+    message = r"5 cannot be .*\(kernel has the checksum \w+ and was saved with \w+: its bytes have"
+    for read in (
+        lambda: damaged.restore_params(5, state["params"]),
+        lambda: damaged.restore(5, state),
+    ):
+        with pytest.raises(UserError, match=message):
+            read()
+    with pytest.raises(UserError, match="last good checkpoint is of step 3") as error:
+        damaged.resume(5, ABOUT, state)
+    command = str(error.value).splitlines()[-1]
+    subprocess.run(command, shell=True, check=True)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step() == 3
+        assert checkpoints.resume(3, ABOUT, state)[2] == {"position": 3}
+
+
+def test_a_checksum_sees_every_bit_and_every_exchange() -> None:
+    array = np.arange(24, dtype=np.float32).reshape(4, 6)
+    before = checksums({"a": array})
+    for place in np.ndindex(array.shape):
+        for bit in range(32):
+            words = array.copy()
+            words.view(np.uint32)[place] ^= np.uint32(1 << bit)
+            assert checksums({"a": words}) != before, (place, bit)
+    assert checksums({"a": array[::-1]}) != before
+    assert checksums({"a": array.reshape(6, 4).T.copy()}) != before
+    assert checksums({"a": -np.zeros(3, np.float32)}) != checksums({"a": np.zeros(3, np.float32)})
+
+
+def test_a_checksum_is_of_the_values_alone() -> None:
+    """Not of mesh, type or whether layers are stacked; those of one element are worked by hand."""
+    array = np.random.default_rng(0).normal(size=(8, 3, 4)).astype(jnp.bfloat16)
+    layers = {f"layers_{i}": {"kernel": array[:, i]} for i in range(3)}
+    expected = checksums({"params": {"encoder": layers}})
+    assert len(expected) == 3
+    mesh = jax.make_mesh((1, 1), ("x", "y"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
+    placed = jax.device_put(
+        array.astype(np.float32),
+        jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x", None, "y")),
+    )
+    assert checksums({"params": {"encoder": {"encoder": {"kernel": placed}}}}) == expected
+
+    def mixed(word: int) -> int:  # fmix32 of MurmurHash3
+        word = (word ^ word >> 16) * 0x85EBCA6B % 2**32
+        word = (word ^ word >> 13) * 0xC2B2AE35 % 2**32
+        return word ^ word >> 16
+
+    first = mixed(0x3F800000)  # of 1.0 at place 0
+    second = mixed((first + 0x85EBCA77) % 2**32)
+    assert checksums({"x": np.ones((), np.float32)}) == {"x": f"{first:08x}{second:08x}"}
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_numbers_that_are_not_finite_are_neither_saved_nor_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: float
+) -> None:
+    state = make_state(3)
+    state["params"]["kernel"] = state["params"]["kernel"].at[3, 4].set(number)
+    message = "kernel holds 1 numbers that are NaN or infinite; weights must be finite"
+    with Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(UserError, match=message):
+            checkpoints.save(3, state, {}, ABOUT)
+        assert checkpoints.latest_step() is None
+        with monkeypatch.context() as patch:  # as before there were checksums
+            patch.setattr(checkpoint, "checksums", lambda state: {})
+            checkpoints.save(3, state, {}, ABOUT)
+        checkpoints.wait()
+    shutil.rmtree(tmp_path / "checkpoints" / "3" / "checksums")
+    with pytest.raises(UserError, match=message):
+        Checkpoints(tmp_path, read_only=True).restore_params(3, like(state["params"]))
+
+
+def test_a_checkpoint_without_checksums_is_read(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        save(checkpoints, 3)
+        save(checkpoints, 5)
+    for step in (3, 5):
+        shutil.rmtree(tmp_path / "checkpoints" / str(step) / "checksums")
+    older = Checkpoints(tmp_path, read_only=True)
+    assert older.restore(5, like(make_state(5)))[1] == {"position": 5}
+    assert older.content(5) == older.content(5) != older.content(3)
+
+
+def test_content_is_that_of_the_parameters(tmp_path: Path) -> None:
+    for name, number in (("one", 3), ("same", 3), ("other", 4)):
+        with Checkpoints(tmp_path / name) as checkpoints:
+            checkpoints.save(7, make_state(number) | {"step": jnp.int32(7)}, {}, ABOUT)
+    one, same, other = (
+        Checkpoints(tmp_path / name, read_only=True).content(7) for name in ("one", "same", "other")
+    )
+    assert one == same != other
 
 
 def test_a_state_may_be_donated_as_soon_as_save_returns(tmp_path: Path) -> None:

@@ -103,4 +103,4 @@ def test_a_damaged_batch_is_predicted_again(
     assert asked == ["c", "a", "b", "a", "d"]
     rows = [json.loads(line) for line in output.read_text("utf-8").split("\n")[:-1]]
     assert [row["prediction"] for row in rows] == [TEXT] * 4
-    assert f"{batch} is damaged: what it holds is predicted again" in caplog.messages
+    assert f"{batch} is damaged; what it held is predicted again" in caplog.messages

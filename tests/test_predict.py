@@ -11,7 +11,7 @@ import gin
 import numpy as np
 import pytest
 
-from tk_instruct import cli, configuration, inference, predict
+from tk_instruct import cli, configuration, inference, lock, predict
 from tk_instruct.data.records import SuperNI
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.errors import UserError
@@ -300,3 +300,108 @@ def test_a_step_that_is_not_there(run: Path, data: list[str]) -> None:
         inference.load_checkpoint(run, 1)
     with pytest.raises(UserError, match=r"step='best' is the one with the lowest validation loss"):
         inference.load_checkpoint(run, "best")
+
+
+def interrupted(model_dir: Path, data: list[str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The journal of a prediction that was killed after its first batch."""
+    with monkeypatch.context() as patch:
+        patch.setattr(predict, "batches", interrupted_after_one)
+        command = ["predict", f"--model_dir={model_dir}", "--batch_size=1", "--limit=3"]
+        assert cli.main([*command, "--max_input_tokens=32", *data]) == 130
+    return model_dir / "predictions" / f"{TASK}-test-2.jsonl.unfinished"
+
+
+def test_another_model_at_the_same_step_answers_anew(
+    run: Path, data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As trained anew, with the same data, into the same MODEL_DIR."""
+    from tk_instruct.checkpoint import Checkpoints
+
+    trained = Path(shutil.copytree(run, tmp_path / "run"))
+    journal = interrupted(trained, data, monkeypatch)
+    (first,) = [path.name for path in journal.iterdir()]
+    checkpoints, step, about = inference.load_checkpoint(trained, None)
+    params = inference.load_model(checkpoints, step, about).params
+    scale = params["encoder"]["layers_0"]["mlp"]["wo"]["kernel"]
+    shutil.rmtree(trained / "checkpoints" / "2")
+    with Checkpoints(trained) as anew:
+        params["encoder"]["layers_0"]["mlp"]["wo"]["kernel"] = scale.at[0, 0].add(1)
+        anew.save(2, {"step": np.int32(2), "params": params}, {}, about)
+    assert interrupted(trained, data, monkeypatch) == journal
+    (other,) = [path.name for path in journal.iterdir()]
+    assert other != first
+    # A copy elsewhere is the same model.
+    moved = Path(shutil.copytree(run, tmp_path / "moved"))
+    assert [path.name for path in interrupted(moved, data, monkeypatch).iterdir()] == [first]
+
+
+def test_a_damaged_journal_is_passed_over(
+    run: Path, data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_dir = Path(shutil.copytree(run, tmp_path / "run"))
+    journal = interrupted(model_dir, data, monkeypatch)
+    (batch,) = journal.iterdir()
+    command = ["predict", f"--model_dir={model_dir}", "--batch_size=1", "--limit=3"]
+    for content in ('{"id": "a"', "[]\n", '{"id": 1}\n', '{"id": "a", "task": "b"}\n'):
+        batch.write_text(content)
+        assert cli.main([*command, "--max_input_tokens=32", *data]) == 0
+        assert len(rows_of(model_dir / "predictions" / f"{TASK}-test-2.jsonl")) == 3
+        assert not journal.exists()
+        journal.mkdir()
+
+
+def test_one_process_writes_an_output(
+    run: Path, data: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "p.jsonl"
+    command = ["predict", "--baseline=copy_input", f"--task={TASK}", f"--output={output}", *data]
+    with lock.held(f"{output}.lock", f"{output} is being written"):
+        assert cli.main(command) == 2
+        assert "p.jsonl is being written by process" in capsys.readouterr().err
+        assert not output.exists()
+    assert cli.main(command) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["p.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["predictions", "predictions/{}", "predictions/{}.unfinished"])
+def test_links_lead_nowhere(
+    run: Path, data: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """In a run's directory that somebody else has made."""
+    model_dir, victim = tmp_path / "run", tmp_path / "victim"
+    shutil.copytree(run, model_dir, ignore=shutil.ignore_patterns("predictions"))
+    victim.mkdir()
+    (victim / "letter.txt").write_text("precious")
+    link = model_dir / name.format(f"{TASK}-test-2.jsonl")
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(victim)
+    assert cli.main(["predict", f"--model_dir={model_dir}", "--limit=1", *data]) == 2
+    assert "symbolic link" in capsys.readouterr().err
+    assert [path.name for path in victim.iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        [],
+        {"model": []},
+        {"vocabulary": {}},
+        {"data": "x"},
+        {"gin": 3},
+        {"soft_prompt": None},
+        {"more": 1},
+        {"model": {"vocab_size": "many"}},
+    ],
+)
+def test_a_description_of_another_shape(
+    run: Path, data: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], changed: Any
+) -> None:
+    model_dir = Path(shutil.copytree(run, tmp_path / "run"))
+    file = model_dir / "checkpoints" / "2" / "description" / "metadata"
+    about = json.loads(file.read_text())
+    file.write_text(json.dumps({**about, **changed} if changed else changed))
+    for checksums in (True, False):  # a run's, and one of before there were checksums
+        if not checksums:
+            shutil.rmtree(model_dir / "checkpoints" / "2" / "checksums")
+        assert cli.main(["predict", f"--model_dir={model_dir}", "--limit=1", *data]) == 2
+        assert "Traceback" not in capsys.readouterr().err

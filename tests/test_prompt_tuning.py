@@ -258,7 +258,7 @@ def test_a_checkpoint_is_the_prompt_and_its_optimizer(run: Path, base: Path) -> 
     assert sum(path.stat().st_size for path in files) < 100_000
     saved = json.loads((run / "checkpoints/12/description/metadata").read_text())
     assert saved["soft_prompt"]["frozen"] == str(base / "checkpoints" / "60")
-    arrays = storage._orbax_leaves(str(run / "checkpoints" / "12" / "state"))
+    arrays = storage.orbax_leaves(str(run / "checkpoints" / "12" / "state"))
     of_parameters = {name for name in arrays if name.startswith(("params/", "opt_state/1/v"))}
     moments = {f"opt_state/1/{v}/soft_prompt/embedding" for v in ("v", "v_row", "v_col")}
     assert of_parameters == {"params/soft_prompt/embedding", *moments}
@@ -364,8 +364,9 @@ def test_what_is_refused(
 
 def test_a_frozen_model_that_is_gone_or_another_is_said(run: Path, tmp_path: Path) -> None:
     def refusal(name: str, **changes: Any) -> str:
-        """Of a copy of the run whose description is changed."""
+        """Of a copy of the run whose description is changed, as one without checksums."""
         shutil.copytree(run, tmp_path / name)
+        shutil.rmtree(tmp_path / name / "checkpoints" / "12" / "checksums")
         path = tmp_path / name / "checkpoints" / "12" / "description" / "metadata"
         about = json.loads(path.read_text())
         for part, change in changes.items():
@@ -380,6 +381,8 @@ def test_a_frozen_model_that_is_gone_or_another_is_said(run: Path, tmp_path: Pat
     assert "/60 is no folder that can be read from here); put it back, or train a prompt" in gone
     another = refusal("another", soft_prompt={"fingerprint": "0"})
     assert "/checkpoints/60 has other embeddings than it had); put it back" in another
+    trained_on = refusal("trained_on", soft_prompt={"checksum": "0"})
+    assert "/checkpoints/60 has other parameters than it had); put it back" in trained_on
     wider = refusal("wider", model={"d_ff": 48})
     assert "the checkpoint is of d_ff 32, the model of d_ff 48); put it back" in wider
 

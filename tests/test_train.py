@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tk_instruct import cli
+from tk_instruct import cli, lock
+from tk_instruct.errors import UserError
+from tk_instruct.run_log import RunLog
 
 SHORT = {
     "TRAIN_STEPS": 8,
@@ -237,9 +240,6 @@ def test_a_full_disk_leaves_the_last_checkpoint_good(
 def test_a_log_that_cannot_be_written_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tk_instruct.errors import UserError
-    from tk_instruct.run_log import RunLog
-
     def full(file: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -399,3 +399,148 @@ def test_a_batch_must_divide_over_the_devices(data: list[str], tmp_path: Path) -
     )
     assert run.returncode == 2
     assert "batch_size=100 does not divide over 8 data shards; try 104" in run.stderr
+
+
+# Continuing
+
+
+@pytest.fixture
+def resumable(uninterrupted: Path, tmp_path: Path) -> Path:
+    """A copy of the run that has ended at step 8, with checkpoints of steps 3, 6 and 8."""
+    return Path(shutil.copytree(uninterrupted, tmp_path / "run"))
+
+
+def test_a_changed_setting_is_said_and_the_former_kept(
+    resumable: Path, data: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    before = (resumable / "config.gin").read_text()
+    changed = {"TRAIN_STEPS": 9, "LEARNING_RATE": 0.25, "CHECKPOINT_PERIOD": 0, "EVAL_PERIOD": 0}
+    assert cli.main(arguments(resumable, data, **changed)) == 0
+    (line,) = [text for text in caplog.text.splitlines() if "LEARNING_RATE" in text]
+    assert "from step 8 on" in line
+    assert re.search(r"LEARNING_RATE=0\.25 \(until then 0\.\d+\)", line), line
+    assert "TRAIN_STEPS=9 (until then 8)" in line
+    assert "DROPOUT_RATE" not in line
+    assert (resumable / "config_until_8.gin").read_text() == before
+    assert "LEARNING_RATE = 0.25" in (resumable / "config.gin").read_text()
+
+
+def test_fewer_steps_than_reached_are_refused(
+    resumable: Path, data: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (resumable / "config.gin").read_text()
+    assert cli.main(arguments(resumable, data, TRAIN_STEPS=7)) == 2
+    assert "TRAIN_STEPS=7 is below step 8, which" in capsys.readouterr().err
+    assert (resumable / "config.gin").read_text() == before
+
+
+def test_a_finished_run_says_so_and_keeps_its_configuration(
+    resumable: Path, data: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    before = (resumable / "config.gin").read_text()
+    with caplog.at_level("INFO"):
+        assert cli.main(arguments(resumable, data, LEARNING_RATE=0.25)) == 0
+    assert "step 8 of 8 is reached in" in caplog.text
+    assert (resumable / "config.gin").read_text() == before
+
+
+def test_a_run_goes_on_from_the_last_good_checkpoint(
+    resumable: Path, uninterrupted: Path, data: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the very command that is offered; the damaged one is kept."""
+    state = resumable / "checkpoints" / "8" / "state"
+    largest = max((p for p in state.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 4
+    largest.write_bytes(content)
+    description = resumable / "checkpoints" / "6" / "description" / "metadata"
+    text = description.read_text()
+    description.write_text(text[:-30])
+    assert cli.main(arguments(resumable, data)) == 2
+    error = capsys.readouterr().err
+    assert "checkpoints/8 cannot be" in error
+    assert "The last good checkpoint is of step 3: move this one aside, and the same" in error
+    subprocess.run(error.splitlines()[-1], shell=True, check=True)
+    assert cli.main(arguments(resumable, data)) == 2  # 6 is the last one now
+    error = capsys.readouterr().err
+    assert "checkpoints/6 cannot be read" in error
+    subprocess.run(error.splitlines()[-1], shell=True, check=True)
+    assert cli.main(arguments(resumable, data)) == 0
+    assert_same_run(resumable, uninterrupted)
+    assert (resumable / "damaged-8" / "state").is_dir()
+
+
+def test_a_torn_line_of_the_log_is_mended(
+    resumable: Path, uninterrupted: Path, data: list[str]
+) -> None:
+    shutil.rmtree(resumable / "checkpoints" / "8")
+    log = resumable / "metrics.jsonl"
+    log.write_bytes(log.read_bytes()[:-40])
+    assert cli.main(arguments(resumable, data)) == 0
+    assert losses(resumable) == losses(uninterrupted)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"step": 1}\n{"st\n{"step": 2}\n', r"metrics.jsonl:2: not JSON .*; remove the line"),
+        (b'[1]\n{"step": 2}\n', r"metrics.jsonl:1: .* must be a JSON object"),
+        (b'{"loss": 1}\n{"step": 2}\n', r"metrics.jsonl:1: step=None must be a whole number"),
+    ],
+)
+def test_a_damaged_log_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "metrics.jsonl").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        RunLog(tmp_path, 3, 4, 1, lambda: None)
+
+
+def test_two_runs_in_one_directory(
+    resumable: Path, data: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in resumable.rglob("*") if path.is_file()}
+    with lock.held(resumable / "lock", f"{resumable} is being trained"):
+        assert cli.main(arguments(resumable, data, TRAIN_STEPS=9)) == 2
+    message = (
+        f"{resumable} is being trained by process {os.getpid()} on {os.uname().nodename} since"
+    )
+    assert message in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in resumable.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "config.gin", "config_until_6.gin", "sentencepiece.model"]
+)
+def test_links_lead_nowhere(
+    resumable: Path, data: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
+) -> None:
+    """In a directory that somebody else has made."""
+    shutil.rmtree(resumable / "checkpoints" / "8")
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (resumable / name).unlink(missing_ok=True)
+    (resumable / name).symlink_to(victim)
+    assert cli.main(arguments(resumable, data, LEARNING_RATE=0.25)) == 2
+    assert "remove the symbolic link" in capsys.readouterr().err
+    assert victim.read_text() == "precious"
+
+
+def test_checkpoints_that_lead_elsewhere(
+    resumable: Path, data: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (resumable / "checkpoints").rename(tmp_path / "another run's")
+    begun = tmp_path / "another run's" / "9.orbax-checkpoint-tmp"
+    begun.mkdir()
+    (resumable / "checkpoints").symlink_to(tmp_path / "another run's")
+    assert cli.main(arguments(resumable, data, TRAIN_STEPS=9)) == 2
+    assert "another run's, out of" in capsys.readouterr().err
+    assert begun.exists()
+
+
+@pytest.mark.parametrize("cursor", [{}, {"a": 1}, [], {"position": None}])
+def test_a_cursor_of_another_shape(
+    resumable: Path, data: list[str], capsys: pytest.CaptureFixture[str], cursor: Any
+) -> None:
+    (resumable / "checkpoints" / "8" / "cursor" / "metadata").write_text(json.dumps(cursor))
+    shutil.rmtree(resumable / "checkpoints" / "8" / "checksums")
+    assert cli.main(arguments(resumable, data, TRAIN_STEPS=9)) == 2
+    assert "checkpoints/8" in capsys.readouterr().err

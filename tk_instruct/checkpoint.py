@@ -5,16 +5,20 @@ Saving goes on in the background while the run steps. In a run of several proces
 makes the same calls, on a file system that they share.
 """
 
+import hashlib
 import json
 import math
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Literal
 
+import jax
 import orbax.checkpoint as ocp
 
+from tk_instruct.checksums import DamagedError, checksums, digest, verify
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, PathLike, absolute, as_os_errors, cannot_write, is_local
 
@@ -41,7 +45,7 @@ class Description:
     model are the fields of the model's configuration; vocabulary is {name, fingerprint}; data is
     what the cursor points into (mixture, feature lengths, batch size, seed, fingerprints); gin is
     the configuration. Where the parameters are a soft prompt alone, soft_prompt is {length, frozen:
-    the path of the model that it stands before, fingerprint: of that model}.
+    the path of the model that it stands before, fingerprint and checksum: of that model}.
     """
 
     model: Mapping[str, Any]
@@ -53,11 +57,11 @@ class Description:
     def check_continues(self, saved: "Description", where: Path) -> None:
         """Raises UserError where a run may not go on from a saved one, naming the fields."""
         for part, repair in _REPAIRS.items():
-            # As JSON, in which a tuple is a list.
+            # As JSON, in which a tuple is a list. An older prompt has no checksum of its model.
             mine, theirs = (json.loads(json.dumps(getattr(x, part))) for x in (self, saved))
             changed = [
                 f"{part}.{key}={mine.get(key)!r} but the checkpoint has {theirs.get(key)!r}"
-                for key in sorted({*mine, *theirs} - _MAY_CHANGE[part])
+                for key in sorted({*mine, *theirs} - _MAY_CHANGE[part] - ({"checksum"} - {*theirs}))
                 if mine.get(key) != theirs.get(key)
             ]
             if changed:
@@ -93,10 +97,11 @@ class Checkpoints:
                     self.directory.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise cannot_write(self.directory, error) from error
+        self._check_metrics()
         policies = ocp.checkpoint_managers
         self._manager = ocp.CheckpointManager(
             self.directory,
-            item_names=("state", "cursor", "description"),
+            item_names=("state", "cursor", "description", "checksums"),
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policies.AnyPreservationPolicy(
                     [
@@ -118,6 +123,19 @@ class Checkpoints:
         )
         self._saving: int | None = None
 
+    def _check_metrics(self) -> None:
+        """Orbax reads them all at once, for the best."""
+        for file in self.directory.glob("*/metrics/metrics"):
+            try:
+                _validation_loss(json.loads(file.read_text()))
+            except (ValueError, TypeError, KeyError) as error:
+                remove = "rm" if is_local(file) else "gcloud storage rm"
+                raise DamagedError(
+                    f"{file} is damaged ({_first_line(error)}); it only says how good the "
+                    "checkpoint is: remove it, and the same command continues:\n"
+                    f"  {remove} {shlex.quote(str(file))}"
+                ) from error
+
     def __enter__(self) -> "Checkpoints":
         return self
 
@@ -138,9 +156,16 @@ class Checkpoints:
         self.wait()
         return self._manager.best_step()
 
-    def written(self, step: int) -> float:
-        """When a checkpoint was saved, in seconds: one that is trained anew has another time."""
-        return float((self.directory / str(step) / "_CHECKPOINT_METADATA").stat().mtime)
+    def content(self, step: int) -> str:
+        """A digest of a checkpoint's parameters: another one where any number of them is another.
+
+        Of their checksums, or where none were saved of all bytes of the state.
+        """
+        with self._reading(step):
+            if saved := saved_checksums(self.directory / str(step)):
+                return digest({k: v for k, v in saved.items() if k.startswith("params/")})
+            files = _files(self.directory / str(step) / "state")
+            return digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in files])
 
     def step_or_latest(self, step: int | Literal["best"] | None) -> int:
         """The asked-for step, or the last; raises UserError where it is not there."""
@@ -178,13 +203,14 @@ class Checkpoints:
                 without, the checkpoint is never the best.
 
         Raises:
-            UserError: this one, or the one before, cannot be written; the checkpoints on disk
-                stay as they are.
+            UserError: this one, or the one before, cannot be written, or a parameter is not
+                finite; the checkpoints on disk stay as they are.
         """
         self.wait()
         self._saving = step
         if metrics is not None and not math.isfinite(_validation_loss(metrics)):
             metrics = None  # NaN has no place in an order
+        sums = checksums(state)
         try:
             self._manager.save(
                 step,
@@ -192,6 +218,7 @@ class Checkpoints:
                     state=ocp.args.PyTreeSave(state),
                     cursor=ocp.args.JsonSave(dict(cursor)),
                     description=ocp.args.JsonSave(vars(about)),
+                    checksums=ocp.args.JsonSave(_with_digests(sums, cursor, about)),
                 ),
                 metrics=None if metrics is None else dict(metrics),
                 force=True,
@@ -216,22 +243,26 @@ class Checkpoints:
         )
 
     def description(self, step: int) -> Description:
-        args = ocp.args.Composite(description=ocp.args.JsonRestore())
+        """Raises DamagedError where it cannot be read."""
         with self._reading(step):
-            restored = self._manager.restore(step, args=args)
-        return Description(**restored["description"])
+            return read_description(self.directory / str(step))
 
     def restore(self, step: int, state_like: Any) -> tuple[Any, Mapping[str, Any]]:
         """State and cursor; state_like gives shapes, types and shardings of the state.
 
         Raises:
-            UserError: what was saved has other arrays, such as another optimizer's moments, or is
-                damaged.
+            DamagedError: what was saved has other arrays, such as another optimizer's moments, or
+                is damaged.
         """
         args = ocp.args.Composite(state=_restore_as(state_like), cursor=ocp.args.JsonRestore())
-        repair = "use the model and the optimizer that it was saved with; "
+        repair = "; use the model and the optimizer that it was saved with"
         with self._reading(step, "restored as this run's state", repair):
             restored = self._manager.restore(step, args=args)
+            saved = saved_checksums(self.directory / str(step))
+            verify(restored["state"], saved)
+            if not isinstance(restored["cursor"], dict):
+                raise ValueError(f"its cursor={restored['cursor']!r} must be an object")
+            _check(saved, "cursor", digest(restored["cursor"]))
         return restored["state"], restored["cursor"]
 
     def restore_params(self, step: int, params_like: Any) -> Any:
@@ -239,19 +270,60 @@ class Checkpoints:
         state = _restore_as({"params": params_like}, partial_restore=True)
         with self._reading(step):
             restored = self._manager.restore(step, args=ocp.args.Composite(state=state))
+            verify(restored["state"], saved_checksums(self.directory / str(step)))
         return restored["state"]["params"]
+
+    def resume(
+        self, step: int, about: Description, state_like: Any
+    ) -> tuple[Description, Any, Mapping[str, Any]]:
+        """Description, state and cursor of the step that a run goes on from.
+
+        Raises:
+            UserError: the run may not go on from it, or it is damaged; then the last good one is
+                looked for and named, with the command after which the run goes on from there.
+        """
+        where = self.directory / str(step)
+        try:
+            saved = self.description(step)
+            about.check_continues(saved, where)
+            return saved, *self.restore(step, state_like)
+        except DamagedError as error:
+            good = self._last_good(step, state_like)
+            if good is None:
+                raise
+            move = "mv" if is_local(where) else "gcloud storage mv"
+            aside = self.directory.parent / f"damaged-{step}"
+            raise UserError(
+                f"{error}. The last good checkpoint is of step {good}: move this one aside, and "
+                f"the same command continues from step {good}:\n"
+                f"  {move} {shlex.quote(str(where))} {shlex.quote(str(aside))}"
+            ) from error
+
+    def _last_good(self, before: int, state_like: Any) -> int | None:
+        """Of several processes one alone may see damage: then none is looked for."""
+        if jax.process_count() > 1:
+            return None
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            if step < before:
+                try:
+                    self.description(step)
+                    self.restore(step, state_like)
+                except UserError:
+                    continue
+                return step
+        return None
 
     @contextmanager
     def _reading(self, step: int, what: str = "read", repair: str = "") -> Iterator[None]:
-        """Raises UserError for what JSON, TensorStore and Orbax raise, each their own."""
+        """Raises DamagedError for what JSON, TensorStore and Orbax raise, each their own."""
         try:
             yield
         except Exception as error:
             others = [other for other in self._manager.all_steps() if other != step]
             left = f"step {max(others)} is the last one then" if others else "there is no other"
-            raise UserError(
-                f"{self.directory / str(step)} cannot be {what} ({_first_line(error)}); {repair}"
-                f"if it is damaged, replace it by a copy or delete it ({left})"
+            raise DamagedError(
+                f"{self.directory / str(step)} cannot be {what} ({_first_line(error)}){repair}; "
+                f"if it is damaged, replace it by a copy or move it away ({left})"
             ) from error
 
     def close(self) -> None:
@@ -260,6 +332,63 @@ class Checkpoints:
             self.wait()
         finally:
             self._manager.close()
+
+
+def read_description(folder: Path) -> Description:
+    """Of a checkpoint's folder; raises OSError, ValueError, TypeError and DamagedError."""
+    fields = json.loads((folder / "description" / "metadata").read_text())
+    if not isinstance(fields, dict):
+        raise ValueError("its description must be an object")
+    _check(saved_checksums(folder), "description", _meaning(fields))
+    about = Description(**fields)
+    if not all(isinstance(getattr(about, part), dict) for part in _REPAIRS):
+        raise ValueError(f"{', '.join(_REPAIRS)} of its description must be objects")
+    if not {"name", "fingerprint"} <= set(about.vocabulary) or not isinstance(about.gin, str):
+        raise ValueError("its description lacks a vocabulary's name and fingerprint, or gin's text")
+    return about
+
+
+def _with_digests(
+    sums: Mapping[str, str], cursor: Mapping[str, Any], about: Description
+) -> dict[str, str]:
+    return {**sums, "cursor": digest(cursor), "description": _meaning(vars(about))}
+
+
+def write_checksums(
+    folder: Path, sums: Mapping[str, str], cursor: Mapping[str, Any], about: Description
+) -> None:
+    """Beside a state that was written without this class."""
+    content = json.dumps(_with_digests(sums, cursor, about))
+    (folder / "checksums").mkdir()
+    (folder / "checksums" / "metadata").write_text(content)
+
+
+def _meaning(description: Mapping[str, Any]) -> str:
+    """A digest of what a run may not change; gin is there to be read by people."""
+    return digest({name: value for name, value in description.items() if name != "gin"})
+
+
+def _check(saved: Mapping[str, str], what: str, found: str) -> None:
+    if saved and saved.get(what) != found:
+        raise DamagedError(f"its {what} has changed since it was saved")
+
+
+def saved_checksums(folder: Path) -> Mapping[str, str]:
+    """Of a checkpoint's folder; none where it was saved without."""
+    if not (folder / "checksums").exists():
+        return {}
+    saved = json.loads((folder / "checksums" / "metadata").read_text())
+    if not saved or not isinstance(saved, dict):
+        raise ValueError("its checksums must be an object that names some")
+    return saved
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            yield from _files(path)
+        else:
+            yield path
 
 
 def _restore_as(like: Any, **options: Any) -> Any:

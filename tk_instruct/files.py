@@ -24,6 +24,23 @@ def is_local(path: PathLike) -> bool:
     return "://" not in os.fspath(path)
 
 
+def inside(folder: PathLike, *names: str) -> Path:
+    """FOLDER/NAME/…; raises UserError where symbolic links lead from there out of the folder.
+
+    For what is written to a directory that others may have made.
+    """
+    path = Path(folder).joinpath(*names)
+    if not is_local(folder):
+        return path
+    real, root = os.path.realpath(path), os.path.realpath(folder)
+    if os.path.commonpath([real, root]) != root:
+        raise UserError(
+            f"{path} leads to {real}, out of {folder}, where nothing is to be written; remove the "
+            "symbolic link"
+        )
+    return path
+
+
 def absolute(path: PathLike) -> Path:
     return Path(path).absolute() if is_local(path) else Path(path)
 

@@ -13,7 +13,7 @@ from jaxtyping import Int32
 
 from tk_instruct import configuration
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, absolute
+from tk_instruct.files import Path
 from tk_instruct.journal import Example
 
 if TYPE_CHECKING:
@@ -106,8 +106,14 @@ def lengths_of(args: argparse.Namespace, about: "Description") -> "FeatureLength
     return configuration.lengths_of(args, about.data.get("lengths"))
 
 
-def identity_of(model_dir: Path, step: int, about: "Description") -> dict[str, Any]:
-    return {"model_dir": str(absolute(model_dir)), "step": step, "trained_on": about.data}
+def identity_of(checkpoints: "Checkpoints", step: int, about: "Description") -> dict[str, Any]:
+    """What tells a checkpoint's answers from another's: its content, wherever it lies."""
+    return {
+        "parameters": checkpoints.content(step),
+        "model": about.model,
+        "soft_prompt": about.soft_prompt,
+        "vocabulary": about.vocabulary["fingerprint"],
+    }
 
 
 def check_vocabulary(about: "Description", where: Path) -> None:

@@ -4,18 +4,21 @@ import hashlib
 import itertools
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
-from tk_instruct import distributed
+from tk_instruct import distributed, lock
 from tk_instruct.errors import UserError
 from tk_instruct.files import (
     Path,
     PathLike,
     check_target,
+    is_local,
     is_stream,
     parse_jsonl,
     read_bytes,
@@ -49,10 +52,28 @@ def write_rows(
     identity (JSON) tells predictors, their settings and their data apart: what another one has
     left unfinished is not gone on with. Of several processes all predict and the first one writes.
 
-    Raises UserError where an id stands for two examples.
+    Raises UserError where an id stands for two examples, and where another process is writing the
+    same output on a local disk.
     """
     _check_ids(examples, doing)
     check_target(output)
+    journal = f"{os.fspath(output)}.unfinished"
+    if is_local(output) and os.path.islink(journal):
+        raise UserError(f"{journal} is a symbolic link, and what it leads to would be removed")
+    # In a bucket two of them waste time and harm nothing.
+    is_file = is_local(output) and not is_stream(output)
+    what = f"{output} is being written"
+    with lock.held(f"{os.fspath(output)}.lock", what) if is_file else nullcontext():
+        return _write_rows(predict, examples, output, identity, doing)
+
+
+def _write_rows(
+    predict: Predict,
+    examples: Sequence[Example],
+    output: PathLike,
+    identity: Mapping[str, Any],
+    doing: str,
+) -> int:
     belongs_to = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     journal = _Journal(Path(output), belongs_to)
     done = journal.read() if distributed.is_first_process() else {}
@@ -77,6 +98,9 @@ def write_rows(
     journal.remove()
     distributed.wait_for_others()
     return len(wanted)
+
+
+_TEXTS = ("id", "task", "prediction")
 
 
 def _check_ids(examples: Sequence[Example], doing: str) -> None:
@@ -122,14 +146,20 @@ class _Journal:
         return list(self.folder.iterdir()) if self.is_kept and self.folder.is_dir() else []
 
     def read(self) -> dict[str, Row]:
-        """What an interrupted run with the same settings has left."""
+        """What an interrupted run with the same settings has left; a damaged file is no loss."""
         found: dict[str, Row] = {}
         for path in (self.folder / name for name in self.names):
-            content = read_bytes(path)
-            if path.stem.rpartition("-")[2] == _hash(content):
-                found |= {row["id"]: row for _, row in parse_jsonl(content, path)}
+            try:
+                content = read_bytes(path)
+                if path.stem.rpartition("-")[2] != _hash(content):
+                    raise UserError(f"{path} is damaged")
+                rows = [row for _, row in parse_jsonl(content, path)]
+                if not all(isinstance(row.get(key), str) for row in rows for key in _TEXTS):
+                    raise UserError(f"{path}: a row lacks one of {', '.join(_TEXTS)}")
+            except UserError as error:
+                log.warning("%s; what it held is predicted again", error)
             else:
-                log.warning("%s is damaged: what it holds is predicted again", path)
+                found |= {row["id"]: row for row in rows}
         return found
 
     def remove_others(self) -> None:

@@ -23,7 +23,7 @@ from jaxtyping import UInt32
 from tk_instruct import configuration, distributed, randomness
 from tk_instruct.data.records import TaskSpec
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path
+from tk_instruct.files import Path, inside
 from tk_instruct.inference import (
     MOST_TIMES_BATCH_SIZE,
     Loaded,
@@ -108,13 +108,13 @@ def main(args: argparse.Namespace) -> int:
         configuration.bind_data_arguments(args)
         check_vocabulary(about, model_dir)
         task, lengths = task_of(args, about), lengths_of(args, about)
-        identity = {**identity_of(model_dir, step, about), "decoding": repr(decoding)}
+        identity = {**identity_of(checkpoints, step, about), "decoding": repr(decoding)}
         loaded = load_model(checkpoints, step, about, args.num_partitions)
         predict = decoder(loaded, decoding, lengths, args.batch_size)
     for split in splits:
         name = f"{task}-{split}-{step}.jsonl"
-        folder = Path(args.output_dir or args.model_dir or ".").expanduser() / "predictions"
-        output = Path(args.output).expanduser() if args.output else folder / name
+        folder = Path(args.output_dir or args.model_dir or ".").expanduser()
+        output = Path(args.output or inside(folder, "predictions", name)).expanduser()
         count = write_predictions(predict, identity, task, split, lengths, output, limit=args.limit)
         if distributed.is_first_process():
             say_where(count, output)

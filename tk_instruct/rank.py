@@ -25,7 +25,7 @@ from jaxtyping import Float32
 
 from tk_instruct import configuration, distributed
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, parse_jsonl, read_bytes
+from tk_instruct.files import Path, inside, parse_jsonl, read_bytes
 from tk_instruct.inference import (
     MOST_TIMES_BATCH_SIZE,
     Loaded,
@@ -107,12 +107,11 @@ def main(args: argparse.Namespace) -> int:
         examples, contents = examples_of(task, split, lengths, args.limit)
         name = f"{task}-{split}"
     examples = with_options(examples, args.option, lengths)
-    output = model_dir / "predictions" / f"{name}-{step}.rank.jsonl"
-    if args.output:
-        output = Path(args.output).expanduser()
+    default = inside(model_dir, "predictions", f"{name}-{step}.rank.jsonl")
+    output = Path(args.output or default).expanduser()
     loaded = load_model(checkpoints, step, about, args.num_partitions)
     identity = {
-        **identity_of(model_dir, step, about),
+        **identity_of(checkpoints, step, about),
         "ranking": name,
         "data": contents,
         "options": args.option,

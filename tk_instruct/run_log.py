@@ -1,6 +1,7 @@
 """What a training run tells while it goes: metrics.jsonl, TensorBoard events, a progress line."""
 
 import json
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -8,11 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tk_instruct import distributed
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, PathLike, read_jsonl, write_atomically
+from tk_instruct.files import Path, PathLike, json_object, read_bytes, write_atomically
 from tk_instruct.progress import Progress
 
 if TYPE_CHECKING:
     from tk_instruct.data.pipeline import Batch
+
+log = logging.getLogger("tk_instruct")
 
 MAX_IDS_IN_ERROR = 8
 
@@ -125,8 +128,23 @@ class RunLog:
 
 
 def _lines_until(path: Path, step: int) -> list[str]:
-    rows = read_jsonl(path) if path.exists() else ()
-    return [_line(row) for _, row in rows if row["step"] <= step]
+    """A last line that is torn, by a kill or a full disk, is left out."""
+    text = read_bytes(path) if path.exists() else b""
+    lines = [line for line in text.splitlines(keepends=True) if line.strip()]
+    kept = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json_object(line.decode("utf-8", "replace"), f"{path}:{number}")
+            if not isinstance(row.get("step"), int):
+                raise UserError(f"{path}:{number}: step={row.get('step')!r} must be a whole number")
+        except UserError as error:
+            if number < len(lines):
+                raise UserError(f"{error}; remove the line and run it again") from error
+            log.warning("%s: its last line was torn and is left out", path)
+        else:
+            if row["step"] <= step:
+                kept.append(_line(row))
+    return kept
 
 
 def _line(row: Mapping[str, Any]) -> str:

@@ -36,9 +36,14 @@ def sampled_vocabulary(
     return {"soft_prompt": {"embedding": frozen["token_embedder"]["embedding"][ids]}}
 
 
-def described(prompt_length: int, model: "Checkpoint") -> dict[str, Any]:
-    """Description.soft_prompt of a prompt before this model."""
-    return {"length": prompt_length, "frozen": model.path, "fingerprint": _fingerprint(model)}
+def described(prompt_length: int, model: "Checkpoint", frozen: Any) -> dict[str, Any]:
+    """Description.soft_prompt of a prompt before this model, whose parameters are given."""
+    return {
+        "length": prompt_length,
+        "frozen": model.path,
+        "fingerprint": _fingerprint(model),
+        "checksum": _checksum(frozen),
+    }
 
 
 def frozen_params(
@@ -55,7 +60,10 @@ def frozen_params(
         model = convert.open_checkpoint(about["frozen"])
         if _fingerprint(model) != about["fingerprint"]:
             raise UserError(f"{model.path} has other embeddings than it had")
-        return convert.params_of(model, like, config)
+        params = convert.params_of(model, like, config)
+        if _checksum(params) != about.get("checksum", _checksum(params)):
+            raise UserError(f"{model.path} has other parameters than it had")
+        return params
     except UserError as error:
         reason = str(error).partition(";")[0]
         raise UserError(
@@ -64,7 +72,13 @@ def frozen_params(
         ) from error
 
 
+def _checksum(params: Any) -> str:
+    from tk_instruct.checksums import checksums, digest
+
+    return digest(checksums({"params": params}))
+
+
 def _fingerprint(model: "Checkpoint") -> str:
-    """Of the first embeddings, which any training changes: to read all would take minutes."""
+    """Of the first embeddings, which almost any training changes: before there were checksums."""
     rows = model.tensors["token_embedder/embedding"].read((slice(0, 128), slice(None)))
     return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()[:16]

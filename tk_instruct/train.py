@@ -5,23 +5,24 @@ tk-instruct train --gin_file=recipes/smoke.gin --gin.MODEL_DIR=/tmp/smoke
 
 import argparse
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import gin
 from optax import GradientTransformationExtraArgs
 
-from tk_instruct import configuration, distributed, optim
+from tk_instruct import configuration, distributed, lock, optim
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, write_atomically
+from tk_instruct.files import Path, inside, write_atomically
 from tk_instruct.model.config import DecoderConfig, T5Config
 from tk_instruct.ranges import check_number, check_seed, check_whole
 
 if TYPE_CHECKING:
     from tk_instruct.checkpoint import Description
     from tk_instruct.convert.tensors import Checkpoint
-    from tk_instruct.data.tokens import FeatureLengths
+    from tk_instruct.program import Program
 
 log = logging.getLogger("tk_instruct")
 
@@ -152,49 +153,83 @@ class TrainRun:
 
 def train(run: TrainRun) -> None:
     """Restores or starts, steps, evaluates, saves; raises UserError for what a user can repair."""
-    import jax.numpy as jnp
-
-    from tk_instruct import convert, sharding, soft_prompt
-    from tk_instruct.checkpoint import Checkpoints
-    from tk_instruct.data import cache, pipeline, registry
+    from tk_instruct import convert, sharding
+    from tk_instruct.data import cache, registry
     from tk_instruct.program import program_of
-    from tk_instruct.run_log import RunLog
 
     registry.check_mixture(run.mixture)
     program = program_of(run)
     sharding.check_memory((program.state, program.frozen))
+    if run.eval_every_steps:
+        # Now, not at the first validation hours later, is the time to find that there is none.
+        for task in registry.tasks_of(run.mixture):
+            cache.open_tokens(task, "validation", program.lengths)
+    model_dir = Path(run.model_dir).expanduser()
+    path = run.initial_checkpoint_path
+    frozen_model = convert.open_checkpoint(path) if path is not None and run.prompt_length else None
+    frozen = convert.params_of(frozen_model, program.frozen, run.model) if frozen_model else {}
+    about = _describe(run, program, frozen_model, frozen)
+    for name in ("checkpoints", "config.gin", "metrics.jsonl", "sentencepiece.model"):
+        inside(model_dir, name)
+    with lock.held(model_dir / "lock", f"{model_dir} is being trained") as check_lock:
+        _train(run, program, model_dir, about, frozen_model, frozen, check_lock)
+
+
+def _train(
+    run: TrainRun,
+    program: "Program",
+    model_dir: Path,
+    about: "Description",
+    frozen_model: "Checkpoint | None",
+    frozen: Any,
+    check_lock: Callable[[], None],
+) -> None:
+    import jax.numpy as jnp
+
+    from tk_instruct import convert, sharding, soft_prompt
+    from tk_instruct.checkpoint import Checkpoints
+    from tk_instruct.data import pipeline
+    from tk_instruct.run_log import RunLog
+
     mesh, lengths, layout, batch_size = (
         program.mesh,
         program.lengths,
         program.layout,
         program.batch_size,
     )
-    if run.eval_every_steps:
-        # Now, not at the first validation hours later, is the time to find that there is none.
-        for task in registry.tasks_of(run.mixture):
-            cache.open_tokens(task, "validation", lengths)
-
-    model_dir = Path(run.model_dir).expanduser()
-    path = run.initial_checkpoint_path
-    frozen_model = convert.open_checkpoint(path) if path is not None and run.prompt_length else None
-    about = _describe(run, lengths, batch_size, frozen_model)
     checkpoints = Checkpoints(model_dir, keep=run.keep_checkpoints)
     last = checkpoints.latest_step()
+    rng = sharding.replicated_key(run.seed, mesh)
     if last is not None:
-        about.check_continues(checkpoints.description(last), checkpoints.directory / str(last))
+        saved, state, cursor = checkpoints.resume(last, about, program.state)
+        if last > run.steps:
+            raise UserError(
+                f"TRAIN_STEPS={run.steps} is below step {last}, which {model_dir} has reached; "
+                f"give more than {last} to go on, or start in a MODEL_DIR of its own"
+            )
+        if last == run.steps:
+            log.info(
+                "step %d of %d is reached in %s: there is nothing to do", last, last, model_dir
+            )
+            checkpoints.close()
+            return
+        log.info("continuing from step %d of %d in %s", last, run.steps, model_dir)
+        if distributed.is_first_process():
+            _keep_former_configuration(model_dir, last, saved.gin, about.gin)
     if distributed.is_first_process():
         _keep_with_run(model_dir, about)
 
-    rng = sharding.replicated_key(run.seed, mesh)
     local_rows = sharding.local_rows(mesh, batch_size)
     batches = pipeline.train_batches(
         run.mixture, lengths, batch_size, run.seed, layout, local_rows, run.num_train_examples
     )
-    frozen = convert.params_of(frozen_model, program.frozen, run.model) if frozen_model else {}
     if last is not None:
-        state, cursor = checkpoints.restore(last, program.state)
+        if {k: type(v) for k, v in cursor.items()} != dict.fromkeys(batches.get_state(), int):
+            raise UserError(
+                f"{checkpoints.directory / str(last)}: its cursor={dict(cursor)} must be of whole "
+                f"numbers {', '.join(batches.get_state())}; it is damaged, move it away"
+            )
         batches.set_state(dict(cursor))
-        log.info("continuing from step %d of %d in %s", last, run.steps, model_dir)
     elif frozen_model is not None:
         vocab_size = about.vocabulary["size"]
         params = soft_prompt.sampled_vocabulary(frozen, run.prompt_length, vocab_size, run.seed)
@@ -202,7 +237,7 @@ def train(run: TrainRun) -> None:
         log.info(
             "training a soft prompt of %d vectors for %s", run.prompt_length, frozen_model.path
         )
-    elif path is not None:
+    elif (path := run.initial_checkpoint_path) is not None:
         params, step = convert.initial_params(path, program.state.params, run.model)
         state = program.start(params, jnp.int32(step))
         log.info("starting at step %d with the parameters of %s", step, path)
@@ -247,6 +282,7 @@ def train(run: TrainRun) -> None:
                 write.scores(done, scores)
             stop = stop_at(done)
             if _due(done, run.save_every_steps) or done == run.steps or stop:
+                check_lock()
                 write.check_losses()  # so that every checkpoint is a good one
                 checkpoints.save(done, state, batches.get_state(), about, scores)
             if stop and done < run.steps:
@@ -264,7 +300,7 @@ def _due(step: int, period: int) -> bool:
 
 
 def _describe(
-    run: TrainRun, lengths: "FeatureLengths", batch_size: int, frozen_model: "Checkpoint | None"
+    run: TrainRun, program: "Program", frozen_model: "Checkpoint | None", frozen: Any
 ) -> "Description":
     from tk_instruct import soft_prompt
     from tk_instruct.checkpoint import Description
@@ -276,14 +312,16 @@ def _describe(
         vocabulary=_vocabulary_of(run),
         data={
             "mixture": run.mixture,
-            "lengths": lengths.as_dict(),
-            "batch_size": batch_size,
+            "lengths": program.lengths.as_dict(),
+            "batch_size": program.batch_size,
             "seed": run.seed,
             "num_train_examples": run.num_train_examples,
             "content": {task.name: task.source.fingerprint("train") for task in tasks},
         },
         gin=gin.config_str(),
-        soft_prompt=soft_prompt.described(run.prompt_length, frozen_model) if frozen_model else {},
+        soft_prompt=soft_prompt.described(run.prompt_length, frozen_model, frozen)
+        if frozen_model
+        else {},
     )
 
 
@@ -302,6 +340,31 @@ def _vocabulary_of(run: TrainRun) -> dict[str, Any]:
         "fingerprint": fingerprint(loaded),
         "size": loaded.vocab_size,
     }
+
+
+def _keep_former_configuration(model_dir: Path, step: int, former: str, now: str) -> None:
+    """Says what has changed, and keeps config.gin as it was: config_until_STEP.gin."""
+    old, new = _settings(former), _settings(now)
+    changed = [
+        f"{name}={new.get(name, 'not set')} (until then {old.get(name, 'not set')})"
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name) and name != "MODEL_DIR"
+    ]
+    kept = inside(model_dir, f"config_until_{step}.gin")
+    if changed:
+        log.warning(
+            "from step %d on %s; the configuration until then is kept in %s",
+            step,
+            ", ".join(changed),
+            kept,
+        )
+        if not kept.exists():
+            write_atomically(kept, [former])
+
+
+def _settings(config: str) -> dict[str, str]:
+    """What gin.config_str has written, value by name; a long value goes on in indented lines."""
+    return dict(re.findall(r"(?m)^(\S+) = (.*)$", re.sub(r" *\\?\n +", " ", config)))
 
 
 def _keep_with_run(model_dir: Path, about: "Description") -> None:

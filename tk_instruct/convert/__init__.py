@@ -123,7 +123,7 @@ def open_checkpoint(path: str) -> "Checkpoint":
             checkpoint, whose = huggingface.read(str(folder)), "its config.json"
         elif (folder / "description").is_dir():
             checkpoint, whose = ours.read(str(folder)), "its description"
-        elif (folder / "state" / "_METADATA").exists():
+        elif t5x.is_orbax(folder):
             checkpoint, whose = t5x.read_orbax(str(folder)), "a model of its other tensors"
         elif (folder / "checkpoint").exists():
             checkpoint, whose = t5x.read_legacy(str(folder)), "a model of its other tensors"
@@ -132,7 +132,7 @@ def open_checkpoint(path: str) -> "Checkpoint":
         else:
             raise UserError(
                 f"{path} is no checkpoint: it holds none of config.json (Hugging Face), "
-                "checkpoints/ or description/ (ours), checkpoint_N, state/_METADATA or the file "
+                "checkpoints/ or description/ (ours), checkpoint_N, state/ with arrays or the file "
                 "checkpoint (T5X); check the path"
             )
     except OSError as error:
@@ -155,6 +155,17 @@ def _last_step(folder: Any) -> Any:
         if match:
             found[int(match[1])] = child
     finished = set(ocp.utils.checkpoint_steps(folder)) & set(found) if found else set()
+    unfinished = [folder, *sorted(folder.iterdir())] if not finished else []
+    for each in unfinished:
+        if ".orbax-checkpoint-tmp" in each.name:
+            raise UserError(
+                f"{each} is a checkpoint whose saving was not finished; give another one"
+            )
+    if found and not finished:
+        raise UserError(
+            f"{folder} holds {found[max(found)].name}, but no finished checkpoint: in a bucket it "
+            "has a file commit_success.txt; give the path of a checkpoint that you know is whole"
+        )
     return found[max(finished)] if finished else folder
 
 
@@ -172,7 +183,8 @@ def convert(
         scan_layers: in T5X's formats, all layers in one array.
 
     Raises:
-        UserError: the format has no such model, there is no vocabulary, or it cannot be written.
+        UserError: the format has no such model, there is no vocabulary, a tensor is damaged or
+            holds NaN or infinity, or it cannot be written.
     """
     from tk_instruct.convert import huggingface, model_card, ours, t5x, vocabularies
     from tk_instruct.convert.tensors import in_order, stack
@@ -185,7 +197,8 @@ def convert(
         loaded = vocabularies.load(checkpoint, vocabulary)
     megabytes = 4 * checkpoint.num_parameters() // _MEGABYTE
     with _beside(target) as folder, Progress("converting, MB", max(1, megabytes)) as progress:
-        tensors = _counted(in_order(checkpoint.tensors), progress)
+        checksums: dict[str, str] = {}
+        tensors = _checked(checkpoint, in_order(checkpoint.tensors), checksums, progress)
         if to in T5X_FORMATS and (scan_layers or checkpoint.config.relative_bias_per_layer):
             tensors = t5x.scalable(tensors, checkpoint.config)
         if scan_layers:
@@ -198,7 +211,7 @@ def convert(
         elif to == "ours":
             folder.mkdir()
             about = {"vocabulary": vocabularies.write_ours(folder, loaded), **_history(checkpoint)}
-            ours.write(folder, checkpoint.step, checkpoint.config, tensors, about)
+            ours.write(folder, checkpoint.step, checkpoint.config, tensors, about, checksums)
         elif to == "t5x":
             t5x.write_orbax(folder, checkpoint.step, tensors)
         else:
@@ -216,19 +229,42 @@ def _history(checkpoint: "Checkpoint") -> dict[str, Any]:
     return {"data": data, "gin": checkpoint.about.gin}
 
 
-def _counted(tensors: Mapping[str, "Tensor"], progress: "Progress") -> dict[str, "Tensor"]:
-    """The same tensors, which count their megabytes as done when they have been read."""
+def _checked(
+    checkpoint: "Checkpoint",
+    tensors: Mapping[str, "Tensor"],
+    checksums: dict[str, str],
+    progress: "Progress",
+) -> dict[str, "Tensor"]:
+    """The same tensors, whose values are checked, and counted as megabytes done, when read whole.
+
+    Their checksums are put into `checksums`.
+    """
     num_bytes = 0
 
-    def read(tensor: "Tensor", index: Any) -> Any:
+    def read(name: str, tensor: "Tensor", index: Any) -> Any:
         nonlocal num_bytes
         array = tensor.read(index)
+        if array.shape != tensor.shape:
+            return array
+        checksums.update(_verified(checkpoint, {name: array}))
         before = num_bytes // _MEGABYTE
         num_bytes += tensor.nbytes
         progress.advance(num_bytes // _MEGABYTE - before)
         return array
 
-    return {name: replace(tensor, read=partial(read, tensor)) for name, tensor in tensors.items()}
+    return {
+        name: replace(tensor, read=partial(read, name, tensor)) for name, tensor in tensors.items()
+    }
+
+
+def _verified(checkpoint: "Checkpoint", params: Mapping[str, Any]) -> dict[str, str]:
+    """Checksums of parameters; raises UserError where they are not finite or not as saved."""
+    from tk_instruct.checksums import verify
+
+    try:
+        return verify({"params": params}, checkpoint.checksums)
+    except UserError as error:
+        raise UserError(f"{checkpoint.path}: {error}") from error
 
 
 @contextlib.contextmanager
@@ -283,7 +319,8 @@ def params_of(checkpoint: "Checkpoint", like: Any, config: "T5Config | DecoderCo
         config: of that model.
 
     Raises:
-        UserError: a tensor is missing, extra or of another shape than the model's.
+        UserError: a tensor is missing, extra or of another shape than the model's, is damaged or
+            holds NaN or infinity.
     """
     from flax.traverse_util import flatten_dict, unflatten_dict
 
@@ -300,6 +337,7 @@ def params_of(checkpoint: "Checkpoint", like: Any, config: "T5Config | DecoderCo
     with Progress("reading tensors", len(leaves)) as progress:
         for name, leaf in leaves.items():
             params[name] = _placed(tensors[name], leaf)
+            _verified(checkpoint, {name: params[name]})
             progress.advance()
     return unflatten_dict(params, sep="/")
 

@@ -1,6 +1,5 @@
 """Our own checkpoints: MODEL_DIR/checkpoints/N, and beside it the vocabulary."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,7 +8,14 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from tk_instruct.checkpoint import Description
+from tk_instruct.checkpoint import (
+    Description,
+    read_description,
+    saved_checksums,
+    write_checksums,
+)
+from tk_instruct.checksums import DamagedError
+from tk_instruct.checksums import checksums as of_arrays
 from tk_instruct.convert import storage
 from tk_instruct.convert.tensors import Checkpoint, Tensor, unstack
 from tk_instruct.errors import UserError
@@ -21,7 +27,12 @@ VOCABULARY_FILE = "sentencepiece.model"
 def read(path: str) -> Checkpoint:
     """MODEL_DIR/checkpoints/N, of a run or converted; raises UserError for a soft prompt alone."""
     folder = epath.Path(path)
-    about = Description(**json.loads((folder / "description" / "metadata").read_text()))
+    try:
+        about = read_description(folder)
+        checksums = saved_checksums(folder)
+        config = replace(config_from_fields(about.model), scan_layers=False)
+    except (ValueError, TypeError, KeyError, DamagedError) as error:
+        raise storage.unreadable("its description", path, error) from error
     if about.soft_prompt:
         raise UserError(
             f"{path} holds no model but a soft prompt of {about.soft_prompt['length']} vectors, "
@@ -33,11 +44,12 @@ def read(path: str) -> Checkpoint:
     return Checkpoint(
         path=path,
         format="ours",
-        config=replace(config_from_fields(about.model), scan_layers=False),
+        config=config,
         step=int(folder.name),
         tensors=unstack(storage.read_orbax(f"{path}/state", "params/"), path),
         vocabulary=str(kept) if kept.exists() else about.vocabulary["name"],
         about=about,
+        checksums=checksums,
     )
 
 
@@ -47,17 +59,22 @@ def write(
     config: T5Config | DecoderConfig,
     tensors: Mapping[str, Tensor],
     about: Mapping[str, Any],
+    checksums: Mapping[str, str],
 ) -> None:
     """A MODEL_DIR to predict with and to start training from; without an optimizer's state.
 
-    about are Description's vocabulary, data and gin.
+    about are Description's vocabulary, data and gin; checksums are those of the tensors, and may
+    be there only once these have been read.
     """
+    of_step = np.array(step, np.int32)
     description = Description(**{"model": asdict(config), **about})
     storage.write_orbax(
         folder / "checkpoints",
         step,
         None,
-        {"step": np.array(step, np.int32)},
+        {"step": of_step},
         {f"params/{name}": tensor for name, tensor in tensors.items()},
         {"cursor": {}, "description": vars(description)},
     )
+    sums = {**checksums, **of_arrays({"step": of_step})}
+    write_checksums(folder / "checkpoints" / str(step), sums, {}, description)

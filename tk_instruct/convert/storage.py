@@ -16,6 +16,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import tensorstore as ts
 from etils import epath
+from flax import serialization
 from flax.traverse_util import unflatten_dict
 from orbax.checkpoint import type_handlers
 
@@ -24,6 +25,7 @@ from tk_instruct.errors import UserError
 
 CHUNK_BYTES = 64 * 2**20
 MAX_BYTES_AT_ONCE = 256 * 2**20
+_STRUCTURE = "checkpoint"
 # All of their values are float32 values too.
 _DTYPES = [np.dtype(dtype) for dtype in (np.float32, np.float16, ml_dtypes.bfloat16)]
 
@@ -69,41 +71,117 @@ def unreadable(name: str, path: str, error: Exception) -> UserError:
     )
 
 
+def is_orbax_tree(folder: epath.Path) -> bool:
+    """Whether Orbax has saved a tree there: with _METADATA since 2023, before that without."""
+    names = ("_METADATA", _STRUCTURE, "manifest.ocdbt")
+    return any((folder / name).exists() for name in names) or bool(_leaf_folders(folder))
+
+
 def read_orbax(state: str, prefix: str) -> dict[str, Tensor]:
-    """The arrays under a prefix of a tree that Orbax has saved, by names with slashes."""
-    leaves = _orbax_leaves(state)
+    """The arrays under a prefix of a tree that Orbax has saved, by names with slashes.
+
+    Raises UserError where the tree cannot be read.
+    """
     return {
-        name.removeprefix(prefix): stored_array(name, state, spec)
-        for name, spec in leaves.items()
+        name.removeprefix(prefix): held_array(name, state, leaf)
+        if isinstance(leaf, np.ndarray)
+        else stored_array(name, state, leaf)
+        for name, leaf in orbax_leaves(state).items()
         if name.startswith(prefix)
     }
 
 
+def held_array(name: str, path: str, array: np.ndarray) -> Tensor:
+    """An array that has been read with the file that names the others."""
+    check_dtype(array.dtype, name, path)
+    return Tensor(array.shape, lambda index: array[index].astype(np.float32))
+
+
 def read_orbax_integer(state: str, name: str) -> int:
     try:
-        leaf = ts.open(_orbax_leaves(state)[name], open=True, read=True).result()
-        return int(leaf.read().result())
-    except (KeyError, ValueError) as error:
+        leaf = orbax_leaves(state)[name]
+        if isinstance(leaf, dict):
+            leaf = ts.open(leaf, open=True, read=True).result().read().result()
+        return int(leaf)
+    except (KeyError, ValueError, TypeError) as error:
         raise unreadable(name, state, error) from error
 
 
-def _orbax_leaves(state: str) -> dict[str, dict[str, Any]]:
-    """TensorStore's specification of each leaf of a tree that Orbax has saved."""
+def orbax_leaves(state: str) -> dict[str, dict[str, Any] | np.ndarray]:
+    """Of each leaf of a tree that Orbax has saved, TensorStore's specification or its value.
+
+    The tree is told by _METADATA (since 2023); by a msgpack file `checkpoint`, in which a leaf is
+    PLACEHOLDER://NAME (or AGGREGATED://NAME; in 2022 a specification) or its value; or, without
+    either, by the folders' names. Arrays lie in a folder each, or all in one OCDBT store.
+
+    Raises UserError where none can be read, and for a leaf that would lie outside the folder.
+    """
     folder = epath.Path(state)
-    metadata = json.loads((folder / "_METADATA").read_text())
+    leaves: dict[str, Any] = {}  # names with slashes → name of the folder, or value
+    driver = "zarr"
+    what = _STRUCTURE
+    try:
+        if (folder / _STRUCTURE).exists():
+            content = serialization.msgpack_restore((folder / _STRUCTURE).read_bytes())
+            leaves |= {name: _named(leaf) for name, leaf in _flat(content).items()}
+        what = "_METADATA"
+        if (folder / what).exists():
+            metadata = json.loads((folder / what).read_text())
+            driver = "zarr3" if metadata.get("use_zarr3") else "zarr"
+            for leaf in metadata["tree_metadata"].values():
+                keys = [str(part["key"]) for part in leaf["key_metadata"]]
+                if not leaf.get("value_metadata", {}).get("skip_deserialize"):
+                    leaves["/".join(keys)] = ".".join(keys)
+    except Exception as error:  # msgpack raises its own; what is not Orbax's has other keys
+        raise unreadable(what, state, error) from error
+    if not leaves:
+        leaves = {name.replace(".", "/"): name for name in _leaf_folders(folder)}
     in_one_store = (folder / "manifest.ocdbt").exists()
 
-    def spec(keys: list[str]) -> dict[str, Any]:
-        name = ".".join(keys)
+    def spec(name: str) -> dict[str, Any]:
+        check_inside(name, state)
         store: dict[str, Any] = key_value_store(f"{state}/{name}/")
         if in_one_store:
             base = key_value_store(f"{state}/")
             store = {"driver": "ocdbt", "base": base, "path": f"{name}/"}
-        return {"driver": "zarr3" if metadata.get("use_zarr3") else "zarr", "kvstore": store}
+        return {"driver": driver, "kvstore": store}
 
-    leaves = metadata["tree_metadata"].values()
-    keys_of_leaves = ([part["key"] for part in leaf["key_metadata"]] for leaf in leaves)
-    return {"/".join(keys): spec(keys) for keys in keys_of_leaves}
+    return {
+        name: spec(leaf) if isinstance(leaf, str) else np.asarray(leaf)
+        for name, leaf in leaves.items()
+    }
+
+
+def check_inside(name: str, path: str) -> None:
+    """Raises UserError for the name of a leaf that leads out of the checkpoint's folder."""
+    if name.startswith("/") or {"..", ""} & set(name.split("/")):
+        raise UserError(
+            f"{path}: a leaf is named {name!r}, which must be a name inside the folder; it is not "
+            "a checkpoint as T5X and Orbax write them: take it from where it was published"
+        )
+
+
+def _leaf_folders(folder: epath.Path) -> list[str]:
+    return [child.name for child in folder.iterdir() if (child / ".zarray").exists()]
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Leaves by names with slashes; a specification of TensorStore is a leaf."""
+    if isinstance(tree, list | tuple):
+        tree = {str(number): item for number, item in enumerate(tree)}
+    if not isinstance(tree, dict) or {"driver", "kvstore"} <= set(tree):
+        return {} if tree is None else {prefix: tree}
+    name = f"{prefix}/".lstrip("/")
+    return {k: v for key, item in tree.items() for k, v in _flat(item, f"{name}{key}").items()}
+
+
+def _named(leaf: Any) -> Any:
+    """The name of the folder of an array that is not in the file itself; else the value."""
+    if isinstance(leaf, dict):
+        return leaf["kvstore"]["path"].rstrip("/").rpartition("/")[2]
+    if isinstance(leaf, str):
+        return re.sub("^(PLACEHOLDER|AGGREGATED)://", "", leaf)
+    return leaf
 
 
 @dataclass(frozen=True)

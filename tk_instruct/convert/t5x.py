@@ -24,9 +24,18 @@ from tk_instruct.errors import UserError
 from tk_instruct.model.config import DecoderConfig, T5Config
 
 
+def is_orbax(folder: epath.Path) -> bool:
+    """Whether a folder is checkpoint_N/ as T5X saves it by default, or its state/."""
+    if (folder / "state").is_dir():
+        return storage.is_orbax_tree(folder / "state")
+    # The older format's file has the same name.
+    is_told = (folder / "_METADATA").exists() or not (folder / "checkpoint").exists()
+    return is_told and storage.is_orbax_tree(folder)
+
+
 def read_orbax(path: str) -> Checkpoint:
-    """checkpoint_N/ as T5X saves it by default."""
-    state = f"{path}/state"
+    """checkpoint_N/ as T5X saves it by default, since 2022, or its state/."""
+    state = f"{path}/state" if (epath.Path(path) / "state").is_dir() else path
     tensors = storage.read_orbax(state, "target/")
     step = storage.read_orbax_integer(state, "state/step")
     return _checkpoint(path, "t5x", tensors, step)
@@ -37,11 +46,15 @@ def read_legacy(path: str) -> Checkpoint:
     file = f"{path}/checkpoint"
     try:
         content = serialization.msgpack_restore(epath.Path(file).read_bytes())
+        if "optimizer" not in content and "target" in content:
+            return read_orbax(path)
         state = content["optimizer"]
         leaves = flatten_dict(
             state["target"], sep="/", is_leaf=lambda _, tree: {"driver", "kvstore"} <= set(tree)
         )
         step = int(state["state"]["step"])
+    except UserError:
+        raise
     except Exception as error:  # msgpack raises its own; what is not T5X's has other keys
         raise storage.unreadable("optimizer/target", file, error) from error
     tensors = {name: _legacy_tensor(name, path, leaf) for name, leaf in leaves.items()}
@@ -50,11 +63,15 @@ def read_legacy(path: str) -> Checkpoint:
 
 def _legacy_tensor(name: str, path: str, leaf: Any) -> Tensor:
     if not isinstance(leaf, dict):  # small ones are in the file itself
-        array = np.asarray(leaf)
-        storage.check_dtype(array.dtype, name, path)
-        return Tensor(array.shape, lambda index: array[index].astype(np.float32))
+        return storage.held_array(name, path, np.asarray(leaf))
     # Paths are relative, in one of two places; the bucket that is named is not the real one.
-    relative = leaf["kvstore"].get("path") or leaf["path"]
+    try:
+        relative = str(leaf["kvstore"].get("path") or leaf["path"])
+    except (KeyError, AttributeError, TypeError) as error:
+        raise storage.unreadable(name, path, error) from error
+    storage.check_inside(relative.rstrip("/"), path)
+    if leaf["driver"] != "zarr":
+        raise UserError(f"{path}: {name} is in driver={leaf['driver']!r}; T5X writes zarr alone")
     store = storage.key_value_store(f"{path}/{relative.rstrip('/')}")
     return storage.stored_array(name, path, {"driver": leaf["driver"], "kvstore": store})
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -60,7 +60,8 @@ class Checkpoint:
     """A checkpoint in any format; tensors are by T5X's names, layer by layer.
 
     vocabulary is what data.vocabulary takes, None where the format stores none; about is what a
-    run of ours has said of itself; stored_name gives the name of a tensor in the format.
+    run of ours has said of itself, checksums what it has kept of its arrays, if anything;
+    stored_name gives the name of a tensor in the format.
     """
 
     path: str
@@ -70,6 +71,7 @@ class Checkpoint:
     tensors: Mapping[str, Tensor]
     vocabulary: str | None = None
     about: "Description | None" = None
+    checksums: Mapping[str, str] = field(default_factory=dict)
     stored_name: Callable[[str], str] = str
 
     def checked(self) -> "Checkpoint":

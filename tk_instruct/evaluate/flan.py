@@ -25,7 +25,7 @@ from tk_instruct.evaluate.flan_summary import (
     roles_text,
     summarise,
 )
-from tk_instruct.files import Path, read_json, read_jsonl, write_atomically
+from tk_instruct.files import Path, inside, read_json, read_jsonl, write_atomically
 from tk_instruct.inference import (
     add_batch_arguments,
     add_step_argument,
@@ -226,7 +226,7 @@ class Run:
 
         task, name = registry.get(job.prompt.task), self.name_of(job)
         identity = {
-            **identity_of(self._model_dir, self.step, self._about),
+            **identity_of(self._checkpoints, self.step, self._about),
             "task": job.prompt.task,
             "split": job.split,
             "method": job.method,
@@ -234,16 +234,15 @@ class Run:
             "lengths": self._lengths.as_dict(),
             "data": [task.source.fingerprint(job.split)],
             "gin": self._about.gin,
-            "checkpoint": self._checkpoints.written(self.step),
             "code": code_hash(metrics),
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-        path = self._model_dir / "scores" / f"{name}.json"
+        path = inside(self._model_dir, "scores", f"{name}.json")
         done = _scores_if(path, digest) if distributed.is_first_process() else None
         if not distributed.as_first_process_has(np.array(done is None)):
             return done or {}
         examples, _ = examples_of(job.prompt.task, job.split, self._lengths, self._args.limit)
-        output = self._model_dir / "predictions" / f"{name}.jsonl"
+        output = inside(self._model_dir, "predictions", f"{name}.jsonl")
         if job.method == "rank":
             from tk_instruct.rank import tokenized_options
 
@@ -277,9 +276,9 @@ def _scores_if(path: Path, digest: str) -> Scores | None:
         found = read_json(path, "evaluate again")
     except UserError:
         return None
-    if found.pop("predicted_by", None) != digest:
+    if not isinstance(found, dict) or found.pop("predicted_by", None) != digest:
         return None
-    del found["num_examples"]
+    found.pop("num_examples", None)
     return found
 
 

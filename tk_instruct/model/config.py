@@ -132,4 +132,9 @@ def config_from_fields(given: Mapping[str, Any]) -> T5Config | DecoderConfig:
             f"{', '.join(unknown)} is no field of {kind.__name__}; the checkpoint is of another "
             "version of tk_instruct: use that one"
         )
-    return kind(**given)
+    try:
+        return kind(**given)
+    except TypeError as error:  # one is missing, or of another type
+        raise UserError(
+            f"the checkpoint does not describe a model ({error}); it is damaged: take another copy"
+        ) from error

@@ -82,7 +82,8 @@ class LocalClient:
         directory = Path(model_dir).expanduser()
         checkpoints, step, about = load_checkpoint(directory, step)
         check_vocabulary(about, directory)
-        self.model = str(checkpoints.directory / str(step))
+        # By its content too: another one may come to lie there.
+        self.model = f"{checkpoints.directory / str(step)}@{checkpoints.content(step)[:16]}"
         self._vocabulary = vocabulary()
         self._loaded = load_model(checkpoints, step, about, num_partitions)
         sharding.check_batch_size(batch_size, self._loaded.mesh)

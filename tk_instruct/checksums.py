@@ -1,0 +1,126 @@
+"""Checksums of a run's arrays: of their values alone, however they lie over devices or in files."""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array, UInt32
+
+from tk_instruct.errors import UserError
+from tk_instruct.model.stacking import LAYER_AXIS, is_stacked
+
+_PARAMS = "params/"
+
+
+class DamagedError(UserError):
+    """What is stored is not what was saved."""
+
+
+def checksums(tree: Any) -> dict[str, str]:
+    """16 hexadecimal digits by an array's name, such as params/encoder/layers_0/mlp/wo/kernel.
+
+    A parameter that stacks layers has one checksum a layer, so it does not matter whether it is
+    stacked. Float types are widened to float32 first, which is exact. In a run of several
+    processes all make the call.
+
+    Raises:
+        UserError: a parameter (an array under params/) holds NaN or infinity, which is named.
+    """
+    flat = jax.tree_util.tree_leaves_with_path(tree)
+    names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in flat]
+    sums = [_sums(name, leaf) for name, (_, leaf) in zip(names, flat, strict=True)]
+    found = {}
+    for name, values in zip(names, jax.device_get(sums), strict=True):
+        layers = _layer_names(name, len(values)) if _has_layers(name) else [name]
+        for layer, (first, second, num_not_finite) in zip(layers, values, strict=True):
+            if num_not_finite and name.startswith(_PARAMS):
+                raise UserError(
+                    f"{layer.removeprefix(_PARAMS)} holds {num_not_finite} numbers that are NaN or "
+                    "infinite; weights must be finite: take an earlier or another checkpoint"
+                )
+            found[layer] = f"{first:08x}{second:08x}"
+    return found
+
+
+def verify(tree: Any, saved: Mapping[str, str]) -> dict[str, str]:
+    """The checksums; raises DamagedError, and UserError as checksums does, naming the array.
+
+    saved are checksums of at least these arrays, or nothing where none were kept.
+    """
+    found = checksums(tree)
+    for name, checksum in found.items():
+        if saved and saved.get(name) != checksum:
+            raise DamagedError(
+                f"{name.removeprefix(_PARAMS)} has the checksum {checksum} and was saved with "
+                f"{saved.get(name)}: its bytes have changed since; take a whole copy, or another "
+                "step"
+            )
+    return found
+
+
+def digest(content: Any) -> str:
+    """Of what is written as JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _has_layers(name: str) -> bool:
+    return name.startswith(_PARAMS) and is_stacked(name.removeprefix(_PARAMS))
+
+
+def _layer_names(name: str, count: int) -> list[str]:
+    params, stack, _, rest = name.split("/", 3)
+    return [f"{params}/{stack}/layers_{i}/{rest}" for i in range(count)]
+
+
+def _sums(name: str, leaf: Any) -> UInt32[Array, "layers 3"]:
+    placed = getattr(leaf, "sharding", None)
+    # Whole on every device: each process reads it.
+    whole = (
+        NamedSharding(placed.mesh, PartitionSpec()) if isinstance(placed, NamedSharding) else None
+    )
+    return _compiled(_has_layers(name), whole)(leaf)
+
+
+@cache
+def _compiled(has_layers: bool, whole: NamedSharding | None) -> Callable[[Any], Any]:
+    return jax.jit(partial(_sums_of_layers, has_layers), out_shardings=whole)
+
+
+def _sums_of_layers(has_layers: bool, array: Any) -> UInt32[Array, "layers 3"]:
+    """Of each layer two sums, modulo 2³², of words mixed with their places; how many not finite.
+
+    Sums of integers are the same in any order, so on any mesh. That an element's word is mixed
+    one to one makes the sum another one whenever a single element is.
+    """
+    array = jnp.asarray(array)
+    array = jnp.moveaxis(array, LAYER_AXIS, 0) if has_layers else array[None]
+    if jnp.issubdtype(array.dtype, jnp.floating):
+        words = jax.lax.bitcast_convert_type(array.astype(jnp.float32), jnp.uint32)
+        not_finite = (~jnp.isfinite(array)).astype(jnp.uint32)
+    else:
+        words, not_finite = array.astype(jnp.uint32), jnp.zeros(array.shape, jnp.uint32)
+    place = jnp.zeros(array.shape, jnp.uint32)
+    for axis in range(1, array.ndim):
+        stride = np.uint32(math.prod(array.shape[axis + 1 :]) % 2**32)
+        place += stride * jax.lax.broadcasted_iota(jnp.uint32, array.shape, axis)
+    first = _mixed(words ^ (place * np.uint32(0x9E3779B1)))
+    second = _mixed(first + np.uint32(0x85EBCA77) * (place + 1))
+    axes = tuple(range(1, array.ndim))
+    sums = [jnp.sum(x, axes, dtype=jnp.uint32) for x in (first, second, not_finite)]
+    return jnp.stack(sums, axis=-1)
+
+
+def _mixed(words: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
+    """One to one, each bit of the result depending on all of the word's (MurmurHash3's fmix32)."""
+    words ^= words >> 16
+    words *= np.uint32(0x85EBCA6B)
+    words ^= words >> 13
+    words *= np.uint32(0xC2B2AE35)
+    return words ^ (words >> 16)

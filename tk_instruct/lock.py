@@ -1,0 +1,149 @@
+"""One process at a time writes something: a locked file, or in a bucket an object kept fresh."""
+
+import contextlib
+import datetime
+import fcntl
+import importlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tk_instruct import distributed
+from tk_instruct.errors import UserError
+from tk_instruct.files import PathLike, as_os_errors, cannot_write, is_local
+
+log = logging.getLogger("tk_instruct")
+
+SECONDS_BETWEEN_SIGNS = 20
+_NOT_SO = 412  # HTTP's precondition failed: the object is of another generation, or not there
+
+
+@contextlib.contextmanager
+def held(path: PathLike, what: str) -> Iterator[Callable[[], None]]:
+    """Holds a lock, a file or object; gives a function that raises UserError once it is lost.
+
+    The lock of a process that was killed is free: a local one at once; one in a bucket after a
+    minute, in which it is watched for signs of life. Of several processes of a run the first one
+    takes it.
+
+    Args:
+        what: what is held and how, "RUN is being trained".
+
+    Raises:
+        UserError: another process holds it, which is named; or it cannot be written.
+    """
+    if not distributed.is_first_process():
+        yield lambda: None
+        return
+    now = datetime.datetime.now(datetime.UTC)
+    me = f"process {os.getpid()} on {os.uname().nodename} since {now:%Y-%m-%d %H:%M:%S} UTC"
+
+    def refused(by: str) -> UserError:
+        return UserError(
+            f"{what} by {by or 'another process'}; wait until it has ended, stop it, or take "
+            "another place"
+        )
+
+    with (_file if is_local(path) else _object)(os.fspath(path), me, refused) as check:
+        yield check
+
+
+@contextlib.contextmanager
+def _file(name: str, me: str, refused: Callable[[str], UserError]) -> Iterator[Any]:
+    path = Path(name)
+    is_new = not path.parent.exists()
+    try:
+        file = _locked(path, refused)
+        os.truncate(file, 0)
+        os.write(file, me.encode())
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        yield lambda: None
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(file)  # which ends the lock
+        if is_new:
+            with contextlib.suppress(OSError):  # something has been written there
+                path.parent.rmdir()
+
+
+def _locked(path: Path, refused: Callable[[str], UserError]) -> int:
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Not through a link, which could lead to any file.
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            by = os.read(file, 1000).decode("utf-8", "replace")
+            os.close(file)
+            raise refused(by) from error
+        except OSError as error:  # a file system without locks
+            log.warning("%s cannot be locked (%s): start no second process", path, error.strerror)
+            return file
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file), path.stat()):
+                return file
+        os.close(file)  # the one who held it has removed it just now
+
+
+@contextlib.contextmanager
+def _object(path: str, me: str, refused: Callable[[str], UserError]) -> Iterator[Any]:
+    storage = importlib.import_module("google.cloud.storage")
+    bucket, _, name = path.removeprefix("gs://").partition("/")
+    blob = storage.Client().bucket(bucket).blob(name)
+
+    def write(generation: int) -> bool:
+        """Replaces the object of this generation; 0: makes one where there is none."""
+        try:
+            blob.upload_from_string(me, if_generation_match=generation)
+        except Exception as error:
+            if getattr(error, "code", None) == _NOT_SO:
+                return False
+            raise
+        return True
+
+    def other() -> str:
+        return blob.download_as_bytes().decode("utf-8", "replace")
+
+    try:
+        with as_os_errors():
+            if not write(0):
+                blob.reload()
+                by, seen, wait = other(), blob.generation, 3 * SECONDS_BETWEEN_SIGNS
+                log.warning("%s is held by %s: waiting %g s for a sign of it", path, by, wait)
+                time.sleep(wait)
+                if not write(seen) and not write(0):
+                    raise BlockingIOError(by)
+    except BlockingIOError as error:
+        raise refused(str(error)) from error
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    ended, lost = threading.Event(), threading.Event()
+
+    def give_signs() -> None:
+        while not ended.wait(SECONDS_BETWEEN_SIGNS):
+            with contextlib.suppress(Exception):  # the network may come back
+                if not write(blob.generation):
+                    lost.set()
+                    return
+
+    def check() -> None:
+        if lost.is_set():
+            raise refused(other())
+
+    signs = threading.Thread(target=give_signs, daemon=True)
+    signs.start()
+    try:
+        yield check
+    finally:
+        ended.set()
+        signs.join()
+        with contextlib.suppress(Exception):
+            if not lost.is_set():
+                blob.delete(if_generation_match=blob.generation)
