@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -125,6 +126,13 @@ def test_a_value_of_another_type_is_refused(macro: str, value: str, rule: str) -
         run_of(**{macro: value})
 
 
+def test_an_error_can_be_sent_to_another_process() -> None:
+    with pytest.raises(UserError) as raised:
+        run_of(Z_LOSS="-3")
+    sent = pickle.loads(pickle.dumps(raised.value))
+    assert (type(sent), str(sent)) == (UserError, "Z_LOSS=-3.0 must be in [0, 1]; try 0.0001")
+
+
 def test_the_message_names_the_place(tmp_path: Path) -> None:
     file = tmp_path / "mine.gin"
     file.write_text("\nTRAIN_STEPS = '3 hours'\n")
@@ -241,6 +249,13 @@ def test_tasks_takes_recipes_and_flags_of_its_own() -> None:
         configuration.load_part("runs/tasks.gin", [SMOKE], ["TRAIN_STEPS = 5"])
     with pytest.raises(UserError, match=r"encodings/def.gin changes nothing"):
         configuration.load_part("runs/tasks.gin", ["encodings/def.gin"], [])
+
+
+def test_values_that_refer_to_each_other_in_a_circle_are_named() -> None:
+    with pytest.raises(
+        UserError, match=r"TRAIN_STEPS=%BATCH_SIZE .*, BATCH_SIZE=%TRAIN_STEPS .* circle"
+    ):
+        run_of(TRAIN_STEPS="%BATCH_SIZE", BATCH_SIZE="%TRAIN_STEPS")
 
 
 @pytest.mark.parametrize(
@@ -373,6 +388,14 @@ def test_a_model_larger_than_the_memory_is_refused(
     assert cli.main(["train", f"--gin_file={SMOKE}", *huge]) == 2
     assert "GB and this machine has" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_larger_than_any_memory_is_refused(
+    tmp_path: Path, on_the_mini_benchmark: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    huge = ["--gin.BATCH_SIZE=100000000", f"--gin.MODEL_DIR={tmp_path}/run"]
+    assert cli.main(["train", f"--gin_file={SMOKE}", *huge]) == 2
+    assert "17,600,000,000 positions, at most" in capsys.readouterr().err
 
 
 def test_engine_functions_check_without_gin() -> None:

@@ -12,6 +12,7 @@ from jaxtyping import Array
 from tk_instruct import model, sharding
 from tk_instruct.data import packing
 from tk_instruct.data.tokens import FeatureLengths
+from tk_instruct.errors import UserError
 from tk_instruct.losses import cross_entropy
 from tk_instruct.model.config import DecoderConfig
 from tk_instruct.model.language_model import prompt_ids
@@ -55,6 +56,21 @@ class Program:
     eval_step: Callable[[Any, Batch], Metrics]
 
 
+# Of a batch; 64 times those of the largest recipe.
+_MOST_POSITIONS = 2**26
+
+
+def check_positions(batch_size: int, lengths: FeatureLengths) -> None:
+    """Raises UserError for a batch that no memory holds."""
+    positions = batch_size * (lengths.inputs + lengths.targets)
+    if positions > _MOST_POSITIONS:
+        raise UserError(
+            f"batch_size={batch_size} rows of {lengths.inputs} and {lengths.targets} tokens are "
+            f"{positions:,} positions, at most {_MOST_POSITIONS:,} are taken; lower BATCH_SIZE, "
+            "BATCH_TOKENS or TASK_FEATURE_LENGTHS"
+        )
+
+
 def program_of(
     run: "TrainRun",
     devices: Sequence[jax.Device] | None = None,
@@ -80,6 +96,7 @@ def program_of(
         prompt=prompt_ids(run.model, run.prompt_length),
     )
     batch_size = run.batch_size or packing.rows_for_tokens(run.batch_tokens or 0, lengths, layout)
+    check_positions(batch_size, lengths)
     sharding.check_batch_size(batch_size, mesh, run.num_microbatches)
 
     initialise = partial(create_train_state, net, run.optimizer)

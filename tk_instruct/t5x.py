@@ -67,7 +67,7 @@ def load(action: str, files: Sequence[str], bindings: Sequence[str]) -> Any:
     try:
         configuration.load(run_file, files, bindings, takes_recipes=True)
     except UserError as error:
-        if not re.search("No configurable matching.*(TrainRun|DecoderConfig)", str(error)):
+        if not re.search("is called '(TrainRun|DecoderConfig)", str(error)):
             raise
         raise UserError(
             f"{error} (t5x runs what recipes say with macros, and of models encoder-decoders; "

@@ -20,7 +20,7 @@ from tk_instruct.errors import UserError
 PACKAGE = "tk_instruct"
 # Configurables that do something only where another value refers to them, as @NAME() or @NAME.
 REFERRED = ("optim.", f"{PACKAGE}.values.")
-_MACRO = "gin.macro"
+MACRO = "gin.macro"
 
 
 class Key(NamedTuple):
@@ -31,14 +31,14 @@ class Key(NamedTuple):
     parameter: str
 
     def __str__(self) -> str:
-        if self.selector == _MACRO:
+        if self.selector == MACRO:
             return self.scope
         scope = f"{self.scope}/" if self.scope else ""
         return f"{scope}{gin.config._REGISTRY.minimal_selector(self.selector)}.{self.parameter}"
 
     @property
     def is_macro(self) -> bool:
-        return self.selector == _MACRO
+        return self.selector == MACRO
 
 
 class Reference(NamedTuple):
@@ -147,7 +147,7 @@ def settings_of(
 def _setting(statement: Any, place: str, given: str | None) -> Setting:
     if not statement.arg_name:
         scope = "/".join(filter(None, (statement.scope, statement.selector)))
-        return Setting(Key(scope, _MACRO, "value"), statement.value, place, given)
+        return Setting(Key(scope, MACRO, "value"), statement.value, place, given)
     key = Key(statement.scope, statement.selector, statement.arg_name)
     return Setting(key, statement.value, place, given)
 

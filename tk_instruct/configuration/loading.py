@@ -83,6 +83,8 @@ def configured(configurable: Callable[..., T]) -> T:
     """What gin makes of one of its configurables; raises UserError where that lacks a value."""
     try:
         return gin.get_configurable(configurable)()
+    except UserError as error:  # gin has put a class of its own in its place, and its calls
+        raise UserError(str(error).split("\n  In call to configurable")[0]) from error.__cause__
     except TypeError as error:
         missing = re.search(r"(\w+)\.__init__\(\) missing .*: (.*)", str(error).splitlines()[0])
         if not missing:
@@ -142,11 +144,25 @@ def _read(
         raise
     except Exception as error:  # gin raises whatever Python raises, with the place added
         raise UserError(f"gin: {_explained(error)}") from error
-    for setting in gin_files.final(settings).values():
+    last = gin_files.final(settings)
+    for setting in last.values():
+        _refuse_circle(setting, last)
         value = _typed(setting, setting.value, fields.of(setting.key))
         if value is not setting.value:
             gin.bind_parameter(tuple(setting.key), value)
     return settings
+
+
+def _refuse_circle(setting: Setting, last: dict[Key, Setting]) -> None:
+    chain = [setting]
+    while isinstance(value := chain[-1].value, Macro):
+        following = last.get(Key(value.name, gin_files.MACRO, "value"))
+        if following is None:
+            return
+        if following in chain:
+            circle = ", ".join(map(str, chain))
+            raise UserError(f"gin: {circle} refer to each other in a circle; give one a value")
+        chain.append(following)
 
 
 @cache
@@ -196,6 +212,12 @@ def _explained(error: Exception) -> str:
         near = difflib.get_close_matches(unknown[2], parameters, n=1)
         hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(parameters)}"
         return f"{unknown[1]} has no parameter {unknown[2]!r}; {hint}"
+    nothing = re.search(r"No configurable matching '([\w.]+)'", message)
+    if nothing:
+        names = [name.rpartition(".")[2] for name, _ in gin.config._REGISTRY.items()]
+        near = difflib.get_close_matches(nothing[1], names, n=1)
+        hint = f"did you mean {near[0]}?" if near else "--import names a module that declares it"
+        return f"nothing here is called {nothing[1]!r}; {hint}"
     return message
 
 
