@@ -116,9 +116,16 @@ def test_a_path_may_look_like_a_number_everywhere() -> None:
         ("MODEL_DIR", "", "must name a folder"),
         ("TrainRun__optimizer", "3", "must be what a function gives"),
         ("TrainRun__optimizer", "@optim.adamw", "must be what a function makes"),
-        ("TrainRun__model", "@optim.adamw()", "must be what a function makes"),
+        ("TrainRun__model", "@optim.adamw()", r"must be @T5Config\(\) or @DecoderConfig\(\)"),
         ("DATA_DIR", "@mini_benchmark", r"@NAME\(\) with brackets is its result"),
         ("TrainRun__seed", "x", "must be a whole number"),
+        ("MIXTURE_OR_TASK_NAME", "@optim.constant()", "must be a text"),
+        ("DATA_DIR", "@optim.constant()", "must be a text or None"),
+        ("TRAIN_STEPS", "@TrainRun()", "must be a whole number"),
+        ("T5Config__d_model", "@T5Config()", "must be a whole number"),
+        ("TrainRun__model", "@TrainRun()", r"must be @T5Config\(\) or @DecoderConfig\(\)"),
+        ("optim__adafactor__learning_rate", "@optim.adafactor()", "in a circle"),
+        ("TrainRun__optimizer", "@mine/optim.adafactr()", "did you mean adafactor"),
     ],
 )
 def test_a_value_of_another_type_is_refused(macro: str, value: str, rule: str) -> None:
@@ -220,6 +227,12 @@ def test_an_encoding_is_trained_where_its_file_is_given() -> None:
             {"TrainRun__optimizer": "@optim.adamw()", "MULTIPLY_BY_PARAMETER_SCALE": "False"},
             r"MULTIPLY_BY_PARAMETER_SCALE=False .*TrainRun.optimizer=@optim.adamw\(\)",
         ),
+        (
+            [],
+            {"T5Config__dtype": "float32", "ACTIVATION_DTYPE": "bfloat16"},
+            r"ACTIVATION_DTYPE='bfloat16' .* T5Config.dtype alone, which "
+            r"T5Config.dtype='float32' \(--gin.T5Config.dtype\) sets",
+        ),
         ([], {"CHECKPOINT_PATH": "x"}, "CHECKPOINT_PATH is used by nothing; did you mean INITIAL_"),
         ([], {"MAX_USD": "5"}, "MAX_USD is used by nothing; it is a macro of runs/self_instruct"),
         ([], {"XYZZY": "5"}, "XYZZY is used by nothing; leave it out"),
@@ -249,6 +262,12 @@ def test_tasks_takes_recipes_and_flags_of_its_own() -> None:
         configuration.load_part("runs/tasks.gin", [SMOKE], ["TRAIN_STEPS = 5"])
     with pytest.raises(UserError, match=r"encodings/def.gin changes nothing"):
         configuration.load_part("runs/tasks.gin", ["encodings/def.gin"], [])
+
+
+def test_a_file_may_begin_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
+    file = tmp_path / "mine.gin"
+    file.write_text("TRAIN_STEPS = 7\n", encoding="utf-8-sig")
+    assert run_of(str(file)).steps == 7
 
 
 def test_values_that_refer_to_each_other_in_a_circle_are_named() -> None:

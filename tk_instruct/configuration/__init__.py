@@ -180,6 +180,8 @@ def import_declarations(more: Sequence[str] = ()) -> None:
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"tk_instruct.tasks.{module.name}")
     for name in more:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise UserError(f"--import {name!r} must be a module's name, such as mine.tasks")
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:

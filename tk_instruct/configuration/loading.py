@@ -8,7 +8,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -83,6 +83,11 @@ def configured(configurable: Callable[..., T]) -> T:
     """What gin makes of one of its configurables; raises UserError where that lacks a value."""
     try:
         return gin.get_configurable(configurable)()
+    except RecursionError as error:
+        raise UserError(
+            "gin: a function's result, @NAME(), is a value of its own parameters, in a circle; "
+            "give another value in the last file or --gin.NAME=VALUE that refers to one"
+        ) from error
     except UserError as error:  # gin has put a class of its own in its place, and its calls
         raise UserError(str(error).split("\n  In call to configurable")[0]) from error.__cause__
     except TypeError as error:
@@ -127,7 +132,7 @@ def _read(
     gin.clear_config()
     gin.config._LOCATION_PREFIXES[:] = ["", str(gin_files.shipped())]
     # Gin would look inside Python packages too, and takes a folder runs/ or models/ here for one.
-    gin.config._FILE_READERS[:] = [(open, os.path.isfile)]
+    gin.config._FILE_READERS[:] = [(partial(open, encoding="utf-8-sig"), os.path.isfile)]
     try:
         gin.parse_config_files_and_bindings(
             [str(gin_files.shipped() / run_file), *paths], [], finalize_config=False
@@ -197,6 +202,8 @@ def _typed(setting: Setting, value: Any, fields: Iterable[Any]) -> Any:
         try:
             if isinstance(value, Reference) and not value.evaluate:
                 values.check_referable(field)
+            elif isinstance(value, Reference) and gin_files.is_own(selector := _selector(value)):
+                values.check_result(selector, field)
             elif not any(gin_files.references(value)):
                 value = values.read(value, field)
         except ValueError as error:
@@ -212,7 +219,7 @@ def _explained(error: Exception) -> str:
         near = difflib.get_close_matches(unknown[2], parameters, n=1)
         hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(parameters)}"
         return f"{unknown[1]} has no parameter {unknown[2]!r}; {hint}"
-    nothing = re.search(r"No configurable matching '([\w.]+)'", message)
+    nothing = re.search(r"No configurable matching (?:reference )?'@?(?:\w+/)*([\w.]+)", message)
     if nothing:
         names = [name.rpartition(".")[2] for name, _ in gin.config._REGISTRY.items()]
         near = difflib.get_close_matches(nothing[1], names, n=1)
@@ -270,6 +277,9 @@ def _useless(setting: Setting, settings: Sequence[Setting], now: set[Key]) -> st
     users = [s.key for s in settings if Macro(key.scope) in gin_files.references(s.value)]
     if key.is_macro and not users:
         return f"{setting.place}: gin macro {key} is used by nothing{_hint(key.scope, settings)}"
+    rebound = next((user for user in users if user in now), None)
+    if key.is_macro and rebound:
+        return f"{setting} is used by {rebound} alone, which {last[rebound]} sets; leave one out"
     selector = next((user.selector for user in users), key.selector)
     name = gin.config._REGISTRY.minimal_selector(selector) if users or not key.is_macro else key
     by = f" is used by {users[0]} alone, and" if key.is_macro else ":"

@@ -26,20 +26,22 @@ _WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: 
 def annotations(selector: str) -> dict[str, Any]:
     """The types of a configurable's parameters; those that only type checkers see are object."""
     configurable = gin.config._REGISTRY[selector].wrapped
-    names = vars(sys.modules[configurable.__module__])
-
-    def resolved(annotation: Any) -> Any:
-        if annotation is inspect.Parameter.empty:
-            return Any
-        if not isinstance(annotation, str):
-            return annotation
-        try:
-            return eval(annotation, dict(names))  # this project's own source
-        except NameError:
-            return object
-
     parameters = inspect.signature(configurable).parameters
-    return {name: resolved(parameter.annotation) for name, parameter in parameters.items()}
+    return {
+        name: _resolved(parameter.annotation, configurable)
+        for name, parameter in parameters.items()
+    }
+
+
+def _resolved(annotation: Any, configurable: Any) -> Any:
+    if annotation is inspect.Parameter.empty:
+        return Any
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, dict(vars(sys.modules[configurable.__module__])))  # our own source
+    except NameError:
+        return object
 
 
 def read(value: Any, annotation: Any) -> Any:
@@ -73,6 +75,22 @@ def check_referable(annotation: Any) -> None:
     """Raises ValueError for a function, not called, where a literal is wanted."""
     if annotation is not Any and all(map(_is_literal, _choices(annotation))):
         raise ValueError(f"must be {in_words(annotation)}; @NAME() with brackets is its result")
+
+
+def check_result(selector: str, annotation: Any) -> None:
+    """Raises ValueError for a function whose result is not of the type, as far as it says."""
+    configurable = gin.config._REGISTRY[selector].wrapped
+    result = configurable
+    if not isinstance(configurable, type):
+        result = _resolved(inspect.signature(configurable).return_annotation, configurable)
+    wanted, given = _choices(annotation), _choices(result)
+    if annotation is Any or result is Any or any(map(_is_literal, given)):
+        return
+    objects = [choice for choice in wanted if not _is_literal(choice)]
+    are_classes = all(isinstance(choice, type) for choice in (*objects, *given))
+    if not objects or (are_classes and not issubclass(given[0], tuple(objects))):
+        made_by = " or ".join(f"@{choice.__name__}()" for choice in objects if are_classes)
+        raise ValueError(f"must be {made_by or in_words(annotation)}")
 
 
 def read_text(text: str, wanted: Sequence[Any]) -> str:

@@ -161,6 +161,10 @@ class SelfInstructRun:
             check_seed("seed", self.seed)
         if self.api not in ("completions", "chat"):
             raise UserError(f"api={self.api!r} must be completions or chat")
+        for field in ("budget", "instructions", "classify", "instances"):
+            made, wanted = type(getattr(self, field)).__name__, field.capitalize()
+            if made != wanted:  # by name, for the types are imported when a run asks for them
+                raise UserError(f"SelfInstructRun.{field} is {made}; it must be @{wanted}()")
         if self.model and self.model_dir:
             raise UserError(
                 f"model={self.model} and model_dir={self.model_dir} are two models; give one"
