@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from tk_instruct import checkpoint, cli, inference, lock, predict
+from tk_instruct.errors import UserError
 from tk_instruct.files import is_local
 
 TASK = "superni_en_def_pos2"
@@ -247,3 +249,9 @@ def test_the_package_for_buckets_is_asked_for(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(checkpoint, "find_spec", lambda package: None)
     with pytest.raises(checkpoint.UserError, match="gs://bucket/x needs the package google-cloud"):
         checkpoint.Checkpoints("gs://bucket/x")
+    monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
+    with (
+        pytest.raises(UserError, match="gs://bucket/x/lock needs the package google-cloud"),
+        lock.held("gs://bucket/x/lock", "x is being trained"),
+    ):
+        pass

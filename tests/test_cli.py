@@ -138,3 +138,21 @@ def test_libtpu_says_nothing_where_there_is_no_tpu() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("predict --model_dir https://host/run", "neither a path here nor gs://"),
+        ("convert https://host/model TO --to=ours", "neither a path here nor gs://"),
+        ("predict --model_dir RUN --output=", "--output is empty; give it a value"),
+        ("convert RUN TO --to=t5x --step=99999999999999999999", "less than 2**31"),
+        ("tasks list --import=.x", "'.x' must be a module's name"),
+        ("tasks list --import=mine.py/", "'mine.py/' must be a module's name"),
+    ],
+)
+def test_what_no_flag_can_be_is_an_error_in_words(
+    command: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(command.split()) == 2
+    assert message in capsys.readouterr().err

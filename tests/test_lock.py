@@ -151,3 +151,11 @@ def test_a_holder_whose_lock_was_taken_over_hears_of_it(objects: Objects) -> Non
         with pytest.raises(UserError, match="is being trained by process 8 on there since now"):
             check()
     assert "run/lock" in objects.content  # the other's stays
+
+
+def test_a_folder_that_cannot_be_is_an_error_in_words(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError, match=r"cannot be written \(File name too long\)"),
+        lock.held(tmp_path / ("x" * 300) / "lock", "x is being trained"),
+    ):
+        pass

@@ -20,7 +20,15 @@ import orbax.checkpoint as ocp
 
 from tk_instruct.checksums import DamagedError, checksums, digest, verify
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, PathLike, absolute, as_os_errors, cannot_write, is_local
+from tk_instruct.files import (
+    Path,
+    PathLike,
+    absolute,
+    as_os_errors,
+    cannot_write,
+    is_local,
+    needs_bucket_package,
+)
 
 # What a checkpoint was made with and must be continued with: field → (what it is, the repair).
 _REPAIRS = {
@@ -83,10 +91,7 @@ class Checkpoints:
     ) -> None:
         self.directory = absolute(model_dir) / "checkpoints"
         if not is_local(model_dir) and not find_spec("google.cloud.storage"):
-            raise UserError(
-                f"{model_dir} needs the package google-cloud-storage, with which Orbax lists "
-                "checkpoints; install it with pip install 'tk_instruct[gcs]'"
-            )
+            raise needs_bucket_package(model_dir)  # Orbax lists checkpoints with it
         if read_only and not self.directory.is_dir():
             raise UserError(
                 f"{model_dir} holds no checkpoints/; give the MODEL_DIR of a run that has saved"

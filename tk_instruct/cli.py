@@ -77,6 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args = _parser(verb).parse_args(rest)
         if bindings and not hasattr(args, "gin_file"):
             raise UserError(f"`{args.verb}` takes no --gin.NAME=VALUE; see its --help")
+        for name, value in vars(args).items():
+            if value == "":  # of a variable that is not set, and not to be taken for no flag
+                raise UserError(f"--{name} is empty; give it a value, or leave it out")
         args.gin_bindings = bindings
         if any("gs://" in argument for argument in arguments):
             import_tensorflow_quietly()  # it reaches buckets

@@ -15,9 +15,17 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from etils.epath import Path, PathLike
+from etils.epath import Path, PathLike, register_path_cls
 
 from tk_instruct.errors import UserError
+
+
+@register_path_cls(("http://", "https://", "file://", "s3://", "hf://"))
+class _Elsewhere:
+    """A path of these is refused wherever one is made."""
+
+    def __new__(cls, path: str) -> "_Elsewhere":
+        raise UserError(f"{path} is neither a path here nor gs://…; bring it here, give its path")
 
 
 def is_local(path: PathLike) -> bool:
@@ -178,6 +186,14 @@ def cannot_write(path: PathLike, error: OSError) -> UserError:
     return UserError(
         f"{path}: cannot be written ({error.strerror or error}); {repair} and run it again, "
         "what was there before is unchanged"
+    )
+
+
+def needs_bucket_package(path: PathLike) -> UserError:
+    """The message for a place in a bucket, where the package that reaches it is missing."""
+    return UserError(
+        f"{os.fspath(path)} needs the package google-cloud-storage; install it with "
+        "pip install 'tk_instruct[gcs]'"
     )
 
 

@@ -14,7 +14,13 @@ from typing import Any
 
 from tk_instruct import distributed
 from tk_instruct.errors import UserError
-from tk_instruct.files import PathLike, as_os_errors, cannot_write, is_local
+from tk_instruct.files import (
+    PathLike,
+    as_os_errors,
+    cannot_write,
+    is_local,
+    needs_bucket_package,
+)
 
 log = logging.getLogger("tk_instruct")
 
@@ -55,8 +61,8 @@ def held(path: PathLike, what: str) -> Iterator[Callable[[], None]]:
 @contextlib.contextmanager
 def _file(name: str, me: str, refused: Callable[[str], UserError]) -> Iterator[Any]:
     path = Path(name)
-    is_new = not path.parent.exists()
     try:
+        is_new = not path.parent.exists()
         file = _locked(path, refused)
         os.truncate(file, 0)
         os.write(file, me.encode())
@@ -94,7 +100,10 @@ def _locked(path: Path, refused: Callable[[str], UserError]) -> int:
 
 @contextlib.contextmanager
 def _object(path: str, me: str, refused: Callable[[str], UserError]) -> Iterator[Any]:
-    storage = importlib.import_module("google.cloud.storage")
+    try:
+        storage = importlib.import_module("google.cloud.storage")
+    except ModuleNotFoundError as error:
+        raise needs_bucket_package(path) from error
     bucket, _, name = path.removeprefix("gs://").partition("/")
     blob = storage.Client().bucket(bucket).blob(name)
 

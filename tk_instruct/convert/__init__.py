@@ -74,8 +74,8 @@ def main(args: argparse.Namespace) -> int:
         raise UserError(
             f"--vocabulary has no place in --to {args.to}, which keeps none; leave it out"
         )
-    if args.step is not None and args.step < 0:
-        raise UserError(f"--step={args.step} must be at least 0")
+    if args.step is not None and not 0 <= args.step < 2**31:
+        raise UserError(f"--step={args.step} must be at least 0 and less than 2**31")
     if args.target.startswith("gs://"):
         raise UserError(f"{args.target}: TO must be local; write it here, then copy it there")
     if target.exists():
