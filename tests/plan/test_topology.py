@@ -35,6 +35,7 @@ def test_names_of_slices(name: str, slice_: str, chips: int, devices: int) -> No
         ("v4-7", "or give its shape in chips, such as v4:4x4x4"),
         ("tpu7x-256", "or give its shape in chips, such as tpu7x:4x4x4"),
         ("v5e:0x4", "--topology=v5e:0x4 has no chips"),
+        ("cpu:99999999", "must be of at most 99999 devices"),
         ("cpu:0", "try v3-256, v4:4x4x8 or cpu:256"),
     ],
 )

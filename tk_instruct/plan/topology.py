@@ -101,6 +101,8 @@ def topology_of(name: str) -> Topology:
         UserError: no such slice, with those that there are.
     """
     match = re.fullmatch(r"cpu[:-](\d+)", name)
+    if match and len(match[1]) > 5:  # more devices than any slice has: minutes and gigabytes
+        raise UserError(f"--topology={name} must be of at most 99999 devices; try cpu:256")
     if match and int(match[1]):
         return Topology(f"cpu:{match[1]}", None, int(match[1]))
     match = re.fullmatch(r"([a-z0-9]+)(?:-(\d+)|:(\d+(?:x\d+){1,2}))", name.lower())
