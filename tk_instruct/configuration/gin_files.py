@@ -18,8 +18,9 @@ from gin import config_parser
 from tk_instruct.errors import UserError
 
 PACKAGE = "tk_instruct"
-# Configurables that do something only where another value refers to them, as @NAME() or @NAME.
-REFERRED = ("optim.", f"{PACKAGE}.values.")
+# Configurables that do something only where another value refers to them, as @NAME() or @NAME, are
+# registered in these modules of gin's, all others of this project in its own name.
+REFERRED = ("optim.", "values.")
 MACRO = "gin.macro"
 
 
@@ -240,7 +241,7 @@ def selector_of(name: str) -> str:
 
 
 def is_own(selector: str) -> bool:
-    return selector.startswith((f"{PACKAGE}.", "optim."))
+    return selector.startswith((f"{PACKAGE}.", *REFERRED))
 
 
 def is_read_by_code(selector: str) -> bool:
