@@ -300,6 +300,13 @@ def test_a_recipe_runs_no_code(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_recipe_does_not_say_where_a_cache_is(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.gin"
+    recipe.write_text(f"SuperNI.cache_dir = '{tmp_path / 'elsewhere'}'\n")
+    with pytest.raises(UserError, match=r"cache_dir says where is written"):
+        run_of(str(recipe))
+
+
 def test_a_module_of_ones_own_is_imported_on_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -210,8 +210,12 @@ def _explained(error: Exception) -> str:
     if unknown:
         parameters = list(inspect.signature(gin.get_configurable(unknown[1])).parameters)
         near = difflib.get_close_matches(unknown[2], parameters, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(parameters)}"
+        few = f"it has {', '.join(parameters)}" if len(parameters) < 8 else "leave it out"
+        hint = f"did you mean {near[0]}?" if near else few
         return f"{unknown[1]} has no parameter {unknown[2]!r}; {hint}"
+    denied = re.search(r"Configurable '([\w.]+)' has denylisted kwarg '(\w+)'", message)
+    if denied:
+        return f"{denied[1]}.{denied[2]} says where is written, not for gin to say; leave it out"
     nothing = re.search(r"No configurable matching '([\w.]+)'", message)
     if nothing:
         names = [name.rpartition(".")[2] for name, _ in gin.config._REGISTRY.items()]
