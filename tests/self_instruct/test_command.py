@@ -113,7 +113,7 @@ def test_given_again_it_asks_nothing_and_writes_the_same(run: Run, tmp_path: Pat
         (["--gin.Instructions.lag=4"], "was begun with Instructions.lag=32, not 4"),
         (["--model=a", "--model_dir=b"], "model=a and model_dir=b are two models; give one"),
         (["--max_usd=1"], "max_usd=1 needs the prices; set --prompt_price and --completion_price"),
-        (["--num_instructions=0"], "num_instructions=0 must be at least 1"),
+        (["--num_instructions=0"], "num_instructions=0 must be a whole number ≥ 1"),
         (["--api=rest", "--model=a"], "api='rest' must be completions or chat"),
         (["--seeds=nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
         (["--gin.NUM_INSTRUCTION=5"], "did you mean NUM_INSTRUCTIONS?"),
