@@ -76,7 +76,7 @@ def load(action: str, files: Sequence[str], bindings: Sequence[str]) -> Any:
 def _refuse_our_engines(files: Sequence[str], bindings: Sequence[str]) -> None:
     """Raises UserError for what recipes set of our engine by name."""
     settings = [setting for file in files for setting in gin_files.read_file(file, given=file)]
-    names = (binding.split(" = ", 1)[0] for binding in bindings)
+    names = (gin_files.split_binding(binding)[0] for binding in bindings)
     settings += [gin_files.read_binding(f"{name} = None") for name in names]
     for setting in settings:
         if setting.key.selector.rpartition(".")[2] in ("TrainRun", "DecoderConfig"):

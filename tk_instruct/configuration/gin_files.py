@@ -127,9 +127,15 @@ def read_file(name: str, given: str | None, inside: tuple[str, ...] = ()) -> Ite
                 yield from settings_of([statement], name, given)
 
 
+def split_binding(binding: str) -> tuple[str, str]:
+    """NAME and VALUE of a `NAME = VALUE`."""
+    name, _, value = binding.partition("=")
+    return name.strip(), value.removeprefix(" ")
+
+
 def read_binding(binding: str) -> Setting:
     """The setting of a `NAME = VALUE`."""
-    flag = f"--gin.{binding.split(' = ')[0]}"
+    flag = f"--gin.{split_binding(binding)[0]}"
     statements = parse(binding, flag)
     if len(statements) != 1 or not isinstance(statements[0], config_parser.BindingStatement):
         raise UserError(f"{flag}: {binding!r} must be one value; write --gin.NAME=VALUE")

@@ -135,7 +135,7 @@ def _read(
         settings = gin_files.resolved(settings)
         fields = _Fields([*settings, *(_of_training() if takes_recipes else ())])
         for binding in bindings:
-            name, text = binding.split(" = ", 1)
+            name, text = gin_files.split_binding(binding)
             [setting] = gin_files.resolved([gin_files.read_binding(f"{name} = None")])
             text = values.read_text(text, fields.of(setting.key))
             gin.parse_config(f"{name} = {text}")
