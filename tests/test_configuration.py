@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -372,6 +373,7 @@ def test_a_hostile_run_directory_executes_nothing(
     content = json.loads(described.read_text())
     content["gin"] = f"import this_is_hostile\n{content['gin']}\nthis_is_hostile.f.x = @this.f()\n"
     described.write_text(json.dumps(content))
+    shutil.rmtree(run / "checkpoints" / "1" / "checksums")  # or the change is refused
     (tmp_path / "this_is_hostile.py").write_text("raise SystemExit('it ran')\n")
     command = ["predict", "--model_dir", str(run), "--limit", "1", "--output", "out.jsonl"]
     done = subprocess.run(
