@@ -263,7 +263,8 @@ def _refuse_unused(
             if is_flag or not takes_recipes:
                 raise UserError(_useless(setting, settings, now))
         if own and not has_effect:
-            useless = next((s for s in own if s.key not in now), own[0])
+            changed = (s for s in own if s.key not in now or last[s.key].value != s.value)
+            useless = next(changed, own[0])
             why = _useless(useless, settings, now)
             raise UserError(f"--gin_file={given} changes nothing: {why}")
 
