@@ -117,7 +117,7 @@ def gpt2_bpe(directory: str | None = None) -> str | None:
     return directory
 
 
-@gin.configurable(module="tk_instruct.values")
+@gin.configurable(module="values.tk_instruct")
 def superni_task(track: str, encoding: str) -> str:
     """The name of a track's task, for gin files that set one of the two: @superni_task()."""
     for name, value, known in (("track", track, TRACKS), ("encoding", encoding, prompt.ENCODINGS)):
@@ -126,9 +126,9 @@ def superni_task(track: str, encoding: str) -> str:
     return f"superni_{track}_{encoding}"
 
 
-@gin.configurable(module="tk_instruct.values")
+@gin.configurable(module="values.tk_instruct")
 def subset(name: str, task: str) -> str:
-    """The name of a SeqIO task with one constituent task only, for gin: @values.subset()."""
+    """The name of a SeqIO task with one constituent task only, for gin: @tk_instruct.subset()."""
     return registry.subset(name, task)
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import math
 import resource
 import shutil
@@ -94,6 +95,22 @@ def test_another_optimizer_s_state_is_not_restored(tmp_path: Path) -> None:
     other = like(make_state(3)) | {"moments": like(make_state(3))}
     with pytest.raises(UserError, match=r"3 cannot be restored as this run's state .* optimizer"):
         Checkpoints(tmp_path, read_only=True).restore(3, other)
+
+
+def test_a_changed_description_is_found(tmp_path: Path) -> None:
+    """Its gin too, which says what data are read."""
+    with Checkpoints(tmp_path) as checkpoints:
+        save(checkpoints, 3)
+        checkpoints.wait()
+        file = tmp_path / "checkpoints" / "3" / "description" / "metadata"
+        content = file.read_text()
+        assert checkpoints.description(3).gin == ABOUT.gin
+        for part in ("model", "vocabulary", "data", "gin"):
+            fields = json.loads(content)
+            changed = fields["gin"] + "1" if part == "gin" else {**fields[part], "more": 1}
+            file.write_text(json.dumps({**fields, part: changed}))
+            with pytest.raises(UserError, match="its description has changed since it was saved"):
+                checkpoints.description(3)
 
 
 READS: dict[str, Callable[[Checkpoints], Any]] = {

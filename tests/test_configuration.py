@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -319,6 +320,13 @@ def test_a_recipe_runs_no_code(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_recipe_does_not_say_where_a_cache_is(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.gin"
+    recipe.write_text(f"SuperNI.cache_dir = '{tmp_path / 'elsewhere'}'\n")
+    with pytest.raises(UserError, match=r"cache_dir says where is written"):
+        run_of(str(recipe))
+
+
 def test_a_module_of_ones_own_is_imported_on_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -384,6 +392,7 @@ def test_a_hostile_run_directory_executes_nothing(
     content = json.loads(described.read_text())
     content["gin"] = f"import this_is_hostile\n{content['gin']}\nthis_is_hostile.f.x = @this.f()\n"
     described.write_text(json.dumps(content))
+    shutil.rmtree(run / "checkpoints" / "1" / "checksums")  # or the change is refused
     (tmp_path / "this_is_hostile.py").write_text("raise SystemExit('it ran')\n")
     command = ["predict", "--model_dir", str(run), "--limit", "1", "--output", "out.jsonl"]
     done = subprocess.run(

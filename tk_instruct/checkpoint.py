@@ -344,7 +344,7 @@ def read_description(folder: Path) -> Description:
     fields = json.loads((folder / "description" / "metadata").read_text())
     if not isinstance(fields, dict):
         raise ValueError("its description must be an object")
-    _check(saved_checksums(folder), "description", _meaning(fields))
+    _check(saved_checksums(folder), "description", digest(fields))
     about = Description(**fields)
     if not all(isinstance(getattr(about, part), dict) for part in _REPAIRS):
         raise ValueError(f"{', '.join(_REPAIRS)} of its description must be objects")
@@ -356,7 +356,7 @@ def read_description(folder: Path) -> Description:
 def _with_digests(
     sums: Mapping[str, str], cursor: Mapping[str, Any], about: Description
 ) -> dict[str, str]:
-    return {**sums, "cursor": digest(cursor), "description": _meaning(vars(about))}
+    return {**sums, "cursor": digest(cursor), "description": digest(vars(about))}
 
 
 def write_checksums(
@@ -366,11 +366,6 @@ def write_checksums(
     content = json.dumps(_with_digests(sums, cursor, about))
     (folder / "checksums").mkdir()
     (folder / "checksums" / "metadata").write_text(content)
-
-
-def _meaning(description: Mapping[str, Any]) -> str:
-    """A digest of what a run may not change; gin is there to be read by people."""
-    return digest({name: value for name, value in description.items() if name != "gin"})
 
 
 def _check(saved: Mapping[str, str], what: str, found: str) -> None:

@@ -24,7 +24,10 @@ def insistent_interrupts() -> Iterator[None]:
     if not _is_main_thread() or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
-    terminal = os.dup(2)  # which imports may have closed
+    try:
+        terminal = os.dup(2)  # which imports may have closed
+    except OSError:  # it was closed before
+        terminal = os.open(os.devnull, os.O_WRONLY)
     usual_hook = sys.unraisablehook
 
     def interrupt(number: int, frame: FrameType | None) -> None:

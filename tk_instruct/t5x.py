@@ -22,6 +22,7 @@ from typing import Any
 import gin
 
 from tk_instruct import configuration, distributed
+from tk_instruct.configuration import gin_files
 from tk_instruct.errors import UserError
 
 # Which function of which of t5x's scripts, bound by which of our files.
@@ -65,17 +66,25 @@ def load(action: str, files: Sequence[str], bindings: Sequence[str]) -> Any:
     main_script = sys.modules["__main__"]
     sys.modules["__main__"] = script  # which gin files for t5x bind as a script
     try:
+        _refuse_our_engines(files, bindings)
         configuration.load(run_file, files, bindings, takes_recipes=True)
-    except UserError as error:
-        if not re.search("is called '(TrainRun|DecoderConfig)", str(error)):
-            raise
-        raise UserError(
-            f"{error} (t5x runs what recipes say with macros, and of models encoder-decoders; "
-            "others are trained with `tk-instruct train`)"
-        ) from error
     finally:
         sys.modules["__main__"] = main_script
     return gin.get_configurable(getattr(script, function))
+
+
+def _refuse_our_engines(files: Sequence[str], bindings: Sequence[str]) -> None:
+    """Raises UserError for what recipes set of our engine by name."""
+    settings = [setting for file in files for setting in gin_files.read_file(file, given=file)]
+    names = (gin_files.split_binding(binding)[0] for binding in bindings)
+    settings += [gin_files.read_binding(f"{name} = None") for name in names]
+    for setting in settings:
+        if setting.key.selector.rpartition(".")[2] in ("TrainRun", "DecoderConfig"):
+            raise UserError(
+                f"{setting.place} sets {setting.key.selector}.{setting.key.parameter}: t5x runs "
+                "what recipes say with macros, and of models encoder-decoders; others are trained "
+                "with `tk-instruct train`"
+            )
 
 
 # What gin/t5x/*.gin call.

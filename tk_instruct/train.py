@@ -28,7 +28,7 @@ log = logging.getLogger("tk_instruct")
 
 # The engine itself does without gin; here it is given names that gin files can use.
 for _config in (T5Config, DecoderConfig):
-    gin.external_configurable(_config, module="tk_instruct.values")
+    gin.external_configurable(_config, module="values.tk_instruct")
 for _configurable in (
     optim.adafactor,
     optim.adamw,

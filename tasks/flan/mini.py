@@ -471,7 +471,7 @@ def _blank(feature: Any) -> Any:
     return "" if isinstance(feature, tfds.features.Text) or feature.np_dtype in (str, object) else 0
 
 
-@gin.configurable(module="tk_instruct.values")
+@gin.configurable(module="values.tk_instruct")
 @cache
 def mini_flan() -> str:
     """Writes the datasets into the cache folder, unless they are there; their directory."""
@@ -480,7 +480,7 @@ def mini_flan() -> str:
     return kept_tree(default_cache_dir() / f"mini-flan-{version}", write)
 
 
-@gin.configurable(module="tk_instruct.values")
+@gin.configurable(module="values.tk_instruct")
 @cache
 def flan_vocabulary(num_pieces: int = 2000) -> str:
     """Trains a SentencePiece model on FLAN's training prompts, once for their content; its path.

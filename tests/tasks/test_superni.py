@@ -236,8 +236,8 @@ def test_a_subset_from_gin(mini_dir: Path) -> None:
     task = (mini_dir / "splits/default/train_tasks.txt").read_text().split()[0]
     gin.parse_config(
         f"""
-        values.subset.name = "superni_en_def"
-        values.subset.task = "{task}"
+        tk_instruct.subset.name = "superni_en_def"
+        tk_instruct.subset.task = "{task}"
         """
     )
     assert superni.subset() == f"superni_en_def.{task}"

@@ -18,8 +18,9 @@ from gin import config_parser
 from tk_instruct.errors import UserError
 
 PACKAGE = "tk_instruct"
-# Configurables that do something only where another value refers to them, as @NAME() or @NAME.
-REFERRED = ("optim.", f"{PACKAGE}.values.")
+# Configurables that do something only where another value refers to them, as @NAME() or @NAME, are
+# registered in these modules of gin's, all others of this project in its own name.
+REFERRED = ("optim.", "values.")
 MACRO = "gin.macro"
 
 
@@ -126,9 +127,15 @@ def read_file(name: str, given: str | None, inside: tuple[str, ...] = ()) -> Ite
                 yield from settings_of([statement], name, given)
 
 
+def split_binding(binding: str) -> tuple[str, str]:
+    """NAME and VALUE of a `NAME = VALUE`."""
+    name, _, value = binding.partition("=")
+    return name.strip(), value.removeprefix(" ")
+
+
 def read_binding(binding: str) -> Setting:
     """The setting of a `NAME = VALUE`."""
-    flag = f"--gin.{binding.split(' = ')[0]}"
+    flag = f"--gin.{split_binding(binding)[0]}"
     statements = parse(binding, flag)
     if len(statements) != 1 or not isinstance(statements[0], config_parser.BindingStatement):
         raise UserError(f"{flag}: {binding!r} must be one value; write --gin.NAME=VALUE")
@@ -240,7 +247,7 @@ def selector_of(name: str) -> str:
 
 
 def is_own(selector: str) -> bool:
-    return selector.startswith((f"{PACKAGE}.", "optim."))
+    return selector.startswith((f"{PACKAGE}.", *REFERRED))
 
 
 def is_read_by_code(selector: str) -> bool:

@@ -140,7 +140,7 @@ def _read(
         settings = gin_files.resolved(settings)
         fields = _Fields([*settings, *(_of_training() if takes_recipes else ())])
         for binding in bindings:
-            name, text = binding.split(" = ", 1)
+            name, text = gin_files.split_binding(binding)
             [setting] = gin_files.resolved([gin_files.read_binding(f"{name} = None")])
             text = values.read_text(text, fields.of(setting.key))
             gin.parse_config(f"{name} = {text}")
@@ -152,6 +152,8 @@ def _read(
     last = gin_files.final(settings)
     for setting in last.values():
         _refuse_circle(setting, last)
+        if takes_recipes and setting.value is None:
+            continue  # t5x takes None in some places where our engine does not
         value = _typed(setting, setting.value, fields.of(setting.key))
         if value is not setting.value:
             gin.bind_parameter(tuple(setting.key), value)
@@ -217,8 +219,12 @@ def _explained(error: Exception) -> str:
     if unknown:
         parameters = list(inspect.signature(gin.get_configurable(unknown[1])).parameters)
         near = difflib.get_close_matches(unknown[2], parameters, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(parameters)}"
+        few = f"it has {', '.join(parameters)}" if len(parameters) < 8 else "leave it out"
+        hint = f"did you mean {near[0]}?" if near else few
         return f"{unknown[1]} has no parameter {unknown[2]!r}; {hint}"
+    denied = re.search(r"Configurable '([\w.]+)' has denylisted kwarg '(\w+)'", message)
+    if denied:
+        return f"{denied[1]}.{denied[2]} says where is written, not for gin to say; leave it out"
     nothing = re.search(r"No configurable matching (?:reference )?'@?(?:\w+/)*([\w.]+)", message)
     if nothing:
         names = [name.rpartition(".")[2] for name, _ in gin.config._REGISTRY.items()]
@@ -264,7 +270,8 @@ def _refuse_unused(
             if is_flag or not takes_recipes:
                 raise UserError(_useless(setting, settings, now))
         if own and not has_effect:
-            useless = next((s for s in own if s.key not in now), own[0])
+            changed = (s for s in own if s.key not in now or last[s.key].value != s.value)
+            useless = next(changed, own[0])
             why = _useless(useless, settings, now)
             raise UserError(f"--gin_file={given} changes nothing: {why}")
 

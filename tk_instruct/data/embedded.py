@@ -21,7 +21,7 @@ from tk_instruct.files import PathLike
 log = logging.getLogger("tk_instruct")
 
 
-@gin.configurable(module="tk_instruct.values")
+@gin.configurable(module="values.tk_instruct")
 @cache
 def mini_benchmark() -> str:
     """Writes the mini benchmark into the cache folder, unless it is there; its directory."""
@@ -44,7 +44,7 @@ def kept_tree(folder: PathLike, write: Callable[[PathLike], PathLike]) -> str:
     return os.fspath(write(folder))
 
 
-@gin.configurable(module="tk_instruct.values")
+@gin.configurable(module="values.tk_instruct")
 @cache
 def trained_vocabulary(num_pieces: int = 1000) -> str:
     """Trains a SentencePiece model on the English train tasks, once for their content; its path."""

@@ -117,7 +117,8 @@ def default_cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tk_instruct"
 
 
-@gin.configurable(module="tk_instruct")
+# A recipe that somebody else wrote does not say where files are written.
+@gin.configurable(module="tk_instruct", denylist=["cache_dir"])
 @dataclass(frozen=True)
 class SuperNI:
     """A natural-instructions checkout and how much of it is used.

@@ -16,7 +16,7 @@ SCRIPTED = "scripted"
 """The model of ScriptedClient, whose text means nothing."""
 
 
-@gin.configurable(module="tk_instruct.values")
+@gin.configurable(module="values.tk_instruct")
 @dataclass(frozen=True)
 class Parameters:
     """Of one request, with the names and meanings of OpenAI's completions.
