@@ -20,7 +20,7 @@ from etils.epath import Path, PathLike, register_path_cls
 from tk_instruct.errors import UserError
 
 
-@register_path_cls(("http://", "https://", "file://", "s3://", "hf://"))
+@register_path_cls(("http://", "https://", "file://", "hf://"))
 class _Elsewhere:
     """A path of these is refused wherever one is made."""
 
