@@ -1,5 +1,6 @@
 """What gin files and flags say: values of the right types, all of them in use, and no code run."""
 
+import argparse
 import json
 import os
 import pickle
@@ -234,6 +235,11 @@ def test_an_encoding_is_trained_where_its_file_is_given() -> None:
             r"ACTIVATION_DTYPE='bfloat16' .* T5Config.dtype alone, which "
             r"T5Config.dtype='float32' \(--gin.T5Config.dtype\) sets",
         ),
+        (
+            [],
+            {"optim__constant__learning_rate": "1", "LEARNING_RATE": "2"},
+            r"LEARNING_RATE=2 .*optim.constant.learning_rate=1 ",
+        ),
         ([], {"CHECKPOINT_PATH": "x"}, "CHECKPOINT_PATH is used by nothing; did you mean INITIAL_"),
         ([], {"MAX_USD": "5"}, "MAX_USD is used by nothing; it is a macro of runs/self_instruct"),
         ([], {"XYZZY": "5"}, "XYZZY is used by nothing; leave it out"),
@@ -246,6 +252,24 @@ def test_what_changes_nothing_is_refused(
     with pytest.raises(UserError, match=message) as raised:
         run_of(*files, **macros)
     assert len(str(raised.value)) < 400
+
+
+def test_a_parameter_that_every_scope_sets_itself_has_no_effect() -> None:
+    from tk_instruct import self_instruct
+
+    def configured(binding: str) -> Any:
+        command = ["run", "--run_dir=x"]
+        parser = argparse.ArgumentParser()
+        self_instruct.add_arguments(parser)
+        args = parser.parse_args(command)
+        args.gin_bindings = [binding]
+        return self_instruct._configured(args)
+
+    found = configured("instances/Parameters.temperature = 0.5").instances
+    assert (found.parameters.temperature, found.classification_parameters.temperature) == (0.5, 0)
+    with pytest.raises(UserError, match=r"=0.5 .*is overridden .*classification_instances/Param"):
+        configured("Parameters.temperature = 0.5")
+    assert configured("Parameters.frequency_penalty = 0.5").classify.parameters.frequency_penalty
 
 
 def test_what_a_flag_takes_the_place_of_is_not_refused(tmp_path: Path) -> None:

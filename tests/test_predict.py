@@ -259,6 +259,17 @@ def test_a_moved_run_directory_predicts(run: Path, mini_dir: Path, tmp_path: Pat
     assert len(rows_of(moved / "predictions" / f"{TASK}-test-2.jsonl")) == 2
 
 
+def test_a_limit_does_not_take_predictions_away(
+    tmp_path: Path, on_the_mini_benchmark: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["predict", "--baseline=copy_input", f"--task={TASK}", f"--output={tmp_path / 'x'}"]
+    assert cli.main(command) == 0
+    before = (tmp_path / "x").read_bytes()
+    assert cli.main([*command, "--limit=2"]) == 2
+    assert "would leave 2; give another --output" in capsys.readouterr().err
+    assert (tmp_path / "x").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -13,7 +13,7 @@ from jaxtyping import Int32
 
 from tk_instruct import configuration
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path
+from tk_instruct.files import Path, is_stream, read_bytes
 from tk_instruct.journal import Example
 
 if TYPE_CHECKING:
@@ -63,6 +63,18 @@ def check_counts(args: argparse.Namespace) -> None:
     for name in ("batch_size", "limit"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UserError(f"--{name}={getattr(args, name)} must be at least 1")
+
+
+def check_limit(output: Path, limit: int | None) -> None:
+    """Raises UserError where --limit would leave fewer rows of an output than there are."""
+    if limit is None or is_stream(output) or not output.is_file():
+        return
+    there = sum(1 for line in read_bytes(output).splitlines() if line.strip())
+    if there > limit:
+        raise UserError(
+            f"{output} holds {there} rows, of which --limit={limit} would leave {limit}; give "
+            "another --output, or remove it first"
+        )
 
 
 def examples_of(

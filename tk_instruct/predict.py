@@ -31,6 +31,7 @@ from tk_instruct.inference import (
     add_step_argument,
     batches,
     check_counts,
+    check_limit,
     check_vocabulary,
     examples_of,
     identity_of,
@@ -204,6 +205,7 @@ def write_predictions(
     limit: int | None = None,
 ) -> int:
     """Predicts what is not there yet and writes all of it; the number of examples."""
+    check_limit(output, limit)
     examples, contents = examples_of(task, split, lengths, limit)
     return write_rows(
         predict,

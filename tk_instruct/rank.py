@@ -15,6 +15,7 @@ task, which is the file's name otherwise.
 
 import argparse
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -33,6 +34,7 @@ from tk_instruct.inference import (
     add_step_argument,
     batches,
     check_counts,
+    check_limit,
     check_vocabulary,
     examples_of,
     identity_of,
@@ -109,6 +111,9 @@ def main(args: argparse.Namespace) -> int:
     examples = with_options(examples, args.option, lengths)
     default = inside(model_dir, "predictions", f"{name}-{step}.rank.jsonl")
     output = Path(args.output or default).expanduser()
+    if args.examples and output.is_file() and os.path.samefile(output, args.examples):
+        raise UserError(f"--output={output} is --examples, which is never changed; give another")
+    check_limit(output, args.limit)
     loaded = load_model(checkpoints, step, about, args.num_partitions)
     identity = {
         **identity_of(checkpoints, step, about),

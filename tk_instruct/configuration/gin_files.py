@@ -294,9 +294,13 @@ def in_use(settings: Sequence[Setting], is_read: Any) -> set[Key]:
                 use(s for s in by_target.get(reference.name, ()) if s.key.is_macro)
                 continue
             *scopes, name = reference.name.split("/")
-            within = {"", *("/".join(scopes[:n]) for n in range(1, len(scopes) + 1)), *scopes}
-            targets = by_target.get(selector_of(name), ())
-            use(s for s in targets if not s.key.is_macro and s.key.scope in within)
+            # Of each parameter the setting in the narrowest scope holds.
+            narrowest: dict[str, str] = {}
+            targets = [s for s in by_target.get(selector_of(name), ()) if not s.key.is_macro]
+            for within in ("/".join(scopes[:n]) for n in range(len(scopes) + 1)):
+                found = (s.key.parameter for s in targets if s.key.scope == within)
+                narrowest |= dict.fromkeys(found, within)
+            use(s for s in targets if narrowest.get(s.key.parameter) == s.key.scope)
     return used
 
 

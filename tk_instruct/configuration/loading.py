@@ -284,6 +284,9 @@ def _useless(setting: Setting, settings: Sequence[Setting], now: set[Key]) -> st
     users = [s.key for s in settings if Macro(key.scope) in gin_files.references(s.value)]
     if key.is_macro and not users:
         return f"{setting.place}: gin macro {key} is used by nothing{_hint(key.scope, settings)}"
+    scopes = sorted(k for k in now if k[1:] == key[1:]) if not key.is_macro else []
+    if scopes:
+        return f"{setting} is overridden wherever it is used, as by {last[scopes[0]]}; set that one"
     rebound = next((user for user in users if user in now), None)
     if key.is_macro and rebound:
         return f"{setting} is used by {rebound} alone, which {last[rebound]} sets; leave one out"
