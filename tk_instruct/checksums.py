@@ -34,10 +34,13 @@ def checksums(tree: Any) -> dict[str, str]:
         UserError: a parameter (an array under params/) holds NaN or infinity, which is named.
     """
     flat = jax.tree_util.tree_leaves_with_path(tree)
-    names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in flat]
-    sums = [_sums(name, leaf) for name, (_, leaf) in zip(names, flat, strict=True)]
+    jax.block_until_ready(tree)
     found = {}
-    for name, values in zip(names, jax.device_get(sums), strict=True):
+    for path, leaf in flat:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        # One after another: many programs that wait for other processes, under way at once, can
+        # take all threads of a CPU, and then none goes on.
+        values = jax.device_get(_sums(name, leaf))
         layers = _layer_names(name, len(values)) if _has_layers(name) else [name]
         for layer, (first, second, num_not_finite) in zip(layers, values, strict=True):
             if num_not_finite and name.startswith(_PARAMS):
