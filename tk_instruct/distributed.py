@@ -185,6 +185,8 @@ def _exit(status: int) -> None:
 
 def is_first_process() -> bool:
     """Whether this process writes what is to be written once."""
+    if "jax" not in sys.modules:  # nor has it joined others
+        return True
     import jax
 
     return not jax.distributed.is_initialized() or jax.process_index() == 0

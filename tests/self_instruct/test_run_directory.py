@@ -27,7 +27,7 @@ def test_records_come_back_as_they_were(tmp_path: Path) -> None:
         assert [record["i"] for record in run.log("a").read()] == [0, 1, 2]
         assert next(iter(run.log("a").read()))["text"] == TEXT
         assert list(run.log("b").read()) == list(run.log("empty").read()) == []
-    assert {path.name for path in run.path.iterdir()} == {"a.jsonl", "lock"}
+    assert {path.name for path in run.path.iterdir()} == {"a.jsonl"}
     assert len((run.path / "a.jsonl").read_bytes().split(b"\n")) == 4
 
 
@@ -128,6 +128,17 @@ def test_a_limit_on_files_leaves_no_torn_line(tmp_path: Path) -> None:
         assert [record["i"] for record in run.log("a").read()] == [0, 1]
 
 
+@pytest.mark.parametrize("name", ["lock", "responses.jsonl", "prepared"])
+def test_a_link_out_of_the_directory_is_not_written_through(tmp_path: Path, name: str) -> None:
+    victim, run = tmp_path / "victim", tmp_path / "run"
+    victim.write_text("mine")
+    run.mkdir()
+    (run / name).symlink_to(victim)
+    with pytest.raises(UserError, match=f"{name} leads to .*victim, out of .*remove the symbolic"):
+        RunDirectory(run).__enter__()
+    assert victim.read_text() == "mine"
+
+
 def test_a_full_disk_is_known_before_anything_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,7 +148,7 @@ def test_a_full_disk_is_known_before_anything_is_asked(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match=r"cannot be written \(No space left.*free some space"):
         RunDirectory(tmp_path).__enter__()
-    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+    assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()
     with RunDirectory(tmp_path):  # the lock is free
         pass

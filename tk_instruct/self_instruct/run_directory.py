@@ -4,7 +4,6 @@ A directory that has not been entered can be read, also while another process wr
 """
 
 import contextlib
-import fcntl
 import json
 import mmap
 import os
@@ -14,8 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tk_instruct import lock
 from tk_instruct.errors import UserError
-from tk_instruct.files import cannot_write, json_object, write_atomically
+from tk_instruct.files import cannot_write, inside, json_object, write_atomically
 
 Record = dict[str, Any]
 
@@ -26,8 +26,8 @@ _BALLAST_BYTES = 8 << 20  # room for the answers that are still coming when the 
 class RunDirectory:
     """`with RunDirectory(path) as run: run.log("instructions").append(records)`.
 
-    Raises UserError where another process is writing, and where the disk is full before anything
-    has been asked.
+    Raises UserError where a link leads out of it, where another process is writing, and where the
+    disk is full before anything has been asked.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -37,32 +37,16 @@ class RunDirectory:
                 "disk and copy the folder"
             )
         self.path = Path(path).expanduser()
+        for link in self.path.rglob("*"):
+            if link.is_symlink():
+                inside(self.path, str(link.relative_to(self.path)))
         self._logs: dict[str, Log] = {}
         self._is_full = False
 
     def __enter__(self) -> "RunDirectory":
+        self._lock = lock.held(self.path / "lock", f"{self.path} is being written")
+        self._lock.__enter__()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / "lock").open("a+")
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._lock.seek(0)
-            by = self._lock.read().strip() or "another process"
-            self._lock.close()
-            raise UserError(
-                f"{self.path} is being written by {by}; wait until it has ended, stop it, or take "
-                "another folder"
-            ) from error
-        except OSError as error:  # a file system without locks
-            self._lock.close()
-            raise cannot_write(self._lock.name, error) from error
-        try:
-            self._lock.truncate(0)
-            self._lock.write(f"process {os.getpid()} on {os.uname().nodename}")
-            self._lock.flush()
             self._reserve()
         except BaseException as error:
             self.close()
@@ -84,7 +68,7 @@ class RunDirectory:
         for log in self._logs.values():
             log.close()
         self._remove_ballast()
-        self._lock.close()  # which ends the lock
+        self._lock.__exit__(None, None, None)
 
     def log(self, name: str) -> "Log":
         """The records of NAME.jsonl."""
