@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ log = logging.getLogger("tk_instruct")
 Example = Mapping[str, Any]
 # A line of the output: id, task, prediction and what a verb has to add.
 Row = dict[str, Any]
+_TEXTS = ("id", "task", "prediction")
 # Examples → their rows, batch after batch, in whatever order suits it.
 Predict = Callable[[Sequence[Example]], Iterator[Sequence[Row]]]
 
@@ -56,51 +57,42 @@ def write_rows(
     same output on a local disk.
     """
     _check_ids(examples, doing)
+    with _alone(output):
+        belongs_to = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        journal = _Journal(Path(output), belongs_to)
+        done = journal.read() if distributed.is_first_process() else {}
+        is_left = np.array([example["id"] not in done for example in examples], bool)
+        todo = list(itertools.compress(examples, distributed.as_first_process_has(is_left)))
+        batches = distributed.until_stopped(predict(todo))
+        if not distributed.is_first_process():
+            for _ in batches:
+                pass
+            distributed.wait_for_others()  # the first may still fail
+            return len(examples)
+        if done:
+            log.info("%d of %d predictions were there already", len(done), len(examples))
+        journal.remove_others()
+        with Progress(doing, len(examples), first=len(done)) as progress:
+            for rows in batches:
+                done |= {row["id"]: row for row in rows}
+                journal.write(rows)
+                progress.advance(len(rows))
+        wanted = sorted(example["id"] for example in examples)
+        write_atomically(output, (_line(done[id_]) for id_ in wanted))
+        journal.remove()
+        distributed.wait_for_others()
+        return len(wanted)
+
+
+def _alone(output: PathLike) -> AbstractContextManager[Any]:
+    """Holds an output's lock; in a bucket two writers waste time and harm nothing."""
     check_target(output)
     journal = f"{os.fspath(output)}.unfinished"
     if is_local(output) and os.path.islink(journal):
         raise UserError(f"{journal} is a symbolic link, and what it leads to would be removed")
-    # In a bucket two of them waste time and harm nothing.
-    is_file = is_local(output) and not is_stream(output)
-    what = f"{output} is being written"
-    with lock.held(f"{os.fspath(output)}.lock", what) if is_file else nullcontext():
-        return _write_rows(predict, examples, output, identity, doing)
-
-
-def _write_rows(
-    predict: Predict,
-    examples: Sequence[Example],
-    output: PathLike,
-    identity: Mapping[str, Any],
-    doing: str,
-) -> int:
-    belongs_to = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    journal = _Journal(Path(output), belongs_to)
-    done = journal.read() if distributed.is_first_process() else {}
-    is_left = np.array([example["id"] not in done for example in examples], bool)
-    todo = list(itertools.compress(examples, distributed.as_first_process_has(is_left)))
-    batches = distributed.until_stopped(predict(todo))
-    if not distributed.is_first_process():
-        for _ in batches:
-            pass
-        distributed.wait_for_others()  # the first may still fail
-        return len(examples)
-    if done:
-        log.info("%d of %d predictions were there already", len(done), len(examples))
-    journal.remove_others()
-    with Progress(doing, len(examples), first=len(done)) as progress:
-        for rows in batches:
-            done |= {row["id"]: row for row in rows}
-            journal.write(rows)
-            progress.advance(len(rows))
-    wanted = sorted(example["id"] for example in examples)
-    write_atomically(output, (_line(done[id_]) for id_ in wanted))
-    journal.remove()
-    distributed.wait_for_others()
-    return len(wanted)
-
-
-_TEXTS = ("id", "task", "prediction")
+    if is_stream(output) or not is_local(output):
+        return nullcontext()
+    return lock.held(f"{os.fspath(output)}.lock", f"{output} is being written")
 
 
 def _check_ids(examples: Sequence[Example], doing: str) -> None:

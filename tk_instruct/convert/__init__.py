@@ -187,7 +187,7 @@ def convert(
             holds NaN or infinity, or it cannot be written.
     """
     from tk_instruct.convert import huggingface, model_card, ours, t5x, vocabularies
-    from tk_instruct.convert.tensors import in_order, stack
+    from tk_instruct.convert.tensors import stack
     from tk_instruct.progress import Progress
 
     loaded: Any = None
@@ -198,7 +198,8 @@ def convert(
     megabytes = 4 * checkpoint.num_parameters() // _MEGABYTE
     with _beside(target) as folder, Progress("converting, MB", max(1, megabytes)) as progress:
         checksums: dict[str, str] = {}
-        tensors = _checked(checkpoint, in_order(checkpoint.tensors), checksums, progress)
+        needed = to == "ours" or bool(checkpoint.checksums)
+        tensors = _counted(checkpoint, progress, checksums if needed else None)
         if to in T5X_FORMATS and (scan_layers or checkpoint.config.relative_bias_per_layer):
             tensors = t5x.scalable(tensors, checkpoint.config)
         if scan_layers:
@@ -229,16 +230,16 @@ def _history(checkpoint: "Checkpoint") -> dict[str, Any]:
     return {"data": data, "gin": checkpoint.about.gin}
 
 
-def _checked(
-    checkpoint: "Checkpoint",
-    tensors: Mapping[str, "Tensor"],
-    checksums: dict[str, str],
-    progress: "Progress",
+def _counted(
+    checkpoint: "Checkpoint", progress: "Progress", checksums: dict[str, str] | None
 ) -> dict[str, "Tensor"]:
-    """The same tensors, whose values are checked, and counted as megabytes done, when read whole.
+    """The tensors in order, counted as megabytes done when they are read whole.
 
-    Their checksums are put into `checksums`.
+    Then their checksums, where these are wanted, are verified and put into `checksums`.
     """
+    from tk_instruct.convert.tensors import in_order
+
+    tensors = in_order(checkpoint.tensors)
     num_bytes = 0
 
     def read(name: str, tensor: "Tensor", index: Any) -> Any:
@@ -246,7 +247,8 @@ def _checked(
         array = tensor.read(index)
         if array.shape != tensor.shape:
             return array
-        checksums.update(_verified(checkpoint, {name: array}))
+        if checksums is not None:
+            checksums.update(_verified(checkpoint, {name: array}))
         before = num_bytes // _MEGABYTE
         num_bytes += tensor.nbytes
         progress.advance(num_bytes // _MEGABYTE - before)
@@ -258,7 +260,7 @@ def _checked(
 
 
 def _verified(checkpoint: "Checkpoint", params: Mapping[str, Any]) -> dict[str, str]:
-    """Checksums of parameters; raises UserError where they are not finite or not as saved."""
+    """Checksums of parameters; raises UserError where they are not as saved."""
     from tk_instruct.checksums import verify
 
     try:
@@ -337,7 +339,8 @@ def params_of(checkpoint: "Checkpoint", like: Any, config: "T5Config | DecoderCo
     with Progress("reading tensors", len(leaves)) as progress:
         for name, leaf in leaves.items():
             params[name] = _placed(tensors[name], leaf)
-            _verified(checkpoint, {name: params[name]})
+            if checkpoint.checksums:
+                _verified(checkpoint, {name: params[name]})
             progress.advance()
     return unflatten_dict(params, sep="/")
 
