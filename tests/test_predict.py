@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -268,6 +270,24 @@ def test_a_limit_does_not_take_predictions_away(
     assert cli.main([*command, "--limit=2"]) == 2
     assert "would leave 2; give another --output" in capsys.readouterr().err
     assert (tmp_path / "x").read_bytes() == before
+
+
+def test_a_damaged_checkpoint_is_told_in_one_line(
+    run: Path, data: list[str], tmp_path: Path
+) -> None:
+    """Also what other reads say, which are under way when the first fails."""
+    shutil.copytree(run, tmp_path / "run")
+    (index,) = (tmp_path / "run" / "checkpoints" / "2" / "state" / "d").iterdir()
+    content = bytearray(index.read_bytes())
+    content[len(content) // 3] ^= 4
+    index.write_bytes(content)
+    command = ["predict", f"--model_dir={tmp_path / 'run'}", "--limit=1", *data]
+    done = subprocess.run(
+        [sys.executable, "-m", "tk_instruct.cli", *command], capture_output=True, text=True
+    )
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert done.stderr.startswith("error: ")
+    assert "move it away" in done.stderr
 
 
 @pytest.mark.parametrize(

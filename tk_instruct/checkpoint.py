@@ -9,9 +9,11 @@ import hashlib
 import json
 import math
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -324,6 +326,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
+            _hush_reads_under_way()
             others = [other for other in self._manager.all_steps() if other != step]
             left = f"step {max(others)} is the last one then" if others else "there is no other"
             raise DamagedError(
@@ -389,6 +392,21 @@ def _files(folder: Path) -> Iterator[Path]:
             yield from _files(path)
         else:
             yield path
+
+
+@cache
+def _hush_reads_under_way() -> None:
+    """Orbax closes its event loop at the first array that it cannot read.
+
+    The reads of others still come to it, and each would print a traceback, also after the message.
+    """
+    usual = sys.unraisablehook
+
+    def hook(dropped: "sys.UnraisableHookArgs") -> None:
+        if str(dropped.exc_value) != "Event loop is closed":
+            usual(dropped)
+
+    sys.unraisablehook = hook
 
 
 def _restore_as(like: Any, **options: Any) -> Any:

@@ -36,8 +36,10 @@ def insistent_interrupts() -> Iterator[None]:
             os._exit(128 + signal.SIGINT)
         raise KeyboardInterrupt
 
+    has_ended = False
+
     def try_again(dropped: "sys.UnraisableHookArgs") -> None:
-        if issubclass(dropped.exc_type, KeyboardInterrupt):
+        if issubclass(dropped.exc_type, KeyboardInterrupt) and not has_ended:
             signal.setitimer(signal.ITIMER_REAL, _SECONDS_BETWEEN_TRIES)
         else:
             usual_hook(dropped)
@@ -47,8 +49,10 @@ def insistent_interrupts() -> Iterator[None]:
     try:
         yield
     finally:
+        has_ended = True
         signal.setitimer(signal.ITIMER_REAL, 0)
-        sys.unraisablehook = usual_hook
+        if sys.unraisablehook is try_again:  # else another one has come, which calls it
+            sys.unraisablehook = usual_hook
         for number, handler in usual.items():
             signal.signal(number, handler)
         os.close(terminal)
