@@ -164,10 +164,10 @@ def test_prompts_of_the_user_oriented_instructions(user_oriented: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"motivation_app": 1}, "jsonl:2: motivation_app=1 must be a string"),
-        ({"instances": []}, "jsonl:2: instances=[] must be a list of at least one"),
-        ({"instances": ["a"]}, "jsonl:2: instance 'a' must be"),
-        ({"instances": [{"input": "a"}]}, "jsonl:2: output=None must be a string"),
+        ({"motivation_app": 1}, "jsonl:2: motivation_app is 1 but must be a string; correct"),
+        ({"instances": []}, "jsonl:2: instances is [] but must be a list that is not empty"),
+        ({"instances": ["a"]}, 'jsonl:2: instances[0] is "a" but must be an object'),
+        ({"instances": [{"input": "a"}]}, "jsonl:2: instances[0].output is missing"),
         ({"id": "user_oriented_task_0"}, "jsonl:2: id 'user_oriented_task_0' is there twice"),
     ],
 )

@@ -1,10 +1,13 @@
 """The user-oriented instructions of Self-Instruct's evaluation (arXiv:2212.10560, section 4.4)."""
 
 import os
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
+import msgspec
+
+from tk_instruct import schema
 from tk_instruct.errors import MissingDataError, UserError
-from tk_instruct.files import Path, read_jsonl
+from tk_instruct.files import Path
 
 VARIABLE = "TK_INSTRUCT_USER_ORIENTED"
 
@@ -21,6 +24,20 @@ class UserOriented(NamedTuple):
     instruction: str
     input: str
     output: str
+
+
+class _Instance(msgspec.Struct, frozen=True):
+    input: str
+    output: str
+
+
+class _Instruction(msgspec.Struct, frozen=True):
+    """A line of the published file."""
+
+    id: str
+    motivation_app: str
+    instruction: str
+    instances: Annotated[list[_Instance], msgspec.Meta(min_length=1)]
 
 
 def user_oriented_path(given: str | None) -> Path:
@@ -40,35 +57,19 @@ def user_oriented_path(given: str | None) -> Path:
 def read_user_oriented(path: Path) -> list[UserOriented]:
     """The instances of a file in the published format; UserError names line, field and rule."""
     found: dict[str, UserOriented] = {}
-    for line, record in read_jsonl(path):
-        where = f"{path}:{line}"
-        task, app, instruction = (
-            _text(record, field, where) for field in ("id", "motivation_app", "instruction")
-        )
-        instances = record.get("instances")
-        if not isinstance(instances, list) or not instances:
-            raise UserError(
-                f"{where}: instances={instances!r:.60} must be a list of at least one "
-                '{"input": …, "output": …}'
-            )
-        for number, instance in enumerate(instances):
-            if not isinstance(instance, dict):
-                raise UserError(
-                    f'{where}: instance {instance!r:.60} must be {{"input": …, "output": …}}'
-                )
-            input_, output = (_text(instance, field, where) for field in ("input", "output"))
-            id_ = task if len(instances) == 1 else f"{task}-{number}"
+    for line, record in schema.read_lines(path, _Instruction):
+        for number, instance in enumerate(record.instances):
+            id_ = record.id if len(record.instances) == 1 else f"{record.id}-{number}"
             if id_ in found:
-                raise UserError(f"{where}: id {id_!r} is there twice; give it another")
+                raise UserError(f"{path}:{line}: id {id_!r} is there twice; give it another")
             found[id_] = UserOriented(
-                id_, task, app, instruction.strip(), input_.strip(), output.strip()
+                id_,
+                record.id,
+                record.motivation_app,
+                record.instruction.strip(),
+                instance.input.strip(),
+                instance.output.strip(),
             )
     if not found:
         raise UserError(f"{path} holds no instructions; write one JSON object a line")
     return list(found.values())
-
-
-def _text(record: dict[str, Any], field: str, where: str) -> str:
-    if not isinstance(record.get(field), str):
-        raise UserError(f"{where}: {field}={record.get(field)!r:.60} must be a string")
-    return record[field]

@@ -1,0 +1,159 @@
+"""JSON read by a schema: data of the type that is asked for, or a UserError that says why not.
+
+A schema is a msgspec.Struct, or any type that msgspec reads. Fields that it does not name are
+passed over.
+"""
+
+import contextlib
+import json
+import math
+import re
+from collections.abc import Hashable, Iterator
+from functools import lru_cache
+from typing import Any, NoReturn, TypeVar, cast
+
+import msgspec
+
+from tk_instruct.errors import UserError
+from tk_instruct.files import PathLike, read_bytes
+
+T = TypeVar("T")
+
+_WORDS = {
+    "array": "a list",
+    "bool": "true or false",
+    "float": "a number",
+    "int": "a whole number",
+    "null": "null",
+    "object": "an object",
+    "str": "a string",
+}
+_CORRECT = "correct the file or restore it"
+_LENGTH = re.compile(r" of length >= 1$")
+_AT = re.compile(r" - at `(?:key in )?\$(?P<path>.*)`$", re.DOTALL)
+_PART = re.compile(r"\.(?P<name>[^.\[\]]+)|\[(?P<index>[0-9]+)\]")
+
+
+def read(path: PathLike, schema: type[T], repair: str = _CORRECT) -> T:
+    """A file's document; UserError names file, field, value, rule and what to do."""
+    return parse(read_bytes(path), schema, str(path), repair)
+
+
+def read_lines(path: PathLike, schema: type[T], repair: str = _CORRECT) -> Iterator[tuple[int, T]]:
+    """(line number, document) of each line of a file that is not empty; errors as of read."""
+    return parse_lines(read_bytes(path), schema, path, repair)
+
+
+def parse_lines(
+    content: bytes, schema: type[T], path: PathLike, repair: str = _CORRECT
+) -> Iterator[tuple[int, T]]:
+    """As read_lines, of what has been read."""
+    for number, line in enumerate(_without_mark(content).splitlines(), start=1):
+        if line.strip():
+            yield number, parse(line, schema, f"{path}:{number}", repair)
+
+
+def parse(content: bytes, schema: type[T], where: str, repair: str = _CORRECT) -> T:
+    """A JSON document in UTF-8; raises UserError, which begins with `where`.
+
+    Half a surrogate pair, which no text can be written with, becomes U+FFFD. NaN, Infinity and
+    numbers that no float holds are not numbers.
+    """
+    content = _without_mark(content)
+    # What fails here may be what Python writes and others do not; and below the value is at hand.
+    with contextlib.suppress(msgspec.DecodeError, RecursionError):
+        return _decoder(schema).decode(content)
+    return convert(_loads(content, where, repair), schema, where, repair)
+
+
+def convert(document: Any, schema: type[T], where: str, repair: str = _CORRECT) -> T:
+    """What has been read otherwise, as of a MessagePack; raises UserError as parse does."""
+    try:
+        return msgspec.convert(document, schema)
+    except (ValueError, TypeError, RecursionError) as error:
+        _refuse(document, error, where, repair)
+
+
+def _decoder(schema: type[T]) -> msgspec.json.Decoder[T]:
+    return _decoders(cast(Hashable, schema))
+
+
+_decoders = lru_cache(maxsize=256)(msgspec.json.Decoder)
+
+
+def _without_mark(content: bytes) -> bytes:
+    return content.removeprefix(b"\xef\xbb\xbf")
+
+
+def _loads(content: bytes, where: str, repair: str) -> Any:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where}: not UTF-8 ({error}); save it as UTF-8, or {repair}") from error
+    try:
+        document = json.loads(text, parse_constant=_NoNumber, parse_float=_float, parse_int=_int)
+        if re.search(r"\\u[dD][89a-fA-F]", text):
+            whole = json.dumps(document, ensure_ascii=False).encode("utf-16", "surrogatepass")
+            document = json.loads(whole.decode("utf-16", "replace"))
+    except ValueError as error:
+        raise UserError(f"{where}: not JSON ({error}); {repair}") from error
+    except RecursionError as error:
+        raise UserError(f"{where}: nested too deeply; {repair}") from error
+    return document
+
+
+class _NoNumber(str):
+    """What stands for a number and is none; a schema refuses it where it asks for a number."""
+
+
+def _float(text: str) -> float | _NoNumber:
+    return number if math.isfinite(number := float(text)) else _NoNumber(text)
+
+
+def _int(text: str) -> int | float | _NoNumber:
+    number = _float(text)  # which is quick for a million digits
+    return int(text) if isinstance(number, float) and abs(number) < 2**63 else number
+
+
+def _refuse(document: Any, error: Exception, where: str, repair: str) -> NoReturn:
+    if isinstance(error, RecursionError):
+        raise UserError(f"{where}: nested too deeply; {repair}") from error
+    message = str(error)
+    at = _AT.search(message)
+    path = at["path"] if at else ""
+    rule = message[: at.start()] if at else message
+    field = path.removeprefix(".")
+    if missing := re.fullmatch(r"Object missing required field `(.*)`", rule):
+        name = f"{field}.{missing[1]}" if field else missing[1]
+        raise UserError(f"{where}: {name} is missing; {repair}") from error
+    if expected := re.match(r"Expected `(?P<types>[^`]*)`(?P<more>[^,]*)", rule):
+        types = expected["types"].split(" | ")
+        rule = "must be " + " or ".join(_WORDS.get(name, name) for name in types)
+        rule += _LENGTH.sub(" that is not empty", expected["more"])
+    rule = re.sub("^Invalid enum value .*", "must be one of the values that are allowed", rule)
+    found, value = _value_at(document, path)
+    is_value = f"is {shortened(value)} but " if found else ""
+    raise UserError(f"{where}: {field or 'the document'} {is_value}{rule}; {repair}") from error
+
+
+def _value_at(document: Any, path: str) -> tuple[bool, Any]:
+    """What stands at a path of msgspec's, where it can be told."""
+    if "".join(match[0] for match in _PART.finditer(path)) != path:
+        return False, None
+    try:
+        for match in _PART.finditer(path):
+            document = document[match["name"] or int(match["index"])]
+    except (KeyError, IndexError, TypeError):
+        return False, None
+    return True, document
+
+
+def shortened(value: Any) -> str:
+    """A value as JSON, for messages."""
+    if isinstance(value, _NoNumber):
+        return str(value)[:60]
+    try:
+        shown = json.dumps(value, ensure_ascii=False, default=repr)
+    except (RecursionError, ValueError):
+        shown = "nested too deeply"
+    return shown if len(shown) <= 60 else shown[:57] + "…"
