@@ -56,6 +56,10 @@ def parsed(document: Any) -> Collection:
             f'All Examples[0].note is ["{"é" * 55}… but must be a string or null',
         ),
         (collection(number=10), "number is 10 but must be a whole number <= 9"),
+        (
+            collection(**{"All Examples": [{"input": float("nan"), "outputs": ["b"]}]}),
+            "All Examples[0].input is NaN but must be a string",
+        ),
         (collection(number=1.5), "number is 1.5 but must be a whole number"),
         (collection(scores={"a": float("nan")}), "scores[...] must be a number"),
         (b'{"All Examples": [], "number": 1e999}', "number is 1e999 but must be a whole number"),
@@ -82,7 +86,14 @@ def test_what_python_writes_is_read_where_the_schema_does_not_ask_for_it() -> No
 
 
 @pytest.mark.parametrize(
-    ("escaped", "text"), [(r"\ud83d\ude00", "😀"), (r"a\ud800b", "a�b"), (r"\udc00", "�")]
+    ("escaped", "text"),
+    [
+        (r"\ud83d\ude00", "😀"),
+        (r"a\ud800b", "a�b"),
+        (r"\udc00", "�"),
+        (r"\uD83D\uD83D\uDE00", "�😀"),
+        (r"\\ud800\ud800", r"\ud800�"),
+    ],
 )
 def test_half_a_surrogate_pair_is_replaced(escaped: str, text: str) -> None:
     content = f'{{"All Examples": [{{"input": "{escaped}", "outputs": ["b"]}}]}}'

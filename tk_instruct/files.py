@@ -208,6 +208,15 @@ def read_bytes(path: PathLike) -> bytes:
         ) from error
 
 
+def read_file(path: PathLike) -> bytes:
+    """As read_bytes, of what is read more than once; UserError for a pipe, which waits."""
+    if is_stream(path):
+        raise UserError(
+            f"{path} is a pipe or a device, which cannot be read again; put a file in its place"
+        )
+    return read_bytes(path)
+
+
 def read_jsonl(path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number, object) of each non-empty line; UserError names file, line and rule."""
     return parse_jsonl(read_bytes(path), path)

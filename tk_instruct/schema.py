@@ -31,6 +31,10 @@ _WORDS = {
 _CORRECT = "correct the file or restore it"
 _LENGTH = re.compile(r" of length >= 1$")
 _AT = re.compile(r" - at `(?:key in )?\$(?P<path>.*)`$", re.DOTALL)
+# An escaped backslash, a pair, or half of one.
+_SURROGATES = re.compile(
+    r"(?P<whole>\\\\|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
 _PART = re.compile(r"\.(?P<name>[^.\[\]]+)|\[(?P<index>[0-9]+)\]")
 
 
@@ -90,20 +94,23 @@ def _loads(content: bytes, where: str, repair: str) -> Any:
         text = content.decode()
     except UnicodeDecodeError as error:
         raise UserError(f"{where}: not UTF-8 ({error}); save it as UTF-8, or {repair}") from error
+    text = _SURROGATES.sub(lambda match: match[0] if match["whole"] else r"\ufffd", text)
     try:
-        document = json.loads(text, parse_constant=_NoNumber, parse_float=_float, parse_int=_int)
-        if re.search(r"\\u[dD][89a-fA-F]", text):
-            whole = json.dumps(document, ensure_ascii=False).encode("utf-16", "surrogatepass")
-            document = json.loads(whole.decode("utf-16", "replace"))
+        return json.loads(text, parse_constant=_NoNumber, parse_float=_float, parse_int=_int)
     except ValueError as error:
         raise UserError(f"{where}: not JSON ({error}); {repair}") from error
     except RecursionError as error:
         raise UserError(f"{where}: nested too deeply; {repair}") from error
-    return document
 
 
-class _NoNumber(str):
-    """What stands for a number and is none; a schema refuses it where it asks for a number."""
+class _NoNumber:
+    """What stands for a number and is none; a schema refuses it where it asks for anything."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text[:60]
 
 
 def _float(text: str) -> float | _NoNumber:
@@ -129,7 +136,8 @@ def _refuse(document: Any, error: Exception, where: str, repair: str) -> NoRetur
     if expected := re.match(r"Expected `(?P<types>[^`]*)`(?P<more>[^,]*)", rule):
         types = expected["types"].split(" | ")
         rule = "must be " + " or ".join(_WORDS.get(name, name) for name in types)
-        rule += _LENGTH.sub(" that is not empty", expected["more"])
+        more = expected["more"].replace(r" matching regex '\\S'", " that is not blank")
+        rule += _LENGTH.sub(" that is not empty", more)
     rule = re.sub("^Invalid enum value .*", "must be one of the values that are allowed", rule)
     found, value = _value_at(document, path)
     is_value = f"is {shortened(value)} but " if found else ""
@@ -151,7 +159,7 @@ def _value_at(document: Any, path: str) -> tuple[bool, Any]:
 def shortened(value: Any) -> str:
     """A value as JSON, for messages."""
     if isinstance(value, _NoNumber):
-        return str(value)[:60]
+        return repr(value)
     try:
         shown = json.dumps(value, ensure_ascii=False, default=repr)
     except (RecursionError, ValueError):

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -177,23 +178,28 @@ def instances(**fields: Any) -> list[Record]:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([record()], "the file is [{"),
-        (edited(Definition=None), "Definition is null but must be a list of strings"),
-        (edited(Definition=3), "Definition is 3 but must be a list of strings"),
-        (edited(Definition=[]), "Definition is [] but must hold at least one definition"),
-        (edited(Definition=["a", 1]), 'Definition is ["a", 1] but must be a list of strings'),
-        (edited(Categories=None), "Categories is null but must be a list of strings"),
-        (edited(Categories=[]), "Categories is [] but must hold at least one category"),
+        ([record()], "the document is [{"),
+        (edited(Definition=None), "Definition is missing"),
+        (edited(Definition=3), "Definition is 3 but must be a string or a list"),
+        (edited(Definition=[]), "Definition is [] but must be a list that is not empty"),
+        (edited(Definition=["a", 1]), "Definition[1] is 1 but must be a string"),
+        (edited(Categories=None), "Categories is missing"),
+        (edited(Categories=[]), "Categories is [] but must be a list that is not empty"),
+        (
+            edited(Categories=["a", ""]),
+            'Categories[1] is "" but must be a string that is not blank',
+        ),
+        (edited(Categories=" "), 'Categories is " " but must be a string that is not blank'),
         (
             {**record(), "Input_language": {"a": 1}},
-            'Input_language is {"a": 1} but must be a list of strings',
+            'Input_language is {"a": 1} but must be a string or a list',
         ),
-        (edited(Positive_Examples=None), "Positive Examples is null but must be a list"),
+        (edited(Positive_Examples=None), "Positive Examples is missing"),
         (edited(Negative_Examples="x"), 'Negative Examples is "x" but must be a list'),
         (edited(Positive_Examples=["x"]), 'Positive Examples[0] is "x" but must be an object'),
         (
             edited(Negative_Examples=[{"output": "b"}]),
-            "Negative Examples[0].input is null but must be a string",
+            "Negative Examples[0].input is missing",
         ),
         (
             edited(Positive_Examples=[{"input": "a", "output": ["b"]}]),
@@ -201,14 +207,20 @@ def instances(**fields: Any) -> list[Record]:
         ),
         (
             edited(Positive_Examples=[{"input": "a", "output": "b", "explanation": 1}]),
-            "Positive Examples[0].explanation is 1 but must be a string or absent",
+            "Positive Examples[0].explanation is 1 but must be a string or null",
         ),
-        (edited(Instances=None), "Instances is null but must be a list of at least one instance"),
-        (edited(Instances=[]), "Instances is [] but must be a list of at least one instance"),
-        (edited(Instances={"a": 1}), 'Instances is {"a": 1} but must be a list of at least one'),
+        (edited(Instances=None), "Instances is missing"),
+        (edited(Instances=[]), "Instances is [] but must be a list that is not empty"),
+        (edited(Instances={"a": 1}), 'Instances is {"a": 1} but must be a list'),
         (edited(Instances=[None]), "Instances[0] is null but must be an object"),
-        (edited(Instances=instances(id=7)), "Instances[1].id is 7 but must be a non-empty string"),
-        (edited(Instances=instances(id="")), 'Instances[1].id is "" but must be a non-empty'),
+        (
+            edited(Instances=instances(id=7)),
+            "Instances[1].id is 7 but must be a string",
+        ),
+        (
+            edited(Instances=instances(id="")),
+            'Instances[1].id is "" but must be a string that is not e',
+        ),
         (
             edited(Instances=instances(id="z")),
             'Instances[1].id is "z" but must not be the id of another instance',
@@ -216,15 +228,15 @@ def instances(**fields: Any) -> list[Record]:
         (edited(Instances=instances(input=None)), "Instances[1].input is null but must be a strin"),
         (
             edited(Instances=instances(output=[])),
-            "Instances[1].output is [] but must be a list of at least one string",
+            "Instances[1].output is [] but must be a list that is not empty",
         ),
         (
             edited(Instances=instances(output=["é", None])),
-            'Instances[1].output is ["é", null] but must be a list of at least one string',
+            "Instances[1].output[1] is null but must be a string",
         ),
         (
             edited(Instances=instances(output=None)),
-            "Instances[1].output is null but must be a list of at least one string",
+            "Instances[1].output is null but must be a string or a list",
         ),
     ],
 )
@@ -246,13 +258,25 @@ def test_a_long_value_is_cut_in_the_message(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"", b"{", b'{"a": 1} x', b'{"Definition": "\xff"}', b"[" * 100_000, b"version https://git"],
+    ("content", "message"),
+    [
+        (b"", "not JSON ("),
+        (b"{", "not JSON ("),
+        (b'{"a": 1} x', "not JSON ("),
+        (b"version https://git", "not JSON ("),
+        (b'{"Definition": "\xff"}', "not UTF-8 ("),
+        (b"[" * 100_000, "nested too deeply; "),
+        (json.dumps(record()).replace("[]", "[" * 9999 + "]" * 9999).encode(), "nested too deeply"),
+        (
+            json.dumps(edited(Instances=[{"input": float("nan"), "output": "x"}])).encode(),
+            "Instances[0].input is NaN but must be a string",
+        ),
+    ],
 )
-def test_what_is_not_json_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_what_is_not_json_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "t.json"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"t\.json: not JSON in UTF-8 \("):
+    with pytest.raises(UserError, match=rf"t\.json: {re.escape(message)}"):
         read_task(path)
 
 
@@ -576,7 +600,7 @@ def break_two(tree: Path) -> str:
     write_task(tree / "tasks" / "task003_t.json", edited(Categories=[]))
     write_task(tree / "tasks" / "task001_t.json", edited(Instances=[]))
     path = tree / "tasks" / "task001_t.json"
-    return f"{path}: Instances is [] but must be a list of at least one instance; "
+    return f"{path}: Instances is [] but must be a list that is not empty; "
 
 
 def test_of_several_broken_files_the_first_is_told_and_the_others_counted(tree: Path) -> None:

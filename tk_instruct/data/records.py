@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -19,13 +18,15 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import IO, Any, NamedTuple, TypeVar, cast
+from typing import IO, Annotated, Any, NamedTuple, TypeVar, cast
 
 import gin
 import msgpack
+import msgspec
 
+from tk_instruct import schema
 from tk_instruct.errors import MissingDataError, UserError
-from tk_instruct.files import Path, PathLike, is_local, is_stream, read_bytes, write_atomically
+from tk_instruct.files import Path, PathLike, is_local, read_file, write_atomically
 from tk_instruct.randomness import draw
 from tk_instruct.ranges import check_seed, check_whole
 
@@ -55,7 +56,7 @@ EVALUATION_CATEGORIES = {
 }
 
 # Part of every cache key: raise it when parsing or the cached form changes.
-_FORMAT = 2
+_FORMAT = 3
 # Below this much uncached JSON, starting worker processes costs more than they save.
 _BYTES_WORTH_A_PROCESS = 32 << 20
 
@@ -87,17 +88,12 @@ class TaskSpec:
         return self.categories[0]
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False)
+        return msgspec.json.encode(self).decode()
 
     @classmethod
     @lru_cache(maxsize=4096)
     def from_json(cls, text: str) -> "TaskSpec":
-        fields = json.loads(text)
-        for key in ("positive_examples", "negative_examples"):
-            fields[key] = tuple(Demonstration(**example) for example in fields[key])
-        for key in ("categories", "input_languages", "output_languages"):
-            fields[key] = tuple(fields[key])
-        return cls(**fields)
+        return msgspec.json.decode(text, type=cls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +316,33 @@ class _Sample:
 _Instance = tuple[str, str, list[str]]
 
 
+_REPAIR = "correct the file or restore it (`tk-instruct tasks doctor` lists all that is wrong)"
+_Texts = str | Annotated[list[str], msgspec.Meta(min_length=1)]
+_Name = Annotated[str, msgspec.Meta(pattern=r"\S")]
+
+
+class _FileInstance(msgspec.Struct, frozen=True):
+    input: str
+    output: _Texts
+    id: Annotated[str, msgspec.Meta(min_length=1)] | msgspec.UnsetType = msgspec.UNSET
+
+
+class _TaskFile(msgspec.Struct, frozen=True):
+    """What is used of a task file."""
+
+    definition: _Texts = msgspec.field(name="Definition")
+    categories: _Name | Annotated[list[_Name], msgspec.Meta(min_length=1)] = msgspec.field(
+        name="Categories"
+    )
+    positive_examples: tuple[Demonstration, ...] = msgspec.field(name="Positive Examples")
+    negative_examples: tuple[Demonstration, ...] = msgspec.field(name="Negative Examples")
+    instances: Annotated[list[_FileInstance], msgspec.Meta(min_length=1)] = msgspec.field(
+        name="Instances"
+    )
+    input_languages: str | list[str] = msgspec.field(name="Input_language", default_factory=list)
+    output_languages: str | list[str] = msgspec.field(name="Output_language", default_factory=list)
+
+
 def read_task(path: PathLike) -> tuple[TaskSpec, list[_Instance]]:
     """All of one task file; raises UserError with the file, the field and the rule if broken.
 
@@ -329,108 +352,34 @@ def read_task(path: PathLike) -> tuple[TaskSpec, list[_Instance]]:
     return _parse(read_file(path), Path(path))
 
 
-def read_file(path: PathLike) -> bytes:
-    """A file of a data directory, read more than once; UserError for a pipe, which waits."""
-    if is_stream(path):
-        raise UserError(
-            f"{path} is a pipe or a device, which cannot be read again; put a file in its place"
-        )
-    return read_bytes(path)
-
-
 def _parse(content: bytes, path: Path) -> tuple[TaskSpec, list[_Instance]]:
-    try:
-        text = content.decode("utf-8-sig")
-        record = json.loads(text)
-        if re.search(r"\\u[dD][89a-fA-F]", text):  # an unpaired surrogate would break every writer
-            record = _without_lone_surrogates(record)
-    except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"{path}: not JSON in UTF-8 ({error}); a task file is one JSON object, "
-            "restore it from its source"
-        ) from error
-    check = _Checker(path)
-    check(isinstance(record, dict), "the file", record, "must be one JSON object")
-
-    def strings(field: str) -> list[str]:
-        value = record.get(field)
-        value = [value] if isinstance(value, str) else value
-        is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
-        check(is_list, field, value, "must be a list of strings")
-        return value
-
-    def demonstrations(field: str) -> tuple[Demonstration, ...]:
-        check(isinstance(record.get(field), list), field, record.get(field), "must be a list")
-        found = []
-        for k, item in enumerate(record[field]):
-            where = f"{field}[{k}]"
-            check(isinstance(item, dict), where, item, "must be an object")
-            for key in ("input", "output"):
-                value = item.get(key)
-                check(isinstance(value, str), f"{where}.{key}", value, "must be a string")
-            explanation = item.get("explanation")
-            is_text = explanation is None or isinstance(explanation, str)
-            check(is_text, f"{where}.explanation", explanation, "must be a string or absent")
-            found.append(Demonstration(item["input"], item["output"], explanation))
-        return tuple(found)
-
-    definitions = strings("Definition")
-    check(bool(definitions), "Definition", definitions, "must hold at least one definition")
-    categories = strings("Categories")
-    check(bool(categories), "Categories", categories, "must hold at least one category")
+    file = schema.parse(content, _TaskFile, str(path), _REPAIR)
     task = TaskSpec(
         name=path.stem,
-        definition=definitions[0],
-        positive_examples=demonstrations("Positive Examples"),
-        negative_examples=demonstrations("Negative Examples"),
-        categories=tuple(categories),
-        input_languages=tuple(strings("Input_language")) if "Input_language" in record else (),
-        output_languages=tuple(strings("Output_language")) if "Output_language" in record else (),
+        definition=_texts(file.definition)[0],
+        positive_examples=file.positive_examples,
+        negative_examples=file.negative_examples,
+        categories=tuple(_texts(file.categories)),
+        input_languages=tuple(_texts(file.input_languages)),
+        output_languages=tuple(_texts(file.output_languages)),
     )
-    instances = record.get("Instances")
-    is_filled = isinstance(instances, list) and bool(instances)
-    check(is_filled, "Instances", instances, "must be a list of at least one instance")
-    found: list[_Instance] = []
+    instances = [
+        (item.id or f"{path.stem}-{k}", item.input, _texts(item.output))
+        for k, item in enumerate(file.instances)
+    ]
     seen: set[str] = set()
-    for k, item in enumerate(record["Instances"]):
-        where = f"Instances[{k}]"
-        check(isinstance(item, dict), where, item, "must be an object")
-        id_ = item.get("id", f"{path.stem}-{k}")
-        check(isinstance(id_, str) and bool(id_), f"{where}.id", id_, "must be a non-empty string")
-        check(id_ not in seen, f"{where}.id", id_, "must not be the id of another instance")
-        seen.add(id_)
-        value = item.get("input")
-        check(isinstance(value, str), f"{where}.input", value, "must be a string")
-        output = item.get("output")
-        output = [output] if isinstance(output, str) else output
-        is_list = isinstance(output, list) and bool(output)
-        is_list = is_list and all(isinstance(text, str) for text in output)
-        rule = "must be a list of at least one string"
-        check(is_list, f"{where}.output", item.get("output"), rule)
-        found.append((id_, value, output))
-    return task, found
-
-
-class _Checker:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __call__(self, holds: bool, field: str, value: object, rule: str) -> None:
-        if not holds:
-            try:
-                shown = json.dumps(value, ensure_ascii=False)
-            except RecursionError:  # a little deeper here than where it was read
-                shown = "nested too deeply"
-            shown = shown if len(shown) <= 60 else shown[:57] + "…"
+    for k, (id_, _, _) in enumerate(instances):
+        if id_ in seen:
             raise UserError(
-                f"{self.path}: {field} is {shown} but {rule}; correct the file or restore it "
-                "(`tk-instruct tasks doctor` lists all that is wrong)"
+                f"{path}: Instances[{k}].id is {schema.shortened(id_)} but must not be the id of "
+                f"another instance; {_REPAIR}"
             )
+        seen.add(id_)
+    return task, instances
 
 
-def _without_lone_surrogates(record: Any) -> Any:
-    text = json.dumps(record, ensure_ascii=False)
-    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+def _texts(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def _copies(some: Mapping[str, Path], others: Mapping[str, Path]) -> list[tuple[str, str]]:
