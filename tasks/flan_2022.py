@@ -14,11 +14,13 @@ from functools import lru_cache, partial
 from typing import Any
 
 import gin
+import msgspec
 
+from tk_instruct import schema
 from tk_instruct.data import prompt, registry
 from tk_instruct.data.templates import OPTIONS, Template, options_block
 from tk_instruct.errors import MissingDataError, UserError
-from tk_instruct.files import Path, read_bytes, read_jsonl
+from tk_instruct.files import Path, read_bytes
 from tk_instruct.metrics import METRICS
 from tk_instruct.metrics.target import Target
 from tk_instruct.randomness import draw
@@ -62,6 +64,18 @@ class FLAN2022:
     dialog: str | None = None
 
 
+_REPAIR = 'correct it, each line is {"inputs": …, "targets": …}'
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """A line of a user's file."""
+
+    inputs: str
+    targets: str
+    options: list[str] = []
+    task: str | int | None = None
+
+
 def _path(part: str) -> Path:
     given = getattr(FLAN2022(), part)
     if not given:
@@ -90,9 +104,19 @@ def _read(part: str, split: str, content: str) -> Sequence[registry.RawExample]:
     del content  # part of the key: a file that changes is read again
     path, seed = _path(part), FLAN().seed
     tasks: dict[str, list[registry.RawExample]] = {}
-    for line, record in read_jsonl(path):
-        made = _record(part, path, line, record)
-        tasks.setdefault(str(made["task"]), []).append(made)
+    for line, given in schema.read_lines(path, _Line, _REPAIR):
+        task = part if given.task is None else str(given.task)
+        tasks.setdefault(task, []).append(
+            {
+                "id": f"{part}-{line:09}",
+                "task": task,
+                "category": part,
+                "inputs_": given.inputs,
+                "targets_": given.targets,
+                "options": given.options,
+                "references": [given.targets],
+            }
+        )
     if not tasks:
         raise UserError(f"{path} holds no examples; write one JSON object a line")
     chosen: list[registry.RawExample] = []
@@ -107,27 +131,6 @@ def _read(part: str, split: str, content: str) -> Sequence[registry.RawExample]:
         kept = found[num_held_out:][: CAPS[part]] if split == "train" else found[:num_held_out]
         chosen += kept
     return sorted(chosen, key=lambda record: str(record["id"]))
-
-
-def _record(part: str, path: Path, line: int, record: Mapping[str, Any]) -> registry.RawExample:
-    for field in ("inputs", "targets"):
-        if not isinstance(record.get(field), str):
-            raise UserError(
-                f"{path}:{line}: {field}={record.get(field)!r:.60} must be a string; each line is "
-                '{"inputs": …, "targets": …}'
-            )
-    options = record.get("options", [])
-    if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
-        raise UserError(f"{path}:{line}: options={options!r:.60} must be a list of strings")
-    return {
-        "id": f"{part}-{line:09}",
-        "task": str(record.get("task", part)),
-        "category": part,
-        "inputs_": record["inputs"],
-        "targets_": record["targets"],
-        "options": options,
-        "references": [record["targets"]],
-    }
 
 
 def _prepare(

@@ -138,6 +138,7 @@ def _refuse(document: Any, error: Exception, where: str, repair: str) -> NoRetur
         rule = "must be " + " or ".join(_WORDS.get(name, name) for name in types)
         more = expected["more"].replace(r" matching regex '\\S'", " that is not blank")
         rule += _LENGTH.sub(" that is not empty", more)
+    rule = re.sub("^Invalid base64 .*", "must be base64", rule)
     rule = re.sub("^Invalid enum value .*", "must be one of the values that are allowed", rule)
     found, value = _value_at(document, path)
     is_value = f"is {shortened(value)} but " if found else ""

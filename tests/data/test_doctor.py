@@ -225,7 +225,7 @@ BROKEN = {
         put("Instances", value=outputs(100, *[1] * 13)),
         BALANCED,
         "Instances[*].output",
-        '{"o0": 100, "o1": 1, "o2": 1, "o3": 1, "o4": 1, "o5": 1, "o…',
+        '{"o0": 100, "o1": 1, "o2": 1, "o3": 1, "o4": 1, "o5": 1, …',
     ),
     "no language": (
         put("Output_language", 0, value="Code"),
@@ -388,8 +388,8 @@ def test_what_is_shown_is_short_and_can_be_printed(tmp_path: Path) -> None:
     record["Instances"][7]["output"] = "\ud800\n" + "ä" * 100
     path.write_text(json.dumps(record), encoding="utf-8")
     (finding,) = doctor.check_task(path)
-    assert finding.value == '"\\ud800\\n' + "ä" * 50 + "…"
-    assert len(finding.value) == 60
+    assert finding.value == '"\\ud800\\n' + "ä" * 53 + "…"
+    assert len(finding.value) == 63
 
 
 def write_tree(root: Path, listed: dict[str, str], tasks: str = "a b c") -> Path:

@@ -92,19 +92,43 @@ def test_tokenizer_json_as_transformers_reads_it(shared_data: Path, tmp_path: Pa
         {"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}},
         {"model": {"type": "Unigram", "unk_id": 0, "vocab": tokenizer_json()["model"]["vocab"]}},
         {"model": {"type": "Unigram", "unk_id": 2, "vocab": [["a", 0.0], ["b", 0.0], ["c", 0.0]]}},
-        {"model": {"type": "Unigram", "unk_id": 2, "vocab": [["<pad>", "x"]]}},
         {"model": None},
         {"normalizer": {"type": "Lowercase"}},
-        {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "%"}},
         {"pre_tokenizer": {"type": "ByteLevel"}},
         {"pre_tokenizer": None},
-        {"pre_tokenizer": ["Metaspace"]},
     ],
 )
 def test_a_tokenizer_json_of_another_kind(changed: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text(json.dumps(tokenizer_json(**changed)))
     with pytest.raises(UserError, match=r"tokenizer.json is no tokenizer of T5's kind .* give the"):
+        vocabulary(str(path))
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            {"tokenizer": tokenizer_json(model={"vocab": [["<pad>", "x"]]})},
+            r'tokenizer.json: model.vocab\[0\]\[1\] is "x" but must be a number; fetch or save',
+        ),
+        (
+            {"tokenizer": {"normalizer": {"type": "", "precompiled_charsmap": "%"}}},
+            'normalizer.precompiled_charsmap is "%" but must be base64',
+        ),
+        ({"tokenizer": {"pre_tokenizer": ["Metaspace"]}}, "pre_tokenizer is .* must be an object"),
+        (
+            {"tokenizer_config": {"extra_ids": 10**9}},
+            "tokenizer_config.json: extra_ids is 1000000000 but must be a whole number <= 10000",
+        ),
+        ({"tokenizer_config": {"added_tokens_decoder": {"9" * 5000: {"content": "a"}}}}, "must"),
+        ({"added_tokens": {"a": [1]}}, "added_tokens.json: .* must be a whole number"),
+        ({"special_tokens_map": ["<pad>"]}, "special_tokens_map.json: the document is .* object"),
+    ],
+)
+def test_damaged_files_beside_a_model(files: Any, message: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "hf", **files)
+    with pytest.raises(UserError, match=message):
         vocabulary(str(path))
 
 

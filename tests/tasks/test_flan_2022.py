@@ -105,9 +105,13 @@ def test_splits_and_caps_are_of_each_task(files: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"inputs": "a"}, "cot.jsonl:2: targets=None must be a string"),
-        ({"inputs": 1, "targets": "b"}, "cot.jsonl:2: inputs=1 must be a string"),
-        ({"inputs": "a", "targets": "b", "options": "c"}, "options='c' must be a list of strings"),
+        ({"inputs": "a"}, "cot.jsonl:2: targets is missing; correct it, each"),
+        ({"inputs": 1, "targets": "b"}, "cot.jsonl:2: inputs is 1 but must be a string"),
+        ({"inputs": "a", "targets": "b", "options": "c"}, 'options is "c" but must be a list'),
+        (
+            {"inputs": "a", "targets": "b", "task": ["x"]},
+            'task is ["x"] but must be a whole number',
+        ),
         ({"inputs": "a", "targets": "b", "task": "x"}, "holds one example of 'x'"),
     ],
 )
@@ -117,6 +121,13 @@ def test_bad_files(row: dict[str, Any], message: str, files: Path) -> None:
     with pytest.raises(UserError) as caught:
         read("flan_2022_cot")
     assert message in str(caught.value)
+
+
+def test_half_a_surrogate_pair_is_replaced_and_a_number_is_the_name_of_a_task(files: Path) -> None:
+    write(files / "cot.jsonl", [{"inputs": "a \ud800", "targets": "\udfff b", "task": 7}] * 200)
+    example = read("flan_2022_cot")[0]
+    assert (example["task"], example["targets_pretokenized"]) == ("7", "� b")
+    assert example["inputs_pretokenized"] == "a �"
 
 
 def test_an_empty_file_is_an_error(files: Path) -> None:

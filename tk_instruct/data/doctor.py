@@ -17,6 +17,7 @@ from functools import cached_property, lru_cache
 from itertools import combinations
 from typing import Any, NamedTuple
 
+from tk_instruct import schema
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, is_stream
 from tk_instruct.progress import Progress
@@ -301,7 +302,7 @@ def definition_languages(task: Task) -> Iterator[Breach]:
             if not isinstance(language, str) or not isinstance(text, str) or language == "English":
                 continue
             if language not in text:
-                yield Breach(field, text, f'say "{language}" in it, spelt so')
+                yield Breach(field, text, f"say {schema.shortened(language)} in it, spelt so")
 
 
 def lowercase_file_name(task: Task) -> Iterator[Breach]:
@@ -466,7 +467,7 @@ def check_splits(data_dir: Path) -> list[Finding]:
             file=found.file,
             field=_counted(len(found.names), "name"),
             rule=rule,
-            value=", ".join(found.names[:_NUM_SHOWN_NAMES]),
+            value=", ".join(map(_shortened, found.names[:_NUM_SHOWN_NAMES])),
             repair=found.repair,
             more=max(0, len(found.names) - _NUM_SHOWN_NAMES),
         )
@@ -491,7 +492,7 @@ def task_paths(data_dir: Path) -> list[Path]:
 
 def _shown(value: object) -> str:
     """The value as its file has it, on one line and shortened."""
-    return "absent" if value is _ABSENT else _shortened(json.dumps(value, ensure_ascii=False))
+    return "absent" if value is _ABSENT else _printable(schema.shortened(value))
 
 
 def _shortened(text: str) -> str:

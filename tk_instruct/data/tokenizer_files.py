@@ -4,20 +4,67 @@ A folder that transformers writes holds spiece.model (version 4) or tokenizer.js
 5), and may hold tokens beside these, which a SentencePiece model would cut into others in silence.
 """
 
-import base64
-import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
+import msgspec
 from etils import epath
 
+from tk_instruct import schema
 from tk_instruct.errors import UserError
+from tk_instruct.files import read_file
 
 TOKENIZER_JSON = "tokenizer.json"
 
+T = TypeVar("T")
 _SPECIAL = {"<pad>": 0, "</s>": 1, "<unk>": 2}
 _SENTINEL = re.compile(r"▁?<extra_id_(\d+)>")
+_MAX_SENTINELS = 10_000  # umT5 has 300
+
+
+class _Token(msgspec.Struct, frozen=True):
+    content: str
+    id: int | None = None
+
+
+class _Settings(msgspec.Struct, frozen=True):
+    """What tokenizer_config.json or special_tokens_map.json says."""
+
+    extra_ids: Annotated[int, msgspec.Meta(ge=0, le=_MAX_SENTINELS)] | None = None
+    added_tokens_decoder: (
+        dict[Annotated[str, msgspec.Meta(pattern="^[0-9]{1,9}$")], _Token] | None
+    ) = None
+    pad_token: str | _Token | None = None
+    eos_token: str | _Token | None = None
+    unk_token: str | _Token | None = None
+    additional_special_tokens: list[str | _Token] | None = None
+    extra_special_tokens: list[str | _Token] | dict[str, str | _Token] | None = None
+
+
+class _Stage(msgspec.Struct, frozen=True):
+    """A normaliser or pre-tokeniser, or a sequence of them."""
+
+    type: str
+    normalizers: list["_Stage"] = []
+    pretokenizers: list["_Stage"] = []
+    precompiled_charsmap: bytes = b""
+
+
+class _Model(msgspec.Struct, frozen=True):
+    vocab: list[tuple[str, float]] | dict[str, Any]  # of a unigram model, of another
+    type: str = "Unigram"
+    unk_id: int | None = None
+    byte_fallback: bool | None = None
+
+
+class _Tokenizer(msgspec.Struct, frozen=True):
+    """tokenizer.json."""
+
+    model: _Model | None = None
+    normalizer: _Stage | None = None
+    pre_tokenizer: _Stage | None = None
+    added_tokens: list[_Token] | None = None
 
 
 def read(path: epath.PathLike, num_sentinels: int = 100) -> tuple[bytes, int]:
@@ -36,11 +83,12 @@ def read(path: epath.PathLike, num_sentinels: int = 100) -> tuple[bytes, int]:
     path = epath.Path(path)
     model = SentencePieceProcessor()
     try:
-        content = _from_json(path) if path.name == TOKENIZER_JSON else path.read_bytes()
+        content = _from_json(path) if path.name == TOKENIZER_JSON else read_file(path)
         model.LoadFromSerializedProto(content or b"empty")
+        ids = {model.id_to_piece(i): i for i in range(len(model))}
     except UserError:
         raise
-    except Exception as error:  # TensorFlow, protobuf and SentencePiece each raise their own
+    except Exception as error:  # protobuf and SentencePiece each raise their own
         why = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise UserError(
             f"{path} cannot be loaded as a SentencePiece model ({why}); check the file, or fetch "
@@ -51,9 +99,8 @@ def read(path: epath.PathLike, num_sentinels: int = 100) -> tuple[bytes, int]:
             f"{path}: EOS is {model.eos_id()} and the unknown token {model.unk_id()}, but models "
             "here have T5's ids, 1 and 2 (and padding 0); use a vocabulary of T5's kind"
         )
-    told = _object(path.parent / "tokenizer_config.json").get("extra_ids")
-    num_sentinels = told if isinstance(told, int) and told >= 0 else num_sentinels
-    ids = {model.id_to_piece(i): i for i in range(len(model))}
+    told = _read(path.parent / "tokenizer_config.json", _Settings).extra_ids
+    num_sentinels = num_sentinels if told is None else told
     ids |= {piece[1:]: i for piece, i in ids.items() if piece.startswith("▁<extra_id_")}
     if "<extra_id_0>" in ids:
         num_sentinels = 0
@@ -66,10 +113,9 @@ def read(path: epath.PathLike, num_sentinels: int = 100) -> tuple[bytes, int]:
 
 def _check_same_pieces(path: epath.Path, ids: Mapping[str, int]) -> None:
     """Raises UserError where tokenizer.json, which transformers prefers, is of another model."""
-    model = _object(path.parent / TOKENIZER_JSON).get("model")
-    vocab = model.get("vocab") if isinstance(model, dict) else None
-    for number, entry in enumerate(vocab if isinstance(vocab, list) else []):
-        piece = str(entry[0]) if isinstance(entry, list) and entry else ""
+    model = _read(path.parent / TOKENIZER_JSON, _Tokenizer).model
+    vocab = model.vocab if model and isinstance(model.vocab, list) else []
+    for number, (piece, _) in enumerate(vocab):
         if ids.get(piece) != number and not _SENTINEL.fullmatch(piece):
             raise UserError(
                 f"{path} is not the model of {TOKENIZER_JSON} beside it: {piece!r} is "
@@ -109,71 +155,61 @@ def check_added_tokens(folder: epath.Path, ids: Mapping[str, int] | None = None)
 
 def _added(folder: epath.Path) -> Iterator[tuple[str, int | None, str]]:
     """Each token that the files beside a model name, its id where it is told, and the file."""
-    for token, number in _object(folder / "added_tokens.json").items():
-        yield token, number, "added_tokens.json"
-    tokens = _object(folder / TOKENIZER_JSON).get("added_tokens")
-    for token in tokens if isinstance(tokens, list) else []:
-        if isinstance(token, dict):
-            yield str(token.get("content")), token.get("id"), TOKENIZER_JSON
+    file = "added_tokens.json"
+    if (folder / file).exists():
+        for content, number in _read(folder / file, dict[str, int]).items():
+            yield content, number, file
+    for token in _read(folder / TOKENIZER_JSON, _Tokenizer).added_tokens or []:
+        yield token.content, token.id, TOKENIZER_JSON
     for file in ("tokenizer_config.json", "special_tokens_map.json"):
-        said = _object(folder / file)
-        decoder = said.get("added_tokens_decoder")
-        for number, token in (decoder if isinstance(decoder, dict) else {}).items():
-            yield _content(token), int(number) if number.isdecimal() else None, file
-        for name, number in (("pad_token", 0), ("eos_token", 1), ("unk_token", 2)):
-            if said.get(name):
-                yield _content(said[name]), number, file
-        for name in ("additional_special_tokens", "extra_special_tokens"):
-            listed = said.get(name)
-            listed = list(listed.values()) if isinstance(listed, dict) else listed
-            for token in listed if isinstance(listed, list) else []:
-                yield _content(token), None, file
+        said = _read(folder / file, _Settings)
+        for written, token in (said.added_tokens_decoder or {}).items():
+            yield token.content, int(written), file
+        for number, named in enumerate((said.pad_token, said.eos_token, said.unk_token)):
+            if named:
+                yield _content(named), number, file
+        extra = said.extra_special_tokens or []
+        extra = list(extra.values()) if isinstance(extra, dict) else extra
+        for named in (said.additional_special_tokens or []) + extra:
+            yield _content(named), None, file
 
 
-def _content(token: Any) -> str:
-    return str(token.get("content") if isinstance(token, dict) else token)
+def _content(token: str | _Token) -> str:
+    return token if isinstance(token, str) else token.content
 
 
-def _object(path: epath.Path) -> dict[str, Any]:
-    """A file's JSON object; an empty one where there is no file."""
-    if not path.exists():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON ({error}); fetch or save it again") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: holds no JSON object; fetch or save it again")
-    return content
+def _read(path: epath.Path, kind: type[T]) -> T:
+    """A file of a tokenizer; an empty one where there is no file."""
+    content = read_file(path) if path.exists() else b"{}"
+    return schema.parse(content, kind, str(path), "fetch or save it again")
 
 
 def _from_json(path: epath.Path) -> bytes:
     """The SentencePiece model that tokenizer.json was made of."""
     from sentencepiece import sentencepiece_model_pb2
 
-    try:
-        said = _object(path)
-        model = said["model"]
-        vocab = [(str(piece), float(score)) for piece, score in model["vocab"]]
-        of_t5 = model.get("type", "Unigram") == "Unigram" and model["unk_id"] == 2
-        of_t5 &= [piece for piece, _ in vocab[:3]] == list(_SPECIAL)
-        parts = {str(part["type"]): part for part in _parts(said.get("normalizer"))}
-        steps = {str(part["type"]) for part in _parts(said.get("pre_tokenizer"))}
-        of_t5 &= set(parts) <= {"Precompiled", "Replace", "Strip"}
-        of_t5 &= "Metaspace" in steps and steps <= {"WhitespaceSplit", "Metaspace"}
-        characters = parts.get("Precompiled", {}).get("precompiled_charsmap", "")
-        charsmap = base64.b64decode(characters, validate=True)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-        of_t5 = False
-    if not of_t5:
+    said = _read(path, _Tokenizer)
+    model = said.model
+    vocab = model.vocab if model and isinstance(model.vocab, list) else []
+    normalizers = {stage.type: stage for stage in _stages(said.normalizer)}
+    steps = {stage.type for stage in _stages(said.pre_tokenizer)}
+    if not (
+        model
+        and (model.type, model.unk_id) == ("Unigram", 2)
+        and [piece for piece, _ in vocab[:3]] == list(_SPECIAL)
+        and normalizers.keys() <= {"Precompiled", "Replace", "Strip"}
+        and {"Metaspace"} <= steps <= {"WhitespaceSplit", "Metaspace"}
+    ):
         raise UserError(
             f"{path} is no tokenizer of T5's kind (a unigram model with <pad>, </s>, <unk> at 0, 1 "
             "and 2); give the SentencePiece model that the model was trained with as --vocabulary"
         )
+    precompiled = normalizers.get("Precompiled")
+    charsmap = precompiled.precompiled_charsmap if precompiled else b""
     proto: Any = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
     kinds = proto.SentencePiece
     special = dict(zip(_SPECIAL, (kinds.CONTROL, kinds.CONTROL, kinds.UNKNOWN), strict=True))
-    byte_fallback = bool(model.get("byte_fallback"))
+    byte_fallback = bool(model.byte_fallback)
     for piece, score in vocab:
         kind = special.get(piece, kinds.NORMAL)
         if _SENTINEL.fullmatch(piece):
@@ -191,12 +227,11 @@ def _from_json(path: epath.Path) -> bytes:
     return proto.SerializeToString()
 
 
-def _parts(stage: Any) -> Iterator[Any]:
-    """A normaliser or pre-tokeniser, or those of a sequence of them."""
-    if stage is None:
-        return
-    nested = stage.get("normalizers") or stage.get("pretokenizers")
-    if stage.get("type") != "Sequence":
-        yield stage
-    for part in nested or []:
-        yield from _parts(part)
+def _stages(stage: _Stage | None) -> Iterator[_Stage]:
+    """What a stage comes to, without the sequences that it may be nested in."""
+    waiting = [stage] if stage else []
+    while waiting:
+        stage = waiting.pop()
+        waiting += stage.normalizers + stage.pretokenizers
+        if stage.type != "Sequence":
+            yield stage
