@@ -6,6 +6,8 @@ TK_INSTRUCT_FUZZ_EXAMPLES=100000 .venv/bin/python -m pytest tests/test_readers.p
 import contextlib
 import json
 import os
+import re
+import signal
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import product
@@ -136,11 +138,13 @@ def gpt2_bpe(path: Path) -> None:
 
 
 def vocabulary(path: Path) -> None:
+    import seqio
     import tensorflow as tf
 
     from tk_instruct.data.vocabulary import _load
 
     _load.cache_clear()
+    seqio.vocabularies._load_model_internal.cache_clear()
     loaded = _load(str(path))
     ids = loaded.encode("ab b <extra_id_0> ü")
     assert loaded.encode_tf(tf.constant("ab b <extra_id_0> ü")).numpy().tolist() == ids
@@ -392,3 +396,39 @@ def test_of_a_damaged_file_the_result_is_data_or_a_user_error(
             reader.read(path)
 
     check()
+
+
+# Of these files more than one reading is made, or they lie in a folder that a user names.
+_OF_FOLDERS = [reader for reader in READERS if reader.name != "user_oriented"]
+
+
+@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
+def test_a_folder_in_place_of_a_file_is_an_error(reader: Reader, tmp_path: Path) -> None:
+    (tmp_path / reader.file).mkdir(parents=True)
+    _refused_or_found(reader, tmp_path / reader.file)
+
+
+@pytest.mark.parametrize("reader", _OF_FOLDERS, ids=lambda reader: reader.name)
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(reader: Reader, tmp_path: Path) -> None:
+    path = tmp_path / reader.file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(path)
+
+    def hang(*_: object) -> None:
+        raise AssertionError(f"{reader.name} waits for a writer")
+
+    before = signal.signal(signal.SIGALRM, hang)
+    signal.alarm(60)
+    try:
+        _refused_or_found(reader, path)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _refused_or_found(reader: Reader, path: Path) -> None:
+    if reader.name.startswith("checked_"):  # lists what is wrong
+        reader.read(path)
+        return
+    with pytest.raises(UserError, match=re.escape(str(path.parent))):
+        reader.read(path)

@@ -89,11 +89,7 @@ def read(path: epath.PathLike, num_sentinels: int = 100) -> tuple[bytes, int]:
     except UserError:
         raise
     except Exception as error:  # protobuf and SentencePiece each raise their own
-        why = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise UserError(
-            f"{path} cannot be loaded as a SentencePiece model ({why}); check the file, or fetch "
-            "it once and give its local path"
-        ) from error
+        raise cannot_be_loaded(path, error) from error
     if (model.eos_id(), model.unk_id()) != (1, 2):
         raise UserError(
             f"{path}: EOS is {model.eos_id()} and the unknown token {model.unk_id()}, but models "
@@ -109,6 +105,15 @@ def read(path: epath.PathLike, num_sentinels: int = 100) -> tuple[bytes, int]:
     _check_same_pieces(path, ids)
     check_added_tokens(path.parent, {**_SPECIAL, **ids})
     return content, num_sentinels
+
+
+def cannot_be_loaded(path: epath.PathLike, error: Exception) -> UserError:
+    """The message for what SentencePiece does not take."""
+    why = (str(error).splitlines() or [type(error).__name__])[0][:120]
+    return UserError(
+        f"{path} cannot be loaded as a SentencePiece model ({why}); check the file, or fetch it "
+        "once and give its local path"
+    )
 
 
 def _check_same_pieces(path: epath.Path, ids: Mapping[str, int]) -> None:

@@ -62,7 +62,10 @@ def _load(name: str) -> seqio.Vocabulary:
     if os.path.basename(path) == tokenizer_files.TOKENIZER_JSON:
         path = kept(f"tokenizer.json {hashlib.sha256(model).hexdigest()}", lambda: model)
     loaded = seqio.SentencePieceVocabulary(path, num_sentinels)
-    loaded.load_model()
+    try:
+        loaded.load_model()
+    except Exception as error:  # its sentinels do not suit it
+        raise tokenizer_files.cannot_be_loaded(path, error) from error
     return loaded
 
 
