@@ -96,6 +96,24 @@ class _Metrics(msgspec.Struct, frozen=True):
     validation_loss: float
 
 
+_Nanoseconds = Annotated[int, msgspec.Meta(ge=0, lt=2**63 - 1)] | None
+
+
+class _Written(msgspec.Struct, frozen=True):
+    """What Orbax's own class of the file asks for."""
+
+    item_handlers: dict[str, Any] | str | None = None
+    metrics: dict[str, Any] | None = None
+    performance_metrics: dict[str, Any] | None = None
+    init_timestamp_nsecs: _Nanoseconds = None
+    commit_timestamp_nsecs: _Nanoseconds = None
+    custom_metadata: dict[str, Any] | None = None
+
+
+_READ_BY_ORBAX: dict[str, tuple[type[Any], str]] = {
+    "metrics/metrics": (_Metrics, "how good the checkpoint is"),
+    "_CHECKPOINT_METADATA": (_Written, "when and by what the checkpoint was written"),
+}
 _Checksums = Annotated[dict[str, str], msgspec.Meta(min_length=1)]
 # 2⁵³ is more than any run reaches.
 _Cursor = dict[str, Annotated[int, msgspec.Meta(ge=0, lt=2**53)]]
@@ -157,7 +175,7 @@ class Checkpoints:
                     self.directory.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise cannot_write(self.directory, error) from error
-        self._check_metrics()
+        self._check_read_by_orbax()
         policies = ocp.checkpoint_managers
         self._manager = ocp.CheckpointManager(
             self.directory,
@@ -183,15 +201,18 @@ class Checkpoints:
         )
         self._saving: int | None = None
 
-    def _check_metrics(self) -> None:
-        """Orbax reads them all at once, for the best."""
-        for file in self.directory.glob("*/metrics/metrics"):
-            remove = "rm" if is_local(file) else "gcloud storage rm"
-            repair = (
-                "it only says how good the checkpoint is: remove it, and the same command "
-                f"continues:\n  {remove} {shlex.quote(str(file))}"
-            )
-            schema.convert(schema.read(file, dict[str, Any], repair), _Metrics, str(file), repair)
+    def _check_read_by_orbax(self) -> None:
+        """Orbax reads these of all checkpoints at once, and does not say which is damaged."""
+        for name, (kind, what) in _READ_BY_ORBAX.items():
+            for file in self.directory.glob(f"*/{name}"):
+                remove = "rm" if is_local(file) else "gcloud storage rm"
+                repair = (
+                    f"it only says {what}: remove it, and the same command continues:\n"
+                    f"  {remove} {shlex.quote(str(file))}"
+                )
+                # All of it, and not the fields that are named alone.
+                document = schema.read(file, dict[str, Any], repair)
+                schema.convert(document, kind, str(file), repair)
 
     def __enter__(self) -> "Checkpoints":
         return self
