@@ -203,7 +203,97 @@ def all_read(checkpoint: Any) -> Any:
     return [tensor.whole() for tensor in checkpoint.tensors.values()]
 
 
+GIN = b"""# A recipe.
+import tk_instruct.optim
+include "recipes/smoke.gin"
+
+TRAIN_STEPS = 7
+TASK_FEATURE_LENGTHS = {"inputs": 64, "targets": 8}
+MLP_ACTIVATIONS = ("gelu",
+    "linear")
+TrainRun.optimizer = @optim.adamw()
+WEIGHT_DECAY = 0.1
+optim.adamw.weight_decay = %WEIGHT_DECAY
+T5Config:
+  dtype = "float32"
+"""
+GIN_WORDS = (
+    *"()[]{}@%=:.,/#\\'\"-\n\t\r\0\f ",
+    "\n  ",
+    '"""',
+    "include ",
+    "import ",
+    "from ",
+    "A",
+    "TRAIN_STEPS",
+    "TrainRun.seed",
+    "a/b",
+    "'recipes/smoke.gin'",
+    "'file.gin'",
+    "'/dev/zero'",
+    "'.'",
+    "@f()",
+    "%A",
+    "None",
+    "1e999",
+    "9" * 5000,
+    "(" * 300,
+    "-" * 3000,
+    "{[]: 1}",
+    "\ud800",
+    "\\ud800",
+    "\\N{x}",
+)
+
+
+def gin_file(path: Path) -> Any:
+    from tk_instruct.configuration import gin_files
+
+    return list(gin_files.read_file(str(path), str(path)))
+
+
+@lru_cache
+def declared() -> None:
+    from tk_instruct import configuration
+
+    configuration.import_declarations()
+    import tk_instruct.train  # noqa: F401
+
+
+def gin_run(path: Path) -> Any:
+    """Through gin, too."""
+    from tk_instruct import configuration
+    from tk_instruct.train import TrainRun
+
+    declared()
+    configuration.load("runs/train.gin", [str(path)], ["MODEL_DIR = x"])
+    return configuration.configured(TrainRun)
+
+
+def gin_flag(path: Path) -> Any:
+    from tk_instruct import configuration
+
+    declared()
+    typed = path.read_bytes().decode("utf-8", "surrogateescape")
+    for name in ("TASK_FEATURE_LENGTHS", "DATA_DIR", "LEARNING_RATE", "TrainRun.optimizer"):
+        bindings = ["MODEL_DIR = x", f"{name} = {typed}"]
+        with contextlib.suppress(UserError):
+            configuration.load("runs/train.gin", ["recipes/smoke.gin"], bindings)
+
+
+def gin_description(path: Path) -> Any:
+    from tk_instruct import configuration
+
+    declared()
+    text = path.read_bytes().decode("utf-8", "replace")
+    return configuration.load_data_of(text, "description")
+
+
 READERS = [
+    Reader("gin_file", gin_file, GIN, "file.gin", GIN_WORDS),
+    Reader("gin_run", gin_run, GIN, "file.gin", GIN_WORDS, share=0.3),
+    Reader("gin_flag", gin_flag, b"{'inputs': 8, 'targets': @f()}", "flag", GIN_WORDS, share=0.1),
+    Reader("gin_description", gin_description, GIN, "file.gin", GIN_WORDS),
     Reader("run_log", run_log, lines({"step": 1, "loss": 2.5}, {"step": 2, "loss": 1.5})),
     Reader("journal", journal, lines({"id": "a", "task": "t", "prediction": "p", "scores": [1.5]})),
     Reader(
