@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+import re
 import resource
 import shutil
 import signal
@@ -132,6 +133,81 @@ def test_a_damaged_checkpoint_is_named_and_what_is_left(tmp_path: Path, part: st
     with pytest.raises(UserError, match=rule):
         READS[part](damaged)
     assert damaged.description(3).data == ABOUT.data
+
+
+SMALL_FILES = {
+    "metrics/metrics": [
+        b"",
+        b"{",
+        b"[]",
+        b'{"validation_loss": "2"}',
+        b'{"validation_loss": 1e999}',
+    ],
+    "_CHECKPOINT_METADATA": [
+        b"[]",
+        b'{"item_handlers": true}',
+        b'{"init_timestamp_nsecs": 1e30}',
+        b'{"commit_timestamp_nsecs": ' + b"9" * 40 + b"}",
+        b"[" * 100_000,
+    ],
+}
+
+
+@pytest.mark.parametrize("name", SMALL_FILES)
+def test_a_damaged_file_that_can_be_done_without(tmp_path: Path, name: str) -> None:
+    """Orbax reads them of all checkpoints when the directory is opened."""
+    with Checkpoints(tmp_path) as checkpoints:
+        save(checkpoints, 3, 2.0)
+        save(checkpoints, 5)
+    for content in SMALL_FILES[name]:
+        (tmp_path / "checkpoints" / "3" / name).write_bytes(content)
+        for read_only in (True, False):
+            with pytest.raises(UserError, match=f"checkpoints/3/{name}: ") as error:
+                Checkpoints(tmp_path, read_only=read_only)
+        subprocess.run(str(error.value).splitlines()[-1], shell=True, check=True)
+        with Checkpoints(tmp_path) as checkpoints:
+            assert checkpoints.step_or_latest(None) == 5
+            checkpoints.restore(3, like(make_state(3)))
+
+
+def edited(part: str, **fields: Any) -> dict[str, Any]:
+    whole = dataclasses.asdict(ABOUT)
+    return {**whole, part: {**whole[part], **fields}}
+
+
+PROMPT = {"length": 3, "frozen": "x", "fingerprint": "y"}
+DAMAGED: list[tuple[str, Any, str]] = [
+    ("description", [], "its description: the document is [] but must be an object"),
+    ("description", {"gin": ""}, "its description: model is missing"),
+    ("description", edited("vocabulary", name=3), "vocabulary.name is 3 but must be a string"),
+    ("description", edited("data", lengths=[1]), "data.lengths is [1] but must be an object"),
+    ("description", edited("data", content=3), "data.content is 3 but must be an object"),
+    ("description", {**edited("data"), "more": 1}, "contains unknown field `more`"),
+    ("description", {**edited("data"), "gin": None}, "gin is null but must be a string"),
+    ("description", edited("soft_prompt", length=3), "its description: frozen is missing"),
+    ("description", edited("soft_prompt", **PROMPT, checksum=3), "checksum is 3 but must be"),
+    ("checksums", {}, "its checksums: the document is {} but must be an object"),
+    ("checksums", {"cursor": 3}, "its checksums: "),
+    ("cursor", [], "its cursor: the document is [] but must be an object"),
+    ("cursor", {"position": -1}, "its cursor: "),
+    ("cursor", {"position": True}, "its cursor: "),
+    ("cursor", {"position": "3"}, "its cursor: "),
+]
+
+
+@pytest.mark.parametrize(("item", "content", "message"), DAMAGED)
+def test_what_is_of_another_schema_is_damaged(
+    tmp_path: Path, item: str, content: Any, message: str
+) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        save(checkpoints, 3)
+    folder = tmp_path / "checkpoints" / "3"
+    (folder / item / "metadata").write_text(json.dumps(content))
+    if item != "checksums":
+        shutil.rmtree(folder / "checksums")  # or the change alone is enough
+    with pytest.raises(UserError, match=re.escape(message)) as error:
+        Checkpoints(tmp_path, read_only=True).resume(3, ABOUT, like(make_state(3)))
+    assert str(error.value).startswith(f"{folder} cannot be ")
 
 
 def flip_a_bit(checkpoint: Path) -> str:

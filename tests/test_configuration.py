@@ -303,20 +303,94 @@ def test_values_that_refer_to_each_other_in_a_circle_are_named() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("A = (1,\n2\n", "mine.gin:1: .*is opened and not closed"),
-        ("B = 2\nA = {\n", "mine.gin:2: .*is opened and not closed"),
+        ("A = (1,\n2\n", r"mine.gin:1: 'A = \(1,': .*is opened and not closed"),
+        ("B = 2\nA = {\n", "mine.gin:2: 'A = {': .*is opened and not closed"),
+        ("B = 2\nA = (1,\n  2,\nC = 3\nD = [4]\n", r"mine.gin:2: 'A = \(1,': .*and not closed"),
+        ("B = 2\nA = {'a': [1,\n 'b': 2}\n", "mine.gin:2: .*is opened and not closed"),
+        ("B = 2\n\nA = [(\nC = (\n", "mine.gin:3: .*is opened and not closed"),
+        ("x y z\nA = (\n", "mine.gin:1: 'x y z': Couldn't parse"),
         ("A = '''x\n", "mine.gin:1: .*is opened and not closed"),
+        ("B = 1\nA = 'x\nC = 2\n", "mine.gin:2: .A = .x.: Unable to parse value"),
         ("x y z\n", "mine.gin:1: 'x y z': Couldn't parse"),
-        ('include "MINE"\n', "mine.gin includes .*mine.gin, without end"),
-        ('include "recipes/smok.gin"\n', "did you mean recipes/smoke.gin"),
+        ("B = 1\n\tA = 2\n  C = 3\n", "mine.gin:3: 'C = 3': unindent does not match"),
+        ("B = 1\nA = {[]: 1}\n", "mine.gin:2: .*unhashable type"),
+        ("B = 1\nA = {[1]: 1}\n", "mine.gin:2: .*unhashable type"),
         ("A = " + "(" * 5000, "write NAME = VALUE"),
+        ("B = 1\nA = " + "(" * 1000 + "1" + ")" * 1000, "mine.gin:2: .*nested too deeply"),
+        ("A = " + "9" * 5000, "mine.gin:1: .*write NAME"),
+        ("A = '\0'\n", "mine.gin:1: .*null bytes"),
+        ("A = '" + "x" * 10**7 + "'\n", "has 10,000,007 bytes, and a gin file at most 1,000,000"),
+        ("A = '\udcff'\n", "mine.gin is not UTF-8 .*; save it as UTF-8"),
+        ("\ninclude\n", "mine.gin:2: 'include': Expected file path as string"),
+        ("\ninclude 3\n", "mine.gin:2: 'include 3': Expected file path as string"),
+        ("\ninclude ''\n", r"is neither a file here .*\(included by .*mine.gin:2\)"),
+        ("\ninclude 'FOLDER'\n", r"is neither a file here .*\(included by .*mine.gin:2\)"),
+        ("\ninclude '\\ud800'\n", r"is neither a file here .*\(included by .*mine.gin:2\)"),
+        (
+            "\ninclude 'recipes/smok.gin'\n",
+            r"did you mean recipes/smoke.gin\? \(included by .*:2\)",
+        ),
+        ("\ninclude 'FOLDER/pipe'\n", r"pipe is a pipe or a device.*\(included by .*mine.gin:2\)"),
+        (
+            "include '/dev/zero'\n",
+            "zero is a pipe or a device, and a gin file is read more than once",
+        ),
     ],
 )
 def test_broken_files_are_named(tmp_path: Path, text: str, message: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
     file = tmp_path / "mine.gin"
-    file.write_text(text.replace("MINE", str(file)))
-    with pytest.raises(UserError, match=message):
+    text = text.replace("FOLDER", str(tmp_path))
+    file.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(UserError, match=message) as raised:
         run_of(str(file))
+    assert " at 0x" not in str(raised.value)
+    outer = tmp_path / "outer.gin"
+    outer.write_text(f'include "{file}"\n')
+    with pytest.raises(UserError, match=message):
+        run_of(str(outer))
+
+
+def test_lines_may_end_as_on_any_system(tmp_path: Path) -> None:
+    file = tmp_path / "mine.gin"
+    for end in (b"\r", b"\r\n"):
+        file.write_bytes(end.join([b"TRAIN_STEPS = 7", b"BATCH_SIZE = (", b""]))
+        with pytest.raises(UserError, match=r"mine.gin:2: 'BATCH_SIZE = \(': .*not closed"):
+            run_of(str(file))
+
+
+@pytest.mark.parametrize(
+    ("included", "chain"),
+    [
+        ({"a": "a"}, ["a", "a"]),
+        ({"a": "FOLDER/./a"}, ["a", "a"]),
+        ({"a": "FOLDER/sub/../a"}, ["a", "sub/../a"]),
+        ({"a": "b", "b": "./a"}, ["a", "b", "a"]),
+        ({"a": "link"}, ["a", "link"]),
+        ({"c": "a", "a": "b", "b": "a"}, ["a", "b", "a"]),
+    ],
+)
+def test_files_that_include_themselves(
+    tmp_path: Path, included: dict[str, str], chain: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link.gin").symlink_to("a.gin")
+    for name, other in included.items():
+        other = other.replace("FOLDER", str(tmp_path))
+        (tmp_path / f"{name}.gin").write_text(f'\ninclude "{other}.gin"\n')
+    with pytest.raises(UserError, match="without end; take out one of the includes") as raised:
+        run_of(f"{next(iter(included))}.gin")
+    said = str(raised.value).replace(f"{tmp_path}/", "")
+    assert " includes ".join(f"{name}.gin" for name in chain) in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("value", ["@f(", "(1, @f()", "[%A}", "@f()x", "[@f(]"])
+def test_an_open_bracket_in_a_flag_is_named(value: str) -> None:
+    rule = r"gin: --gin.MLP_ACTIVATIONS: 'MLP_ACTIVATIONS = .*write NAME = VALUE"
+    with pytest.raises(UserError, match=rule):
+        run_of(MLP_ACTIVATIONS=value)
 
 
 HOSTILE = [

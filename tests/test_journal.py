@@ -1,5 +1,6 @@
 """Rows as they come: what an interruption leaves, and what is never mixed up."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -104,3 +105,25 @@ def test_a_damaged_batch_is_predicted_again(
     rows = [json.loads(line) for line in output.read_text("utf-8").split("\n")[:-1]]
     assert [row["prediction"] for row in rows] == [TEXT] * 4
     assert f"{batch} is damaged; what it held is predicted again" in caplog.messages
+
+
+def test_a_batch_of_other_rows_is_predicted_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whole by its name's hash, and yet not what is written here."""
+    output, asked = tmp_path / "rows.jsonl", list[str]()
+    with pytest.raises(KeyboardInterrupt):
+        write_rows(predictor(asked, "d"), EXAMPLES, output, {"n": 1}, "testing")
+    folder = tmp_path / "rows.jsonl.unfinished"
+    belongs_to = min(os.listdir(folder)).split("-")[0]
+    row = {"id": "d", "task": "t", "prediction": "p"}
+    others = [7, [], {**row, "id": None}, {**row, "prediction": 3}, {"id": "d"}]
+    contents = [json.dumps(other).encode() + b"\n" for other in others]
+    contents += [b"[" * 100_000, b'{"id": "d", "task": "t", "prediction": "p", "x": "\xff"}\n']
+    for number, content in enumerate(contents, start=10):
+        hash_ = hashlib.sha256(content).hexdigest()[:16]
+        (folder / f"{belongs_to}-{number:06}-{hash_}.jsonl").write_bytes(content)
+    write_rows(predictor(asked), EXAMPLES, output, {"n": 1}, "testing")
+    assert asked == ["c", "a", "b", "d"]
+    assert len(caplog.messages) == len(contents)
+    assert "prediction is 3 but must be a string; it is damaged" in caplog.text

@@ -3,13 +3,16 @@
 TK_INSTRUCT_FUZZ_EXAMPLES=100000 .venv/bin/python -m pytest tests/test_readers.py   # for long
 """
 
+import argparse
 import contextlib
 import json
 import os
 import re
+import shutil
 import signal
-from collections.abc import Callable, Iterator
-from functools import cache
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, lru_cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,17 +22,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tk_instruct.errors import UserError
+from tk_instruct.files import Path as EPath
 
 NUM_EXAMPLES = int(os.environ.get("TK_INSTRUCT_FUZZ_EXAMPLES", "60"))
 
 
 class Reader(NamedTuple):
-    """What reads a file; whole is a content that it takes."""
+    """What reads a file; whole is a content that it takes, or makes one.
+
+    file may lie in folders, the rest of which `read` prepares. words are what its format is made
+    of, and are put in anywhere. share of the examples are tried where a read takes long.
+    """
 
     name: str
     read: Callable[[Path], Any]
-    whole: bytes
+    whole: bytes | Callable[[], bytes]
     file: str = "file.json"
+    words: Sequence[str] = ()
+    share: float = 1.0
+
+    def content(self) -> bytes:
+        return self.whole if isinstance(self.whole, bytes) else self.whole()
 
 
 def lines(*records: Any) -> bytes:
@@ -188,6 +201,243 @@ def sentencepiece() -> bytes:
     return model.SerializeToString()
 
 
+def run_log(path: Path) -> Any:
+    from tk_instruct import run_log
+
+    (path.parent / run_log.DAMAGED).unlink(missing_ok=True)
+    return run_log._lines_until(EPath(path), 2)
+
+
+def journal(path: Path) -> Any:
+    """As a whole file of a batch by its name."""
+    from tk_instruct.journal import _hash, _Journal
+
+    folder = path.parent / "rows.jsonl.unfinished"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    content = path.read_bytes()
+    (folder / f"x-000000-{_hash(content)}.jsonl").write_bytes(content)
+    return _Journal(EPath(path.parent / "rows.jsonl"), "x").read()
+
+
+MODEL = {
+    "vocab_size": 259,
+    "d_model": 8,
+    "num_heads": 2,
+    "head_dim": 4,
+    "d_ff": 16,
+    "num_encoder_layers": 1,
+    "num_decoder_layers": 1,
+    "mlp_activations": ["gelu", "linear"],
+}
+DESCRIPTION = {
+    "model": MODEL,
+    "vocabulary": {"name": "bytes", "fingerprint": "", "size": 259},
+    "data": {
+        "mixture": "superni_en_def",
+        "lengths": {"inputs": 64, "targets": 8},
+        "batch_size": 4,
+        "seed": 0,
+        "num_train_examples": None,
+        "content": {"superni_en_def": "0"},
+    },
+    "gin": "",
+    "soft_prompt": {},
+}
+
+
+@lru_cache
+def made(kind: str) -> Path:
+    """A whole checkpoint of a kind, made once."""
+    import numpy as np
+    from flax.traverse_util import unflatten_dict
+
+    from tk_instruct import convert
+    from tk_instruct.checkpoint import Checkpoints, Description
+    from tk_instruct.convert.shapes import expected_shapes
+    from tk_instruct.convert.tensors import Tensor
+    from tk_instruct.model.config import config_from_fields
+
+    folder = Path(made_folder().name) / kind
+    config = config_from_fields(MODEL)
+    arrays = {name: np.ones(shape, np.float32) for name, shape in expected_shapes(config).items()}
+    if kind == "run":
+        state = {"step": np.int32(3), "params": unflatten_dict(arrays, sep="/")}
+        with Checkpoints(folder) as checkpoints:
+            about = Description(**DESCRIPTION)
+            checkpoints.save(3, state, {"window": 0, "row": 1}, about, {"validation_loss": 1.5})
+    else:
+        tensors = {
+            name: Tensor(array.shape, partial(lambda array, index: array[index], array))
+            for name, array in arrays.items()
+        }
+        found = convert.Checkpoint("", "t5x", config, 3, tensors, "bytes")
+        convert.convert(found, folder, kind)
+    return folder
+
+
+@lru_cache
+def made_folder() -> Any:
+    return tempfile.TemporaryDirectory(prefix="made")
+
+
+@lru_cache
+def beside(folder: Path, kind: str) -> None:
+    """Puts beside a damaged file the rest of a checkpoint."""
+
+    def copy(source: str, target: str) -> None:
+        if not os.path.exists(target):
+            shutil.copy(source, target)
+
+    shutil.copytree(made(kind), folder, dirs_exist_ok=True, copy_function=copy)
+
+
+def part_of(kind: str, file: str) -> Callable[[], bytes]:
+    return lambda: (made(kind) / file).read_bytes()
+
+
+def description(path: Path) -> Any:
+    """And what is made of it."""
+    from tk_instruct import checkpoint
+    from tk_instruct.configuration import lengths_of
+    from tk_instruct.model.config import config_from_fields
+
+    about = checkpoint.read_description(EPath(path.parents[1]))
+    with contextlib.suppress(UserError):
+        about.check_continues(checkpoint.Description(**DESCRIPTION), EPath(path))
+    config_from_fields(about.model)
+    given = argparse.Namespace(max_input_tokens=None, max_target_tokens=None)
+    return lengths_of(given, about.data.get("lengths"))
+
+
+def cursor(path: Path) -> Any:
+    from tk_instruct import checkpoint
+
+    return checkpoint._read(EPath(path.parents[1]), "cursor", checkpoint._Cursor)
+
+
+def checksums(path: Path) -> Any:
+    from tk_instruct.checkpoint import saved_checksums
+
+    return saved_checksums(EPath(path.parents[1]))
+
+
+def opened_run(path: Path) -> Any:
+    from tk_instruct.checkpoint import Checkpoints
+
+    model_dir = path.parents[3]
+    beside(model_dir, "run")
+    with Checkpoints(model_dir, read_only=True) as checkpoints:
+        return checkpoints.best_step()
+
+
+def restored_run(path: Path) -> Any:
+    from tk_instruct import convert
+    from tk_instruct.checkpoint import Checkpoints
+    from tk_instruct.model import build
+    from tk_instruct.model.config import config_from_fields
+    from tk_instruct.sharding import abstract_params, make_mesh
+
+    model_dir = next(folder for folder in path.parents if (folder / "checkpoints").is_dir())
+    beside(model_dir, "run")
+    like = abstract_params(build(config_from_fields(MODEL)), make_mesh(1))
+    with Checkpoints(model_dir, read_only=True) as checkpoints, contextlib.suppress(UserError):
+        step = checkpoints.step_or_latest(None)
+        checkpoints.description(step)
+        checkpoints.restore_params(step, like)
+    return all_read(convert.open_checkpoint(str(model_dir)))
+
+
+def all_read(checkpoint: Any) -> Any:
+    return [tensor.whole() for tensor in checkpoint.tensors.values()]
+
+
+GIN = b"""# A recipe.
+import tk_instruct.optim
+include "recipes/smoke.gin"
+
+TRAIN_STEPS = 7
+TASK_FEATURE_LENGTHS = {"inputs": 64, "targets": 8}
+MLP_ACTIVATIONS = ("gelu",
+    "linear")
+TrainRun.optimizer = @optim.adamw()
+WEIGHT_DECAY = 0.1
+optim.adamw.weight_decay = %WEIGHT_DECAY
+T5Config:
+  dtype = "float32"
+"""
+GIN_WORDS = (
+    *"()[]{}@%=:.,/#\\'\"-\n\t\r\0\f ",
+    "\n  ",
+    '"""',
+    "include ",
+    "import ",
+    "from ",
+    "A",
+    "TRAIN_STEPS",
+    "TrainRun.seed",
+    "a/b",
+    "'recipes/smoke.gin'",
+    "'file.gin'",
+    "'/dev/zero'",
+    "'.'",
+    "@f()",
+    "%A",
+    "None",
+    "1e999",
+    "9" * 5000,
+    "(" * 300,
+    "-" * 3000,
+    "{[]: 1}",
+    "\ud800",
+    "\\ud800",
+    "\\N{x}",
+)
+
+
+def gin_file(path: Path) -> Any:
+    from tk_instruct.configuration import gin_files
+
+    return list(gin_files.read_file(str(path), str(path)))
+
+
+@lru_cache
+def declared() -> None:
+    from tk_instruct import configuration
+
+    configuration.import_declarations()
+    import tk_instruct.train  # noqa: F401
+
+
+def gin_run(path: Path) -> Any:
+    """Through gin, too."""
+    from tk_instruct import configuration
+    from tk_instruct.train import TrainRun
+
+    declared()
+    configuration.load("runs/train.gin", [str(path)], ["MODEL_DIR = x"])
+    return configuration.configured(TrainRun)
+
+
+def gin_flag(path: Path) -> Any:
+    from tk_instruct import configuration
+
+    declared()
+    typed = path.read_bytes().decode("utf-8", "surrogateescape")
+    for name in ("TASK_FEATURE_LENGTHS", "DATA_DIR", "LEARNING_RATE", "TrainRun.optimizer"):
+        bindings = ["MODEL_DIR = x", f"{name} = {typed}"]
+        with contextlib.suppress(UserError):
+            configuration.load("runs/train.gin", ["recipes/smoke.gin"], bindings)
+
+
+def gin_description(path: Path) -> Any:
+    from tk_instruct import configuration
+
+    declared()
+    text = path.read_bytes().decode("utf-8", "replace")
+    return configuration.load_data_of(text, "description")
+
+
 READERS = [
     Reader("task_file", task_file, json.dumps(TASK).encode()),
     Reader(
@@ -248,6 +498,50 @@ READERS = [
     Reader(
         "added_tokens", beside_a_model, b'{"<extra_id_0>": 106, "</s>": 1}', "added_tokens.json"
     ),
+    Reader("gin_file", gin_file, GIN, "file.gin", GIN_WORDS),
+    Reader("gin_run", gin_run, GIN, "file.gin", GIN_WORDS, share=0.3),
+    Reader("gin_flag", gin_flag, b"{'inputs': 8, 'targets': @f()}", "flag", GIN_WORDS, share=0.1),
+    Reader("gin_description", gin_description, GIN, "file.gin", GIN_WORDS),
+    Reader("run_log", run_log, lines({"step": 1, "loss": 2.5}, {"step": 2, "loss": 1.5})),
+    Reader("journal", journal, lines({"id": "a", "task": "t", "prediction": "p", "scores": [1.5]})),
+    Reader(
+        "checkpoint_description",
+        description,
+        json.dumps(DESCRIPTION).encode(),
+        "description/metadata",
+    ),
+    Reader(
+        "checkpoint_soft_prompt",
+        description,
+        json.dumps(
+            {**DESCRIPTION, "soft_prompt": {"length": 3, "frozen": "x", "fingerprint": "y"}}
+        ).encode(),
+        "description/metadata",
+    ),
+    Reader("checkpoint_cursor", cursor, b'{"window": 0, "row": 1}', "cursor/metadata"),
+    Reader("checkpoint_checksums", checksums, b'{"cursor": "ab"}', "checksums/metadata"),
+    Reader(
+        "checkpoint_metrics",
+        opened_run,
+        b'{"validation_loss": 1.5, "validation_accuracy": 0.5}',
+        "checkpoints/3/metrics/metrics",
+        share=0.2,
+    ),
+    *(
+        Reader(
+            f"run_{file.removeprefix('checkpoints/3/')}",
+            restored_run,
+            part_of("run", file),
+            file,
+            share=0.1,
+        )
+        for file in (
+            "checkpoints/3/_CHECKPOINT_METADATA",
+            "checkpoints/3/state/_METADATA",
+            "checkpoints/3/state/manifest.ocdbt",
+            "checkpoints/3/state/ocdbt.process_0/manifest.ocdbt",
+        )
+    ),
     Reader(
         "user_oriented",
         user_oriented,
@@ -290,11 +584,18 @@ _ODD = [
 _HOLE = "\x00HOLE\x00"
 
 
-def damaged(whole: bytes) -> st.SearchStrategy[bytes]:
-    """Any bytes, the file cut off, with bytes changed, or with a value of its JSON replaced."""
+def damaged(whole: bytes, words: Sequence[str] = ()) -> st.SearchStrategy[bytes]:
+    """Any bytes, the file cut off, with bytes changed, or with a value of its JSON replaced.
+
+    With words, also with some of these put in, or made of them alone.
+    """
     forms = [st.binary(), _cut(whole), _spliced(whole)]
     if texts := _json_texts(whole):
         forms.append(_replaced(texts, whole))
+    if words:
+        text = st.lists(st.sampled_from(words) | st.text(max_size=3), max_size=12)
+        written = text.map(lambda parts: "".join(parts).encode("utf-8", "surrogatepass"))
+        forms += [written, _spliced(whole, written)]
     return st.one_of(*forms)
 
 
@@ -302,11 +603,14 @@ def _cut(whole: bytes) -> st.SearchStrategy[bytes]:
     return st.integers(0, len(whole)).map(lambda end: whole[:end])
 
 
-def _spliced(whole: bytes) -> st.SearchStrategy[bytes]:
+def _spliced(
+    whole: bytes, insertions: st.SearchStrategy[bytes] | None = None
+) -> st.SearchStrategy[bytes]:
     def splice(start: int, length: int, inserted: bytes) -> bytes:
         return whole[:start] + inserted + whole[start + length :]
 
-    return st.builds(splice, st.integers(0, len(whole)), st.integers(0, 8), st.binary(max_size=8))
+    insertions = st.binary(max_size=8) if insertions is None else insertions
+    return st.builds(splice, st.integers(0, len(whole)), st.integers(0, 8), insertions)
 
 
 def _json_texts(whole: bytes) -> list[str]:
@@ -338,7 +642,7 @@ def _replaced(draw: st.DrawFn, texts: list[str], whole: bytes) -> bytes:
         del parent[key]
         odd = ""
     else:
-        odd = draw(st.sampled_from(_ODD) | _values.map(json.dumps))
+        odd = draw(st.sampled_from(_ODD) | _nested | _values.map(json.dumps))
         if parent is None:
             document = _HOLE
         else:
@@ -361,6 +665,8 @@ def _places(document: Any) -> Iterator[tuple[Any, Any]]:
         yield from _places(document[key])
 
 
+# About as deep as what calls itself can go.
+_nested = st.integers(200, 1000).map(lambda depth: "[" * depth + "]" * depth)
 _values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -372,7 +678,7 @@ _values = st.recursive(
 def test_a_whole_file_is_read(reader: Reader, tmp_path: Path) -> None:
     path = tmp_path / reader.file
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(reader.whole)
+    path.write_bytes(reader.content())
     reader.read(path)
 
 
@@ -384,12 +690,12 @@ def test_of_a_damaged_file_the_result_is_data_or_a_user_error(
     path.parent.mkdir(parents=True, exist_ok=True)
 
     @settings(
-        max_examples=NUM_EXAMPLES,
+        max_examples=max(1, round(NUM_EXAMPLES * reader.share)),
         deadline=None,
         suppress_health_check=list(HealthCheck),
         database=None,
     )
-    @given(damaged(reader.whole))
+    @given(damaged(reader.content(), reader.words))
     def check(content: bytes) -> None:
         path.write_bytes(content)
         with contextlib.suppress(UserError):

@@ -64,6 +64,7 @@ def parsed(document: Any) -> Collection:
         (collection(scores={"a": float("nan")}), "scores[...] must be a number"),
         (b'{"All Examples": [], "number": 1e999}', "number is 1e999 but must be a whole number"),
         (b"\xff\xfe{\x00}\x00", "not UTF-8 ("),
+        (b'{"All Examples": [], "unknown": "\xff"}', "not UTF-8 ("),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"All Examples": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
         (b"{} {}", "not JSON (Extra data"),

@@ -480,18 +480,38 @@ def test_a_torn_line_of_the_log_is_mended(
     assert losses(resumable) == losses(uninterrupted)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b'{"step": 1}\n{"st\n{"step": 2}\n', r"metrics.jsonl:2: not JSON .*; remove the line"),
-        (b'[1]\n{"step": 2}\n', r"metrics.jsonl:1: .* must be a JSON object"),
-        (b'{"loss": 1}\n{"step": 2}\n', r"metrics.jsonl:1: step=None must be a whole number"),
-    ],
-)
-def test_a_damaged_log_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
-    (tmp_path / "metrics.jsonl").write_bytes(content)
-    with pytest.raises(UserError, match=message):
-        RunLog(tmp_path, 3, 4, 1, lambda: None)
+def test_a_damaged_log_is_mended_and_nothing_of_it_is_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = [b'{"step": 1, "loss": NaN}', b'{"loss": 0.5, "step": 2}', b'{"step": 3}']
+    bad = [
+        b'{"st',
+        b"[1]",
+        b'{"loss": 1}',
+        b'{"step": 2.5}',
+        b'{"step": true}',
+        b'{"step": 2, "note": "\xff"}',
+        b"\x00\x00\x00",
+        b'{"step": ' + b"[" * 100_000,
+        b'{"step": 4, "lo',
+    ]
+    first, second, third = good
+    log = tmp_path / "metrics.jsonl"
+    log.write_bytes(b"\n".join([first, *bad[:5], b"", second, *bad[5:8], third, bad[8]]))
+    RunLog(tmp_path, 3, 4, 1, lambda: None)
+    assert log.read_bytes() == b"".join(line + b"\n" for line in good)
+    damaged = tmp_path / "metrics.jsonl.damaged"
+    assert damaged.read_bytes() == b"".join(line + b"\n" for line in bad)
+    expected = (
+        f"{log}: what is no row is left out and put into metrics.jsonl.damaged: 9 lines, "
+        "number 2, 3, 4, 5, 6, 9, 10, 11 and 1 more"
+    )
+    assert caplog.messages == [expected]
+    RunLog(tmp_path, 3, 4, 1, lambda: None)
+    assert caplog.messages == [expected]  # once
+    log.write_bytes(first + b"\nagain\n")
+    RunLog(tmp_path, 3, 4, 1, lambda: None)
+    assert damaged.read_bytes().splitlines() == [*bad, b"again"]
 
 
 def test_two_runs_in_one_directory(
@@ -508,7 +528,14 @@ def test_two_runs_in_one_directory(
 
 
 @pytest.mark.parametrize(
-    "name", ["metrics.jsonl", "config.gin", "config_until_6.gin", "sentencepiece.model"]
+    "name",
+    [
+        "metrics.jsonl",
+        "metrics.jsonl.damaged",
+        "config.gin",
+        "config_until_6.gin",
+        "sentencepiece.model",
+    ],
 )
 def test_links_lead_nowhere(
     resumable: Path, data: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str

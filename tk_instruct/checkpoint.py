@@ -15,11 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import jax
+import msgspec
 import orbax.checkpoint as ocp
 
+from tk_instruct import schema
 from tk_instruct.checksums import DamagedError, checksums, digest, verify
 from tk_instruct.errors import UserError
 from tk_instruct.files import (
@@ -30,6 +32,7 @@ from tk_instruct.files import (
     cannot_write,
     is_local,
     needs_bucket_package,
+    read_bytes,
 )
 
 # What a checkpoint was made with and must be continued with: field → (what it is, the repair).
@@ -46,6 +49,74 @@ _MAY_CHANGE = {
     "data": set[str](),
     "soft_prompt": {"frozen"},
 }
+
+
+_DAMAGED = "it was not saved so"
+T = TypeVar("T")
+
+
+class _Vocabulary(msgspec.Struct, frozen=True):
+    name: str
+    fingerprint: str
+
+
+class _Lengths(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    inputs: int
+    targets: int
+
+
+class _Data(msgspec.Struct, frozen=True):
+    """Nothing of weights that were converted."""
+
+    mixture: str | None = None
+    lengths: _Lengths | None = None
+    batch_size: int | None = None
+    seed: int | None = None
+    content: dict[str, str] = {}
+
+
+class _Prompt(msgspec.Struct, frozen=True):
+    length: Annotated[int, msgspec.Meta(ge=1, le=2**20)]
+    frozen: str
+    fingerprint: str
+    checksum: str | None = None
+
+
+class _Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of Description, what is asked for by name."""
+
+    model: dict[str, Any]
+    vocabulary: _Vocabulary
+    data: _Data
+    gin: str
+    soft_prompt: dict[str, Any] = {}
+
+
+class _Metrics(msgspec.Struct, frozen=True):
+    validation_loss: float
+
+
+_Nanoseconds = Annotated[int, msgspec.Meta(ge=0, lt=2**63 - 1)] | None
+
+
+class _Written(msgspec.Struct, frozen=True):
+    """What Orbax's own class of the file asks for."""
+
+    item_handlers: dict[str, Any] | str | None = None
+    metrics: dict[str, Any] | None = None
+    performance_metrics: dict[str, Any] | None = None
+    init_timestamp_nsecs: _Nanoseconds = None
+    commit_timestamp_nsecs: _Nanoseconds = None
+    custom_metadata: dict[str, Any] | None = None
+
+
+_READ_BY_ORBAX: dict[str, tuple[type[Any], str]] = {
+    "metrics/metrics": (_Metrics, "how good the checkpoint is"),
+    "_CHECKPOINT_METADATA": (_Written, "when and by what the checkpoint was written"),
+}
+_Checksums = Annotated[dict[str, str], msgspec.Meta(min_length=1)]
+# 2⁵³ is more than any run reaches.
+_Cursor = dict[str, Annotated[int, msgspec.Meta(ge=0, lt=2**53)]]
 
 
 @dataclass(frozen=True)
@@ -104,7 +175,7 @@ class Checkpoints:
                     self.directory.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise cannot_write(self.directory, error) from error
-        self._check_metrics()
+        self._check_read_by_orbax()
         policies = ocp.checkpoint_managers
         self._manager = ocp.CheckpointManager(
             self.directory,
@@ -130,18 +201,18 @@ class Checkpoints:
         )
         self._saving: int | None = None
 
-    def _check_metrics(self) -> None:
-        """Orbax reads them all at once, for the best."""
-        for file in self.directory.glob("*/metrics/metrics"):
-            try:
-                _validation_loss(json.loads(file.read_text()))
-            except (ValueError, TypeError, KeyError) as error:
+    def _check_read_by_orbax(self) -> None:
+        """Orbax reads these of all checkpoints at once, and does not say which is damaged."""
+        for name, (kind, what) in _READ_BY_ORBAX.items():
+            for file in self.directory.glob(f"*/{name}"):
                 remove = "rm" if is_local(file) else "gcloud storage rm"
-                raise DamagedError(
-                    f"{file} is damaged ({_first_line(error)}); it only says how good the "
-                    "checkpoint is: remove it, and the same command continues:\n"
+                repair = (
+                    f"it only says {what}: remove it, and the same command continues:\n"
                     f"  {remove} {shlex.quote(str(file))}"
-                ) from error
+                )
+                # All of it, and not the fields that are named alone.
+                document = schema.read(file, dict[str, Any], repair)
+                schema.convert(document, kind, str(file), repair)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -261,16 +332,16 @@ class Checkpoints:
             DamagedError: what was saved has other arrays, such as another optimizer's moments, or
                 is damaged.
         """
-        args = ocp.args.Composite(state=_restore_as(state_like), cursor=ocp.args.JsonRestore())
+        args = ocp.args.Composite(state=_restore_as(state_like))
+        folder = self.directory / str(step)
         repair = "; use the model and the optimizer that it was saved with"
         with self._reading(step, "restored as this run's state", repair):
             restored = self._manager.restore(step, args=args)
-            saved = saved_checksums(self.directory / str(step))
+            saved = saved_checksums(folder)
             verify(restored["state"], saved)
-            if not isinstance(restored["cursor"], dict):
-                raise ValueError(f"its cursor={restored['cursor']!r} must be an object")
-            _check(saved, "cursor", digest(restored["cursor"]))
-        return restored["state"], restored["cursor"]
+            cursor = _read(folder, "cursor", _Cursor)
+            _check(saved, "cursor", digest(cursor))
+        return restored["state"], cursor
 
     def restore_params(self, step: int, params_like: Any) -> Any:
         """The parameters alone; what the optimizer holds is left on disk."""
@@ -322,7 +393,7 @@ class Checkpoints:
 
     @contextmanager
     def _reading(self, step: int, what: str = "read", repair: str = "") -> Iterator[None]:
-        """Raises DamagedError for what JSON, TensorStore and Orbax raise, each their own."""
+        """Raises DamagedError for what TensorStore and Orbax raise, each their own."""
         try:
             yield
         except Exception as error:
@@ -343,17 +414,19 @@ class Checkpoints:
 
 
 def read_description(folder: Path) -> Description:
-    """Of a checkpoint's folder; raises OSError, ValueError, TypeError and DamagedError."""
-    fields = json.loads((folder / "description" / "metadata").read_text())
-    if not isinstance(fields, dict):
-        raise ValueError("its description must be an object")
+    """Of a checkpoint's folder; raises UserError where it is damaged."""
+    fields = _read(folder, "description", dict[str, Any])
     _check(saved_checksums(folder), "description", digest(fields))
-    about = Description(**fields)
-    if not all(isinstance(getattr(about, part), dict) for part in _REPAIRS):
-        raise ValueError(f"{', '.join(_REPAIRS)} of its description must be objects")
-    if not {"name", "fingerprint"} <= set(about.vocabulary) or not isinstance(about.gin, str):
-        raise ValueError("its description lacks a vocabulary's name and fingerprint, or gin's text")
-    return about
+    about = schema.convert(fields, _Description, "its description", _DAMAGED)
+    if about.soft_prompt:
+        schema.convert(about.soft_prompt, _Prompt, "soft_prompt of its description", _DAMAGED)
+    return Description(**fields)
+
+
+def _read(folder: Path, item: str, kind: type[T]) -> T:
+    """What Orbax has written as JSON."""
+    content = read_bytes(folder / item / "metadata")
+    return schema.parse(content, kind, f"its {item}", _DAMAGED)
 
 
 def _with_digests(
@@ -380,10 +453,7 @@ def saved_checksums(folder: Path) -> Mapping[str, str]:
     """Of a checkpoint's folder; none where it was saved without."""
     if not (folder / "checksums").exists():
         return {}
-    saved = json.loads((folder / "checksums" / "metadata").read_text())
-    if not saved or not isinstance(saved, dict):
-        raise ValueError("its checksums must be an object that names some")
-    return saved
+    return _read(folder, "checksums", _Checksums)
 
 
 def _files(folder: Path) -> Iterator[Path]:

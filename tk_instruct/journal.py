@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from tk_instruct import distributed, lock
+from tk_instruct import distributed, lock, schema
 from tk_instruct.errors import UserError
 from tk_instruct.files import (
     Path,
@@ -20,7 +21,6 @@ from tk_instruct.files import (
     check_target,
     is_local,
     is_stream,
-    parse_jsonl,
     read_bytes,
     write_atomically,
 )
@@ -32,9 +32,16 @@ log = logging.getLogger("tk_instruct")
 Example = Mapping[str, Any]
 # A line of the output: id, task, prediction and what a verb has to add.
 Row = dict[str, Any]
-_TEXTS = ("id", "task", "prediction")
 # Examples → their rows, batch after batch, in whatever order suits it.
 Predict = Callable[[Sequence[Example]], Iterator[Sequence[Row]]]
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """What every row has; what a verb has added is kept as it is."""
+
+    id: str
+    task: str
+    prediction: str
 
 
 def row_of(example: Example, prediction: str, **more: Any) -> Row:
@@ -74,11 +81,11 @@ def write_rows(
         journal.remove_others()
         with Progress(doing, len(examples), first=len(done)) as progress:
             for rows in batches:
-                done |= {row["id"]: row for row in rows}
+                done |= {row["id"]: _line(row) for row in rows}
                 journal.write(rows)
                 progress.advance(len(rows))
         wanted = sorted(example["id"] for example in examples)
-        write_atomically(output, (_line(done[id_]) for id_ in wanted))
+        write_atomically(output, (done[id_] for id_ in wanted))
         journal.remove()
         distributed.wait_for_others()
         return len(wanted)
@@ -137,21 +144,24 @@ class _Journal:
     def _files(self) -> list[Path]:
         return list(self.folder.iterdir()) if self.is_kept and self.folder.is_dir() else []
 
-    def read(self) -> dict[str, Row]:
-        """What an interrupted run with the same settings has left; a damaged file is no loss."""
-        found: dict[str, Row] = {}
+    def read(self) -> dict[str, str]:
+        """By ids, the lines that an interrupted run with the same settings has left.
+
+        A damaged file is no loss.
+        """
+        found: dict[str, str] = {}
         for path in (self.folder / name for name in self.names):
             try:
                 content = read_bytes(path)
                 if path.stem.rpartition("-")[2] != _hash(content):
                     raise UserError(f"{path} is damaged")
-                rows = [row for _, row in parse_jsonl(content, path)]
-                if not all(isinstance(row.get(key), str) for row in rows for key in _TEXTS):
-                    raise UserError(f"{path}: a row lacks one of {', '.join(_TEXTS)}")
+                lines = content.splitlines()
+                rows = [schema.parse(line, _Row, str(path), "it is damaged") for line in lines]
+                texts = [line.decode() + "\n" for line in lines]
             except UserError as error:
                 log.warning("%s; what it held is predicted again", error)
             else:
-                found |= {row["id"]: row for row in rows}
+                found |= {row.id: text for row, text in zip(rows, texts, strict=True)}
         return found
 
     def remove_others(self) -> None:

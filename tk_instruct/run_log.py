@@ -4,12 +4,14 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tk_instruct import distributed
+import msgspec
+
+from tk_instruct import distributed, schema
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, PathLike, json_object, read_bytes, write_atomically
+from tk_instruct.files import Path, PathLike, read_bytes, write_atomically
 from tk_instruct.progress import Progress
 
 if TYPE_CHECKING:
@@ -17,7 +19,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tk_instruct")
 
-MAX_IDS_IN_ERROR = 8
+MAX_NAMES = 8
+DAMAGED = "metrics.jsonl.damaged"
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """What every line of metrics.jsonl has; the scores beside it are kept as they are."""
+
+    step: int
 
 
 class _Step(NamedTuple):
@@ -128,22 +137,29 @@ class RunLog:
 
 
 def _lines_until(path: Path, step: int) -> list[str]:
-    """A last line that is torn, by a kill or a full disk, is left out."""
-    text = read_bytes(path) if path.exists() else b""
-    lines = [line for line in text.splitlines(keepends=True) if line.strip()]
-    kept = []
-    for number, line in enumerate(lines, start=1):
+    """The rows up to a step; what is no row, torn or damaged, goes to metrics.jsonl.damaged."""
+    kept: list[str] = []
+    damaged: dict[int, bytes] = {}
+    content = read_bytes(path) if path.exists() else b""
+    for number, line in enumerate(content.splitlines(), start=1):
         try:
-            row = json_object(line.decode("utf-8", "replace"), f"{path}:{number}")
-            if not isinstance(row.get("step"), int):
-                raise UserError(f"{path}:{number}: step={row.get('step')!r} must be a whole number")
-        except UserError as error:
-            if number < len(lines):
-                raise UserError(f"{error}; remove the line and run it again") from error
-            log.warning("%s: its last line was torn and is left out", path)
+            row = schema.parse(line, _Row, f"{path}:{number}") if line.strip() else None
+        except UserError:
+            damaged[number] = line
         else:
-            if row["step"] <= step:
-                kept.append(_line(row))
+            if row and row.step <= step:
+                kept.append(line.decode("utf-8-sig") + "\n")
+    if damaged:
+        aside = path.parent / DAMAGED
+        before = read_bytes(aside) if aside.exists() else b""
+        write_atomically(aside, before + b"\n".join([*damaged.values(), b""]))
+        log.warning(
+            "%s: what is no row is left out and put into %s: %d lines, number %s",
+            path,
+            DAMAGED,
+            len(damaged),
+            _shortened([str(number) for number in damaged]),
+        )
     return kept
 
 
@@ -151,9 +167,9 @@ def _line(row: Mapping[str, Any]) -> str:
     return json.dumps(row) + "\n"
 
 
-def _shortened(ids: tuple[str, ...]) -> str:
-    named = ", ".join(ids[:MAX_IDS_IN_ERROR])
-    more = len(ids) - MAX_IDS_IN_ERROR
+def _shortened(names: Sequence[str]) -> str:
+    named = ", ".join(names[:MAX_NAMES])
+    more = len(names) - MAX_NAMES
     return f"{named} and {more} more" if more > 0 else named
 
 

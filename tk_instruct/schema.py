@@ -65,7 +65,8 @@ def parse(content: bytes, schema: type[T], where: str, repair: str = _CORRECT) -
     """
     content = _without_mark(content)
     # What fails here may be what Python writes and others do not; and below the value is at hand.
-    with contextlib.suppress(msgspec.DecodeError, RecursionError):
+    with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        content.decode()  # msgspec does not look into texts that the schema does not name
         return _decoder(schema).decode(content)
     return convert(_loads(content, where, repair), schema, where, repair)
 

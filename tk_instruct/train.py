@@ -156,6 +156,7 @@ def train(run: TrainRun) -> None:
     from tk_instruct import convert, sharding
     from tk_instruct.data import cache, registry
     from tk_instruct.program import program_of
+    from tk_instruct.run_log import DAMAGED
 
     registry.check_mixture(run.mixture)
     program = program_of(run)
@@ -169,7 +170,8 @@ def train(run: TrainRun) -> None:
     frozen_model = convert.open_checkpoint(path) if path is not None and run.prompt_length else None
     frozen = convert.params_of(frozen_model, program.frozen, run.model) if frozen_model else {}
     about = _describe(run, program, frozen_model, frozen)
-    for name in ("checkpoints", "config.gin", "metrics.jsonl", "sentencepiece.model"):
+    kept = ("checkpoints", "config.gin", "metrics.jsonl", DAMAGED, "sentencepiece.model")
+    for name in kept:
         inside(model_dir, name)
     with lock.held(model_dir / "lock", f"{model_dir} is being trained") as check_lock:
         _train(run, program, model_dir, about, frozen_model, frozen, check_lock)

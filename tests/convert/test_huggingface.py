@@ -288,10 +288,22 @@ def edited(change: Callable[[Weights], Any]) -> Weights:
         (weights(), {"eos_token_id": [1, 32]}, r"eos_token_id=\[1, 32\], but"),
         (weights(), {"pad_token_id": 1}, "pad_token_id=1, but models here have pad_token_id=0"),
         (weights(), {"decoder_start_token_id": 250}, "decoder_start_token_id=250, but"),
-        (weights(), {"d_model": "16"}, "config.json: d_model='16' must be a whole number; correct"),
-        (weights(), {"num_layers": [1]}, r"num_layers=\[1\] must be a whole number"),
-        (weights(), {"num_layers": 1.0}, "num_layers=1.0 must be a whole number"),
-        (weights(), {"num_heads": True}, "num_heads=True must be a whole number"),
+        (
+            weights(),
+            {"d_model": "16"},
+            'config.json: d_model is "16" but must be a whole number; correct',
+        ),
+        (weights(), {"num_layers": [1]}, r"num_layers is \[1\] but must be a whole number"),
+        (weights(), {"num_layers": 1.0}, "num_layers is 1.0 but must be a whole number"),
+        (weights(), {"num_heads": True}, "num_heads is true but must be a whole number"),
+        (weights(), {"eos_token_id": True}, "eos_token_id is true but must be a whole number"),
+        (weights(), {"pad_token_id": False}, "pad_token_id is false but must be a whole number"),
+        (weights(), {"num_decoder_layers": -1}, "num_decoder_layers=-1 must be a whole number ≥ 1"),
+        (weights(), {"num_heads": 0}, "config.json: num_heads=0 must be a whole number ≥ 1"),
+        (weights(), {"vocab_size": 1e9}, "vocab_size is 1000000000.0 but must be a whole number"),
+        (weights(), {"vocab_size": 10**9}, "vocab_size=1000000000 must be a whole number ≤ 4194"),
+        (weights(), {"d_kv": None}, "config.json: d_kv is null but must be a whole number"),
+        (weights(), {"transformers_version": 5}, "transformers_version is 5 but must be a string"),
         (weights(), {"d_ff": -24}, "config.json: d_ff=-24 must be a whole number ≥ 1"),
         (
             weights(),
@@ -303,17 +315,21 @@ def edited(change: Callable[[Weights], Any]) -> Weights:
         (
             weights(),
             {"layer_norm_epsilon": float("nan")},
-            "layer_norm_epsilon=nan must be a number",
+            "layer_norm_epsilon is NaN but must be a number",
         ),
-        (weights(), {"dropout_rate": "none"}, "dropout_rate='none' must be a number"),
+        (weights(), {"dropout_rate": "none"}, 'dropout_rate is "none" but must be a number'),
         (
             weights(),
             {"tie_word_embeddings": "false"},
-            "tie_word_embeddings='false' must be true or",
+            'tie_word_embeddings is "false" but must be true or',
         ),
-        (weights(), {"scale_decoder_outputs": 0}, "scale_decoder_outputs=0 must be true or false"),
+        (
+            weights(),
+            {"scale_decoder_outputs": 0},
+            "scale_decoder_outputs is 0 but must be true or false",
+        ),
         (weights(), {"model_type": ["t5"]}, r"model_type=\['t5'\] is not one of t5, mt5, umt5"),
-        (weights(), {"feed_forward_proj": 3}, "feed_forward_proj=3 must be a text"),
+        (weights(), {"feed_forward_proj": 3}, "feed_forward_proj is 3 but must be a string"),
         (weights(), {"dense_act_fn": "gelu"}, "dense_act_fn='gelu' is not 'gelu_new'"),
         (
             {**weights(), "encoder.block.999999999.layer.0.layer_norm.weight": np.ones(16)},
@@ -339,7 +355,9 @@ def test_token_ids_of_generation(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"generation_config.json: forced_bos_token_id=5, but"):
         convert.open_checkpoint(str(folder))
     (folder / "generation_config.json").write_text("[]")
-    with pytest.raises(UserError, match=r"generation_config.json: holds no JSON object"):
+    with pytest.raises(
+        UserError, match=r"generation_config.json: the document is \[\] but must be an object"
+    ):
         convert.open_checkpoint(str(folder))
 
 
@@ -486,14 +504,13 @@ def test_an_index_names_files_of_its_folder(tmp_path: Path) -> None:
         "",
         "link.safetensors",
         "a\\b.safetensors",
-        3,
-        ["model.safetensors"],
     ):
         index = {"weight_map": {SHARED: file}}
         (folder / "model.safetensors.index.json").write_text(json.dumps(index))
         with pytest.raises(UserError, match="which is no file of its folder; take a folder from a"):
             convert.open_checkpoint(str(folder))
-    for content in ("[]", "{}", '{"weight_map": []}', '{"weight_map": {}}', "[" * 100_000):
+    damaged = [{"weight_map": x} for x in ([], {}, {SHARED: 3}, {SHARED: [SHARDS[0]]}, None, "x")]
+    for content in ("[]", "{}", "[" * 100_000, "\xff", *map(json.dumps, damaged)):
         (folder / "model.safetensors.index.json").write_text(content)
         with pytest.raises(UserError, match=r"model.safetensors.index.json: "):
             convert.open_checkpoint(str(folder))

@@ -4,6 +4,7 @@ So it is known where each value comes from, what a file would import is seen bef
 setting that nothing uses is found.
 """
 
+import re
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +17,15 @@ import gin
 from gin import config_parser
 
 from tk_instruct.errors import UserError
+from tk_instruct.files import read_bytes
 
 PACKAGE = "tk_instruct"
 # Configurables that do something only where another value refers to them, as @NAME() or @NAME, are
 # registered in these modules of gin's, all others of this project in its own name.
 REFERRED = ("optim.", "values.")
 MACRO = "gin.macro"
+_MOST_BYTES = 10**6
+_CLOSED_BY = {"(": ")", "[": "]", "{": "}"}
 
 
 class Key(NamedTuple):
@@ -103,15 +107,17 @@ class _Delegate(config_parser.ParserDelegate):
         return Macro(macro_name)
 
 
-def read_file(name: str, given: str | None, inside: tuple[str, ...] = ()) -> Iterator[Setting]:
+def read_file(name: str, given: str | None, inside: tuple[Path, ...] = ()) -> Iterator[Setting]:
     """The settings of a file and of those that it includes, in gin's order.
 
     Raises UserError for what cannot be read, is no gin, includes itself, or would run code: a file
     that is not this project's own imports only this project's modules.
     """
     path = find(name)
-    if str(path) in inside:
-        chain = " includes ".join([*inside[inside.index(str(path)) :], str(path)])
+    around = [file.resolve() for file in inside]
+    if path.resolve() in around:
+        circle = [*inside[around.index(path.resolve()) :], path]
+        chain = " includes ".join(map(str, circle))
         raise UserError(f"gin: {chain}, without end; take out one of the includes")
     is_shipped = shipped().resolve() in path.resolve().parents
     if is_shipped and name.startswith(("runs/", "t5x/")):
@@ -119,7 +125,12 @@ def read_file(name: str, given: str | None, inside: tuple[str, ...] = ()) -> Ite
     for statement in parse(_text_of(path), name):
         match statement:
             case config_parser.IncludeStatement():
-                yield from read_file(statement.filename, given, (*inside, str(path)))
+                try:
+                    find(statement.filename)
+                except UserError as error:
+                    place = f"{name}:{statement.location.line_num}"
+                    raise UserError(f"{error} (included by {place})") from error
+                yield from read_file(statement.filename, given, (*inside, path))
             case config_parser.ImportStatement():
                 if not is_shipped:
                     _check_import(statement, name)
@@ -179,6 +190,11 @@ def find(name: str) -> Path:
     for path in (Path(name), shipped() / name):
         if path.is_file():
             return path
+        if path.exists() and not path.is_dir():
+            raise UserError(
+                f"gin: {name} is a pipe or a device, and a gin file is read more than once; write "
+                "it to a file"
+            )
     import difflib
 
     known = sorted(path.relative_to(shipped()).as_posix() for path in shipped().rglob("*.gin"))
@@ -188,26 +204,37 @@ def find(name: str) -> Path:
 
 
 def _text_of(path: Path) -> str:
+    content = read_bytes(path)
+    if len(content) > _MOST_BYTES:
+        raise UserError(
+            f"gin: {path} has {len(content):,} bytes, and a gin file at most {_MOST_BYTES:,}; "
+            "give a file of settings"
+        )
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"gin: {path} cannot be read ({error}); give a text file") from error
+        return StringIO(content.decode("utf-8-sig"), newline=None).getvalue()
+    except UnicodeDecodeError as error:
+        raise UserError(f"gin: {path} is not UTF-8 ({error}); save it as UTF-8") from error
 
 
 def parse(text: str, name: str) -> list[Any]:
     """Gin's statements; raises UserError naming file and line where it is no gin."""
+    parser = config_parser.ConfigParser(StringIO(text), _Delegate())
     try:
-        return list(config_parser.ConfigParser(StringIO(text), _Delegate()))
+        return list(parser)
     except SyntaxError as error:
         line = error.lineno or 1
-        reason = " ".join(error.msg.split()).rstrip(".")
+        reason = " ".join(re.sub("<ast.*?>", "", error.msg).split()).rstrip(".")
     except tokenize.TokenError as error:
         line, reason = error.args[1][0], error.args[0]
-    except (ValueError, RecursionError, MemoryError) as error:
-        line, reason = 1, str(error) or "nested too deeply"
-    if reason.startswith(("EOF in multi-line", "unexpected EOF in multi-line")):
-        line, reason = _unclosed(text), "a bracket or quotation mark is opened and not closed"
-    shown = (text.splitlines() or [""])[min(line, len(text.splitlines())) - 1].strip()
+    except (RecursionError, MemoryError):
+        line, reason = parser._current_token.start[0], "nested too deeply"
+    except (ValueError, TypeError) as error:  # TypeError: a list as a key
+        line, reason = parser._current_token.start[0], str(error)
+    unclosed = _unclosed(text)
+    if unclosed is not None and unclosed <= line:
+        line, reason = unclosed, "a bracket or quotation mark is opened and not closed"
+    lines = text.rstrip().split("\n")
+    shown = lines[min(line, len(lines)) - 1].strip()
     where = name if name.startswith("--gin.") else f"{name}:{line}"
     raise UserError(
         f"gin: {where}: {shown[:200]!r}: {reason}; write NAME = VALUE, and as a value a number, a "
@@ -215,21 +242,23 @@ def parse(text: str, name: str) -> list[Any]:
     )
 
 
-def _unclosed(text: str) -> int:
-    """The line on which what stays open is opened."""
-    opened: list[int] = []
-    last = 1
+def _unclosed(text: str) -> int | None:
+    """The line on which what stays open, or is closed by another bracket, is opened."""
+    opened: list[tuple[str, int]] = []
     try:
         for token in tokenize.generate_tokens(StringIO(text).readline):
-            last = token.start[0]
-            if token.type == tokenize.OP and token.string in "([{":
-                opened.append(last)
-            elif token.type == tokenize.OP and token.string in ")]}" and opened:
-                opened.pop()
+            if token.type != tokenize.OP:
+                continue
+            if token.string in _CLOSED_BY:
+                opened.append((_CLOSED_BY[token.string], token.start[0]))
+            elif opened and token.string in _CLOSED_BY.values():
+                closer, line = opened.pop()
+                if closer != token.string:
+                    return line
     except (tokenize.TokenError, SyntaxError) as error:
-        where = error.args[1]
-        last = where[0] if isinstance(error, tokenize.TokenError) else where[1]
-    return opened[-1] if opened else last
+        if isinstance(error, tokenize.TokenError) and "string" in error.args[0]:
+            return int(error.args[1][0])
+    return opened[0][1] if opened else None
 
 
 def resolved(settings: Iterable[Setting]) -> list[Setting]:

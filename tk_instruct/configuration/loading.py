@@ -143,8 +143,9 @@ def _read(
             name, text = gin_files.split_binding(binding)
             [setting] = gin_files.resolved([gin_files.read_binding(f"{name} = None")])
             text = values.read_text(text, fields.of(setting.key))
+            read = gin_files.read_binding(f"{name} = {text}")  # whose errors say more than gin's
             gin.parse_config(f"{name} = {text}")
-            settings += gin_files.resolved([gin_files.read_binding(f"{name} = {text}")])
+            settings += gin_files.resolved([read])
     except UserError:
         raise
     except Exception as error:  # gin raises whatever Python raises, with the place added
@@ -209,7 +210,8 @@ def _typed(setting: Setting, value: Any, fields: Iterable[Any]) -> Any:
             elif not any(gin_files.references(value)):
                 value = values.read(value, field)
         except ValueError as error:
-            raise UserError(f"{setting.place}: {setting.key}={setting.value!r} {error}") from error
+            shown = f"{setting.value!r:.200}"
+            raise UserError(f"{setting.place}: {setting.key}={shown} {error}") from error
     return value
 
 

@@ -5,21 +5,23 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 from etils import epath
 from safetensors.numpy import save_file
 
+from tk_instruct import schema
 from tk_instruct.convert.shapes import expected_shapes
 from tk_instruct.convert.tensors import BIAS, Checkpoint, Tensor, batches
-from tk_instruct.convert.weight_files import WEIGHTS, WEIGHTS_INDEX, read_json, stored_tensors
+from tk_instruct.convert.weight_files import REPAIR, WEIGHTS, WEIGHTS_INDEX, stored_tensors
 from tk_instruct.data import tokenizer_files
 from tk_instruct.errors import UserError
 from tk_instruct.model.config import DecoderConfig, T5Config
 
+T = TypeVar("T")
 MAX_SHARD_BYTES = 10**9
 # Rows of embeddings from which on a model is taken for mT5.
 MT5_ROWS = 250_000
@@ -38,6 +40,46 @@ _SPECIAL_TOKENS = {
     "decoder_start_token_id": 0,
     "forced_bos_token_id": None,
 }
+_TokenId = int | list[int] | None
+
+
+class _SpecialTokens(msgspec.Struct, frozen=True):
+    """What config.json and generation_config.json say of them."""
+
+    pad_token_id: _TokenId = None
+    eos_token_id: _TokenId = None
+    decoder_start_token_id: _TokenId = None
+    forced_bos_token_id: _TokenId = None
+
+
+class _Config(msgspec.Struct, frozen=True):
+    """config.json; a field that is null is as one that is absent."""
+
+    vocab_size: int
+    d_model: int
+    num_heads: int
+    d_kv: int
+    d_ff: int
+    num_layers: int
+    num_decoder_layers: int | None = None
+    feed_forward_proj: str | None = None
+    dense_act_fn: str | None = None
+    relative_attention_num_buckets: int | None = None
+    relative_attention_max_distance: int | None = None
+    dropout_rate: float | None = None
+    layer_norm_epsilon: float | None = None
+    tie_word_embeddings: bool | None = None
+    scale_decoder_outputs: bool | None = None
+    transformers_version: str | None = None
+    transformers_weights: str | None = None
+
+
+class _Tokenizer(msgspec.Struct, frozen=True):
+    """tokenizer_config.json; the rest of it is data.tokenizer_files' to read."""
+
+    tokenizer_class: str | None = None
+
+
 # In old checkpoints, and read by nothing: cross-attention has no positions.
 _UNUSED = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
 
@@ -85,16 +127,16 @@ def read(path: str) -> Checkpoint:
     """
     folder = epath.Path(path)
     file = f"{path}/config.json"
-    said = read_json(folder / "config.json")
-    family = _family(said, file)
+    document = schema.read(file, dict[str, Any], REPAIR)
+    family = _family(document, file)
     for settings in (file, f"{path}/generation_config.json"):
         if epath.Path(settings).exists():
-            _check_special_tokens(read_json(epath.Path(settings)), settings)
-    named = said.get("transformers_weights")
-    if named not in (None, WEIGHTS):
+            _check_special_tokens(schema.read(settings, _SpecialTokens, REPAIR), settings)
+    said = schema.convert(document, _Config, file, REPAIR)
+    if said.transformers_weights not in (None, WEIGHTS):
         raise UserError(
-            f"{file}: transformers_weights={named!r} names the file of the weights, but here it "
-            f"is {WEIGHTS}; call it so, and take the field out"
+            f"{file}: transformers_weights={said.transformers_weights!r} names the file of the "
+            f"weights, but here it is {WEIGHTS}; call it so, and take the field out"
         )
     stored = stored_tensors(folder)
     _check_kind(stored, path)
@@ -131,8 +173,9 @@ def _other_names(config: T5Config, stored: Mapping[str, Tensor]) -> dict[str, st
     }
 
 
-def _family(said: Mapping[str, Any], file: str) -> str:
-    family = said.get("model_type")
+def _family(document: Mapping[str, Any], file: str) -> str:
+    """Asked for first: a model of another family has other fields."""
+    family = document.get("model_type")
     if not isinstance(family, str) or family not in _ARCHITECTURES:
         raise UserError(
             f"{file}: model_type={family!r} is not one of {', '.join(_ARCHITECTURES)} (ByT5 and "
@@ -141,10 +184,10 @@ def _family(said: Mapping[str, Any], file: str) -> str:
     return family
 
 
-def _check_special_tokens(said: Mapping[str, Any], file: str) -> None:
+def _check_special_tokens(said: _SpecialTokens, file: str) -> None:
     """Padding is 0, EOS 1 and a decoder starts from 0 everywhere here, as in every T5."""
     for name, expected in _SPECIAL_TOKENS.items():
-        value = said.get(name)
+        value = getattr(said, name)
         if value is not None and value not in (expected, [expected]):
             rule = f"{name}={expected}, as T5 has" if expected is not None else f"no {name}"
             raise UserError(
@@ -184,7 +227,7 @@ def _check_kind(stored: Mapping[str, Tensor], path: str) -> None:
 
 
 def _tables(
-    said: Mapping[str, Any], family: str, stored: Mapping[str, Tensor], path: str
+    said: _Config, family: str, stored: Mapping[str, Tensor], path: str
 ) -> tuple[dict[str, Tensor], bool]:
     """The tensors with one table of embeddings, shared.weight, and whether logits come from it.
 
@@ -194,8 +237,8 @@ def _tables(
     Tied without that division is an output layer of its own that begins as a copy of the table.
     """
     file = f"{path}/config.json"
-    ties = _get(said, file, "tie_word_embeddings", bool, True)
-    scales = family != "mt5" and _get(said, file, "scale_decoder_outputs", bool, ties)
+    ties = said.tie_word_embeddings is not False
+    scales = family != "mt5" and _or(said.scale_decoder_outputs, ties)
     others = {name: tensor for name, tensor in stored.items() if name not in _TABLES}
     inputs = [name for name in _TABLES[:-1] if name in stored]
     head = stored.get(_LOGITS)
@@ -220,8 +263,8 @@ def _tables(
                 "it out"
             )
         return others, True
-    tied_by_5 = ties and not str(said.get("transformers_version", "")).startswith("4.")
-    if (not head or not inputs) and not (tied_by_5 or "scale_decoder_outputs" in said):
+    tied_by_5 = ties and not (said.transformers_version or "").startswith("4.")
+    if (not head or not inputs) and not (tied_by_5 or said.scale_decoder_outputs is not None):
         absent = _EMBEDDING if head else _LOGITS
         raise UserError(
             f"{path}: {absent} is not there. Either the checkpoint is not whole: fetch it again. "
@@ -242,76 +285,56 @@ def _equal(one: Tensor, other: Tensor) -> bool:
     return all(np.array_equal(one.read(part), other.read(part), equal_nan=True) for part in parts)
 
 
-def _config(
-    said: Mapping[str, Any], family: str, tied: bool, num_tensors: int, file: str
-) -> T5Config:
-    get = partial(_get, said, file)
-    activation = get("feed_forward_proj", str, "relu" if family == "t5" else "gated-gelu")
+def _config(said: _Config, family: str, tied: bool, num_tensors: int, file: str) -> T5Config:
+    activation = _or(said.feed_forward_proj, "relu" if family == "t5" else "gated-gelu")
     if activation not in _ACTIVATIONS:
         raise UserError(
             f"{file}: feed_forward_proj={activation!r} is not one of {', '.join(_ACTIVATIONS)}; "
             "there is no such model here"
         )
     function = "relu" if activation == "relu" else "gelu_new"
-    if get("dense_act_fn", str, function) != function:
+    if said.dense_act_fn not in (None, function):
         raise UserError(
-            f"{file}: dense_act_fn={said['dense_act_fn']!r} is not {function!r}, the function of "
+            f"{file}: dense_act_fn={said.dense_act_fn!r} is not {function!r}, the function of "
             f"feed_forward_proj={activation!r}; there is no such model here"
         )
-    sizes = ("vocab_size", "d_model", "num_heads", "d_kv", "d_ff", "num_layers")
-    missing = [name for name in sizes if said.get(name) is None]
-    if missing:
-        raise UserError(f"{file} does not say {', '.join(missing)}; fetch it again")
     for name in ("num_layers", "num_decoder_layers"):
         # Before a model of so many layers is made to compare it with the tensors.
-        if get(name, int, 0) > num_tensors:
+        if (getattr(said, name) or 0) > num_tensors:
             raise UserError(
-                f"{file}: {name}={said[name]}, but the files hold only {num_tensors} tensors; "
-                "fetch the folder again"
+                f"{file}: {name}={getattr(said, name)}, but the files hold only {num_tensors} "
+                "tensors; fetch the folder again"
             )
     try:
         return T5Config(
-            vocab_size=get("vocab_size", int),
-            d_model=get("d_model", int),
-            num_heads=get("num_heads", int),
-            head_dim=get("d_kv", int),
-            d_ff=get("d_ff", int),
-            num_encoder_layers=get("num_layers", int),
-            num_decoder_layers=get("num_decoder_layers", int, said["num_layers"]),
+            vocab_size=said.vocab_size,
+            d_model=said.d_model,
+            num_heads=said.num_heads,
+            head_dim=said.d_kv,
+            d_ff=said.d_ff,
+            num_encoder_layers=said.num_layers,
+            num_decoder_layers=_or(said.num_decoder_layers, said.num_layers),
             mlp_activations=_ACTIVATIONS[activation],
             logits_via_embedding=tied,
             relative_bias_per_layer=family == "umt5",
-            relative_attention_num_buckets=get("relative_attention_num_buckets", int, 32),
-            relative_attention_max_distance=get("relative_attention_max_distance", int, 128),
-            dropout_rate=get("dropout_rate", float, 0.1),
-            layer_norm_epsilon=get("layer_norm_epsilon", float, 1e-6),
+            relative_attention_num_buckets=_or(said.relative_attention_num_buckets, 32),
+            relative_attention_max_distance=_or(said.relative_attention_max_distance, 128),
+            dropout_rate=_or(said.dropout_rate, 0.1),
+            layer_norm_epsilon=_or(said.layer_norm_epsilon, 1e-6),
         )
     except UserError as error:
-        raise UserError(f"{file}: {str(error).removeprefix(f'{file}: ')}") from error
+        raise UserError(f"{file}: {error}") from error
 
 
-def _get(said: Mapping[str, Any], file: str, name: str, kind: type, default: Any = None) -> Any:
-    """A field of config.json, checked; the default where it is absent or null."""
-    value = said.get(name)
-    if value is None:
-        return default
-    kinds = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-    right = isinstance(value, (int, float) if kind is float else kind)
-    if isinstance(value, bool) and kind is not bool:
-        right = False
-    if right and kind in (int, float):
-        right = -(2**31) < value < 2**31  # NaN is not
-    if not right:
-        raise UserError(
-            f"{file}: {name}={value!r:.60} must be {kinds[kind]}; correct it, or fetch it again"
-        )
-    return value
+def _or(value: T | None, default: T) -> T:
+    return default if value is None else value
 
 
 def _vocabulary(folder: epath.Path) -> str | None:
     """What data.vocabulary takes; raises UserError where that would not give the model's ids."""
     settings = folder / "tokenizer_config.json"
-    if settings.exists() and read_json(settings).get("tokenizer_class") == "ByT5Tokenizer":
+    said = schema.read(settings, _Tokenizer, REPAIR) if settings.exists() else _Tokenizer()
+    if said.tokenizer_class == "ByT5Tokenizer":
         tokenizer_files.check_added_tokens(folder)
         return "bytes"
     for name in ("spiece.model", tokenizer_files.TOKENIZER_JSON):

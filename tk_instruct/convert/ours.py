@@ -14,7 +14,6 @@ from tk_instruct.checkpoint import (
     saved_checksums,
     write_checksums,
 )
-from tk_instruct.checksums import DamagedError
 from tk_instruct.checksums import checksums as of_arrays
 from tk_instruct.convert import storage
 from tk_instruct.convert.tensors import Checkpoint, Tensor, unstack
@@ -31,7 +30,7 @@ def read(path: str) -> Checkpoint:
         about = read_description(folder)
         checksums = saved_checksums(folder)
         config = replace(config_from_fields(about.model), scan_layers=False)
-    except (ValueError, TypeError, KeyError, DamagedError) as error:
+    except UserError as error:
         raise storage.unreadable("its description", path, error) from error
     if about.soft_prompt:
         raise UserError(

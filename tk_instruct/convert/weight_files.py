@@ -1,18 +1,19 @@
 """Which files of a Hugging Face folder hold the weights, and the tensors in them."""
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import ml_dtypes
+import msgspec
 import numpy as np
 from etils import epath
 from safetensors import SafetensorError, safe_open
 
+from tk_instruct import schema
 from tk_instruct.convert import storage
 from tk_instruct.convert.tensors import Index, Tensor
 from tk_instruct.errors import UserError
@@ -22,15 +23,11 @@ WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 _DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16}
 
 
-def read_json(path: epath.Path) -> dict[str, Any]:
-    """The object in a JSON file; raises UserError where there is none."""
-    try:
-        content = json.loads(path.read_text())
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON ({error}); fetch or save it again") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: holds no JSON object; fetch or save it again")
-    return content
+REPAIR = "correct it, or fetch it again"
+
+
+class _Index(msgspec.Struct, frozen=True):
+    weight_map: Annotated[dict[str, str], msgspec.Meta(min_length=1)]
 
 
 def stored_tensors(folder: epath.Path) -> dict[str, Tensor]:
@@ -77,11 +74,9 @@ def stored_tensors(folder: epath.Path) -> dict[str, Tensor]:
 
 def _weight_map(index: epath.Path) -> dict[str, str]:
     """Tensors' names → files in the folder of the index, which all are there."""
-    weight_map = read_json(index).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise UserError(f"{index}: has no weight_map; fetch or save it again")
+    weight_map = schema.read(index, _Index, REPAIR).weight_map
     for name, file in weight_map.items():
-        if not isinstance(file, str) or not _is_inside(index.parent, file):
+        if not _is_inside(index.parent, file):
             raise UserError(
                 f"{index}: {name} is in {file!r}, which is no file of its folder; take a folder "
                 "from a source that you trust, whose index names the files beside it"

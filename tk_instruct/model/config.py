@@ -125,16 +125,13 @@ class DecoderConfig(TransformerConfig):
 
 def config_from_fields(given: Mapping[str, Any]) -> T5Config | DecoderConfig:
     """The configuration whose dataclasses.asdict was kept, with a checkpoint for example."""
-    kind = DecoderConfig if "num_layers" in given else T5Config
+    from tk_instruct import schema
+
+    kind: type[T5Config | DecoderConfig] = DecoderConfig if "num_layers" in given else T5Config
     unknown = sorted(set(given) - {field.name for field in fields(kind)})
     if unknown:
         raise UserError(
             f"{', '.join(unknown)} is no field of {kind.__name__}; the checkpoint is of another "
             "version of tk_instruct: use that one"
         )
-    try:
-        return kind(**given)
-    except TypeError as error:  # one is missing, or of another type
-        raise UserError(
-            f"the checkpoint does not describe a model ({error}); it is damaged: take another copy"
-        ) from error
+    return schema.convert(given, kind, "the checkpoint's model", "it is damaged: take another copy")
