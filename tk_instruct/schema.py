@@ -53,6 +53,23 @@ def parse_lines(
             yield number, parse(line, schema, f"{path}:{number}", repair)
 
 
+def read_records(
+    path: PathLike, schema: type[T], repair: str = _CORRECT
+) -> Iterator[tuple[str, T]]:
+    """(where it stands, document) of each line, or of each item where the file is one list.
+
+    Errors as of read.
+    """
+    content = _without_mark(read_bytes(path))
+    if content.lstrip().startswith(b"["):
+        for number, item in enumerate(parse(content, list[Any], str(path), repair), start=1):
+            where = f"{path}: item {number}"
+            yield where, convert(item, schema, where, repair)
+    else:
+        for number, document in parse_lines(content, schema, path, repair):
+            yield f"{path}:{number}", document
+
+
 def parse(content: bytes, schema: type[T], where: str, repair: str = _CORRECT) -> T:
     """A JSON document in UTF-8; raises UserError, which begins with `where`.
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from tk_instruct.data.user_oriented import UserOriented, read_user_oriented, user_oriented_path
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.superni import read_predictions
+from tk_instruct.evaluate.predictions import read_predictions
 from tk_instruct.files import Path, read_bytes, write_atomically
 from tk_instruct.randomness import draw
 from tk_instruct.tables import table
