@@ -8,7 +8,7 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -89,6 +89,15 @@ def convert(document: Any, schema: type[T], where: str, repair: str = _CORRECT) 
         return msgspec.convert(document, schema)
     except (ValueError, TypeError, RecursionError) as error:
         _refuse(document, error, where, repair)
+
+
+def told_by_fields(record: Mapping[str, Any], schemas: Iterable[type[T]]) -> type[T] | None:
+    """The first of some Structs all of whose required fields a record has, if there is one."""
+    for schema in schemas:
+        fields = msgspec.structs.fields(cast(type[msgspec.Struct], schema))
+        if all(field.encode_name in record for field in fields if field.required):
+            return schema
+    return None
 
 
 def _decoder(schema: type[T]) -> msgspec.json.Decoder[T]:

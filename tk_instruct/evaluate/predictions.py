@@ -120,14 +120,13 @@ def read_predictions(path: Path) -> dict[str, Prediction]:
 
 
 def _read(fields: dict[str, Any], where: str) -> Format:
-    for format_ in _FORMATS:
-        required = (f.encode_name for f in msgspec.structs.fields(format_) if f.required)
-        if fields.keys() >= set(required):
-            return schema.convert(fields, format_, where, _REPAIRS.get(format_, "correct the line"))
-    raise UserError(
-        f"{where}: {_names(fields)} is no format of predictions; the formats that are read are "
-        f"{FORMATS_READ}"
-    )
+    form = schema.told_by_fields(fields, _FORMATS)
+    if form is None:
+        raise UserError(
+            f"{where}: {_names(fields)} is no format of predictions; the formats that are read are "
+            f"{FORMATS_READ}"
+        )
+    return schema.convert(fields, form, where, _REPAIRS.get(form, "correct the line"))
 
 
 def _names(fields: dict[str, Any]) -> str:
