@@ -38,6 +38,43 @@ def user_oriented(path: Path) -> Any:
     return read_user_oriented(path)
 
 
+def predictions(path: Path) -> Any:
+    from tk_instruct.evaluate.predictions import read_predictions
+
+    return read_predictions(path)
+
+
+def references(path: Path) -> Any:
+    from tk_instruct.evaluate.superni import read_references
+
+    return read_references(path, "default")
+
+
+def training_data(path: Path) -> Any:
+    from tk_instruct.tasks.self_instruct import read_training_data
+
+    return list(read_training_data(path))
+
+
+def rating_key(path: Path) -> Any:
+    from tk_instruct.evaluate.user_oriented import _read_key
+
+    return _read_key(path)
+
+
+def ratings(path: Path) -> Any:
+    from tk_instruct.evaluate.user_oriented import _read_ratings
+
+    return _read_ratings(path, {"task_1": "ours", "task_2": "theirs"})
+
+
+def published_answers(path: Path) -> Any:
+    from tk_instruct.data.user_oriented import UserOriented
+    from tk_instruct.evaluate.user_oriented import _responses
+
+    return _responses(path, [UserOriented("task", "task", "Mail", "Shorten it.", "a b", "a")])
+
+
 READERS = [
     Reader(
         "user_oriented",
@@ -50,6 +87,65 @@ READERS = [
                 "instances": [{"input": "a b", "output": "a"}],
             }
         ),
+    ),
+    Reader(
+        "predictions",
+        predictions,
+        lines({"id": "a", "prediction": "yes"}, {"id": "b", "prediction": ""}),
+    ),
+    Reader(
+        "predictions_of_tk_instruct",
+        predictions,
+        lines({"Task": "t", "Instance": {"id": "a", "output": ["b"]}, "Prediction": "yes"}),
+    ),
+    Reader(
+        "predictions_of_lm_evaluation_harness",
+        predictions,
+        lines({"doc_id": 0, "doc": {"id": "a"}, "filtered_resps": ["yes"], "filter": "none"}),
+    ),
+    Reader(
+        "predictions_in_a_list",
+        predictions,
+        json.dumps([{"id": "a", "prediction": "yes"}]).encode(),
+    ),
+    Reader(
+        "references",
+        references,
+        lines(
+            {
+                "id": "a",
+                "references": ["b"],
+                "task_id": "t",
+                "task_category": "c",
+                "track": "xlingual",
+            }
+        ),
+    ),
+    Reader(
+        "training_data",
+        training_data,
+        lines(
+            {"id": "a", "task": "t", "instruction": "b", "prompt": "b", "completion": "c"},
+            {"instruction": "b", "input": "", "output": "c"},
+            {"id": "d", "instruction": "b", "instances": [{"input": "", "output": "c"}]},
+            {"inputs_pretokenized": "b", "targets_pretokenized": "c", "is_correct": True},
+        ),
+    ),
+    Reader(
+        "rating_key",
+        rating_key,
+        lines({"seed": 0, "systems": ["ours"], "rows": {"task_1": "ours", "task_2": "ours"}}),
+    ),
+    Reader(
+        "ratings",
+        ratings,
+        b'\xef\xbb\xbf"id","response","rating"\r\n"task_1","a\nb","A"\r\n"task_2","",""\r\n',
+        "file.csv",
+    ),
+    Reader(
+        "published_answers",
+        published_answers,
+        lines({"prompt": "", "instruction": "Shorten it.", "input": "a b", "response": "a"}),
     ),
 ]
 
