@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tk_instruct.errors import UserError
+from tk_instruct.files import Path as AnyPath
 
 NUM_EXAMPLES = int(os.environ.get("TK_INSTRUCT_FUZZ_EXAMPLES", "60"))
 
@@ -74,6 +75,70 @@ def published_answers(path: Path) -> Any:
 
     return _responses(path, [UserOriented("task", "task", "Mail", "Shorten it.", "a b", "a")])
 
+
+def scores(path: Path) -> Any:
+    from tk_instruct import report
+
+    found = report.read_run(AnyPath(path))
+    texts = [report.as_table({"run": found.scores})] if found.scores else []
+    return json.dumps([texts, [report.report_text(flan) for flan in found.flan]])
+
+
+def scores_of_a_run(path: Path) -> Any:
+    from tk_instruct import report
+
+    return report.read_run(AnyPath(path.parent.parent)).as_json
+
+
+def statistics(path: Path) -> Any:
+    from tk_instruct import report
+
+    report.show_stats("run", report.read_stats(AnyPath(path.parent.parent)), as_json=False)
+
+
+FLAN_REPORT = {
+    "model_dir": "run",
+    "step": 9,
+    "trained_on": "flan_holdout_nli",
+    "limit": None,
+    "missing": ["cb"],
+    "clusters": {
+        "nli": {
+            "average": {"zero_shot_rank": {"mean": 45.0, "best_on_dev": 50.0}},
+            "datasets": {
+                "rte": {
+                    "counted_as": "rte",
+                    "metric": "accuracy",
+                    "lower_is_better": False,
+                    "settings": {
+                        "zero_shot_rank": {
+                            "mean": 45.0,
+                            "standard_deviation": 5.0,
+                            "num_templates": 2,
+                            "best_on_dev": {"template": 1, "dev": 51.0, "test": 50.0},
+                            "templates": [],
+                        }
+                    },
+                }
+            },
+        }
+    },
+}
+_CHARGE = {"requests": 1, "prompt_tokens": 2, "completion_tokens": 3, "usd": None}
+STATISTICS = {
+    "models": ["m"],
+    "data": {key: {"instructions": 2} for key in ("accepted", "with_instances", "published")},
+    "acceptance": {"instructions": {"candidates": 3, "accepted": 2, "dropped": {"short": 1}}},
+    "cost": {
+        "stages": {"instructions": _CHARGE},
+        "unanswered": _CHARGE,
+        "total": _CHARGE,
+        "usd_per_accepted_instruction": 0.5,
+        "usd_per_instance": None,
+    },
+    "unclear_answers": 1,
+    "why_no_root_verbs": "no spaCy",
+}
 
 READERS = [
     Reader(
@@ -142,6 +207,20 @@ READERS = [
         b'\xef\xbb\xbf"id","response","rating"\r\n"task_1","a\nb","A"\r\n"task_2","",""\r\n',
         "file.csv",
     ),
+    Reader("scores", scores, b'{"rougeL": 1.5, "num_examples": 5, "predicted_by": "a"}'),
+    Reader(
+        "scores_of_a_run",
+        scores_of_a_run,
+        b'{"rougeL": 1.5, "exact_match": 2}',
+        "run/scores/superni_en_def-test-9.json",
+    ),
+    Reader("scores_of_flan", scores, json.dumps(FLAN_REPORT).encode()),
+    Reader(
+        "scores_of_flan_runs",
+        scores,
+        json.dumps({"suite": "flan", "runs": [FLAN_REPORT]}).encode(),
+    ),
+    Reader("statistics", statistics, json.dumps(STATISTICS).encode(), "run/stats/stats.json"),
     Reader(
         "published_answers",
         published_answers,
@@ -258,6 +337,7 @@ _values = st.recursive(
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
 def test_a_whole_file_is_read(reader: Reader, tmp_path: Path) -> None:
     path = tmp_path / reader.file
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(reader.whole)
     reader.read(path)
 
@@ -267,6 +347,7 @@ def test_of_a_damaged_file_the_result_is_data_or_a_user_error(
     reader: Reader, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("damaged") / reader.file
+    path.parent.mkdir(parents=True, exist_ok=True)
 
     @settings(
         max_examples=NUM_EXAMPLES,

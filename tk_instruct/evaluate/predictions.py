@@ -4,6 +4,8 @@ A file holds one format, told by the fields of its lines. Each line is a JSON ob
 also be one JSON list of such objects.
 """
 
+import os
+from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -131,3 +133,15 @@ def _read(fields: dict[str, Any], where: str) -> Format:
 
 def _names(fields: dict[str, Any]) -> str:
     return schema.shortened(list(fields)).strip("[]").join("{}")
+
+
+def refuse_to_overwrite_inputs(output: str | None, **inputs: Sequence[str | None]) -> None:
+    """Raises UserError where --json is a file of one of the flags, which are named as they are."""
+    if output in (None, "-"):
+        return
+    for flag, paths in inputs.items():
+        if any(path and os.path.realpath(path) == os.path.realpath(output) for path in paths):
+            raise UserError(
+                f"--json={output} is the file of --{flag} and would replace it; choose another "
+                "place for the scores"
+            )

@@ -5,7 +5,6 @@ knows is an error. Needs no accelerator.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -16,7 +15,11 @@ import msgspec
 from tk_instruct import schema
 from tk_instruct.data.records import EVALUATION_CATEGORIES, TRACKS, SuperNI
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.predictions import FORMATS_READ, Prediction, read_predictions
+from tk_instruct.evaluate.predictions import (
+    Prediction,
+    read_predictions,
+    refuse_to_overwrite_inputs,
+)
 from tk_instruct.files import Path, write_atomically
 from tk_instruct.metrics import superni as metrics
 
@@ -52,11 +55,6 @@ LoadTrack = Callable[[str], Instances]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments that are this suite's own."""
     parser.add_argument(
-        "--predictions",
-        metavar="FILE",
-        help=f"of any system: {FORMATS_READ}; - is standard input",
-    )
-    parser.add_argument(
         "--track",
         choices=(*TRACKS, "both"),
         default="default",
@@ -88,16 +86,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Prints and writes the scores; raises UserError for anything wrong with the inputs."""
-    if args.predictions is None:
+    if not args.predictions:
         raise UserError("no predictions are given; give --predictions FILE, or another --suite")
+    if len(args.predictions) > 1:
+        raise UserError(
+            f"--predictions={' '.join(args.predictions)}: one file is scored at a time; give one"
+        )
     if args.references and args.data_dir:
         raise UserError(
             f"--references={args.references} and --data_dir={args.data_dir} both say what is "
             "right; give one of the two"
         )
     tracks = TRACKS if args.track == "both" else (args.track,)
-    _refuse_to_overwrite_inputs(args)
-    predictions_path = Path("/dev/stdin" if args.predictions == "-" else args.predictions)
+    refuse_to_overwrite_inputs(
+        args.json, predictions=args.predictions, references=[args.references]
+    )
+    (given,) = args.predictions
+    predictions_path = Path("/dev/stdin" if given == "-" else given)
     predictions = read_predictions(predictions_path)
     load = _instances_of_file(args) if args.references else _instances_of_data_dir(args)
 
@@ -234,18 +239,6 @@ def _about_unknown_ids(
     return (
         f"id {unknown[0]!r} is in neither track of the {args.split} split{more}; {advice}{unread}"
     )
-
-
-def _refuse_to_overwrite_inputs(args: argparse.Namespace) -> None:
-    if args.json in (None, "-"):
-        return
-    for name in ("predictions", "references"):
-        given = getattr(args, name)
-        if given and os.path.realpath(given) == os.path.realpath(args.json):
-            raise UserError(
-                f"--json={args.json} is the file of --{name} and would replace it; "
-                "choose another place for the scores"
-            )
 
 
 def score_instances(
