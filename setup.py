@@ -18,6 +18,8 @@ setup(
     description="Instruction-tune T5-family models on JAX and measure them on unseen tasks",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
     python_requires=">=3.11,<3.14",
     packages=[
         *find_packages(include=["tk_instruct", "tk_instruct.*"]),

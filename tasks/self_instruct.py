@@ -8,17 +8,19 @@ by flags or by environment variables.
 import hashlib
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import gin
+import msgspec
 
+from tk_instruct import schema
 from tk_instruct.data import prompt, registry
-from tk_instruct.data.user_oriented import UserOriented, read_user_oriented, user_oriented_path
+from tk_instruct.data.user_oriented import read_user_oriented, user_oriented_path
 from tk_instruct.errors import MissingDataError, UserError
-from tk_instruct.files import Path, read_bytes, read_jsonl
+from tk_instruct.files import Path, read_bytes
 from tk_instruct.metrics import METRICS
 from tk_instruct.metrics.target import Target
 from tk_instruct.randomness import draw
@@ -34,13 +36,81 @@ _FIELDS = {
     "completion": False,
     "references": True,
 }
-_TRAIN_FIELDS = ("id", "task", "instruction", "prompt", "completion")
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A line that `tk-instruct self-instruct prepare` has written."""
+
+    id: str
+    task: str
+    instruction: str
+    prompt: str
+    completion: str
+
+    def examples(self, otherwise: str) -> Iterator["Prepared"]:
+        yield self
+
+
+class _Instance(msgspec.Struct, frozen=True):
+    input: str
+    output: str
+
+
+class SelfInstruct(msgspec.Struct, frozen=True):
+    """A task with its instances, as seed tasks are written."""
+
+    instruction: str
+    instances: Annotated[list[_Instance], msgspec.Meta(min_length=1)]
+    id: str | int | None = None
+
+    def examples(self, otherwise: str) -> Iterator[Prepared]:
+        task = otherwise if self.id is None else str(self.id)
+        for number, instance in enumerate(self.instances):
+            text = prompt_of(self.instruction.strip(), instance.input.strip())
+            yield Prepared(f"{task}-{number}", task, self.instruction, text, instance.output)
+
+
+class Alpaca(msgspec.Struct, frozen=True):
+    """An instruction with one input, empty or left out where it needs none."""
+
+    instruction: str
+    output: str
+    input: str | None = None
+    id: str | int | None = None
+
+    def examples(self, otherwise: str) -> Iterator[Prepared]:
+        task = otherwise if self.id is None else str(self.id)
+        text = prompt_of(self.instruction.strip(), (self.input or "").strip())
+        yield Prepared(task, task, self.instruction, text, self.output)
+
+
+class P3(msgspec.Struct, frozen=True):
+    """A rendered template. Of the choices that T0 ranks, each a record, the right one is kept."""
+
+    inputs_pretokenized: str
+    targets_pretokenized: str
+    is_correct: bool = True
+
+    def examples(self, otherwise: str) -> Iterator[Prepared]:
+        text = self.inputs_pretokenized
+        if self.is_correct:
+            yield Prepared(otherwise, otherwise, text, text, self.targets_pretokenized)
+
+
+Format: TypeAlias = Prepared | SelfInstruct | Alpaca | P3
+
+# The first whose fields a record has: prepared lines have Alpaca's too.
+_FORMATS: tuple[type[Format], ...] = (Prepared, SelfInstruct, Alpaca, P3)
+FORMATS_READ = (
+    "what `tk-instruct self-instruct prepare` writes, {instruction, instances}, {instruction, "
+    "input, output} (Alpaca) and {inputs_pretokenized, targets_pretokenized} (P3)"
+)
 
 
 @gin.configurable(module="tk_instruct")
 @dataclass(frozen=True)
 class SelfInstructData:
-    """path is a run's directory or its train.jsonl, user_oriented the user's file.
+    """path is a run's directory or a file of training data, user_oriented the user's file.
 
     validation_share of the instructions, rounded up, are validated with, drawn by the seed.
     """
@@ -93,22 +163,12 @@ def _train_read(
     path = settings.train_file
     of_instruction: dict[str, list[registry.RawExample]] = {}
     ids: set[str] = set()
-    for line, record in read_jsonl(path):
-        for field in _TRAIN_FIELDS:
-            if not isinstance(record.get(field), str):
-                raise UserError(
-                    f"{path}:{line}: {field}={record.get(field)!r:.60} must be a string; "
-                    "`tk-instruct self-instruct prepare` writes the file"
-                )
-        if record["id"] in ids:
-            raise UserError(
-                f"{path}:{line}: id {record['id']!r} is there twice; remove one of the lines"
-            )
-        ids.add(record["id"])
-        example = _example(
-            record["id"], record["task"], "self_instruct", record["prompt"], record["completion"]
-        )
-        of_instruction.setdefault(record["instruction"], []).append(example)
+    for where, found in read_training_data(path):
+        if found.id in ids:
+            raise UserError(f"{where}: id {found.id!r} is there twice; remove one of the two")
+        ids.add(found.id)
+        example = _example(found.id, found.task, "self_instruct", found.prompt, found.completion)
+        of_instruction.setdefault(found.instruction, []).append(example)
     if len(of_instruction) < 2:
         raise UserError(
             f"{path} holds {len(of_instruction)} instructions, and one is validated with; generate "
@@ -119,6 +179,23 @@ def _train_read(
     kept = drawn[:num_held_out] if split == "validation" else drawn[num_held_out:]
     chosen = (example for instruction in kept for example in of_instruction[instruction])
     return sorted(chosen, key=lambda example: str(example["id"]))
+
+
+def read_training_data(path: Path) -> Iterator[tuple[str, Prepared]]:
+    """(where it stands, example); UserError names file, line, field and rule.
+
+    Examples that have no id of their own are numbered.
+    """
+    records = schema.read_records(path, dict[str, Any])
+    for number, (where, record) in enumerate(records):
+        form = schema.told_by_fields(record, _FORMATS)
+        if form is None:
+            raise UserError(
+                f"{where}: {schema.shortened(list(record))} are the fields of no training data; "
+                f"what is read is {FORMATS_READ}"
+            )
+        for example in schema.convert(record, form, where).examples(f"{path.stem}-{number:06}"):
+            yield where, example
 
 
 def _user_oriented_fingerprint(split: str) -> str:
@@ -136,17 +213,19 @@ def _user_oriented_read(path: Path, content: str) -> Sequence[registry.RawExampl
     del content
     return [
         _example(
-            example.id, example.task, example.app, user_oriented_prompt(example), example.output
+            example.id,
+            example.task,
+            example.app,
+            prompt_of(example.instruction, example.input),
+            example.output,
         )
         for example in read_user_oriented(path)
     ]
 
 
-def user_oriented_prompt(example: UserOriented) -> str:
+def prompt_of(instruction: str, input_: str) -> str:
     """The one form that the published predictions of all systems were prompted with."""
-    if example.input:
-        return f"{example.instruction}\n\nInput: {example.input}\nOutput:"
-    return f"{example.instruction}\nOutput:"
+    return f"{instruction}\n\nInput: {input_}\nOutput:" if input_ else f"{instruction}\nOutput:"
 
 
 def _example(id_: str, task: str, category: str, text: str, completion: str) -> registry.RawExample:

@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tk_instruct.errors import UserError
+from tk_instruct.files import Path as AnyPath
 from tk_instruct.files import Path as EPath
 
 NUM_EXAMPLES = int(os.environ.get("TK_INSTRUCT_FUZZ_EXAMPLES", "60"))
@@ -438,6 +439,107 @@ def gin_description(path: Path) -> Any:
     return configuration.load_data_of(text, "description")
 
 
+def predictions(path: Path) -> Any:
+    from tk_instruct.evaluate.predictions import read_predictions
+
+    return read_predictions(path)
+
+
+def references(path: Path) -> Any:
+    from tk_instruct.evaluate.superni import read_references
+
+    return read_references(path, "default")
+
+
+def training_data(path: Path) -> Any:
+    from tk_instruct.tasks.self_instruct import read_training_data
+
+    return list(read_training_data(path))
+
+
+def rating_key(path: Path) -> Any:
+    from tk_instruct.evaluate.user_oriented import _read_key
+
+    return _read_key(path)
+
+
+def ratings(path: Path) -> Any:
+    from tk_instruct.evaluate.user_oriented import _read_ratings
+
+    return _read_ratings(path, {"task_1": "ours", "task_2": "theirs"})
+
+
+def published_answers(path: Path) -> Any:
+    from tk_instruct.data.user_oriented import UserOriented
+    from tk_instruct.evaluate.user_oriented import _responses
+
+    return _responses(path, [UserOriented("task", "task", "Mail", "Shorten it.", "a b", "a")])
+
+
+def scores(path: Path) -> Any:
+    from tk_instruct import report
+
+    found = report.read_run(AnyPath(path))
+    texts = [report.as_table({"run": found.scores})] if found.scores else []
+    return json.dumps([texts, [report.report_text(flan) for flan in found.flan]])
+
+
+def scores_of_a_run(path: Path) -> Any:
+    from tk_instruct import report
+
+    return report.read_run(AnyPath(path.parent.parent)).as_json
+
+
+def statistics(path: Path) -> Any:
+    from tk_instruct import report
+
+    report.show_stats("run", report.read_stats(AnyPath(path.parent.parent)), as_json=False)
+
+
+FLAN_REPORT = {
+    "model_dir": "run",
+    "step": 9,
+    "trained_on": "flan_holdout_nli",
+    "limit": None,
+    "missing": ["cb"],
+    "clusters": {
+        "nli": {
+            "average": {"zero_shot_rank": {"mean": 45.0, "best_on_dev": 50.0}},
+            "datasets": {
+                "rte": {
+                    "counted_as": "rte",
+                    "metric": "accuracy",
+                    "lower_is_better": False,
+                    "settings": {
+                        "zero_shot_rank": {
+                            "mean": 45.0,
+                            "standard_deviation": 5.0,
+                            "num_templates": 2,
+                            "best_on_dev": {"template": 1, "dev": 51.0, "test": 50.0},
+                            "templates": [],
+                        }
+                    },
+                }
+            },
+        }
+    },
+}
+_CHARGE = {"requests": 1, "prompt_tokens": 2, "completion_tokens": 3, "usd": None}
+STATISTICS = {
+    "models": ["m"],
+    "data": {key: {"instructions": 2} for key in ("accepted", "with_instances", "published")},
+    "acceptance": {"instructions": {"candidates": 3, "accepted": 2, "dropped": {"short": 1}}},
+    "cost": {
+        "stages": {"instructions": _CHARGE},
+        "unanswered": _CHARGE,
+        "total": _CHARGE,
+        "usd_per_accepted_instruction": 0.5,
+        "usd_per_instance": None,
+    },
+    "unclear_answers": 1,
+    "why_no_root_verbs": "no spaCy",
+}
+
 READERS = [
     Reader("task_file", task_file, json.dumps(TASK).encode()),
     Reader(
@@ -553,6 +655,79 @@ READERS = [
                 "instances": [{"input": "a b", "output": "a"}],
             }
         ),
+    ),
+    Reader(
+        "predictions",
+        predictions,
+        lines({"id": "a", "prediction": "yes"}, {"id": "b", "prediction": ""}),
+    ),
+    Reader(
+        "predictions_of_tk_instruct",
+        predictions,
+        lines({"Task": "t", "Instance": {"id": "a", "output": ["b"]}, "Prediction": "yes"}),
+    ),
+    Reader(
+        "predictions_of_lm_evaluation_harness",
+        predictions,
+        lines({"doc_id": 0, "doc": {"id": "a"}, "filtered_resps": ["yes"], "filter": "none"}),
+    ),
+    Reader(
+        "predictions_in_a_list",
+        predictions,
+        json.dumps([{"id": "a", "prediction": "yes"}]).encode(),
+    ),
+    Reader(
+        "references",
+        references,
+        lines(
+            {
+                "id": "a",
+                "references": ["b"],
+                "task_id": "t",
+                "task_category": "c",
+                "track": "xlingual",
+            }
+        ),
+    ),
+    Reader(
+        "training_data",
+        training_data,
+        lines(
+            {"id": "a", "task": "t", "instruction": "b", "prompt": "b", "completion": "c"},
+            {"instruction": "b", "input": "", "output": "c"},
+            {"id": "d", "instruction": "b", "instances": [{"input": "", "output": "c"}]},
+            {"inputs_pretokenized": "b", "targets_pretokenized": "c", "is_correct": True},
+        ),
+    ),
+    Reader(
+        "rating_key",
+        rating_key,
+        lines({"seed": 0, "systems": ["ours"], "rows": {"task_1": "ours", "task_2": "ours"}}),
+    ),
+    Reader(
+        "ratings",
+        ratings,
+        b'\xef\xbb\xbf"id","response","rating"\r\n"task_1","a\nb","A"\r\n"task_2","",""\r\n',
+        "file.csv",
+    ),
+    Reader("scores", scores, b'{"rougeL": 1.5, "num_examples": 5, "predicted_by": "a"}'),
+    Reader(
+        "scores_of_a_run",
+        scores_of_a_run,
+        b'{"rougeL": 1.5, "exact_match": 2}',
+        "run/scores/superni_en_def-test-9.json",
+    ),
+    Reader("scores_of_flan", scores, json.dumps(FLAN_REPORT).encode()),
+    Reader(
+        "scores_of_flan_runs",
+        scores,
+        json.dumps({"suite": "flan", "runs": [FLAN_REPORT]}).encode(),
+    ),
+    Reader("statistics", statistics, json.dumps(STATISTICS).encode(), "run/stats/stats.json"),
+    Reader(
+        "published_answers",
+        published_answers,
+        lines({"prompt": "", "instruction": "Shorten it.", "input": "a b", "response": "a"}),
     ),
 ]
 
@@ -679,6 +854,7 @@ def test_a_whole_file_is_read(reader: Reader, tmp_path: Path) -> None:
     path = tmp_path / reader.file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(reader.content())
+    path.write_bytes(reader.whole)
     reader.read(path)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,21 +47,148 @@ def test_a_run_without_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "holds no TASK-SPLIT-STEP.json" in capsys.readouterr().err
 
 
-def test_scores_of_other_metrics_are_passed_over(
+def put(path: Path, content: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def test_scores_of_templates_are_rows_of_one_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def write_flans(run: Path) -> None:
-        path = run / "scores" / "flan_rte.t0-test-9.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text('{"num_examples": 5, "accuracy": 40.0}')
+    for template, accuracy in (("t2", 50.0), ("t10", 40.0)):
+        content = {"predicted_by": "0a", "num_examples": 1277, "accuracy": accuracy}
+        put(tmp_path / "tiny" / "scores" / f"flan_rte.{template}-test-9.json", content)
+    ranked = {"predicted_by": "0b", "num_examples": 5, "accuracy": 60.0, "f1": 20.0}
+    put(tmp_path / "tiny" / "scores" / "flan_rte.t2-test-9.rank.json", ranked)
+    write(tmp_path / "tiny", "superni_en_def-test-9", 1.0, 2.0)
+    assert cli.main(["report", str(tmp_path / "tiny")]) == 0
+    assert capsys.readouterr().out == (
+        "flan_rte, per cent\n"
+        "run           test accuracy  test f1  test num_examples\n"
+        "tiny t2               50.00        –              1,277\n"
+        "tiny t10              40.00        –              1,277\n"
+        "tiny t2.rank          60.00    20.00                  5\n"
+        "test: unseen tasks\n"
+        "\n"
+        "superni_en_def, per cent\n"
+        "run   test ROUGE-L  test EM\n"
+        "tiny          1.00     2.00\n"
+        "test: unseen tasks\n"
+    )
+    assert cli.main(["report", str(tmp_path / "tiny"), "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)["scores"]
+    assert scores["flan_rte.t2/test"] == {"num_examples": 1277, "accuracy": 50.0}
+    assert scores["flan_rte.t2.rank/test"] == {"num_examples": 5, "accuracy": 60.0, "f1": 20.0}
 
-    write_flans(tmp_path / "both")
-    write(tmp_path / "both", "superni_en_def-test-9", 1.0, 2.0)
-    assert cli.main(["report", str(tmp_path / "both"), "--json"]) == 0
-    assert list(json.loads(capsys.readouterr().out)["scores"]) == ["superni_en_def/test"]
-    write_flans(tmp_path / "flan")
-    assert cli.main(["report", str(tmp_path / "flan")]) == 2
-    assert "holds no TASK-SPLIT-STEP.json of rougeL or exact_match" in capsys.readouterr().err
+
+def flan_report(step: int) -> dict[str, Any]:
+    found = {"mean": 45.0, "standard_deviation": 5.0, "num_templates": 2}
+    best = {"template": 1, "dev": 51.0, "test": 50.0}
+    setting = {**found, "best_on_dev": best, "templates": []}
+    dataset = {
+        "counted_as": "rte",
+        "metric": "accuracy",
+        "lower_is_better": False,
+        "settings": {"zero_shot_rank": setting},
+    }
+    average = {"zero_shot_rank": {"mean": 45.0, "best_on_dev": 50.0}}
+    return {
+        "model_dir": "runs/tiny",
+        "step": step,
+        "trained_on": "flan_holdout_nli",
+        "limit": None,
+        "missing": [],
+        "clusters": {"nli": {"average": average, "datasets": {"rte": dataset}}},
+    }
+
+
+FLAN_TABLE = (
+    "runs/tiny, step 10, trained on flan_holdout_nli; per cent\n"
+    "\n"
+    "nli (test; mean ± standard deviation over templates)\n"
+    "dataset  metric    zero shot rank  best on dev\n"
+    "rte      accuracy      45.0 ± 5.0    50.0 (t1)\n"
+)
+
+
+def test_flans_evaluation_is_shown_in_place_of_single_templates(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = tmp_path / "tiny" / "scores"
+    put(scores / "flan_rte.t0-test-10.json", {"predicted_by": "0a", "accuracy": 40.0})
+    put(scores / "flan-9.json", flan_report(9))
+    put(scores / "flan-10.json", flan_report(10))
+    assert cli.main(["report", str(tmp_path / "tiny")]) == 0
+    assert capsys.readouterr().out == FLAN_TABLE
+    runs = put(tmp_path / "all.json", {"suite": "flan", "runs": [flan_report(10)]})
+    assert cli.main(["report", str(runs)]) == 0
+    assert capsys.readouterr().out == FLAN_TABLE
+    assert cli.main(["report", str(tmp_path / "tiny"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "run": "tiny",
+        "scores": {},
+        "flan": [flan_report(10)],
+    }
+
+
+def test_files_of_scores_of_any_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    ours = {"exact_match": 30.0, "rouge1": 41.0, "rougeL": 40.0, "rougeL_for_task1_a": 9.0}
+    files = [put(tmp_path / "ours.json", ours), put(tmp_path / "theirs.json", {"rougeL": 45.06})]
+    assert cli.main(["report", *map(str, files)]) == 0
+    assert capsys.readouterr().out == (
+        "scores, per cent\n"
+        "run          ROUGE-L     EM  rouge1\n"
+        "ours.json      40.00  30.00   41.00\n"
+        "theirs.json    45.06      –       –\n"
+    )
+    put(tmp_path / "run" / "scores" / "mine.json", {"rougeL": 1e9})
+    put(tmp_path / "run" / "scores" / "notes.json", {"by": "me"})
+    assert cli.main(["report", str(tmp_path / "run")]) == 0
+    assert capsys.readouterr().out == "mine, per cent\nrun  ROUGE-L\nrun    1e+09\n"
+    assert 'notes.json: by="me" must be a number' in caplog.text
+
+
+@pytest.mark.parametrize("value", ['"50"', "null", "[1]", '{"a": 1}', "NaN", "1e999", "true"])
+def test_odd_scores_are_named(
+    value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = put(tmp_path / "scores" / "superni_en_def-test-9.json", f'{{"rougeL": {value}}}')
+    for given in (tmp_path, path):
+        assert cli.main(["report", str(given)]) == 2
+        err = capsys.readouterr().err
+        assert f"{path}: rougeL={value} must be a number; evaluate again" in err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", "the document is [] but must be an object; evaluate again"),
+        ("{}", "holds no scores; evaluate again"),
+        ('{"predicted_by": "a"}', "holds no scores; evaluate again"),
+        ({**flan_report(9), "missing": 5}, "missing is 5 but must be a list; evaluate again"),
+        ({"suite": "flan", "runs": [5]}, "runs[0] is 5 but must be an object; evaluate again"),
+    ],
+)
+def test_what_are_no_scores(
+    content: Any, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["report", str(put(tmp_path / "a.json", content))]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{}", '{"models": 5}', '{"models": [], "data": {"accepted": []}}']
+)
+def test_statistics_of_a_wrong_shape(
+    content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path / "instructions.jsonl", "")
+    put(tmp_path / "stats" / "stats.json", content)
+    assert cli.main(["report", str(tmp_path)]) == 2
+    assert "write it with `tk-instruct self-instruct stats" in capsys.readouterr().err
 
 
 def test_runs_of_one_name_are_told_apart_by_their_parents(
@@ -107,6 +235,7 @@ def test_dashes_in_names_of_tasks_and_splits(
     scores = json.loads(capsys.readouterr().out)["scores"]
     assert sorted(scores) == [
         "copy-input/test",
+        "mine-small-²",
         "mine/dev-small",
         "mine/small",
         "mine/test-small",

@@ -8,7 +8,7 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -57,6 +57,23 @@ def parse_lines(
             yield number, parse(line, schema, f"{path}:{number}", repair)
 
 
+def read_records(
+    path: PathLike, schema: type[T], repair: str = _CORRECT
+) -> Iterator[tuple[str, T]]:
+    """(where it stands, document) of each line, or of each item where the file is one list.
+
+    Errors as of read.
+    """
+    content = _without_mark(read_bytes(path))
+    if content.lstrip().startswith(b"["):
+        for number, item in enumerate(parse(content, list[Any], str(path), repair), start=1):
+            where = f"{path}: item {number}"
+            yield where, convert(item, schema, where, repair)
+    else:
+        for number, document in parse_lines(content, schema, path, repair):
+            yield f"{path}:{number}", document
+
+
 def parse(content: bytes, schema: type[T], where: str, repair: str = _CORRECT) -> T:
     """A JSON document in UTF-8; raises UserError, which begins with `where`.
 
@@ -77,6 +94,15 @@ def convert(document: Any, schema: type[T], where: str, repair: str = _CORRECT) 
         return msgspec.convert(document, schema)
     except (ValueError, TypeError, RecursionError) as error:
         _refuse(document, error, where, repair)
+
+
+def told_by_fields(record: Mapping[str, Any], schemas: Iterable[type[T]]) -> type[T] | None:
+    """The first of some Structs all of whose required fields a record has, if there is one."""
+    for schema in schemas:
+        fields = msgspec.structs.fields(cast(type[msgspec.Struct], schema))
+        if all(field.encode_name in record for field in fields if field.required):
+            return schema
+    return None
 
 
 def _decoder(schema: type[T]) -> msgspec.json.Decoder[T]:

@@ -174,6 +174,97 @@ def test_what_is_printed(run: Path, report: Any, capsys: pytest.CaptureFixture[s
     assert list(settings) == ["zero_shot_rank"]
 
 
+@pytest.fixture
+def answers(run: Path, report: Any) -> list[dict[str, Any]]:
+    return predicted(run, "flan_rte.t0-test-2.first5.rank")
+
+
+def score(data_dir: Path, *more: object) -> int:
+    arguments = ["evaluate", "--suite=flan", f"--tfds_data_dir={data_dir}"]
+    return cli.main([*arguments, *map(str, more)])
+
+
+def written(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_predictions_of_any_system_are_scored_without_a_run(
+    run: Path,
+    data_dir: Path,
+    answers: list[dict[str, Any]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scores = json.loads((run / "scores" / "flan_rte.t0-test-2.first5.rank.json").read_text())
+    expected = {"accuracy": scores["accuracy"], "num_examples": 5}
+    ours = written(tmp_path / "ours.jsonl", answers)
+    harness = [{"doc": {"id": row["id"]}, "filtered_resps": [row["prediction"]]} for row in answers]
+    theirs = written(tmp_path / "theirs.jsonl", harness)
+    capsys.readouterr()
+    assert score(data_dir, "--limit=5", "--json=-", "--predictions", ours, theirs) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "suite": "flan",
+        "systems": {key: {"flan_rte/test": expected} for key in ("ours.jsonl", "theirs.jsonl")},
+    }
+    assert score(data_dir, "--limit=5", "--predictions", ours) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["flan_rte, per cent", "run         test accuracy  test num_examples"]
+    assert lines[2].split() == ["ours.jsonl", f"{scores['accuracy']:.2f}", "5"]
+
+
+def test_ids_without_a_prediction_count_as_empty(
+    data_dir: Path,
+    answers: list[dict[str, Any]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = written(tmp_path / "p.jsonl", answers[:1])
+    capsys.readouterr()
+    assert score(data_dir, "--limit=4", "--predictions", path) == 0
+    assert "p.jsonl: 3 of 4 ids of rte-test have no prediction and" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("id_", "message"),
+    [
+        ("task1-abc", "p.jsonl:2: id 'task1-abc' is none of FLAN's; ids are DATASET-SPLIT-NUMBER"),
+        ("rte-train2-1", "p.jsonl:2: id 'rte-train2-1' is none of FLAN's; ids are DATASET-SPLIT-"),
+        ("rte-test-99999", "p.jsonl:2: id 'rte-test-99999' is no example of rte, which has"),
+    ],
+)
+def test_ids_of_no_example(
+    id_: str,
+    message: str,
+    data_dir: Path,
+    answers: list[dict[str, Any]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = written(tmp_path / "p.jsonl", [answers[0], {"id": id_, "prediction": "yes"}])
+    assert score(data_dir, "--predictions", path) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"predicted_by": "DIGEST"}'])
+def test_damaged_scores_are_made_again(damage: str, run: Path, report: Any) -> None:
+    path = run / "scores" / "flan_rte.t0-test-2.first5.rank.json"
+    before = path.read_text()
+    path.write_text(damage.replace("DIGEST", json.loads(before)["predicted_by"]))
+    assert evaluate(run, "--dataset=rte", "--shots=zero_shot", "--method=rank") == 0
+    assert path.read_text() == before
+
+
+def test_the_report_shows_what_is_there_of_single_templates(
+    run: Path, report: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert cli.main(["report", str(run)]) == 0
+    shown = capsys.readouterr().out
+    assert "missing: anli_r1" in shown  # the whole evaluation, in its own tables
+    assert "\nrte      accuracy" in shown
+
+
 def test_a_soft_prompt_is_evaluated_on_its_own_dataset(
     wording: Path,
     run: Path,
@@ -200,7 +291,8 @@ def test_a_soft_prompt_is_evaluated_on_its_own_dataset(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--suite flan evaluates a run; give --model_dir DIR"),
+        ([], "--suite flan evaluates a run or predictions; give --model_dir DIR or --predictions"),
+        (["--model_dir=RUN", "--predictions", "a"], "both say what is scored; give one of them"),
         (["--model_dir=RUN", "--cluster=nil"], "--cluster=nil must be one of nli, commonsense"),
         (["--model_dir=RUN", "--dataset=x"], "--dataset=x must be one of anli_r1"),
         (["--model_dir=RUN", "--limit=0"], "--limit=0 must be at least 1"),

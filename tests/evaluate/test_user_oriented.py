@@ -151,6 +151,75 @@ def test_ratings_are_counted(
     assert (counted["unrated"], counted["missing"]) == (1, [])
 
 
+def test_a_response_may_be_of_any_length(files: Path) -> None:
+    rows = [{"id": f"task{number}", "prediction": "a" * 200_000} for number in range(4)]
+    write(files / "ours.jsonl", rows)
+    make(files)
+    limit = csv.field_size_limit(1 << 20)
+    fill(files / "sheet.csv", {"task0_1": "A"})
+    csv.field_size_limit(limit)
+    assert evaluate("--ratings", files / "sheet.csv") == 0
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n"])
+def test_a_sheet_with_the_ends_of_lines_of_other_machines(
+    end: str, files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(files)
+    rows = [
+        ["id", "response", "rating"],
+        *([f"task{n}_{k}", "a, b, c, d", "B"] for n in range(4) for k in (1, 2)),
+    ]
+    text = end.join(";".join(row) for row in rows)
+    (files / "sheet.csv").write_bytes(text.encode())
+    capsys.readouterr()
+    assert evaluate("--ratings", files / "sheet.csv") == 0
+    assert "4 (100.0 %)" in capsys.readouterr().out
+
+
+def test_answers_that_have_no_ids_are_told_by_their_instructions(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = [
+        {"prompt": "…", "instruction": f" Question {n}\n", "input": input_, "response": f"{n}."}
+        for n, (input_, _) in enumerate(INSTANCES)
+    ]
+    write(files / "ours.jsonl", answers)
+    assert make(files) == 0
+    key = json.loads((files / "sheet.key.json").read_text())["rows"]
+    found = {row["id"]: row["response"] for row in read(files / "sheet.csv")}
+    assert {found[row] for row, system in key.items() if system == "ours"} == {
+        "0.",
+        "1.",
+        "2.",
+        "3.",
+    }
+    capsys.readouterr()
+    write(files / "ours.jsonl", [{**answers[0], "input": "other"}])
+    assert make(files, "b.csv") == 2
+    assert "with this input is in no line of the instructions; remove" in capsys.readouterr().err
+    write(files / "ours.jsonl", [*answers, answers[0]])
+    assert make(files, "b.csv") == 2
+    assert "ours.jsonl:5: instruction" in (err := capsys.readouterr().err)
+    assert "answered before; remove" in err
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ([], "the document is [] but must be an object; give the key that was written"),
+        ({"rows": {}}, "systems is missing; give the key that was written with the sheet"),
+        ({"rows": {"a": 1}, "systems": ["s"]}, "rows[...] must be a string; give the key"),
+        ({"rows": {"a": "t"}, "systems": ["s"]}, "rows.a is 't', none of its systems; give the"),
+    ],
+)
+def test_bad_keys(key: Any, message: str, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make(files)
+    (files / "sheet.key.json").write_text(json.dumps(key))
+    assert evaluate("--ratings", files / "sheet.csv") == 2
+    assert message in capsys.readouterr().err
+
+
 def test_rows_that_are_missing_are_told(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make(files)
     fill(files / "sheet.csv", {"task0_1": "A", "task0_2": "B", "task3_1": "C"})
@@ -248,3 +317,16 @@ def test_the_published_instructions(
     out = capsys.readouterr().out
     assert "a         252  252 (100.0 %)" in out
     assert "partial" not in out
+
+
+def test_the_published_answers(shared_data: Path, tmp_path: Path) -> None:
+    data = shared_data / "self-instruct"
+    answers = sorted((data / "human_eval_predictions").glob("*.jsonl"))
+    assert len(answers) == 8
+    instructions = data / "human_eval" / "user_oriented_instructions.jsonl"
+    systems = [f"--system={path.stem}={path}" for path in answers]
+    assert evaluate("--user_oriented", instructions, "--sheet", tmp_path / "s.csv", *systems) == 0
+    responses = [row["response"] for row in read(tmp_path / "s.csv")]
+    assert len(responses) == 8 * 252
+    # T0-tuned 48, SuperNI-tuned 1, both 2, and those of white space alone.
+    assert responses.count("") >= 51

@@ -95,8 +95,7 @@ def logits(family: str) -> np.ndarray:
     model = getattr(transformers, f"{kind}ForConditionalGeneration")(config).eval()
     _copy(model.shared.weight, "token_embedder/embedding", transpose=False)
     if not tied:
-        # transformers 5 ties the two at first whatever the configuration says, and for umT5 scales.
-        config.tie_word_embeddings = False
+        # transformers 5 ties the two at first whatever the configuration says.
         model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.shared.weight))
         _copy(model.lm_head.weight, "decoder/logits_dense/kernel")
     for stack_name, stack, attentions in (

@@ -140,8 +140,13 @@ def test_missing_data_says_which_flag(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([row(0), {**row(1), "prompt": None}], "train.jsonl:2: prompt=None must be a string"),
-        ([row(0), {"prompt": "a", "completion": "b"}], "train.jsonl:2: id=None must be a string"),
+        ([row(0), {**row(1), "prompt": None}], "train.jsonl:2: prompt is null but must be a str"),
+        (
+            [row(0), {"prompt": "a", "completion": "b"}],
+            'train.jsonl:2: ["prompt", "completion"] are the fields of no training data; what is',
+        ),
+        ([{"instruction": "a", "output": 5}], "train.jsonl:1: output is 5 but must be a string"),
+        ([{"instruction": "a", "instances": []}], "1: instances is [] but must be a list that"),
         ([row(0), row(1), row(0)], "train.jsonl:3: id 'machine-000000-00-0' is there twice"),
         ([row(0), row(0, 1)], "train.jsonl holds 1 instructions, and one is validated with"),
     ],
@@ -151,6 +156,80 @@ def test_bad_train_files(rows: list[dict[str, Any]], message: str, run: Path) ->
     with pytest.raises(UserError) as caught:
         read("self_instruct", "train")
     assert message in str(caught.value)
+
+
+ALPACA = [
+    {"instruction": "Add them.", "input": "1 2", "output": "3", "text": "Below is …"},
+    {"instruction": "Say hello. ", "input": "", "output": "Hello"},
+    {"instruction": "Say it.", "output": "It"},
+    {"id": 7, "instruction": "Say no.", "input": None, "output": "No"},
+]
+P3 = [
+    {
+        "idx": [0, number],
+        "inputs": [5, 1],
+        "inputs_pretokenized": "Is it so?\nYes or no?",
+        "targets": [6, 1],
+        "targets_pretokenized": f" {choice}",
+        "answer_choices": ["Yes", "No"],
+        "is_correct": choice == "No",
+        "weight": 1.0,
+    }
+    for number, choice in enumerate(("Yes", "No"))
+]
+SEED_TASK = {
+    "id": "seed_task_0",
+    "name": "add",
+    "instruction": "Add them.",
+    "instances": [{"input": "1 2", "output": "3"}, {"input": "", "output": "0"}],
+    "is_classification": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        (
+            ALPACA,
+            [
+                ("other-000000", "Add them.\n\nInput: 1 2\nOutput:", "3"),
+                ("other-000001", "Say hello.\nOutput:", "Hello"),
+                ("other-000002", "Say it.\nOutput:", "It"),
+                ("7", "Say no.\nOutput:", "No"),
+            ],
+        ),
+        (
+            [*P3, {"inputs_pretokenized": "a", "targets_pretokenized": "b"}],
+            [("other-000001", "Is it so?\nYes or no?", " No"), ("other-000002", "a", "b")],
+        ),
+        (
+            [SEED_TASK, ALPACA[2]],
+            [
+                ("seed_task_0-0", "Add them.\n\nInput: 1 2\nOutput:", "3"),
+                ("seed_task_0-1", "Add them.\nOutput:", "0"),
+                ("other-000001", "Say it.\nOutput:", "It"),
+            ],
+        ),
+    ],
+    ids=["alpaca", "p3", "seed_tasks"],
+)
+def test_records_that_others_have_written(
+    records: list[dict[str, Any]], expected: list[tuple[str, str, str]], tmp_path: Path
+) -> None:
+    path = write(tmp_path / "other.json", records)
+    found = [example for _, example in self_instruct.read_training_data(AnyPath(path))]
+    assert [(e.id, e.prompt, e.completion) for e in found] == expected
+    path.write_text(json.dumps(records, indent=2))
+    assert [e for _, e in self_instruct.read_training_data(AnyPath(path))] == found
+    gin.bind_parameter("SelfInstructData.path", str(path))
+    split = {
+        example["id"]: example
+        for side in ("train", "validation")
+        for example in read("self_instruct", side)
+    }
+    assert {
+        (id_, e["inputs_pretokenized"], e["targets_pretokenized"]) for id_, e in split.items()
+    } == {(id_, text, completion.strip()) for id_, text, completion in expected}
 
 
 def test_prompts_of_the_user_oriented_instructions(user_oriented: Path) -> None:

@@ -82,9 +82,9 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--self_instruct_data",
-        metavar="DIR",
-        help="a run of `tk-instruct self-instruct`, or its prepared/train.jsonl "
-        "(else $TK_INSTRUCT_SELF_INSTRUCT_DATA)",
+        metavar="PATH",
+        help="a run of `tk-instruct self-instruct`, its prepared/train.jsonl, or a file of Alpaca, "
+        "Self-Instruct or P3 records (else $TK_INSTRUCT_SELF_INSTRUCT_DATA)",
     )
     group.add_argument(
         "--user_oriented",

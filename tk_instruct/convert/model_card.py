@@ -1,15 +1,14 @@
 """The model card of an exported model: what is known of it, and nothing else."""
 
-import json
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from tk_instruct import __version__, report
 from tk_instruct.checkpoint import Description
 from tk_instruct.convert.huggingface import family_of
 from tk_instruct.convert.tensors import Checkpoint
+from tk_instruct.files import Path
 
 # Beginnings of task names → what they are of, and the terms that its sources state.
 _COLLECTIONS = {
@@ -156,9 +155,10 @@ def _scores(checkpoint: Checkpoint) -> str:
         return ""
     folder = Path(checkpoint.path).parent.parent / "scores"
     found = {}
-    for path in sorted(folder.glob(f"*-*-{checkpoint.step}.json")):
-        task, split, _ = path.stem.rsplit("-", 2)
-        found[task, split] = json.loads(path.read_text(encoding="utf-8"))
+    for path in sorted(folder.glob("*.json")):
+        key, step = report.key_of(path.name) or (("", ""), None)
+        if step == checkpoint.step and isinstance(scores := report.read_file(path), dict):
+            found[key] = scores
     if not found:
         return ""
     return f"```\n{report.as_table({f'step {checkpoint.step}': found})}\n```"

@@ -1,7 +1,6 @@
 """Score a suite as its paper does; all scores are per cent.
 
-superni: exact match, ROUGE-1 and ROUGE-L of predictions, which may be another system's: JSON lines
-with id and prediction.
+superni: exact match, ROUGE-1 and ROUGE-L of predictions, which may be another system's.
 
   tk-instruct evaluate --predictions RUN/predictions/TASK-test-STEP.jsonl --data_dir DATA
 
@@ -13,6 +12,10 @@ in the run's directory, so that an interrupted evaluation goes on where it stopp
   tk-instruct evaluate --suite flan --model_dir RUN
   tk-instruct evaluate --suite flan --model_dir RUN --cluster nli --shots zero_shot --limit 200
   tk-instruct evaluate --suite flan --model_dir FLAN --model_dir NO_TEMPLATE --model_dir NAMED
+
+Or predictions of any system, by the ids that ours have (DATASET-SPLIT-NUMBER, as rte-test-0):
+
+  tk-instruct evaluate --suite flan --predictions OURS.jsonl THEIRS.jsonl
 
 user_oriented: the answers to Self-Instruct's 252 instructions of users as a sheet for people to
 rate, systems blinded; then the counts of their ratings, A (best) to D.
@@ -27,6 +30,7 @@ import importlib
 import os
 
 from tk_instruct import configuration, distributed
+from tk_instruct.evaluate.predictions import FORMATS_READ
 from tk_instruct.files import check_target
 
 SUITES = {
@@ -46,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also write all scores, those of each task and category too, as one JSON object with "
         "4 decimals; - prints it in place of the tables",
+    )
+    parser.add_argument(
+        "--predictions",
+        nargs="+",
+        metavar="FILE",
+        help=f"of superni and flan, of any system: {FORMATS_READ}; - is standard input",
     )
     for suite, module in SUITES.items():
         importlib.import_module(module).add_arguments(parser.add_argument_group(suite))

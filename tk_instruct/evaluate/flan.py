@@ -6,6 +6,7 @@ the dataset's own metrics (Wei et al. 2022, section 3 and appendix).
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import logging
@@ -17,15 +18,18 @@ from typing import TYPE_CHECKING, Any
 import gin
 import numpy as np
 
-from tk_instruct import configuration, distributed, metrics
+from tk_instruct import configuration, distributed, metrics, schema
 from tk_instruct.errors import UserError
+from tk_instruct.evaluate import flan_predictions
+from tk_instruct.evaluate.flan_predictions import score
 from tk_instruct.evaluate.flan_summary import (
     report_text,
     role_of_instructions,
     roles_text,
     summarise,
 )
-from tk_instruct.files import Path, inside, read_json, read_jsonl, write_atomically
+from tk_instruct.evaluate.predictions import read_predictions
+from tk_instruct.files import Path, inside, write_atomically
 from tk_instruct.inference import (
     add_batch_arguments,
     add_step_argument,
@@ -38,7 +42,6 @@ from tk_instruct.inference import (
     load_model,
 )
 from tk_instruct.journal import Predict, write_rows
-from tk_instruct.metrics import METRICS
 from tk_instruct.progress import Progress
 
 if TYPE_CHECKING:
@@ -83,9 +86,14 @@ def add_arguments(parser: Any) -> None:
 
 @distributed.with_others
 def main(args: argparse.Namespace) -> int:
-    if not args.model_dir:
-        raise UserError("--suite flan evaluates a run; give --model_dir DIR")
     check_counts(args)
+    if args.predictions:
+        return flan_predictions.main(args)
+    if not args.model_dir:
+        raise UserError(
+            "--suite flan evaluates a run or predictions; give --model_dir DIR or --predictions "
+            "FILE"
+        )
     configuration.import_declarations(args.modules)
     reports = [evaluate_run(Path(run).expanduser(), args) for run in args.model_dir]
     if not distributed.is_first_process():
@@ -223,6 +231,7 @@ class Run:
         """Scores of a job, predicted now unless they are there already."""
         from tk_instruct.data import registry
         from tk_instruct.data.cache import code_hash
+        from tk_instruct.tasks.flan import target_of
 
         task, name = registry.get(job.prompt.task), self.name_of(job)
         identity = {
@@ -250,8 +259,12 @@ class Run:
         write_rows(self._predict[job.method], examples, output, identity, doing=name)
         if not distributed.is_first_process():
             return {}
-        predictions = {row["id"]: row["prediction"] for _, row in read_jsonl(output)}
-        scores = score(job.dataset, examples, predictions)
+        answers = {id_: found.text for id_, found in read_predictions(output).items()}
+        scores = score(
+            job.dataset,
+            [target_of(example) for example in examples],
+            [answers[example["id"]] for example in examples],
+        )
         content = {"predicted_by": digest, "num_examples": len(examples), **scores}
         write_atomically(path, [json.dumps(content, indent=2) + "\n"])
         return scores
@@ -272,34 +285,12 @@ class Run:
 
 def _scores_if(path: Path, digest: str) -> Scores | None:
     """Scores that were made from the same predictions, if there are any."""
-    try:
-        found = read_json(path, "evaluate again")
-    except UserError:
-        return None
-    if not isinstance(found, dict) or found.pop("predicted_by", None) != digest:
-        return None
-    found.pop("num_examples", None)
-    return found
-
-
-def score(
-    dataset: "Dataset", examples: Sequence[Any], predictions: dict[str, str]
-) -> dict[str, float]:
-    """All of a dataset's metrics, its main one first."""
-    from tk_instruct.tasks.flan import target_of
-
-    targets = [target_of(example) for example in examples]
-    texts = [predictions[example["id"]] for example in examples]
-    scores: dict[str, float] = {}
-    for metric in dataset.metrics:
-        try:
-            scores |= METRICS[metric](targets, texts)
-        except ValueError as error:
-            raise UserError(
-                f"{dataset.name} cannot be scored by {metric} ({error}); is its data whole? "
-                "`tk-instruct tasks doctor flan` looks"
-            ) from error
-    return scores
+    with contextlib.suppress(UserError):
+        found = schema.read(path, dict[str, Any])
+        if found.pop("predicted_by", None) == digest:
+            found.pop("num_examples", None)
+            return schema.convert(found, Scores, str(path)) or None
+    return None
 
 
 def _rounded(value: Any) -> Any:

@@ -7,11 +7,55 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tk_instruct.metrics.generation import LOWER_IS_BETTER
 from tk_instruct.tables import table
 
 if TYPE_CHECKING:
     from tk_instruct.evaluate.flan import Job
+
+
+class _Average(msgspec.Struct, frozen=True):
+    mean: float
+    best_on_dev: float | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Best(msgspec.Struct, frozen=True):
+    template: int | None
+    dev: float
+    test: float
+
+
+class _Setting(msgspec.Struct, frozen=True):
+    mean: float
+    standard_deviation: float
+    num_templates: int
+    templates: list[dict[str, Any]]
+    best_on_dev: _Best | msgspec.UnsetType = msgspec.UNSET
+
+
+class _DatasetSummary(msgspec.Struct, frozen=True):
+    counted_as: str
+    metric: str
+    lower_is_better: bool
+    settings: dict[str, _Setting]
+
+
+class _Cluster(msgspec.Struct, frozen=True):
+    average: dict[str, _Average]
+    datasets: dict[str, _DatasetSummary]
+
+
+class Report(msgspec.Struct, frozen=True):
+    """A report as it stands in a run's scores/flan-STEP.json."""
+
+    model_dir: str
+    step: int
+    trained_on: str | None
+    limit: int | None
+    missing: list[str]
+    clusters: dict[str, _Cluster]
 
 
 def summarise(scores: Mapping["Job", Mapping[str, float]]) -> dict[str, Any]:

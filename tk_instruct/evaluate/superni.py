@@ -1,19 +1,26 @@
-"""Super-NaturalInstructions: predictions JSONL → scores, as the leaderboard counts them.
+"""Super-NaturalInstructions: predictions → scores, as the leaderboard counts them.
 
-A prediction is a line {"id", "prediction", …}. An instance without a prediction counts as predicted
-empty; a prediction for an instance that nobody knows is an error. Needs no accelerator.
+An instance without a prediction counts as predicted empty; a prediction for an instance that nobody
+knows is an error. Needs no accelerator.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import Annotated
 
+import msgspec
+
+from tk_instruct import schema
 from tk_instruct.data.records import EVALUATION_CATEGORIES, TRACKS, SuperNI
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, read_jsonl, write_atomically
+from tk_instruct.evaluate.predictions import (
+    Prediction,
+    read_predictions,
+    refuse_to_overwrite_inputs,
+)
+from tk_instruct.files import Path, write_atomically
 from tk_instruct.metrics import superni as metrics
 
 _NUM_NAMED = 3  # how many of a list of ids a message names
@@ -28,11 +35,14 @@ class Instance:
     category: str
 
 
-class Prediction(NamedTuple):
-    """A predicted text and the line that it stands on, from 1."""
+class _Reference(msgspec.Struct, frozen=True):
+    """A line of the leaderboard's reference file."""
 
-    text: str
-    line: int
+    id: str
+    references: Annotated[list[str], msgspec.Meta(min_length=1)]
+    task_id: str
+    task_category: str
+    track: str | None = None
 
 
 Instances = Mapping[str, Instance]
@@ -44,11 +54,6 @@ LoadTrack = Callable[[str], Instances]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments that are this suite's own."""
-    parser.add_argument(
-        "--predictions",
-        metavar="FILE",
-        help='JSONL with "id" and "prediction" in each line; - is standard input',
-    )
     parser.add_argument(
         "--track",
         choices=(*TRACKS, "both"),
@@ -81,16 +86,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Prints and writes the scores; raises UserError for anything wrong with the inputs."""
-    if args.predictions is None:
+    if not args.predictions:
         raise UserError("no predictions are given; give --predictions FILE, or another --suite")
+    if len(args.predictions) > 1:
+        raise UserError(
+            f"--predictions={' '.join(args.predictions)}: one file is scored at a time; give one"
+        )
     if args.references and args.data_dir:
         raise UserError(
             f"--references={args.references} and --data_dir={args.data_dir} both say what is "
             "right; give one of the two"
         )
     tracks = TRACKS if args.track == "both" else (args.track,)
-    _refuse_to_overwrite_inputs(args)
-    predictions_path = Path("/dev/stdin" if args.predictions == "-" else args.predictions)
+    refuse_to_overwrite_inputs(
+        args.json, predictions=args.predictions, references=[args.references]
+    )
+    (given,) = args.predictions
+    predictions_path = Path("/dev/stdin" if given == "-" else given)
     predictions = read_predictions(predictions_path)
     load = _instances_of_file(args) if args.references else _instances_of_data_dir(args)
 
@@ -103,7 +115,7 @@ def main(args: argparse.Namespace) -> int:
         others, absent = _load_tracks(load, [track for track in TRACKS if track not in scored])
         unknown = [id_ for id_ in unscored if not any(id_ in ids for ids in others.values())]
         if unknown:
-            where = f"{predictions_path}:{predictions[unknown[0]].line}"
+            where = predictions[unknown[0]].where
             raise UserError(f"{where}: {_about_unknown_ids(unknown, absent, args)}")
         if len(unscored) == len(predictions):
             raise UserError(
@@ -133,66 +145,27 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def read_predictions(path: Path) -> dict[str, Prediction]:
-    """Predictions by id; raises UserError naming file, line, field and rule."""
-    predictions: dict[str, Prediction] = {}
-    for line, record in read_jsonl(path):
-        where = f"{path}:{line}"
-        id_ = _string(record, "id", where)
-        if id_ in predictions:
-            raise UserError(
-                f"{where}: id {id_!r} was predicted on line {predictions[id_].line} already; an id "
-                "may be predicted once, remove one of the two lines"
-            )
-        predictions[id_] = Prediction(_string(record, "prediction", where), line)
-    if not predictions:
-        raise UserError(
-            f'{path}: holds no predictions; write one JSON object {{"id", "prediction"}} a line'
-        )
-    return predictions
-
-
 def read_references(path: Path, track_if_missing: str) -> dict[str, dict[str, Instance]]:
     """Instances of the leaderboard's reference file, by track, then by id.
 
     Raises UserError naming file, line, field and rule.
     """
     tracks: dict[str, dict[str, Instance]] = {track: {} for track in TRACKS}
-    for line, record in read_jsonl(path):
-        where = f"{path}:{line}"
-        id_ = _string(record, "id", where)
-        track = _string({"track": track_if_missing, **record}, "track", where)
+    for where, reference in schema.read_records(path, _Reference):
+        track = reference.track or track_if_missing
         if track not in tracks:
             raise UserError(
                 f"{where}: track {track!r} must be one of {', '.join(TRACKS)}; correct it"
             )
-        if id_ in tracks[track]:
+        if reference.id in tracks[track]:
             raise UserError(
-                f"{where}: id {id_!r} stands on an earlier line of the {track} track already; "
-                "an id must be unique, remove one of the two lines"
+                f"{where}: id {reference.id!r} stands before in the {track} track already; an id "
+                "must be unique, remove one of the two"
             )
-        texts = record.get("references")
-        is_list = isinstance(texts, list) and all(isinstance(text, str) for text in texts)
-        if not is_list or not texts:
-            raise UserError(
-                f"{where}: references of {id_!r} must be a list of at least one string; correct it"
-            )
-        tracks[track][id_] = Instance(
-            tuple(texts), _string(record, "task_id", where), _string(record, "task_category", where)
+        tracks[track][reference.id] = Instance(
+            tuple(reference.references), reference.task_id, reference.task_category
         )
     return tracks
-
-
-def _string(record: Mapping[str, Any], field: str, where: str) -> str:
-    if field not in record:
-        raise UserError(
-            f"{where}: no field {field!r}, only {', '.join(map(repr, record)) or 'an empty object'}"
-            "; add it to the line"
-        )
-    value = record[field]
-    if not isinstance(value, str):
-        raise UserError(f"{where}: {field}={value!r:.60} must be a string; correct the line")
-    return value
 
 
 def _instances_of_file(args: argparse.Namespace) -> LoadTrack:
@@ -268,23 +241,11 @@ def _about_unknown_ids(
     )
 
 
-def _refuse_to_overwrite_inputs(args: argparse.Namespace) -> None:
-    if args.json in (None, "-"):
-        return
-    for name in ("predictions", "references"):
-        given = getattr(args, name)
-        if given and os.path.realpath(given) == os.path.realpath(args.json):
-            raise UserError(
-                f"--json={args.json} is the file of --{name} and would replace it; "
-                "choose another place for the scores"
-            )
-
-
 def score_instances(
     predictions: Mapping[str, Prediction], instances: Instances, tokenize: metrics.Tokenize
 ) -> dict[str, float]:
     """`metrics.score` over tasks and categories; an id without a prediction counts as empty."""
-    nothing = Prediction("", 0)
+    nothing = Prediction("", "")
     return metrics.score(
         [predictions.get(id_, nothing).text for id_ in instances],
         [instance.references for instance in instances.values()],

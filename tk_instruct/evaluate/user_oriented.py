@@ -13,9 +13,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
+from tk_instruct import schema
 from tk_instruct.data.user_oriented import UserOriented, read_user_oriented, user_oriented_path
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.superni import read_predictions
+from tk_instruct.evaluate.predictions import read_predictions
 from tk_instruct.files import Path, read_bytes, write_atomically
 from tk_instruct.randomness import draw
 from tk_instruct.tables import table
@@ -57,7 +60,8 @@ def add_arguments(parser: Any) -> None:
         action="append",
         default=[],
         metavar="NAME=FILE",
-        help='repeatable: a system and its predictions, JSONL with "id" and "prediction"',
+        help="repeatable: a system and its predictions, in a format that --predictions reads or "
+        "as the published answers, {instruction, input, response}",
     )
     parser.add_argument(
         "--sheet",
@@ -173,7 +177,7 @@ def _made(
 
 def _responses(path: Path, instances: Sequence[UserOriented]) -> dict[str, str]:
     """The answer to every instance; raises UserError naming what is missing or unknown."""
-    predictions = read_predictions(path)
+    predictions = _read_answers(path, instances)
     ids = {instance.id for instance in instances}
     for what, wrong in (
         ("have no prediction; predict them", [id_ for id_ in ids if id_ not in predictions]),
@@ -181,7 +185,34 @@ def _responses(path: Path, instances: Sequence[UserOriented]) -> dict[str, str]:
     ):
         if wrong:
             raise UserError(f"{path}: {_named(sorted(wrong))} {what}")
-    return {id_: prediction.text.strip() for id_, prediction in predictions.items()}
+    return {id_: text.strip() for id_, text in predictions.items()}
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """A line of the published answers of eight systems (github.com/yizhongw/self-instruct)."""
+
+    instruction: str
+    input: str
+    response: str
+
+
+def _read_answers(path: Path, instances: Sequence[UserOriented]) -> dict[str, str]:
+    """Texts by id; of answers that have none, as the published ones, by the instruction's text."""
+    records = [record for _, record in schema.read_records(path, dict[str, Any])]
+    if not records or not schema.told_by_fields(records[0], [_Answer]):
+        return {id_: prediction.text for id_, prediction in read_predictions(path).items()}
+    id_of = {(instance.instruction, instance.input): instance.id for instance in instances}
+    answers: dict[str, str] = {}
+    for where, answer in schema.read_records(path, _Answer):
+        id_ = id_of.get((answer.instruction.strip(), answer.input.strip()))
+        if id_ is None or id_ in answers:
+            raise UserError(
+                f"{where}: instruction {schema.shortened(answer.instruction)} with this input is "
+                f"{'in no line of the instructions' if id_ is None else 'answered before'}; remove "
+                "it, or give the file of instructions that was answered"
+            )
+        answers[id_] = answer.response
+    return answers
 
 
 def _named(ids: Sequence[str]) -> str:
@@ -206,13 +237,13 @@ def _as_text(cell: str) -> str:
 def _counted(sheet: Path, key_file: Path) -> tuple[dict[str, Any], str]:
     """Counts and shares of the ratings of each system, and what is not rated."""
     key = _read_key(key_file)
-    ratings = _read_ratings(sheet, key["rows"])
+    ratings = _read_ratings(sheet, key.rows)
     rated = {row: rating for row, rating in ratings.items() if rating}
     if not rated:
         raise UserError(f"{sheet} holds no ratings; write A, B, C or D into its last column")
     systems = {}
-    for name in key["systems"]:
-        rows = [row for row, system in key["rows"].items() if system == name]
+    for name in key.systems:
+        rows = [row for row, system in key.rows.items() if system == name]
         counts = Counter(rated[row] for row in rows if row in rated)
         total = counts.total()
         systems[name] = {
@@ -221,7 +252,7 @@ def _counted(sheet: Path, key_file: Path) -> tuple[dict[str, Any], str]:
             "counts": {rating: counts[rating] for rating in RATINGS},
             "shares": {r: round(100 * counts[r] / total, 2) if total else None for r in RATINGS},
         }
-    missing = [row for row in key["rows"] if row not in ratings]
+    missing = [row for row in key.rows if row not in ratings]
     found = {
         "suite": "user_oriented",
         "systems": systems,
@@ -231,9 +262,9 @@ def _counted(sheet: Path, key_file: Path) -> tuple[dict[str, Any], str]:
     notes = []
     if missing:
         notes.append(f"not in the sheet: {_named(missing)}")
-    if len(rated) < len(key["rows"]):
+    if len(rated) < len(key.rows):
         notes.append(
-            f"partial: {len(rated):,} of {len(key['rows']):,} rows are rated; systems are compared "
+            f"partial: {len(rated):,} of {len(key.rows):,} rows are rated; systems are compared "
             "fairly where the same instructions are"
         )
     return found, "\n".join([_table(systems), *notes])
@@ -250,20 +281,22 @@ def _table(systems: Mapping[str, dict[str, Any]]) -> str:
     return table(rows)
 
 
-def _read_key(path: Path) -> dict[str, Any]:
+class _Key(msgspec.Struct, frozen=True):
+    """Which system each row of a sheet is of."""
+
+    systems: list[str]
+    rows: dict[str, str]
+
+
+def _read_key(path: Path) -> _Key:
+    repair = "give the key that was written with the sheet by --key"
     if not path.exists():
-        raise UserError(
-            f"{path} is not there; give the key that was written with the sheet by --key"
-        )
-    try:
-        key = json.loads(read_bytes(path))
-        if set(key["rows"].values()) <= set(key["systems"]):
-            return key
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        pass
-    raise UserError(
-        f"{path} is not the key of a sheet; give the one that was written with it by --key"
-    )
+        raise UserError(f"{path} is not there; {repair}")
+    key = schema.read(path, _Key, repair)
+    for row, system in key.rows.items():
+        if system not in key.systems:
+            raise UserError(f"{path}: rows.{row} is {system!r}, none of its systems; {repair}")
+    return key
 
 
 def _read_ratings(path: Path, rows: Mapping[str, str]) -> dict[str, str]:
@@ -276,7 +309,8 @@ def _read_ratings(path: Path, rows: Mapping[str, str]) -> dict[str, str]:
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 ({error}); save it as CSV in UTF-8") from error
     row_of = {_as_text(row): row for row in rows}
-    head = text.split("\n", 1)[0]
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a response may be that long
+    head = next(iter(text.splitlines()), "")
     delimiter = max(",;\t", key=head.count)  # spreadsheets write their language's
     ratings: dict[str, str] = {}
     try:

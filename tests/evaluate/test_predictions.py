@@ -1,0 +1,127 @@
+"""Predictions in the formats that people have: the same texts by id from each of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tk_instruct.errors import UserError
+from tk_instruct.evaluate.predictions import FORMATS_READ, read_predictions
+from tk_instruct.files import Path as AnyPath
+
+ANSWERS = {"task1-a": "yes", "task1-b": "", "task2-c": "one\ntwo é"}
+
+
+def ours(id_: str, text: str) -> dict[str, Any]:
+    return {"id": id_, "task": "superni_en_def", "prediction": text, "options": ["yes", "no"]}
+
+
+def tk_instruct(id_: str, text: str) -> dict[str, Any]:
+    """As run_s2s.py writes predicted_examples.jsonl."""
+    return {
+        "id": id_,
+        "Task": id_.partition("-")[0],
+        "Categories": ["Textual Entailment"],
+        "Definition": ["Say yes or no."],
+        "Positive Examples": [{"input": "a", "output": "yes", "explanation": "so"}],
+        "Instance": {"id": id_, "input": "b", "output": ["no"]},
+        "prediction": text,
+    }
+
+
+def released(id_: str, text: str) -> dict[str, Any]:
+    record = tk_instruct(id_, text)
+    return {
+        "Task": record["Task"],
+        "Instance": record["Instance"],
+        "Target": "no",
+        "Prediction": text,
+    }
+
+
+def harness(id_: str, text: str, filter_: str = "none") -> dict[str, Any]:
+    """As lm-evaluation-harness logs a sample of a task of generate_until."""
+    return {
+        "doc_id": 7,
+        "doc": {"task_name": id_.partition("-")[0], "id": id_, "inputs": "b", "targets": "no"},
+        "target": "no",
+        "arguments": {"gen_args_0": {"arg_0": "b", "arg_1": {"until": ["\n\n"]}}},
+        "resps": [[f" {text} "]],
+        "filtered_resps": [text],
+        "filter": filter_,
+        "metrics": ["exact_match"],
+        "doc_hash": "0" * 64,
+        "exact_match": 0.0,
+    }
+
+
+FORMATS = [ours, tk_instruct, released, harness]
+
+
+def write(path: Path, records: list[dict[str, Any]]) -> AnyPath:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return AnyPath(path)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_each_format_is_read_by_line_and_as_one_list(form: Any, tmp_path: Path) -> None:
+    records = [form(id_, text) for id_, text in ANSWERS.items()]
+    path = write(tmp_path / "p.jsonl", records)
+    found = read_predictions(path)
+    assert {id_: prediction.text for id_, prediction in found.items()} == ANSWERS
+    assert found["task1-b"].where == f"{path}:2"
+    path.write_text("\ufeff\n" + json.dumps(records, indent=1), encoding="utf-8")
+    found = read_predictions(path)
+    assert {id_: prediction.text for id_, prediction in found.items()} == ANSWERS
+    assert found["task1-b"].where == f"{path}: item 2"
+
+
+def message(path: Path, *records: dict[str, Any]) -> str:
+    with pytest.raises(UserError) as caught:
+        read_predictions(write(path, list(records)))
+    found = str(caught.value)
+    assert "\n" not in found
+    return found
+
+
+def test_another_format_is_refused_in_a_line_that_names_those_that_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    openai = {"custom_id": "task1-a", "response": {"body": {}}}
+    assert message(path, openai) == (
+        f'{path}:1: {{"custom_id", "response"}} is no format of predictions; the formats that are '
+        f"read are {FORMATS_READ}"
+    )
+
+
+@pytest.mark.parametrize("other", [form for form in FORMATS if form is not ours])
+def test_two_formats_in_one_file_are_refused(other: Any, tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    found = message(path, ours("task1-a", "yes"), other("task1-b", "no"))
+    assert found.startswith(f"{path}:2: of another format than the lines before")
+
+
+def test_samples_of_the_harness_without_ids_or_texts(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    sample = harness("task1-a", "yes")
+    without = {**sample, "doc": {"question": "b"}}
+    assert "doc.id is missing; " in (found := message(path, without))
+    assert "doc_id is a position, by which ids cannot be told" in found
+    numbered = {**sample, "doc": {"id": 7}}
+    assert "doc.id is 7 but must be a string; " in message(path, numbered)
+    ranked = {**sample, "filtered_resps": [["-3.5", "False"], ["-0.5", "True"]]}
+    assert "one text (a task of generate_until)" in message(path, ranked)
+    repeated = {**sample, "filtered_resps": ["yes", "no"]}
+    assert "one text (a task of generate_until)" in message(path, repeated)
+
+
+def test_samples_of_several_filters_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    samples = [harness("task1-a", "yes", name) for name in ("strict-match", "flexible-extract")]
+    assert message(path, *samples) == (
+        f"{path}:2: the answers of filter 'flexible-extract', after those of 'strict-match'; keep "
+        'the lines of one, as by `grep \'"filter": "flexible-extract"\'`'
+    )
+    samples[1]["doc"]["id"] = "task1-b"
+    samples[1]["filter"] = "strict-match"
+    assert len(read_predictions(write(path, samples))) == 2

@@ -1,0 +1,147 @@
+"""Files of predictions, ours and those of other systems → texts by id.
+
+A file holds one format, told by the fields of its lines. Each line is a JSON object; the whole may
+also be one JSON list of such objects.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from tk_instruct import schema
+from tk_instruct.errors import UserError
+from tk_instruct.files import Path
+
+
+class Prediction(NamedTuple):
+    """A predicted text, and the line or item that it stands on."""
+
+    text: str
+    where: str
+
+
+class _HarnessDocument(msgspec.Struct, frozen=True):
+    id: str
+
+
+class Harness(msgspec.Struct, frozen=True):
+    """The samples that lm-evaluation-harness logs, one line an example and filter of answers."""
+
+    doc: _HarnessDocument
+    filtered_resps: Annotated[list[str], msgspec.Meta(min_length=1, max_length=1)]
+    filter: str = "none"
+
+    @property
+    def answer(self) -> tuple[str, str]:
+        return self.doc.id, self.filtered_resps[0]
+
+
+class _TkInstructInstance(msgspec.Struct, frozen=True):
+    id: str
+
+
+class TkInstruct(msgspec.Struct, frozen=True):
+    """predicted_examples.jsonl of Tk-Instruct's scripts: the instance and what was predicted."""
+
+    Instance: _TkInstructInstance
+    prediction: str
+
+    @property
+    def answer(self) -> tuple[str, str]:
+        return self.Instance.id, self.prediction
+
+
+class CapitalTkInstruct(msgspec.Struct, frozen=True):
+    """The same with all names of fields in capitals."""
+
+    Instance: _TkInstructInstance
+    Prediction: str
+
+    @property
+    def answer(self) -> tuple[str, str]:
+        return self.Instance.id, self.Prediction
+
+
+class Ours(msgspec.Struct, frozen=True):
+    """What predict and rank write, and what the leaderboard reads."""
+
+    id: str
+    prediction: str
+
+    @property
+    def answer(self) -> tuple[str, str]:
+        return self.id, self.prediction
+
+
+Format: TypeAlias = Harness | CapitalTkInstruct | TkInstruct | Ours
+
+# The first whose fields a line has: those of the last are in lines of others too.
+_FORMATS: tuple[type[Format], ...] = (Harness, CapitalTkInstruct, TkInstruct, Ours)
+FORMATS_READ = (
+    '{"id", "prediction"} (ours, the leaderboard\'s), {"Instance": {"id"}, "prediction" or '
+    '"Prediction"} (Tk-Instruct\'s) and {"doc": {"id"}, "filtered_resps"} (lm-evaluation-harness '
+    "--log_samples)"
+)
+_REPAIRS: dict[type[Format], str] = {
+    Harness: "what was predicted must be one text (a task of generate_until), and the document "
+    "must keep the id of its data: doc_id is a position, by which ids cannot be told"
+}
+
+
+def read_predictions(path: Path) -> dict[str, Prediction]:
+    """Predictions by id; raises UserError naming file, line, field and rule."""
+    predictions: dict[str, Prediction] = {}
+    first: Format | None = None
+    for where, fields in schema.read_records(path, dict[str, Any]):
+        line = _read(fields, where)
+        first = first or line
+        if type(line) is not type(first):
+            raise UserError(
+                f"{where}: of another format than the lines before ({_names(fields)}); a file "
+                "holds one format, part the file in two"
+            )
+        if isinstance(line, Harness) and isinstance(first, Harness) and line.filter != first.filter:
+            raise UserError(
+                f"{where}: the answers of filter {line.filter!r}, after those of {first.filter!r}; "
+                f'keep the lines of one, as by `grep \'"filter": "{line.filter}"\'`'
+            )
+        id_, text = line.answer
+        if id_ in predictions:
+            raise UserError(
+                f"{where}: id {id_!r} was predicted on {predictions[id_].where} already; an id "
+                "may be predicted once, remove one of the two"
+            )
+        predictions[id_] = Prediction(text, where)
+    if not predictions:
+        raise UserError(
+            f"{path}: holds no predictions; write one JSON object a line, one of {FORMATS_READ}"
+        )
+    return predictions
+
+
+def _read(fields: dict[str, Any], where: str) -> Format:
+    form = schema.told_by_fields(fields, _FORMATS)
+    if form is None:
+        raise UserError(
+            f"{where}: {_names(fields)} is no format of predictions; the formats that are read are "
+            f"{FORMATS_READ}"
+        )
+    return schema.convert(fields, form, where, _REPAIRS.get(form, "correct the line"))
+
+
+def _names(fields: dict[str, Any]) -> str:
+    return schema.shortened(list(fields)).strip("[]").join("{}")
+
+
+def refuse_to_overwrite_inputs(output: str | None, **inputs: Sequence[str | None]) -> None:
+    """Raises UserError where --json is a file of one of the flags, which are named as they are."""
+    if output in (None, "-"):
+        return
+    for flag, paths in inputs.items():
+        if any(path and os.path.realpath(path) == os.path.realpath(output) for path in paths):
+            raise UserError(
+                f"--json={output} is the file of --{flag} and would replace it; choose another "
+                "place for the scores"
+            )
