@@ -85,11 +85,14 @@ def named_apart(runs: Sequence[str]) -> dict[str, Path]:
 
 def read_stats(run: Path) -> dict[str, Any]:
     """Of a run of Self-Instruct; raises UserError where they have not been counted."""
+    from tk_instruct import schema
+    from tk_instruct.self_instruct.stats.report import StatsFile
+
     path = run / "stats" / "stats.json"
     write = f"write it with `tk-instruct self-instruct stats --run_dir {run}`"
     if not path.exists():
         raise UserError(f"{path} is not there; {write}")
-    return read_json(path, write)
+    return dict(schema.read(path, StatsFile, write))
 
 
 def show_stats(name: str, stats: dict[str, Any], as_json: bool) -> None:

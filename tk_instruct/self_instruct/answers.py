@@ -107,7 +107,7 @@ def answer(response: Mapping[str, Any], published_stop: Sequence[str]) -> Answer
     text = without_reasoning(response["text"])
     if text is None:
         return Answer(None, True)
-    stop = response["parameters"]["stop"]
+    stop = response["parameters"].get("stop")
     text = re.sub(r"\A\s*(?:\*\*)?Task:.*\n(?=\s*\S)", "", text)
     ends = [end for end in (published_stop if stop is None else stop) if end.strip()]
     kept = before_stop(text, ends)

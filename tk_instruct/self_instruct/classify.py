@@ -16,7 +16,7 @@ from tk_instruct.self_instruct.prompts import FewShot
 from tk_instruct.self_instruct.run_directory import Record, RunDirectory
 
 STAGE = "classify"
-_NUM_TO_JUDGE_BY = 10  # answers, of which most are neither yes nor no
+_NUM_TO_JUDGE_BY = 5  # answers, of which most are neither yes nor no
 
 
 @gin.configurable(module="tk_instruct")

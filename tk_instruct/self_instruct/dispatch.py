@@ -36,6 +36,7 @@ from tk_instruct.self_instruct.clients import (
     Request,
     UnansweredError,
 )
+from tk_instruct.self_instruct.records import LedgerBegun, LedgerLine, NotPaid, Prices, Sent
 from tk_instruct.self_instruct.run_directory import Record, RunDirectory
 from tk_instruct.signals import HeldSignals
 
@@ -92,18 +93,19 @@ class Charges:
         return (replace(budget, **self.prices) if not budget.prices else budget).usd(tokens)
 
 
-def charges(ledger: Iterable[Record], responses: Iterable[Record]) -> Charges:
+def charges(ledger: Iterable[LedgerLine], responses: Iterable[Record]) -> Charges:
     """Of a run, from its two logs."""
     unanswered: dict[tuple[str, int], Tokens] = {}
     prices: dict[str, float] = {}
     for line in ledger:
-        if line["event"] == "prices":
-            prices = {name: line[name] for name in _PRICES}
-        elif line["event"] == "sent":
-            sent = Tokens(line["prompt_tokens"], line["completion_tokens"])
-            unanswered[line["key"], line["attempt"]] = sent
-        elif line["event"] == "not paid":
-            unanswered.pop((line["key"], line["attempt"]), None)
+        match line:
+            case Prices():
+                prices = {name: getattr(line, name) for name in _PRICES}
+            case Sent():
+                sent = Tokens(line.prompt_tokens, line.completion_tokens)
+                unanswered[line.key, line.attempt] = sent
+            case NotPaid():
+                unanswered.pop((line.key, line.attempt), None)
     answered: dict[str, Tokens] = {}
     num_requests: Counter[str] = Counter()
     for record in responses:
@@ -397,12 +399,13 @@ class Dispatcher:
             self._run_id = uuid.uuid4().hex
             self._ledger.append([{"event": "begun", "id": self._run_id}])
 
-    def _known_ledger(self) -> Iterator[Record]:
+    def _known_ledger(self) -> Iterator[LedgerLine]:
         for line in self._ledger.read():
-            if line["event"] == "begun":
-                self._run_id = line["id"]
-            elif line["event"] == "sent":
-                self._attempts[line["key"]] = line["attempt"]
+            match line:
+                case LedgerBegun():
+                    self._run_id = line.id
+                case Sent():
+                    self._attempts[line.key] = line.attempt
             yield line
 
     def _known_responses(self) -> Iterator[Record]:

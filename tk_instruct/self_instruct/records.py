@@ -1,24 +1,15 @@
 """What a line of each file of a run directory is; fields that are not named are passed over."""
 
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any, TypedDict
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 Count = Annotated[int, Meta(ge=0)]
 Seed = Annotated[int, Meta(ge=0, lt=2**32)]
-Text = Annotated[str, Meta(min_length=1)]
 Number = Annotated[float, Meta(ge=0)]
 
 
-class Parameters(TypedDict):
-    """Of a request; what is None was not sent."""
-
-    max_tokens: Count
-    temperature: float | None
-    top_p: float | None
-    presence_penalty: float | None
-    frequency_penalty: float | None
-    stop: list[str] | None
+Parameters = dict[str, float | list[str] | None]
 
 
 class Provenance(TypedDict):
@@ -52,19 +43,34 @@ class Response(TypedDict):
     attempts: Count
 
 
-class LedgerLine(TypedDict):
-    """ledger.jsonl: `begun` has an id, `prices` two prices, the others a key and an attempt."""
+class LedgerBegun(Struct, frozen=True, tag_field="event", tag="begun"):
+    id: str
 
-    event: str
-    id: NotRequired[str]
-    key: NotRequired[str]
-    attempt: NotRequired[Count]
-    prompt_tokens: NotRequired[Count]
-    completion_tokens: NotRequired[Count]
-    usd_per_million_prompt_tokens: NotRequired[Number]
-    usd_per_million_completion_tokens: NotRequired[Number]
-    created_at: NotRequired[str]
-    reason: NotRequired[str]
+
+class Prices(Struct, frozen=True, tag_field="event", tag="prices"):
+    usd_per_million_prompt_tokens: Number
+    usd_per_million_completion_tokens: Number
+
+
+class Sent(Struct, frozen=True, tag_field="event", tag="sent"):
+    key: str
+    attempt: Count
+    prompt_tokens: Count
+    completion_tokens: Count
+
+
+class PerhapsPaid(Struct, frozen=True, tag_field="event", tag="perhaps paid"):
+    key: str
+    attempt: Count
+
+
+class NotPaid(Struct, frozen=True, tag_field="event", tag="not paid"):
+    key: str
+    attempt: Count
+
+
+LedgerLine = LedgerBegun | Prices | Sent | PerhapsPaid | NotPaid
+"""ledger.jsonl"""
 
 
 class Instruction(TypedDict):

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import msgspec
+
 from tk_instruct import lock, schema
 from tk_instruct.errors import UserError
 from tk_instruct.files import cannot_write, inside, write_atomically
@@ -148,7 +150,7 @@ class Log:
         self._lock = threading.Lock()
         self._is_whole = self._is_closed = False
 
-    def read(self) -> Iterator[Record]:
+    def read(self) -> Iterator[Any]:
         """All but a torn last line.
 
         Raises UserError, with file and line, for what is not of the file's schema.
@@ -159,7 +161,10 @@ class Log:
             for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n") and not _is_json(line):
                     return
-                yield schema.parse(line, self._of_line, f"{self.path}:{number}", _REMOVE)
+                record = schema.parse(line, self._of_line, f"{self.path}:{number}", _REMOVE)
+                if b"\\ud" in line:  # half a surrogate pair stays what it was
+                    record = msgspec.convert(json.loads(line), self._of_line)
+                yield record
 
     def keep(self, count: int) -> None:
         """Cuts off what follows the first count records."""
