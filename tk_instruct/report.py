@@ -120,55 +120,16 @@ def named_apart(runs: Sequence[str]) -> dict[str, Path]:
     return {name(own): run for run, own in parts.items()}
 
 
-class _Acceptance(msgspec.Struct, frozen=True):
-    candidates: int
-    accepted: int
-    dropped: dict[str, int]
-
-
-class _Charge(msgspec.Struct, frozen=True):
-    requests: int
-    prompt_tokens: int
-    completion_tokens: int
-    usd: float | None
-
-
-class _Cost(msgspec.Struct, frozen=True):
-    stages: dict[str, _Charge]
-    unanswered: _Charge
-    total: _Charge
-    usd_per_accepted_instruction: float | None
-    usd_per_instance: float | None
-
-
-_Counts = dict[str, int | float | None]
-
-
-class _Data(msgspec.Struct, frozen=True):
-    accepted: _Counts
-    with_instances: _Counts
-    published: _Counts
-
-
-class _Stats(msgspec.Struct, frozen=True):
-    """What is shown of stats.json."""
-
-    models: list[str]
-    data: _Data
-    acceptance: dict[str, _Acceptance]
-    cost: _Cost
-    unclear_answers: int
-    why_no_root_verbs: str | None
-
-
 def read_stats(run: Path) -> dict[str, Any]:
     """Of a run of Self-Instruct; raises UserError where they have not been counted."""
+    from tk_instruct.self_instruct.stats.report import StatsFile
+
     path = run / "stats" / "stats.json"
     write = f"write it with `tk-instruct self-instruct stats --run_dir {run}`"
     if not path.exists():
         raise UserError(f"{path} is not there; {write}")
     stats = schema.read(path, dict[str, Any], write)
-    schema.convert(stats, _Stats, str(path), write)
+    schema.convert(stats, StatsFile, str(path), write)
     return stats
 
 

@@ -86,7 +86,7 @@ def stored(directory: Path, name: str = "responses") -> list[Record]:
 
 
 def charged(directory: Path) -> Charges:
-    return charges(stored(directory, "ledger"), stored(directory))
+    return charges(RunDirectory(directory).log("ledger").read(), stored(directory))
 
 
 def assert_charged_once(books: dict[str, Any], keys: set[str]) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from tk_instruct.errors import UserError
+from tk_instruct.self_instruct.answers import Answer
 from tk_instruct.self_instruct.heuristics import Heuristics, contradict, instance_broken_by
 from tk_instruct.self_instruct.instances import kept
 from tk_instruct.self_instruct.seeds import Instance
@@ -85,7 +86,7 @@ def labels(*pairs: str) -> str:
 def test_what_an_answer_leaves(
     answer: str, finish_reason: str, pairs: list[str], dropped: dict[str, int]
 ) -> None:
-    instances, counts = kept(answer, finish_reason, True, 5, 0, "task")
+    instances, counts = kept(Answer(answer, finish_reason == "length"), True, 5, 0, "task")
 
     assert [each.output + each.input.removeprefix("Text: ") for each in instances] == pairs
     assert counts == dropped
@@ -93,11 +94,11 @@ def test_what_an_answer_leaves(
 
 def test_five_of_many_are_drawn_in_their_order() -> None:
     answer = labels(*(f"a{number:02}" for number in range(20)))
-    instances, dropped = kept(answer, "stop", True, 5, 0, "task")
+    instances, dropped = kept(Answer(answer, False), True, 5, 0, "task")
 
     assert len(instances) == 5
     assert dropped == {"too_many": 15}
     assert [each.input for each in instances] == sorted(each.input for each in instances)
-    assert instances == kept(answer, "stop", True, 5, 0, "task")[0]
-    assert instances != kept(answer, "stop", True, 5, 0, "other")[0]
-    assert instances != kept(answer, "stop", True, 5, 1, "task")[0]
+    assert instances == kept(Answer(answer, False), True, 5, 0, "task")[0]
+    assert instances != kept(Answer(answer, False), True, 5, 0, "other")[0]
+    assert instances != kept(Answer(answer, False), True, 5, 1, "task")[0]

@@ -49,7 +49,7 @@ from tk_instruct.self_instruct.seeds import Instance, read_seeds
     ],
 )
 def test_instructions_of_a_list(answer: str, items: list[str]) -> None:
-    assert parsing.instructions(answer, 9) == items
+    assert parsing.instructions(answer, 9).items == items
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,10 @@ def test_yes_or_no(answer: str, meaning: bool | None) -> None:
             "Example\nText: a\nOutput: b\nExample\nText: c\nOutput: d",
             [("Text: a", "b"), ("Text: c", "d")],
         ),
-        ("1. **Input:** a\n   **Output:** b\n2. **Input:** c\n   **Output:** d", [("a", "b")]),
+        (
+            "1. **Input:** a\n   **Output:** b\n2. **Input:** c\n   **Output:** d",
+            [("a", "b"), ("c", "d")],
+        ),
         (
             "**Sentence 1:** a\n**Sentence 2:** b\n**Output:**\n**Mood:** c",
             [("Sentence 1: a\nSentence 2: b", "**Mood:** c")],

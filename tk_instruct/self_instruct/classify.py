@@ -1,18 +1,22 @@
 """Stage 2: a model says which instructions are classification."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import gin
 
+from tk_instruct.errors import UserError
 from tk_instruct.progress import Progress
 from tk_instruct.self_instruct import parsing
+from tk_instruct.self_instruct.answers import without_reasoning
 from tk_instruct.self_instruct.clients import Parameters, Request
 from tk_instruct.self_instruct.dispatch import Dispatcher
 from tk_instruct.self_instruct.instructions import made_by, provenance
 from tk_instruct.self_instruct.prompts import FewShot
-from tk_instruct.self_instruct.run_directory import RunDirectory
+from tk_instruct.self_instruct.run_directory import Record, RunDirectory
 
 STAGE = "classify"
+_NUM_TO_JUDGE_BY = 5  # answers, of which most are neither yes nor no
 
 
 @gin.configurable(module="tk_instruct")
@@ -30,29 +34,58 @@ def classify(
 ) -> int:
     """Asks about every instruction that has not been asked about; how many there are.
 
-    An answer that is neither yes nor no counts as no, as published.
+    An answer that is neither yes nor no counts as no, as published. Raises UserError where most of
+    what is asked now is answered so.
     """
     log = run.log("classified")
     tasks = made_by("instructions", run.log("instructions"), ("id", "instruction"))
     done = {record["id"] for record in log.read()}
-    requests = (
-        Request(STAGE, index, few_shot.is_classification(task["instruction"]), settings.parameters)
-        for index, task in enumerate(tasks)
-        if task["id"] not in done
-    )
+    asked_now: set[str] = set()
+
+    def requests() -> Iterator[Request]:
+        for index, task in enumerate(tasks):
+            if task["id"] not in done:
+                prompt = few_shot.is_classification(task["instruction"])
+                request = Request(STAGE, index, prompt, settings.parameters)
+                if not dispatcher.is_answered(request):
+                    asked_now.add(request.key)
+                yield request
+
+    num_now = num_unclear = 0
     with Progress("classify", len(tasks), first=len(done)) as progress:
-        for request, response in dispatcher.in_order(requests):
+        for request, response in dispatcher.in_order(requests()):
             task = tasks[request.index]
+            said = without_reasoning(response["text"]) or ""
+            verdict = parsing.yes_or_no(said)
+            if request.key in asked_now:
+                num_now, num_unclear = num_now + 1, num_unclear + (verdict is None)
+            if num_now >= _NUM_TO_JUDGE_BY and 2 * num_unclear > num_now:
+                raise _unclear(num_unclear, num_now, response, request)
             log.append(
                 [
                     {
                         "id": task["id"],
                         "instruction": task["instruction"],
-                        "is_classification": parsing.yes_or_no(response["text"]) is True,
-                        "answer": response["text"].strip(),
+                        "is_classification": verdict is True,
+                        "answer": said.strip(),
                         "provenance": provenance(response, seed, [task["id"]]),
                     }
                 ]
             )
             progress.advance(note=str(dispatcher.spent))
     return len(tasks)
+
+
+def _unclear(num_unclear: int, num_asked: int, response: Record, request: Request) -> UserError:
+    most = request.parameters.max_tokens
+    repair = (
+        f"they end at classify/Parameters.max_tokens={most}: raise it, to {max(16, 4 * most)} or, "
+        "for a model that reasons, to some thousands (--gin_file=servers/reasoning.gin)"
+        if response["finish_reason"] == "length"
+        else "take another model, or with --api chat set OpenAIChat.lead to ask for one word"
+    )
+    return UserError(
+        f"{num_unclear} of the {num_asked} answers on which tasks are classification are neither "
+        f"yes nor no (the last: {response['text']!r:.80}, finish_reason "
+        f"{response['finish_reason']!r}); {repair}, and run it again: it goes on"
+    )

@@ -64,7 +64,7 @@ def text(
     )
 
 
-def _read(run: RunDirectory, name: str) -> Iterable[dict[str, Any]]:
+def _read(run: RunDirectory, name: str) -> Iterable[Any]:
     return run.log(name).read()
 
 

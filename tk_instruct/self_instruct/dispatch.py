@@ -27,6 +27,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from tk_instruct.errors import UserError
 from tk_instruct.randomness import draw
+from tk_instruct.self_instruct.answers import without_reasoning
 from tk_instruct.self_instruct.clients import (
     FRAME_TOKENS,
     Client,
@@ -35,12 +36,14 @@ from tk_instruct.self_instruct.clients import (
     Request,
     UnansweredError,
 )
+from tk_instruct.self_instruct.records import LedgerBegun, LedgerLine, NotPaid, Prices, Sent
 from tk_instruct.self_instruct.run_directory import Record, RunDirectory
 from tk_instruct.signals import HeldSignals
 
 log = logging.getLogger("tk_instruct")
 
 _MOST_REFUSED = 20  # prompts on end, after which it is not the prompts
+_MOST_SILENT = 4  # answers on end that say nothing up to max_tokens
 _MOST_UNREACHED = 4  # attempts of one request while nothing has reached the server
 _SECONDS_BETWEEN_WARNINGS = 15.0
 _WINDOW = 4  # requests in order for each thread, so that one slow answer does not stop the others
@@ -90,18 +93,19 @@ class Charges:
         return (replace(budget, **self.prices) if not budget.prices else budget).usd(tokens)
 
 
-def charges(ledger: Iterable[Record], responses: Iterable[Record]) -> Charges:
+def charges(ledger: Iterable[LedgerLine], responses: Iterable[Record]) -> Charges:
     """Of a run, from its two logs."""
     unanswered: dict[tuple[str, int], Tokens] = {}
     prices: dict[str, float] = {}
     for line in ledger:
-        if line["event"] == "prices":
-            prices = {name: line[name] for name in _PRICES}
-        elif line["event"] == "sent":
-            sent = Tokens(line["prompt_tokens"], line["completion_tokens"])
-            unanswered[line["key"], line["attempt"]] = sent
-        elif line["event"] == "not paid":
-            unanswered.pop((line["key"], line["attempt"]), None)
+        match line:
+            case Prices():
+                prices = {name: getattr(line, name) for name in _PRICES}
+            case Sent():
+                sent = Tokens(line.prompt_tokens, line.completion_tokens)
+                unanswered[line.key, line.attempt] = sent
+            case NotPaid():
+                unanswered.pop((line.key, line.attempt), None)
     answered: dict[str, Tokens] = {}
     num_requests: Counter[str] = Counter()
     for record in responses:
@@ -275,7 +279,7 @@ class Dispatcher:
         self._pending: dict[str, Future[Record]] = {}
         self._spent = self._in_flight = Tokens()
         self._num_in_flight = 0
-        self._num_refused = 0  # on end
+        self._num_refused = self._num_silent = 0  # on end
         self._has_reached = False
         self._next_warning = 0.0
         self._requests_clock = _Clock(rate_limit.requests_per_minute)
@@ -345,6 +349,11 @@ class Dispatcher:
         self._jobs.put((request, future))
         return future
 
+    def is_answered(self, request: Request) -> bool:
+        """Whether it is there already, so that it is not asked for."""
+        with self._changed:
+            return request.key in self._answered
+
     def result(self, future: "Future[Record]") -> Record:
         """What future.result() is, and raises; but a signal ends the wait for it."""
         with self._changed:
@@ -390,12 +399,13 @@ class Dispatcher:
             self._run_id = uuid.uuid4().hex
             self._ledger.append([{"event": "begun", "id": self._run_id}])
 
-    def _known_ledger(self) -> Iterator[Record]:
+    def _known_ledger(self) -> Iterator[LedgerLine]:
         for line in self._ledger.read():
-            if line["event"] == "begun":
-                self._run_id = line["id"]
-            elif line["event"] == "sent":
-                self._attempts[line["key"]] = line["attempt"]
+            match line:
+                case LedgerBegun():
+                    self._run_id = line.id
+                case Sent():
+                    self._attempts[line.key] = line.attempt
             yield line
 
     def _known_responses(self) -> Iterator[Record]:
@@ -465,9 +475,26 @@ class Dispatcher:
             with self._changed:
                 self._answered[request.key] = _packed(record)
                 self._attempts.pop(request.key)
+            self._check_it_speaks(request, completion)
             return record
         finally:
             self._settle(bound, charge)
+
+    def _check_it_speaks(self, request: Request, completion: Completion) -> None:
+        """Raises UserError where one answer after the other is reasoning alone, or nothing."""
+        is_silent = not (without_reasoning(completion.text) or "").strip()
+        with self._changed:
+            at_length = is_silent and completion.finish_reason == "length"
+            self._num_silent = self._num_silent + 1 if at_length else 0
+            num_silent = self._num_silent
+        if num_silent >= _MOST_SILENT:
+            name, most = f"{request.scope}/Parameters.max_tokens", request.parameters.max_tokens
+            raise UserError(
+                f"the last {num_silent} answers had said nothing yet when they ended at "
+                f"{name}={most}: the model reasons before it answers; raise it "
+                f"(--gin.{name}={max(2048, 4 * most)}), or take --gin_file=servers/reasoning.gin, "
+                "and run it again: it goes on"
+            )
 
     def _empty(self, error: RefusedError) -> Completion:
         """What a refused prompt counts as; raises UserError where all are refused."""
@@ -618,12 +645,13 @@ def _usage(prompt: int | None, completion: int | None) -> Tokens | None:
 
 
 def _record(request: Request, completion: Completion, attempt: int) -> Record:
+    parameters, stop = asdict(request.parameters), request.parameters.stop
     return {
         "key": request.key,
         "stage": request.stage,
         "index": request.index,
         "prompt_sha256": request.prompt_sha256,
-        "parameters": asdict(request.parameters) | {"stop": list(request.parameters.stop)},
+        "parameters": parameters | {"stop": None if stop is None else list(stop)},
         "model": completion.model,
         "text": completion.text,
         "finish_reason": completion.finish_reason,

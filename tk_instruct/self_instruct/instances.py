@@ -9,6 +9,7 @@ from tk_instruct import randomness
 from tk_instruct.errors import UserError
 from tk_instruct.progress import Progress
 from tk_instruct.self_instruct import parsing
+from tk_instruct.self_instruct.answers import Answer, answer
 from tk_instruct.self_instruct.clients import Parameters, Request
 from tk_instruct.self_instruct.dispatch import Dispatcher
 from tk_instruct.self_instruct.heuristics import contradict, instance_broken_by
@@ -18,6 +19,7 @@ from tk_instruct.self_instruct.run_directory import Record, RunDirectory
 from tk_instruct.self_instruct.seeds import Instance
 
 STAGE = "instances"
+STOP = ("Example 6", "Task:")  # as published
 _FIELDS = ("id", "instruction", "is_classification")
 
 
@@ -50,10 +52,10 @@ def instantiate(
     def request(index: int) -> Request:
         instruction = tasks[index]["instruction"]
         if tasks[index]["is_classification"]:
-            prompt, parameters = few_shot.output_first, settings.classification_parameters
-        else:
-            prompt, parameters = few_shot.input_first, settings.parameters
-        return Request(STAGE, index, prompt(instruction), parameters)
+            prompt = few_shot.output_first(instruction)
+            scope = "classification_instances"
+            return Request(STAGE, index, prompt, settings.classification_parameters, scope)
+        return Request(STAGE, index, few_shot.input_first(instruction), settings.parameters)
 
     requests = (request(index) for index, task in enumerate(tasks) if task["id"] not in done)
     with Progress("instances", len(tasks), first=len(done)) as progress:
@@ -65,8 +67,7 @@ def instantiate(
 
 def _record(task: Record, response: Record, seed: int, max_instances: int) -> Record:
     instances, dropped = kept(
-        response["text"],
-        response["finish_reason"],
+        answer(response, STOP),
         bool(task["is_classification"]),
         max_instances,
         seed,
@@ -85,18 +86,19 @@ def _record(task: Record, response: Record, seed: int, max_instances: int) -> Re
 
 
 def kept(
-    text: str, finish_reason: str, is_classification: bool, max_instances: int, seed: int, id_: str
+    said: Answer, is_classification: bool, max_instances: int, seed: int, id_: str
 ) -> tuple[list[Instance], dict[str, int]]:
     """The instances of an answer that are worth keeping, and how many each rule has dropped.
 
     Of more than max_instances some are drawn. An answer in which none is found counts as one that
-    `unparsed` has dropped.
+    `unparsed` has dropped, one of reasoning alone as one that `no_answer` has.
     """
     dropped: Counter[str] = Counter()
-    found = parsing.output_first(text) if is_classification else parsing.input_first(text)
+    parse = parsing.output_first if is_classification else parsing.input_first
+    found = [] if said.text is None else parse(said.text)
     if not found:
-        dropped["unparsed"] += 1
-    if finish_reason == "length" and found:
+        dropped["no_answer" if said.text is None else "unparsed"] += 1
+    if said.is_cut_off and found:
         found.pop()
         dropped["cut_off"] += 1
     good = []

@@ -12,6 +12,7 @@ from tk_instruct import randomness
 from tk_instruct.errors import UserError
 from tk_instruct.progress import Progress
 from tk_instruct.self_instruct import parsing, prompts
+from tk_instruct.self_instruct.answers import answer
 from tk_instruct.self_instruct.clients import Parameters, Request
 from tk_instruct.self_instruct.dispatch import Dispatcher
 from tk_instruct.self_instruct.heuristics import Heuristics
@@ -20,6 +21,7 @@ from tk_instruct.self_instruct.run_directory import Log, Record, RunDirectory
 from tk_instruct.self_instruct.seeds import SeedTask
 
 STAGE = "instructions"
+STOP = ("\n\n", "\n16", "16.", "16 .")  # as published
 
 
 @gin.configurable(module="tk_instruct")
@@ -120,11 +122,14 @@ class Generation:
 
     def process(self, request: Request, parents: Sequence[str], response: Record) -> None:
         """Takes an answer's new instructions in; on disk when it returns."""
-        items = parsing.instructions(response["text"], self.settings.num_in_context + 1)
-        dropped: Counter[str] = Counter()
-        num_candidates = len(items)
-        if response["finish_reason"] == "length":
-            items.pop()  # the others are whole
+        said = answer(response, STOP)
+        items, dropped = list[str](), Counter(no_answer=1)
+        if said.text is not None:
+            found = parsing.instructions(said.text, self.settings.num_in_context + 1)
+            items, dropped = found.items, Counter(found.left_out)
+        num_candidates = len(items) + dropped.total()
+        if said.is_cut_off and items:
+            items = items[:-1]  # the others are whole
             dropped["cut_off"] += 1
         candidates = []
         for item in items:

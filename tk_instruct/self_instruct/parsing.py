@@ -1,81 +1,319 @@
 """A model's answers taken apart: instructions out of a list, instances out of examples.
 
-Cues (`9.`, `Example 1`, `Output:`) begin lines, and may be a chat model's Markdown (`**9. …**`,
-`### Example 1`, `- **Output**: …`). In an answer of one line, as the text of a vocabulary without a
-newline is (T5's), they count within it too: of numbers those that are due next.
+Cues (`9.`, `Task 9:`, `- `, `Example 1`, `Output:`) begin lines, and may be a chat model's Markdown
+(`**9. …**`, `### Example 1`, `- **Output**: …`); lists may be JSON. In an answer of one line, as the
+text of a vocabulary without a newline is (T5's), cues count within it too: of numbers those that
+are due next.
 """
 
+import json
 import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from tk_instruct.self_instruct.prompts import CLASS_LABEL, FIELD_NAME
 from tk_instruct.self_instruct.seeds import Instance
 
 _MARKS = r"[ \t>#•*_-]*+"
 _COLON = r"[*_]*[ \t]*[:：][*_]*"
-_NUMBERED = r"(?:Example[ \t]?[0-9]+|[0-9]+[.)])[*_]*[.:：)]?[*_]*"
-_EXAMPLE = r"Example[ \t]?{}[ \t]*[*_]*[.:：)]?[*_]*[.:：]?(?=\s|$)"
+_EXAMPLE_NAME = r"(?:Example|Sample|Instance)[ \t]*(?:#|No\.)?[ \t]?"
+_NUMBERED = rf"(?:{_EXAMPLE_NAME}[0-9]+|[0-9]+[.)])[*_]*[.:：)]?[*_]*"
+_EXAMPLE = rf"{_EXAMPLE_NAME}{{}}[ \t]*[*_]*[.:：)]?[*_]*[.:：]?(?=\s|$)"
 
 _BOLD = re.compile(r"^(\*+)([^*].*?)\1")
-_ITEM = re.compile(r"(?m)^[ \t>#•-]*(?:\*[ \t])?\**([0-9]{1,9})\s?[.)、．]\**(?:(\s)|(?![0-9]))")
-_NEXT_ITEM = r"(?:(?<=\s){0}\s?[.)]\s|(?<=[\s。！？]){0}[、．])"
 _NEXT_EXAMPLE = rf"(?:^|(?<=\s)){_EXAMPLE}"
 _EXAMPLE_LINE = re.compile(rf"(?im)^{_MARKS}(?:{_EXAMPLE.format('[0-9]+')}|Example[*_]*[ \t]*$)")
 _HEADINGS = re.compile(rf"(?i)(?:\n[ \t]*(?:-{{3,}}|{_MARKS}{_NUMBERED}|)[ \t]*)+\Z")
 _FIELD = re.compile(rf"(?m)^({_MARKS}({FIELD_NAME}){_COLON})(.*)")
 
+# `9.`, `9\.`, `(9)`, `９、`, `9️⃣` set an item off; `9:`, `9 -`, `Task 9` do where 9 is due, since
+# lines of an instruction begin like that too (`10:30`).
+_LABEL = r"(?:task|instruction|question|item|q|no\.|nr\.|任务|指令|タスク)[ \t]*#?[ \t]*"
+_NUMBER = re.compile(
+    rf"(?im)^[ \t>#•*_+-]*(?P<label>{_LABEL})?[(\[（【]?(?P<number>\d{{1,9}})[*_]*"
+    r"(?:(?P<end>\ufe0f?\u20e3|[ \t]?\\?[.)．、）\]】]+(?:-(?=[ \t]))?)"
+    r"|(?P<weak>[ \t]?[:：]|[ \t]?[-–—](?=[ \t])|[ \t]*$))?"
+    r"[*_]*(?:(?P<space>[ \t]+|$)|(?![0-9]))"
+)
+_BULLET = re.compile(r"(?m)^[ \t]*[-*+•‣◦●▪·–—][ \t]+(?=\S)")
+_NEXT_ITEM = r"(?:(?<=\s)(?:{0}\s?[.)]|Task {0}[.):])\s|(?<=[\s。！？]){0}[、．])"
+_NEXT_BULLET = re.compile(r"(?:^|(?<=\s))•\s+")
+_BLANK_LINE = re.compile(r"\n[ \t]*\n")
+_RULE = re.compile(r"[ \t]*(?:[-*_=][ \t]*){3,}\Z")
+_HEADING = re.compile(r"[ \t]*(?:#{1,6}[ \t]+\S.*|\*\*[^*]+\*\*:?)[ \t]*\Z")
+_OWN_LABEL = re.compile(r"(?i)\A[*_]*(?:instruction|task)[ \t]*[*_]*[:：][*_]*[ \t]*(?=\S)")
+_QUOTED = re.compile(r'\A(?:"([^"]+)"|“([^”]+)”)\Z')
+_FENCED = re.compile(r"(?ms)^[ \t]*(```+|~~~+)[\w-]*[ \t]*\n(?P<inside>.*?)(?:^[ \t]*\1[ \t]*$|\Z)")
 
-def instructions(text: str, first: int) -> list[str]:
+# What a chat model says around what it was asked for.
+_INTERJECTION = (
+    r"(?:sure(?: thing)?|certainly|of course|absolutely|okay|ok|alright|great|got it|understood|"
+    r"no problem)\b"
+)
+_OPENING_REMARK = re.compile(
+    rf"(?i)[\W_]*(?:{_INTERJECTION}\W*(?:(?:here|below|i|let|this|these|those|the following|my|some|"
+    r"continu)\b.*|.*[:：][*_]*)?"
+    r"|(?:here (?:are|is)|here['’]s|below (?:are|is)|the following|these are|continu|i['’]ve|i have|"
+    r"let me|let['’]s).*[:：][*_]*)\Z"
+)
+_FAREWELL = (
+    r"(?:please )?(?:let me know (?:if|whether|which|what)\b|feel free to\b|would you like\b|"
+    r"(?:i )?hope (?:this|these|that|it|they)\b|do you (?:want|need) (?:me|more)\b|"
+    r"if you(?:['’]d| would) like\b|if you (?:need|want) (?:more|any|me|further|additional)\b|"
+    r"i(?:['’]d| would|['’]ll| will| can|['’]m) (?:be )?(?:happy|glad)\b|is there anything else\b|"
+    r"these (?:tasks|instructions|examples) (?:are|cover|should|range|aim|offer|vary)\b)"
+)
+_CLOSING_REMARK = re.compile(rf"(?i)[\W_]*(?:{_FAREWELL}|enjoy!|good luck!|have fun!)")
+_LAST_SENTENCE = re.compile(
+    r"(?i)(?<=[.!?])\s+(?:let me know if you|i hope (?:this|these) help|feel free to (?:ask|reach)|"
+    r"would you like (?:me to|more)).*\Z"
+)
+
+# Of JSON objects.
+_TEXT_KEYS = ("instruction", "task", "text", "description", "prompt", "question")
+_OUTPUT_KEYS = ("output", "class label", "label", "class", "answer", "response")
+_JSON_START = re.compile(r"(?m)^[ \t]*(?=\[\s*[\"{\[]|\{\s*\")")
+
+
+@dataclass(frozen=True)
+class Instructions:
+    """Items of a list in their order, and how much else there was: `remark`, `heading`."""
+
+    items: list[str]
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def instructions(text: str, first: int) -> Instructions:
     """The items of a list that goes on after the number first, white space collapsed.
 
     What a chat model says before it repeats that number, or begins anew at 1, is no item, nor is
-    what it says after a blank line, at which completions stop.
+    what it says after a blank line, at which completions stop. Bullets part a list without numbers.
     """
-    cues: list[re.Match[str]] = []
-    due = {first, first + 1}
-    for match in _ITEM.finditer(text):
-        number = int(match[1])
-        if match[2] or number in due:  # white space is often missing in Chinese
-            cues.append(match)
+    text = _as_list("\n".join(text.splitlines()))
+    left_out: Counter[str] = Counter()
+    if found := _of_json(text):
+        around, documents = found
+        left_out["remark"] += sum(1 for each in around if each.strip())
+        items = [" ".join(each.split()) for each in _texts(documents)]
+        return Instructions(items, +left_out)
+    cues = _numbers(text, first)
+    if not cues:
+        return _unnumbered(text, first, left_out)
+    before, *bodies = _between(text, [cue for cue, _ in cues])
+    numbers = [number for _, number in cues]
+    anew = numbers == [*range(1, len(cues) + 1)]
+    before = _without_remarks(before, left_out)
+    if before and (numbers[0] == first or (anew and before.endswith((":", "：")))):
+        left_out["remark"] += 1
+    elif before:
+        numbers.insert(0, first)
+        bodies.insert(0, before)
+    items = []
+    for position, (number, body) in enumerate(zip(numbers, bodies, strict=True)):
+        body = _item(body, position == len(bodies) - 1, left_out)
+        is_next_there = number + 1 in numbers[position + 1 : position + 2]
+        items += [body] if is_next_there else _split_at_next(body, _NEXT_ITEM, number + 1)
+    return Instructions([_plain(item) for item in items], +left_out)
+
+
+def _unnumbered(text: str, first: int, left_out: Counter[str]) -> Instructions:
+    if not text.strip():
+        return Instructions([""])
+    text = _without_remarks(text, left_out)
+    if not text:
+        return Instructions([], left_out)
+    bullets = list(_BULLET.finditer(text))
+    in_line = list(_NEXT_BULLET.finditer(text)) if "\n" not in text.strip() else []
+    if cues := in_line if len(in_line) > 1 else bullets:
+        before, *bodies = _between(text, cues)
+        if before.strip():
+            bodies.insert(0, before)
+    else:
+        bodies = [text]
+    bodies = [_item(body, body is bodies[-1], left_out) for body in bodies]
+    if len(bodies) == 1:
+        bodies = _split_at_next(bodies[0], _NEXT_ITEM, first + 1)
+    return Instructions([_plain(body) for body in bodies], +left_out)
+
+
+def _numbers(text: str, first: int) -> list[tuple[re.Match[str], int]]:
+    """Where numbered items begin."""
+    cues: list[tuple[re.Match[str], int]] = []
+    due = {1, first, first + 1}
+    for match in _NUMBER.finditer(text):
+        number = int(match["number"])
+        if match["end"] and match["space"] is not None:
+            is_cue = True
+        else:  # white space is often missing in Chinese
+            is_cue = number in due and (
+                match["end"] is not None or match["weak"] is not None or bool(match["label"])
+            )
+        if is_cue:
+            cues.append((match, number))
+            due = {first, first + 1} if len(cues) == 1 else due
             due.add(number + 1)
-    numbers = [int(match[1]) for match in cues]
-    items = _between(text, cues)
-    anew = numbers == [*range(1, len(cues) + 1)] and items[0].rstrip().endswith((":", "："))
-    if cues and (numbers[0] == first or anew):
-        del items[0]
-    if len(items) == 1:
-        items = _split_at_next(items[0], _NEXT_ITEM, first + 1)
-    items = [re.split(r"\n\s*\n", item.strip())[0] for item in items]
-    return [_BOLD.sub(r"\2", " ".join(item.split())) for item in items]
+    return cues
+
+
+def _without_remarks(text: str, left_out: Counter[str]) -> str:
+    """What stands before a list without the lines that a chat model says before it."""
+    lines = text.strip().split("\n")
+    while lines:
+        line = lines[0]
+        if not line.strip() or _RULE.match(line):
+            pass
+        elif _OPENING_REMARK.match(line):
+            left_out["remark"] += 1
+        elif line.lstrip().startswith("#"):
+            left_out["heading"] += 1
+        else:
+            break
+        del lines[0]
+    return re.sub(rf"(?i)\A{_INTERJECTION}[!,.]\s+", "", "\n".join(lines))
+
+
+def _item(text: str, is_last: bool, left_out: Counter[str]) -> str:
+    """An item up to a blank line, without the headings and remarks that come after it."""
+    text, *more = _BLANK_LINE.split(text.strip(), maxsplit=1)
+    for block in _BLANK_LINE.split(more[0]) if more else []:
+        lines = [line for line in block.split("\n") if line.strip() and not _RULE.match(line)]
+        if lines:
+            left_out["heading" if all(map(_HEADING.match, lines)) else "remark"] += 1
+    kept, *lines = text.split("\n")
+    for line in lines:
+        if _CLOSING_REMARK.match(line):
+            left_out["remark"] += 1
+            break
+        if _HEADING.match(line):
+            left_out["heading"] += 1
+        elif not _RULE.match(line):
+            kept += f"\n{line}"
+    if is_last and (farewell := _LAST_SENTENCE.search(kept)):
+        left_out["remark"] += 1
+        kept = kept[: farewell.start()]
+    return kept
+
+
+def _plain(item: str) -> str:
+    """On one line, without the marks and the label around all of it."""
+    item = _BOLD.sub(r"\2", " ".join(item.split()))
+    item = _OWN_LABEL.sub("", item)
+    if quoted := _QUOTED.match(item):
+        item = quoted[1] or quoted[2]
+    return item
+
+
+def _as_list(text: str) -> str:
+    """Without the fence around a list, and with HTML's items as bullets."""
+    if fenced := _FENCED.search(text):
+        inside, before = fenced["inside"], text[: fenced.start()]
+        is_list = _NUMBER.match(inside) or _BULLET.match(inside) or _JSON_START.match(inside)
+        if is_list and not _NUMBER.search(before):
+            text = f"{before}\n{inside}\n\n{text[fenced.end() :]}"
+    if re.search(r"(?i)<li>", text):
+        text = re.sub(r"(?i)</li>|</?[ou]l>", "", re.sub(r"(?i)\s*<li>\s*", "\n- ", text))
+    return text
+
+
+def _of_json(text: str) -> tuple[tuple[str, str], list[Any]] | None:
+    """What is around JSON, and its elements; of what was cut off those that are whole."""
+    start = _JSON_START.search(text)
+    if not start or not _is_remark(text[: start.start()]):
+        return None
+    position, elements = start.end(), list[Any]()
+    decoder = json.JSONDecoder()
+    if text[position] == "[":
+        position += 1
+    while True:
+        position += len(text[position:]) - len(text[position:].lstrip(" \t\n,"))
+        try:
+            element, position = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            break
+        elements.append(element)
+    after = re.sub(r"\A[\s\]},]*(?:[`~]{3,}[ \t]*)?", "", text[position:])
+    return ((text[: start.start()], after), elements) if elements else None
+
+
+def _is_remark(text: str) -> bool:
+    lines = [line for line in text.split("\n") if line.strip()]
+    return all(_OPENING_REMARK.match(line) or line.startswith("#") for line in lines)
+
+
+def _texts(document: Any, depth: int = 4) -> Iterator[str]:
+    """Of strings, lists of them and objects with a text, or with a list."""
+    if isinstance(document, str):
+        yield document
+    elif not depth:
+        return
+    elif isinstance(document, list):
+        for each in document:
+            yield from _texts(each, depth - 1)
+    elif isinstance(document, dict):
+        named = {str(key).lower(): value for key, value in document.items()}
+        texts = [named[key] for key in _TEXT_KEYS if isinstance(named.get(key), str)]
+        if texts:
+            yield texts[0]
+        else:
+            numbered = all(key.isdigit() for key in named)
+            for value in named.values():
+                if numbered or isinstance(value, list | dict):
+                    yield from _texts(value, depth - 1)
 
 
 def yes_or_no(text: str) -> bool | None:
-    """None for an answer that is neither."""
-    word = re.match(r"\W*(yes|no)\b", text, re.IGNORECASE)
+    """What an answer begins with, perhaps after the question; None if neither."""
+    word = _VERDICT.match(text)
     return word[1].lower() == "yes" if word else None
+
+
+_VERDICT = re.compile(
+    r"(?:.{0,2000}\bis it classification\?)?[\W\d_]*(?:(?:the )?(?:final )?(?:answer|classification|"
+    r"a(?=:))(?: is)?\b\W*)?(?:boxed\W+)?(yes|no)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def input_first(text: str) -> list[Instance]:
     """`Example 1⏎Field: …⏎Output: …⏎Example 2…`, or an output alone; none without such a cue."""
-    text = text.strip()
+    text = _without_closing(text)
+    if (found := _instances_of_json(text)) is not None:
+        return found
+    return _input_first(text, _name_among(_OUTPUT_NAMES, text))
+
+
+def _input_first(text: str, output: str) -> list[Instance]:
     if "\n" in text:
         parts = _between(text, list(_EXAMPLE_LINE.finditer(text)))
-        parts = _without_headings(parts)
+        parts = [pair for part in _without_headings(parts) for pair in _pairs(part, output)]
     else:
         parts = _split_at_next(text, _NEXT_EXAMPLE, 1)
     before, *examples = parts
-    if not examples or _cue("Output", before).search(before):
+    if not examples or _cue(output, before).search(before):
         examples.insert(0, before)
-    if len(examples) == 1 and not _cue("Output", examples[0]).search(examples[0]):
+    if len(examples) == 1 and not _cue(output, examples[0]).search(examples[0]):
         return []
-    return [_input_and_output(example) for example in examples if example.strip()]
+    return [_input_and_output(example, output) for example in examples if example.strip()]
 
 
 def output_first(text: str) -> list[Instance]:
-    """`Class label: …⏎Field: …⏎Class label: …`; what comes before the first label is left out."""
-    cues = list(_cue(CLASS_LABEL.removesuffix(":"), text).finditer(text))
+    """`Class label: …⏎Field: …⏎Class label: …`; what comes before the first label is left out.
+
+    Where fields come before labels, as models like to write them, they are read as such.
+    """
+    text = _without_closing(text)
+    if (found := _instances_of_json(text)) is not None:
+        return found
+    name = _name_among((*_LABEL_NAMES, *_OUTPUT_NAMES), text)
+    if name in _OUTPUT_NAMES:
+        return _input_first(text, name)
+    cues = list(_cue(name, text).finditer(text))
     line_end = r"\n" if "\n" in text.strip() else r"\s(?=\w+:)"
-    _, *parts = _between(text, cues)
-    parts = _without_headings(parts)
+    before, *parts = _without_headings(_between(text, cues))
+    if _are_last(before, parts):
+        return _labels_last(before, parts)
     found = []
     for cue, part in zip(cues, parts, strict=True):
         part = part.strip(" \t")
@@ -87,13 +325,106 @@ def output_first(text: str) -> list[Instance]:
     return found
 
 
+_OUTPUT_NAMES = ("Output", "Expected output", "Answer", "Response", "Completion")
+_LABEL_NAMES = (CLASS_LABEL.removesuffix(":"), "Label", "Class", "Category")
+
+
+def _name_among(names: Sequence[str], text: str) -> str:
+    """The first that is a cue in a text, else the first."""
+    return next((name for name in names if _cue(name, text).search(text)), names[0])
+
+
+def _are_last(before: str, parts: Sequence[str]) -> bool:
+    """Whether labels stand after their fields: some before the first, and none after the last."""
+    fields = _plain_lines(before).strip()
+    is_input = bool(_FIELD.match(fields)) and not fields.endswith((":", "："))
+    return bool(parts) and is_input and "\n" not in parts[-1].strip()
+
+
+def _labels_last(before: str, parts: Sequence[str]) -> list[Instance]:
+    """`Field: …⏎Class label: …⏎Field: …⏎Class label: …`."""
+    found = []
+    for part in parts:
+        label, _, after = part.strip().partition("\n")
+        fields = _plain_lines(before)
+        if first := _cue("Input", fields).match(fields):
+            fields = fields[first.end() :].strip()
+        found.append(Instance(fields, _BOLD.sub(r"\2", label.strip())))
+        before = after
+    return found
+
+
+def _plain_lines(text: str) -> str:
+    """Without opening remarks and headings of examples, and without the Markdown of fields."""
+    lines = _without_remarks(text, Counter()).split("\n")
+    lines = [line for line in lines if line.strip() and not _EXAMPLE_LINE.match(line)]
+    return _FIELD.sub(lambda field: f"{field[2]}:{_closed(field[1], field[3])}", "\n".join(lines))
+
+
+def _pairs(text: str, output: str) -> list[str]:
+    """Inputs with their outputs that no `Example 2` parts, at each Input: after an Output:."""
+    starts, after_output = [0], False
+    cue = re.compile(rf"(?P<output>{_cue(output, text).pattern})|{_cue('Input', text).pattern}")
+    for match in cue.finditer(text) if "\n" in text.strip() else ():
+        if match["output"]:
+            after_output = True
+        elif after_output and _cue(output, text).search(text, match.end()):
+            starts.append(match.start())
+            after_output = False
+    return _without_headings([text[a:b] for a, b in zip(starts, [*starts[1:], None], strict=True)])
+
+
+def _without_closing(text: str) -> str:
+    """An answer without the fence around it, and without what a chat model says after it."""
+    text = text.strip()
+    if fenced := _FENCED.search(text):
+        inside, before = fenced["inside"], text[: fenced.start()]
+        is_examples = _ANY_CUE.search(inside) or _JSON_START.match(inside)
+        if is_examples and not _ANY_CUE.search(before):
+            text = f"{before}\n{inside}".strip()
+    lines = text.split("\n")
+    while len(lines) > 1 and (
+        not lines[-1].strip() or _RULE.match(lines[-1]) or _CLOSING_REMARK.match(lines[-1])
+    ):
+        del lines[-1]
+    return "\n".join(lines)
+
+
+def _instances_of_json(text: str) -> list[Instance] | None:
+    """Of objects with an output and an input, or other fields that are named; None without."""
+    found = _of_json(text)
+    objects = [each for each in found[1] if isinstance(each, dict)] if found else []
+    instances = []
+    for each in objects:
+        named = {str(key).lower().replace("_", " "): key for key in each}
+        if key := next((named[name] for name in _OUTPUT_KEYS if name in named), None):
+            fields = {name: _as_text(value) for name, value in each.items() if name != key}
+            alone = [value for name, value in fields.items() if name.lower() == "input"]
+            many = "\n".join(f"{name.capitalize()}: {value}" for name, value in fields.items())
+            input_ = alone[0] if len(fields) == len(alone) == 1 else many
+            instances.append(Instance(input_.strip(), _as_text(each[key]).strip()))
+    return instances or None
+
+
+def _as_text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def _cue(name: str, text: str) -> re.Pattern[str]:
     """`Name:`, `Name 1:`: at the beginning of lines or, where there is but one, of words."""
     named = rf"{name}[ \t]*[0-9]*{_COLON}"
-    cue = rf"(?m)^{_MARKS}(?:{_NUMBERED}[ \t]+{_MARKS})?(?i:{named})"
+    cue = rf"(?m:^){_MARKS}(?:{_NUMBERED}[ \t]+{_MARKS})?(?i:{named})"
     if "\n" not in text.strip():
         cue += rf"|(?<=\s)(?:{_NUMBERED}[ \t]+)?[*_]*{named}"
     return re.compile(cue)
+
+
+_ANY_CUE = re.compile(
+    rf"(?im)^{_MARKS}(?:{_EXAMPLE_NAME}[0-9]+|(?:{'|'.join(_OUTPUT_NAMES + _LABEL_NAMES)})"
+    rf"[ \t]*[0-9]*{_COLON})"
+)
 
 
 def _between(text: str, cues: list[re.Match[str]]) -> list[str]:
@@ -117,9 +448,9 @@ def _split_at_next(text: str, pattern: str, number: int) -> list[str]:
     return [*parts, text]
 
 
-def _input_and_output(example: str) -> Instance:
+def _input_and_output(example: str, output_name: str) -> Instance:
     """Up to the first Output:, and from there to the next one or the next Input:."""
-    cues = list(_cue("Output", example).finditer(example))
+    cues = list(_cue(output_name, example).finditer(example))
     if not cues:
         return Instance("", example.strip())
     before, output, *_ = _between(example, cues)

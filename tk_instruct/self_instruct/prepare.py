@@ -175,33 +175,14 @@ def without_field_name(input_: str) -> str:
 def _generated(run: RunDirectory) -> Iterator[Example]:
     log = run.log("instances")
     found = False
-    for line, record in enumerate(log.read(), start=1):
+    for record in log.read():
         found = True
-        task, instances = _checked(record, f"{log.path}:{line}")
-        for number, instance in enumerate(instances):
-            yield _example(task, number, record, instance)
+        for number, instance in enumerate(record["instances"]):
+            yield _example(record["id"], number, record, instance)
     if not found:
         raise UserError(
             f"{run.path} holds no instances; generate some with `tk-instruct self-instruct run`"
         )
-
-
-def _checked(record: dict[str, Any], where: str) -> tuple[str, list[dict[str, str]]]:
-    kinds = {"id": str, "instruction": str, "instances": list, "is_classification": bool}
-    for field, kind in kinds.items():
-        if not isinstance(record.get(field), kind):
-            raise UserError(
-                f"{where}: {field}={record.get(field)!r:.60} must be a {kind.__name__}; remove "
-                "the line, and it is generated again"
-            )
-    for instance in record["instances"]:
-        texts = instance if isinstance(instance, dict) else {}
-        if not all(isinstance(texts.get(field), str) for field in ("input", "output")):
-            raise UserError(
-                f'{where}: instance {instance!r:.60} must be {{"input": …, "output": …}}; remove '
-                "the line, and it is generated again"
-            )
-    return record["id"], record["instances"]
 
 
 def _seeds(run: RunDirectory) -> list[Example]:

@@ -13,13 +13,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tk_instruct import lock
+import msgspec
+
+from tk_instruct import lock, schema
 from tk_instruct.errors import UserError
-from tk_instruct.files import cannot_write, inside, json_object, write_atomically
+from tk_instruct.files import cannot_write, inside, write_atomically
+from tk_instruct.self_instruct.records import SCHEMAS, Begun
 
 Record = dict[str, Any]
 
 _OWN = {"lock", "reserved"}
+_RESTORE = "restore it, or begin a run in another folder"
+_REMOVE = "remove the line and run it again: what it held is made again"
 _BALLAST_BYTES = 8 << 20  # room for the answers that are still coming when the disk is full
 
 
@@ -73,7 +78,8 @@ class RunDirectory:
     def log(self, name: str) -> "Log":
         """The records of NAME.jsonl."""
         if name not in self._logs:
-            self._logs[name] = Log(self.path / f"{name}.jsonl", self._release)
+            path = self.path / f"{name}.jsonl"
+            self._logs[name] = Log(path, self._release, SCHEMAS.get(name, Record))
         return self._logs[name]
 
     @property
@@ -82,7 +88,9 @@ class RunDirectory:
         path = self.path / "run.json"
         if not path.exists():
             return None
-        return json_object(path.read_text(encoding="utf-8", errors="replace"), str(path))
+        begun = schema.read(path, dict[str, Any], _RESTORE)
+        schema.convert(begun, Begun, str(path), _RESTORE)
+        return begun
 
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Keeps the settings; raises UserError where there are other files and no run."""
@@ -136,26 +144,27 @@ class Log:
     what it was the beginning of has not been used.
     """
 
-    def __init__(self, path: Path, make_room: Callable[[], None]) -> None:
-        self.path = path
+    def __init__(self, path: Path, make_room: Callable[[], None], of_line: Any) -> None:
+        self.path, self._of_line = path, of_line
         self._make_room = make_room
         self._lock = threading.Lock()
         self._is_whole = self._is_closed = False
 
-    def read(self) -> Iterator[Record]:
-        """All but a torn last line; raises UserError, with file and line, for what is not JSON."""
+    def read(self) -> Iterator[Any]:
+        """All but a torn last line.
+
+        Raises UserError, with file and line, for what is not of the file's schema.
+        """
         if not self.path.exists():
             return
         with self.path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n") and not _is_json(line):
                     return
-                try:
-                    yield json_object(line.decode("utf-8", "replace"), f"{self.path}:{number}")
-                except UserError as error:
-                    raise UserError(
-                        f"{error}; remove the line and run it again: what it held is made again"
-                    ) from error
+                record = schema.parse(line, self._of_line, f"{self.path}:{number}", _REMOVE)
+                if b"\\ud" in line:  # half a surrogate pair stays what it was
+                    record = msgspec.convert(json.loads(line), self._of_line)
+                yield record
 
     def keep(self, count: int) -> None:
         """Cuts off what follows the first count records."""
@@ -244,6 +253,6 @@ def _lines(records: Iterable[Mapping[str, Any]]) -> bytes:
 def _is_json(line: bytes) -> bool:
     try:
         json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True

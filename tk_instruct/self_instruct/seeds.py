@@ -7,16 +7,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from tk_instruct import schema
 from tk_instruct.errors import UserError
-from tk_instruct.files import read_jsonl, write_atomically
-
-FIELDS = {
-    "id": str,
-    "name": str,
-    "instruction": str,
-    "instances": list,
-    "is_classification": bool,
-}
+from tk_instruct.files import write_atomically
+from tk_instruct.self_instruct import records
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,7 @@ def read_seeds(path: str | None = None) -> list[SeedTask]:
         with resources.as_file(resources.files(__package__) / "seed_tasks.jsonl") as own:
             return read_seeds(str(own))
     tasks: dict[str, SeedTask] = {}
-    for line, record in read_jsonl(path):
+    for line, record in schema.read_lines(path, records.SeedTask):
         task = _seed_task(record, f"{path}:{line}")
         if task.id in tasks:
             raise UserError(f"{path}:{line}: id {task.id!r} is there twice; give it another")
@@ -70,33 +64,16 @@ def write_seeds(path: Path, tasks: Sequence[SeedTask]) -> None:
     )
 
 
-def _seed_task(record: dict[str, Any], where: str) -> SeedTask:
-    for field, kind in FIELDS.items():
-        if not isinstance(record.get(field), kind):
-            raise UserError(
-                f"{where}: {field}={record.get(field)!r:.60} must be a {kind.__name__}; a seed "
-                f"task has {', '.join(FIELDS)}"
-            )
+def _seed_task(record: records.SeedTask, where: str) -> SeedTask:
     if not record["instruction"].strip():
         raise UserError(f"{where}: the instruction is empty; write one or remove the line")
-    instances = [_instance(raw, where) for raw in record["instances"]]
-    if not instances:
-        raise UserError(f"{where}: {record['id']} has no instance; give it one")
+    instances = tuple(Instance(each["input"], each["output"]) for each in record["instances"])
+    if not all(instance.output.strip() for instance in instances):
+        raise UserError(f"{where}: an instance has no output; write one or remove the instance")
     return SeedTask(
         record["id"],
         record["name"],
         record["instruction"],
-        tuple(instances),
+        instances,
         record["is_classification"],
     )
-
-
-def _instance(raw: Any, where: str) -> Instance:
-    if not isinstance(raw, dict):
-        raise UserError(f'{where}: instance {raw!r:.60} must be {{"input": …, "output": …}}')
-    for field in ("input", "output"):
-        if not isinstance(raw.get(field), str):
-            raise UserError(f"{where}: {field}={raw.get(field)!r:.60} of an instance must be a str")
-    if not raw["output"].strip():
-        raise UserError(f"{where}: an instance has no output; write one or remove the instance")
-    return Instance(raw["input"], raw["output"])

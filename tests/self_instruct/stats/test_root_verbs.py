@@ -108,7 +108,22 @@ def test_the_most_common(pipeline: str) -> None:
 def test_the_figure_says_how_much_it_covers(pipeline: str, tmp_path: Path) -> None:
     with RunDirectory(tmp_path) as run:
         run.log("instructions").append(
-            {"instruction": text, "provenance": {"model": "a/model"}} for text in instructions()
+            {
+                "id": text,
+                "instruction": text,
+                "most_similar": {},
+                "avg_similarity_score": 0.0,
+                "request_idx": 0,
+                "provenance": {
+                    "model": "a/model",
+                    "parameters": {},
+                    "prompt_sha256": "",
+                    "created_at": "",
+                    "seed": 0,
+                    "parents": [],
+                },
+            }
+            for text in instructions()
         )
         counted = stats(run, Parsing(spacy_model=pipeline))
     assert counted["root_verbs"][0] == {

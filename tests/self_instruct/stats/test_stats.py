@@ -26,7 +26,28 @@ NO_PIPELINE = Parsing(spacy_model="no_such_pipeline")
 
 
 def provenance(model: str = "scripted") -> dict[str, Any]:
-    return {"model": model, "parameters": {}, "seed": 0, "parents": []}
+    return {
+        "model": model,
+        "parameters": {},
+        "prompt_sha256": "0" * 64,
+        "created_at": "2026-01-02T03:04:05Z",
+        "seed": 0,
+        "parents": [],
+    }
+
+
+def response(stage: str, number: int) -> dict[str, Any]:
+    return {
+        "key": f"{stage}-{number}",
+        "stage": stage,
+        "index": number,
+        "prompt_sha256": "0" * 64,
+        "parameters": {"stop": []},
+        "model": "m",
+        "text": "",
+        "finish_reason": "stop",
+        "created_at": "2026-01-02T03:04:05Z",
+    }
 
 
 @pytest.fixture
@@ -39,7 +60,16 @@ def records() -> dict[str, Records]:
         return "  \n".join(words)
 
     logs: dict[str, Records] = {
-        "seed_tasks": [{"instruction": text(12)} for _ in range(9)],
+        "seed_tasks": [
+            {
+                "id": f"seed_{number}",
+                "name": "",
+                "instruction": text(12),
+                "instances": [{"input": "", "output": "a"}],
+                "is_classification": False,
+            }
+            for number in range(9)
+        ],
         "instructions": [],
         "classified": [],
         "instances": [],
@@ -54,19 +84,31 @@ def records() -> dict[str, Records]:
             for _ in range(choices.randint(0, 4))
         ]
         dropped = {"empty_output": choices.randint(0, 1), "repeated": 2}
-        logs["instructions"].append(task)
+        new = {"most_similar": {}, "avg_similarity_score": 0.0, "request_idx": number}
+        logs["instructions"].append(task | new)
         answer = "Yes" if kind["is_classification"] else choices.choice(["No", "A bit"])
         logs["classified"].append(task | kind | {"answer": answer})
-        logs["instances"].append(task | kind | {"instances": instances, "dropped": dropped})
+        logs["instances"].append(
+            task
+            | kind
+            | {"raw_instances": "", "finish_reason": "stop"}
+            | {"instances": instances, "dropped": dropped}
+        )
         for stage in ("classify", "instances"):
             usage = {"prompt_tokens": 100 + number, "completion_tokens": number, "attempts": 1}
-            logs["responses"].append({"stage": stage, "key": f"{stage}-{number}", **usage})
+            logs["responses"].append(response(stage, number) | usage)
     for number in range(10):
-        logs["instruction_requests"].append({"dropped": {"too_short": 1, "similar": number % 3}})
-        unknown = {"prompt_tokens": None, "completion_tokens": None, "attempts": 2}
-        logs["responses"].append(
-            {"stage": "instructions", "key": f"instructions-{number}", **unknown}
+        logs["instruction_requests"].append(
+            {
+                "request_idx": number,
+                "key": f"instructions-{number}",
+                "num_candidates": 9,
+                "num_accepted": 6,
+                "dropped": {"too_short": 1, "similar": number % 3},
+            }
         )
+        unknown = {"prompt_tokens": None, "completion_tokens": None, "attempts": 2}
+        logs["responses"].append(response("instructions", number) | unknown)
     return logs
 
 

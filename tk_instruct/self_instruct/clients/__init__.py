@@ -8,6 +8,7 @@ from typing import Protocol
 import gin
 
 from tk_instruct.errors import UserError
+from tk_instruct.ranges import check_number, check_whole
 
 FRAME_TOKENS = 256  # the most that a client, and a chat's template, may add to a prompt
 
@@ -22,35 +23,55 @@ class Parameters:
     """Of one request, with the names and meanings of OpenAI's completions.
 
     max_tokens of the completion; temperature 0 takes the likeliest token each time, whatever top_p.
+    What is None is not sent: the server has a default, or knows no such parameter. Without stop
+    answers are cut at the published sequences once they are there.
     """
 
     max_tokens: int
-    temperature: float = 0.0
-    top_p: float = 1.0
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    stop: tuple[str, ...] = ()
+    temperature: float | None = 0.0
+    top_p: float | None = 1.0
+    presence_penalty: float | None = 0.0
+    frequency_penalty: float | None = 0.0
+    stop: tuple[str, ...] | None = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stop", tuple(self.stop))
-        if self.max_tokens < 1:
-            raise UserError(f"max_tokens={self.max_tokens} must be at least 1")
-        if self.temperature < 0:
-            raise UserError(
-                f"temperature={self.temperature:g} must not be negative; 0 takes the likeliest"
-            )
-        if not 0 <= self.top_p <= 1:
-            raise UserError(f"top_p={self.top_p:g} must be from 0 to 1; 1 leaves no token out")
+        # Budgets count on it, so that it cannot be left out.
+        check_whole("Parameters.max_tokens", self.max_tokens, 1, 10**7)
+        for name, interval, try_ in (
+            ("temperature", "[0, 100]", "0, which takes the likeliest, or None"),
+            ("top_p", "[0, 1]", "1, which leaves no token out, or None"),
+            ("presence_penalty", "[-100, 100]", "0 or None"),
+            ("frequency_penalty", "[-100, 100]", "0 or None"),
+        ):
+            if getattr(self, name) is not None:
+                check_number(f"Parameters.{name}", getattr(self, name), interval, try_)
+        if self.stop is not None:
+            if isinstance(self.stop, str) or not all(
+                isinstance(each, str) and each for each in self.stop
+            ):
+                raise UserError(
+                    f"Parameters.stop={self.stop!r:.60} must be texts that are not empty; "
+                    "try ('\\n',) or None"
+                )
+            object.__setattr__(self, "stop", tuple(self.stop))
 
 
 @dataclass(frozen=True)
 class Request:
-    """A prompt to complete: the index-th of its stage."""
+    """A prompt to complete: the index-th of its stage.
+
+    parameters_scope: of its Parameters in gin, where that is not the stage's name.
+    """
 
     stage: str
     index: int
     prompt: str
     parameters: Parameters
+    parameters_scope: str = ""
+
+    @property
+    def scope(self) -> str:
+        return self.parameters_scope or self.stage
 
     @property
     def prompt_sha256(self) -> str:
@@ -77,9 +98,10 @@ class Completion:
     completion_tokens: int | None = None
 
 
-def before_stop(text: str, stop: Iterable[str]) -> str:
+def before_stop(text: str, stop: Iterable[str] | None) -> str:
     """What comes before the first stop sequence; all of it where there is none."""
-    return text[: min((text.find(end) for end in stop if end in text), default=len(text))]
+    ends = [text.find(end) for end in stop or () if end in text]
+    return text[: min(ends, default=len(text))]
 
 
 class UnansweredError(Exception):

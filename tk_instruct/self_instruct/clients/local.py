@@ -194,17 +194,22 @@ def _closed() -> UserError:
 def _decode(
     parameters: Parameters, model: "LanguageModel", params: Any, key_data: Any, **arrays: Any
 ) -> Any:
-    """Target ids of a batch: the function of (params, arrays) that is compiled."""
+    """Target ids of a batch: the function of (params, arrays) that is compiled.
+
+    A parameter that is None is 1, or a penalty of 0: the model's own distribution.
+    """
     import jax
 
     from tk_instruct.model.decode import greedy, sample
 
     settings: dict[str, Any] = {
         "max_target_tokens": parameters.max_tokens,
-        "presence_penalty": parameters.presence_penalty,
-        "frequency_penalty": parameters.frequency_penalty,
+        "presence_penalty": parameters.presence_penalty or 0.0,
+        "frequency_penalty": parameters.frequency_penalty or 0.0,
     }
-    if parameters.temperature == 0 or parameters.top_p == 0:
+    temperature = 1.0 if parameters.temperature is None else parameters.temperature
+    top_p = 1.0 if parameters.top_p is None else parameters.top_p
+    if temperature == 0 or top_p == 0:
         return greedy(model, params, **arrays, **settings)
     keys = jax.random.wrap_key_data(key_data, impl="threefry2x32")
     return sample(
@@ -213,6 +218,6 @@ def _decode(
         **arrays,
         **settings,
         keys=keys,
-        temperature=parameters.temperature,
-        top_p=parameters.top_p if parameters.top_p < 1 else None,
+        temperature=temperature,
+        top_p=top_p if top_p < 1 else None,
     )

@@ -1,6 +1,5 @@
 """Any server that speaks OpenAI's protocol: /completions or /chat/completions."""
 
-import json
 import math
 import os
 import re
@@ -8,11 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import gin
+import msgspec
 
+from tk_instruct import schema
 from tk_instruct.errors import UserError
 from tk_instruct.self_instruct.clients import (
     FRAME_TOKENS,
@@ -40,6 +41,60 @@ _REFUSALS = (
 _SAYS_TOO_LONG = re.compile(
     r"maximum (context|model) length|model's context length|context size", re.IGNORECASE
 )
+
+
+_MOST_TOKENS = 10**9  # of a request; who counts more does not count
+
+
+class _Choice(msgspec.Struct, frozen=True):
+    text: str | None
+    finish_reason: Any = None
+
+    @property
+    def said(self) -> str:
+        return self.text or ""  # None: all was filtered
+
+
+class _Part(msgspec.Struct, frozen=True):
+    """Of a message in parts; one of another kind, as of reasoning, has no text."""
+
+    type: Any = "text"
+    text: Any = None
+
+
+class _Message(msgspec.Struct, frozen=True):
+    """Reasoning that has a field of its own is passed over."""
+
+    content: str | list[_Part | str] | None = None
+
+
+class _ChatChoice(msgspec.Struct, frozen=True):
+    message: _Message
+    finish_reason: Any = None
+
+    @property
+    def said(self) -> str:
+        content = self.message.content
+        if isinstance(content, list):
+            parts = [part for part in content if isinstance(part, str) or part.type in _TEXTS]
+            texts = [part if isinstance(part, str) else part.text for part in parts]
+            return "".join(text for text in texts if isinstance(text, str))
+        return content or ""  # None: all was filtered, or thought
+
+
+_TEXTS = ("text", "output_text")
+
+
+class _Completions(msgspec.Struct, frozen=True):
+    choices: Annotated[list[_Choice], msgspec.Meta(min_length=1)]
+    usage: Any = None
+    model: Any = None
+
+
+class _Chat(msgspec.Struct, frozen=True):
+    choices: Annotated[list[_ChatChoice], msgspec.Meta(min_length=1)]
+    usage: Any = None
+    model: Any = None
 
 
 class _OpenAI(ABC):
@@ -109,7 +164,7 @@ class _OpenAI(ABC):
         try:
             content = self._send(arguments)
         except openai.APIStatusError as error:
-            failed = self._failed(error.response, error.body, request.parameters)
+            failed = self._failed(error.response, error.body, request)
         except openai.APIConnectionError as error:
             failed = self._disconnected(error)
         else:
@@ -125,25 +180,30 @@ class _OpenAI(ABC):
     @abstractmethod
     def _send(self, arguments: dict[str, Any]) -> bytes: ...
 
-    @abstractmethod
-    def _text(self, choice: Mapping[str, Any]) -> str | None: ...
-
     def _completion(self, content: bytes) -> Completion:
-        """An answer; one that is not what was asked for was worked on, and perhaps charged for."""
+        """An answer; one that is not what was asked for was worked on, and perhaps charged for.
+
+        Only the text has to be there: what else is missing or odd costs no second request.
+        """
         try:
-            answer = json.loads(content)
-            choice = answer["choices"][0]
-            usage = answer.get("usage") or {}
+            answer = schema.parse(content, self._schema, "answer")
+        except UserError:
+            beginning = self._scrubbed(content[:2000].decode("utf-8", "replace"))
+        else:
+            choice, usage = answer.choices[0], answer.usage
+            usage = usage if isinstance(usage, dict) else {}
+            reason = choice.finish_reason
+            reason = reason if isinstance(reason, str) and reason else "unknown"
             return Completion(
-                text="" + (self._text(choice) or ""),  # None: all was filtered, or thought
-                finish_reason=str(choice.get("finish_reason") or "unknown"),
-                model=str(answer.get("model") or self.model),
+                text=choice.said,
+                finish_reason="length" if reason.lower() in _AT_LENGTH else reason,
+                model=answer.model if isinstance(answer.model, str) else self.model,
                 prompt_tokens=_count(usage, "prompt_tokens"),
                 completion_tokens=_count(usage, "completion_tokens"),
             )
-        except (ValueError, LookupError, TypeError, AttributeError):
-            beginning = self._scrubbed(content.decode("utf-8", "replace"))
         raise UnansweredError(f"an answer that is no completion: {beginning}", may_be_paid=True)
+
+    _schema: type[Any]
 
     def _disconnected(self, error: Exception) -> UnansweredError:
         cause = type(error.__cause__ or error).__name__
@@ -152,7 +212,7 @@ class _OpenAI(ABC):
             reason, may_be_paid=cause not in _NEVER_SENT, was_reached=cause not in _NOT_REACHED
         )
 
-    def _failed(self, response: Any, body: object, parameters: Parameters) -> Exception:
+    def _failed(self, response: Any, body: object, request: Request) -> Exception:
         status = response.status_code
         fields = body if isinstance(body, Mapping) else {}
         codes = [fields.get("code"), fields.get("type")]
@@ -185,23 +245,70 @@ class _OpenAI(ABC):
                 f"the server does not have {self.model!r}, or not for {type(self).__name__} "
                 f"({said}); correct model, base_url or client"
             )
-        hint = "; correct the parameters of this stage in gin"
-        if parameters.temperature and not parameters.top_p:
-            hint += ": some servers want top_p above 0; temperature 0 does without"
-        return UserError(f"the server refuses the request ({said}){hint}, and {_ON}")
+        return UserError(
+            f"the server refuses the request ({said}); {self._repair(said, fields, request)}, and "
+            f"{_ON}"
+        )
+
+    def _repair(self, said: str, fields: Mapping[str, Any], request: Request) -> str:
+        """Which gin parameter has to change, and to what, where a server refuses one."""
+        name = _refused_parameter(said, fields)
+        parameter = f"{request.scope}/Parameters.{name}"
+        value = getattr(request.parameters, name or "", None)
+        if name in ("max_tokens", "max_completion_tokens"):
+            if not _SAYS_UNSUPPORTED.search(f"{said} {fields.get('code')}"):
+                most = request.parameters.max_tokens
+                return f"set {request.scope}/Parameters.max_tokens, now {most}, to what it allows"
+            other = "max_completion_tokens" if name == "max_tokens" else "max_tokens"
+            chat = "" if isinstance(self, OpenAIChat) else "take --api=chat and "
+            return f"{chat}set --gin.OpenAIChat.max_tokens_name={other}; {_PRESETS}"
+        if name == "top_p" and not value:
+            return (
+                f"set --gin.{parameter}=None: some servers want top_p above 0; temperature 0 does "
+                "without it"
+            )
+        if name:
+            return (
+                f"set --gin.{parameter}=None, which leaves {name} (now {value!r}) out; {_PRESETS}"
+            )
+        return f"correct the parameters of this stage ({request.scope}/Parameters) in gin"
 
     def _scrubbed(self, text: str) -> str:
         """One short line without the key."""
-        return " ".join(text.replace(self._server.api_key, "[key]").split())[:300]
+        key = self._server.api_key
+        if len(key) > 3:  # what stands in for a key may be a letter
+            text = text.replace(key, "[key]")
+        return " ".join(text.split())[:300]
 
 
 _ON = "run it again: it goes on"
+_PRESETS = (
+    "--gin_file=servers/reasoning.gin does so for all stages, for models that reason, and "
+    "--gin_file=servers/chat.gin has what other chat models want"
+)
+_AT_LENGTH = {"length", "max_tokens", "max_output_tokens", "model_length", "token_limit"}
+_PARAMETERS = (
+    "max_completion_tokens",
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "stop",
+)
+_SAYS_UNSUPPORTED = re.compile(
+    r"unsupported|not (?:be )?(?:supported|allowed|permitted)|does(?: not|n't) support|"
+    r"unrecognized|unexpected|unknown|extra|deprecated|instead",
+    re.IGNORECASE,
+)
 _LONGEST_LEAD_BYTES = FRAME_TOKENS // 2
 
 
 @gin.configurable(module="tk_instruct")
 class OpenAICompletions(_OpenAI):
     """A model that continues the prompt (/completions), as the published ones do."""
+
+    _schema = _Completions
 
     def _arguments(self, prompt: str, parameters: Parameters) -> dict[str, Any]:
         return {
@@ -213,9 +320,6 @@ class OpenAICompletions(_OpenAI):
     def _send(self, arguments: dict[str, Any]) -> bytes:
         return self._server.completions.with_raw_response.create(**arguments).content
 
-    def _text(self, choice: Mapping[str, Any]) -> str | None:
-        return choice["text"]
-
 
 @gin.configurable(module="tk_instruct")
 class OpenAIChat(_OpenAI):
@@ -225,6 +329,8 @@ class OpenAIChat(_OpenAI):
     lead: a line before the prompt, which asks for the form of a completion; "": the prompt alone.
     It is no system message because some models take none.
     """
+
+    _schema = _Chat
 
     def __init__(
         self,
@@ -249,20 +355,20 @@ class OpenAIChat(_OpenAI):
             "messages": [{"role": "user", "content": content}],
             self.max_tokens_name: parameters.max_tokens,
             # Some begin with a line of their own, at whose end nothing has been said yet.
-            **_stop([end for end in parameters.stop if end.strip()]),
+            **_stop([end for end in parameters.stop or () if end.strip()]),
         }
 
     def _send(self, arguments: dict[str, Any]) -> bytes:
         return self._server.chat.completions.with_raw_response.create(**arguments).content
 
-    def _text(self, choice: Mapping[str, Any]) -> str | None:
-        return choice["message"].get("content")
-
 
 def _sampling(parameters: Parameters) -> dict[str, Any]:
     """What is to be sent even where OpenAI assumes it: other servers assume something else."""
-    sent: dict[str, Any] = {"temperature": parameters.temperature}
-    if parameters.temperature:  # else it changes nothing, and vLLM refuses the published 0
+    sent: dict[str, Any] = {}
+    if parameters.temperature is not None:
+        sent["temperature"] = parameters.temperature
+    # At temperature 0 it changes nothing, and vLLM refuses the published 0.
+    if parameters.temperature != 0 and parameters.top_p is not None:
         sent["top_p"] = parameters.top_p
     # No server known assumes penalties, and some models refuse them whatever their value.
     for name in ("presence_penalty", "frequency_penalty"):
@@ -271,8 +377,19 @@ def _sampling(parameters: Parameters) -> dict[str, Any]:
     return sent
 
 
-def _stop(sequences: Sequence[str]) -> dict[str, Any]:
+def _stop(sequences: Sequence[str] | None) -> dict[str, Any]:
     return {"stop": list(sequences)} if sequences else {}
+
+
+def _refused_parameter(said: str, fields: Mapping[str, Any]) -> str | None:
+    """The one that a server names in `param`, or in quotes, or as the place of an error."""
+    if fields.get("param") in _PARAMETERS:
+        return str(fields["param"])
+    words = {name: re.search(rf"(?<![\w]){name}(?![\w])", said) for name in _PARAMETERS}
+    found = {name: word.start() for name, word in words.items() if word}
+    if "stop" in found and not re.search(r"[\"'`]stop[\"'`]", said):
+        del found["stop"]
+    return min(found, key=lambda name: found[name], default=None)
 
 
 def _sendable(prompt: str) -> str:
@@ -282,7 +399,9 @@ def _sendable(prompt: str) -> str:
 
 def _count(usage: Mapping[str, Any], name: str) -> int | None:
     count = usage.get(name)
-    return count if isinstance(count, int) and count >= 0 else None
+    if isinstance(count, bool) or not isinstance(count, int):
+        return None
+    return count if 0 <= count <= _MOST_TOKENS else None
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

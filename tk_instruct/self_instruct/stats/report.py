@@ -3,13 +3,60 @@
 import base64
 import html
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from tk_instruct.self_instruct.clients import SCRIPTED
 from tk_instruct.tables import table
 
 Stats = dict[str, Any]  # as stats.json has it
 Rows = list[list[str]]
+
+
+class _Data(TypedDict):
+    accepted: dict[str, float | None]
+    with_instances: dict[str, float | None]
+    published: dict[str, float | None]
+
+
+class _Acceptance(TypedDict):
+    candidates: int
+    accepted: int
+    dropped: dict[str, int]
+
+
+class _Cost(TypedDict):
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    usd: float | None
+
+
+class _Costs(TypedDict):
+    stages: dict[str, _Cost]
+    unanswered: _Cost
+    total: _Cost
+    usd_per_accepted_instruction: float | None
+    usd_per_instance: float | None
+
+
+class _RootVerb(TypedDict):
+    verb: str
+    count: int
+    nouns: dict[str, int]
+
+
+class StatsFile(TypedDict):
+    """stats.json as it is read again."""
+
+    models: list[str]
+    data: _Data
+    acceptance: dict[str, _Acceptance]
+    cost: _Costs
+    unclear_answers: int
+    mean_rouge_l_to_most_similar_seed: float | None
+    root_verbs: list[_RootVerb]
+    why_no_root_verbs: str | None
+
 
 _DATA_COLUMNS = {
     "accepted": "accepted",
