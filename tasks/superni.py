@@ -10,9 +10,11 @@ from functools import lru_cache, partial
 from typing import Any
 
 import gin
+import seqio
 
 from tk_instruct.data import prompt, registry
 from tk_instruct.data.records import SPLITS, SuperNI, TaskSpec
+from tk_instruct.data.tokenization import TOKENIZERS, Plain
 from tk_instruct.errors import UserError
 from tk_instruct.metrics import superni as metrics
 from tk_instruct.randomness import choose
@@ -73,6 +75,10 @@ def _renderer(encoding: str) -> Callable[[prompt.Tokenizer, int | None], registr
         return render
 
     return prepare
+
+
+def _tokenizer(vocabulary: seqio.Vocabulary) -> Plain:
+    return TOKENIZERS[SuperNI().tokenization](vocabulary)
 
 
 @dataclass(frozen=True)
@@ -140,7 +146,9 @@ def _declare() -> None:
                 source=_source(track),
                 preprocessors=[
                     registry.Rendering(
-                        _renderer(encoding), reads=["id", "instruction", "input", "references"]
+                        _renderer(encoding),
+                        reads=["id", "instruction", "input", "references"],
+                        tokenize=_tokenizer,
                     )
                 ],
                 postprocess_fn=_postprocess,

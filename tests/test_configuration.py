@@ -448,6 +448,7 @@ LOOP = %LOOP
 include "/etc/passwd"
 SuperNI.data_dir = %DATA_DIR
 SuperNI.seed = %RANDOM_SEED
+SuperNI.tokenization = 'released'
 SuperNI.cache_dir = '/somewhere'
 SuperNI.num_dev_tasks = %LOOP
 SuperNI.not_a_parameter = 3
@@ -466,6 +467,7 @@ def test_a_description_is_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     configuration.load_data_of(DESCRIBED, "description")
     assert gin.query_parameter("SuperNI.data_dir") == "/data"
     assert gin.query_parameter("SuperNI.seed") == 3
+    assert gin.query_parameter("SuperNI.tokenization") == "released"
     assert gin.query_parameter("skip_missing.enabled") is True
     assert gin.query_parameter("trained_vocabulary.num_pieces") == 77
     bound = gin.config_str()

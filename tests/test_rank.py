@@ -196,6 +196,30 @@ def test_length_normalization_divides_by_tokens_and_eos(
     np.testing.assert_allclose(mean["scores"], np.array(summed["scores"]) / lengths, rtol=1e-6)
 
 
+def test_the_released_tokenization_is_of_prompts_and_options_too(
+    run: Path, data: list[str], tmp_path: Path
+) -> None:
+    """Another prompt, so other scores; what was ranked with the other tokenizer is not kept."""
+    rows = [{"id": "1", "inputs": "a b\nOutput: ", "options": ["it", "no "]}]
+    examples = write_examples(tmp_path / "file.jsonl", rows)
+    flags = ["rank", f"--model_dir={run}", *data, f"--examples={examples}"]
+    output = tmp_path / "ranked.jsonl"
+    scores = []
+    for tokenization in ("seqio", "released"):
+        arguments = [*flags, f"--output={output}", f"--tokenization={tokenization}"]
+        assert cli.main(arguments) == 0
+        scores.append(rows_of(output)[0]["scores"])
+    assert scores[0][0] != scores[1][0]
+    # SentencePiece drops the space after "no", so that it is as likely as "no".
+    rows = [{"id": "1", "inputs": "a b\nOutput: ", "options": ["it", "no"]}]
+    write_examples(examples, rows)
+    for tokenization, alike in (("seqio", True), ("released", False)):
+        arguments = [*flags, f"--output={output}", f"--tokenization={tokenization}"]
+        assert cli.main(arguments) == 0
+        ((_, without),) = (row["scores"] for row in rows_of(output))
+        assert (without == scores[tokenization == "released"][1]) is alike
+
+
 def test_of_equal_options_the_first_is_predicted(
     run: Path, data: list[str], tmp_path: Path
 ) -> None:

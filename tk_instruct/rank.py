@@ -10,7 +10,7 @@ Options are the task's own, an example's field `options`, or the same ones for a
   tk-instruct rank --model_dir RUN --examples FILE.jsonl
 
 where FILE.jsonl has lines {id, inputs, options}, inputs being the prompt as text, and optionally
-task, which is the file's name otherwise.
+task, which is the file's name otherwise. --tokenization is also of these prompts and options.
 """
 
 import argparse
@@ -25,6 +25,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from tk_instruct import configuration, distributed
+from tk_instruct.data.records import SuperNI
+from tk_instruct.data.tokenization import TOKENIZERS, Plain
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, inside, parse_jsonl, read_bytes
 from tk_instruct.inference import (
@@ -120,6 +122,7 @@ def main(args: argparse.Namespace) -> int:
         "ranking": name,
         "data": contents,
         "options": args.option,
+        "tokenization": SuperNI().tokenization,
         "length_normalized": args.length_normalized,
         "lengths": lengths.as_dict(),
     }
@@ -137,7 +140,7 @@ def read_examples(
     from tk_instruct.data.vocabulary import vocabulary
 
     examples: list[Example] = []
-    content = read_bytes(path)
+    tokenizer, content = _tokenizer(), read_bytes(path)
     for number, record in parse_jsonl(content, path):
         record = {"task": path.stem, **record}
         for field in ("id", "inputs", "task"):
@@ -146,7 +149,7 @@ def read_examples(
                     f"{path}:{number}: {field}={record.get(field)!r:.60} must be a string; each "
                     'line is {"id": …, "inputs": …, "options": […]}'
                 )
-        tokens = vocabulary().encode(record["inputs"])[: lengths.inputs - 1]
+        tokens = tokenizer.encode(record["inputs"])[: lengths.inputs - 1]
         inputs = np.array([*tokens, vocabulary().eos_id], np.int32)
         examples.append({**record, "inputs": inputs})
         if len(examples) == limit:
@@ -193,8 +196,8 @@ def tokenized_options(examples: Sequence[Example]) -> list[Example]:
     """Each example with option_tokens, its options' tokens up to and including EOS."""
     from tk_instruct.data.vocabulary import vocabulary
 
-    loaded = vocabulary()
-    encode = lru_cache(maxsize=1 << 12)(lambda text: [*loaded.encode(text), loaded.eos_id])
+    tokenizer, loaded = _tokenizer(), vocabulary()
+    encode = lru_cache(maxsize=1 << 12)(lambda text: [*tokenizer.encode(text), loaded.eos_id])
     return [
         {
             **example,
@@ -203,6 +206,13 @@ def tokenized_options(examples: Sequence[Example]) -> list[Example]:
         }
         for example in examples
     ]
+
+
+def _tokenizer() -> Plain:
+    """Of options, and of prompts that come from no task."""
+    from tk_instruct.data.vocabulary import vocabulary
+
+    return TOKENIZERS[SuperNI().tokenization](vocabulary())
 
 
 def _check_options(options: Any, where: str) -> None:

@@ -1,5 +1,6 @@
 """Every encoding as a whole text, the token budget, and which form an instance gets."""
 
+import re
 from collections import Counter
 
 import pytest
@@ -185,8 +186,8 @@ class Words:
             ids.append(self.words.index(word))
         return ids
 
-    def decode(self, ids: list[int]) -> str:
-        return " ".join(self.words[i] for i in ids)
+    def ends(self, s: str) -> list[int]:
+        return [word.end() for word in re.finditer(r"\S+", s)]
 
 
 def words(number: int) -> str:
@@ -273,10 +274,13 @@ def test_without_a_definition_more_fits() -> None:
 
 
 def test_a_prompt_that_is_too_long_without_examples_keeps_its_first_tokens() -> None:
-    """As many as the limit; the EOS then takes the place of the last when it is tokenised."""
+    """As many as the limit; the EOS then takes the place of the last when it is tokenised.
+
+    Their text is their own: its newlines stay.
+    """
     task = budget_task([1], [1])
     text = render(task, words(50), POS4_NEG2, Budget(Words(), 15))
-    assert text == "Definition: d. Now complete the following example - Input: " + words(6)
+    assert text == ("Definition: d.\n\nNow complete the following example -\nInput: " + words(6))
     assert len(text.split()) == 15
 
 
@@ -285,8 +289,8 @@ def test_the_boundary_of_cutting() -> None:
     (encoding,) = ENCODINGS["def"]
     assert render(task, "i", encoding, Budget(Words(), BARE)) == render(task, "i", encoding)
     cut = render(task, "i", encoding, Budget(Words(), BARE - 1))
-    assert cut == "Definition: d. Now complete the following example - Input: i. Output:"
-    assert render(task, "i", encoding, Budget(Words(), BARE - 2)) == cut.removesuffix(" Output:")
+    assert cut == "Definition: d.\n\nNow complete the following example -\nInput: i.\nOutput:"
+    assert render(task, "i", encoding, Budget(Words(), BARE - 2)) == cut.removesuffix("\nOutput:")
 
 
 def test_the_name_is_left_out_of_the_check_but_counts_for_the_cut() -> None:
@@ -298,7 +302,22 @@ def test_the_name_is_left_out_of_the_check_but_counts_for_the_cut() -> None:
     # One word fewer: the example still passes, and the prompt with the name is cut.
     cut = render(task, "i", encoding, Budget(Words(), BARE + EXAMPLE + 1))
     assert cut.split() == whole.split()[: BARE + EXAMPLE + 1]
-    assert " Positive Example 1 - " in cut
+    assert "\n Positive Example 1 -\n" in cut
+
+
+def test_a_text_that_has_more_tokens_than_it_had_in_the_prompt_is_cut_earlier() -> None:
+    class Pairs(Words):
+        """Two characters a token, and one each where the text does not end in an exclamation."""
+
+        def encode(self, s: str) -> list[int]:
+            return [0] * len(self.ends(s))
+
+        def ends(self, s: str) -> list[int]:
+            step = 2 if s.endswith("!") else 1
+            return [min(i + step, len(s)) for i in range(0, len(s), step)]
+
+    assert Budget(Pairs(), 3).cut("abcdefg!") == "ab"
+    assert Budget(Pairs(), 1).cut("abcdefg!") == ""
 
 
 @pytest.mark.parametrize("limit", range(2, 80))

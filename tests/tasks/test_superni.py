@@ -12,7 +12,7 @@ import pytest
 import seqio
 
 from tk_instruct import cli
-from tk_instruct.data import prompt, registry
+from tk_instruct.data import cache, prompt, registry
 from tk_instruct.data.records import SuperNI
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.data.vocabulary import vocabulary
@@ -150,6 +150,108 @@ def test_changing_the_seed_or_the_directory_takes_effect(mini_dir: Path) -> None
     gin.bind_parameter("SuperNI.data_dir", str(mini_dir / "nowhere"))
     with pytest.raises(UserError, match="nowhere is not a directory"):
         read("superni_en_def", "train")
+
+
+# Tk-Instruct's own tokenizer
+
+
+@pytest.mark.parametrize("name", ["superni_en_def_pos2_neg2_expl", "superni_xlingual_tk_instruct"])
+def test_the_released_tokenization_keeps_the_space_after_output(name: str) -> None:
+    few()
+    lengths = FeatureLengths(1024, 32)
+    before = read(name, "test", lengths)
+    gin.bind_parameter("SuperNI.tokenization", "released")
+    for example, other in zip(read(name, "test", lengths), before, strict=True):
+        space = vocabulary().tokenizer.piece_to_id("▁")
+        assert example["inputs_pretokenized"] == other["inputs_pretokenized"]
+        assert example["inputs_pretokenized"].endswith("\nOutput: ")
+        assert example["inputs"].tolist() == [*other["inputs"].tolist()[:-1], space, 1]
+        assert example["targets"].tolist() == other["targets"].tolist()
+
+
+def test_the_released_tokenization_leaves_an_example_out_one_token_earlier() -> None:
+    few(1, 1)
+    (first, *_) = read("superni_en_pos1", "test", FeatureLengths(1024, 32))
+    exact = len(first["inputs"])
+    assert " Positive Example 1 -" in first["inputs_pretokenized"]
+    for tokenization, fits in (("seqio", exact), ("released", exact + 1)):
+        gin.bind_parameter("SuperNI.tokenization", tokenization)
+        (whole, *_) = read("superni_en_pos1", "test", FeatureLengths(fits, 32))
+        (without, *_) = read("superni_en_pos1", "test", FeatureLengths(fits - 1, 32))
+        assert whole["inputs_pretokenized"] == first["inputs_pretokenized"]
+        assert len(whole["inputs"]) == fits
+        assert without["inputs_pretokenized"].startswith("Now complete the following example -")
+
+
+def test_seqio_reads_the_released_tokenization_too() -> None:
+    """In a mixture, as t5x does."""
+    few(1, 1)
+    gin.bind_parameter("SuperNI.tokenization", "released")
+    lengths = FeatureLengths(512, 32)
+    own = {
+        tuple(example["inputs"].tolist())
+        for task in registry.tasks_of("superni_def_pos1")
+        for example in registry.examples(task, "train", lengths)
+    }
+    dataset = seqio.get_mixture_or_task("superni_def_pos1").get_dataset(
+        lengths.as_dict(), "train", shuffle=False, num_epochs=1
+    )
+    space = vocabulary().tokenizer.piece_to_id("▁")
+    found = [example["inputs"].tolist() for example in dataset.as_numpy_iterator()]
+    assert {tuple(ids) for ids in found} <= own
+    assert len(found) > 20
+    assert all(ids[-2:] == [space, 1] for ids in found)
+
+
+def test_the_tokenization_is_part_of_what_tokens_are_kept_by() -> None:
+    few(1, 1)
+    task = registry.get("superni_en_def")
+    fingerprint = task.source.fingerprint("train")
+    first = cache.open_tokens(task, "train", LENGTHS)
+    gin.bind_parameter("SuperNI.tokenization", "released")
+    assert task.source.fingerprint("train") != fingerprint
+    second = cache.open_tokens(task, "train", LENGTHS)
+    assert (second.lengths[:, 0] == first.lengths[:, 0] + 1).all()
+
+
+def test_an_unknown_tokenization_is_refused() -> None:
+    with pytest.raises(UserError) as caught:
+        SuperNI(tokenization="fast")
+    assert str(caught.value).startswith(
+        "SuperNI.tokenization='fast' must be one of seqio, released; released is for "
+        "Tk-Instruct's published checkpoints"
+    )
+
+
+# Cut prompts
+
+
+@pytest.fixture
+def on_real_data(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Tasks of natural-instructions and T5's vocabulary; the vocabulary."""
+    path = str(shared_data / "t5-vocabulary" / "sentencepiece.model")
+    monkeypatch.setenv("TK_INSTRUCT_SUPERNI_DIR", str(shared_data / "natural-instructions"))
+    monkeypatch.setenv("TK_INSTRUCT_VOCABULARY", path)
+    return vocabulary(path)
+
+
+def test_cut_prompts_keep_what_t5_has_no_pieces_for(on_real_data: Any) -> None:
+    few(1, 8)
+    num_cut = num_unknown = 0
+    for name in ("superni_en_def", "superni_xlingual_def"):
+        limit = 110
+        whole = read(name, "test", FeatureLengths(4096, 32))
+        for example, uncut in zip(
+            read(name, "test", FeatureLengths(limit, 32)), whole, strict=True
+        ):
+            text, ids = example["inputs_pretokenized"], example["inputs"].tolist()
+            assert uncut["inputs_pretokenized"].startswith(text)
+            # Every id but EOS is the whole prompt's: what was left out is its end.
+            assert ids[:-1] == uncut["inputs"].tolist()[: len(ids) - 1]
+            num_cut += len(ids) == limit < len(uncut["inputs"])
+            num_unknown += 2 in ids and len(uncut["inputs"]) > limit
+    assert num_cut > 100
+    assert num_unknown > 10
 
 
 # Upstream's SeqIO

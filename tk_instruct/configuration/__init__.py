@@ -98,6 +98,12 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         "--num_dev_tasks", type=int, metavar="N", help="train tasks to set aside (default: 0)"
     )
     group.add_argument(
+        "--tokenization",
+        metavar="NAME",
+        help="released for Tk-Instruct's published checkpoints, whose tokenizer keeps the space "
+        "at a prompt's end (default: seqio)",
+    )
+    group.add_argument(
         "--tfds_data_dir",
         metavar="DIR",
         help="where TFDS keeps its datasets, for FLAN (else $TFDS_DATA_DIR, ~/tensorflow_datasets)",
@@ -148,6 +154,7 @@ _FLAG_BINDINGS = {
     "max_instances_per_train_task": ["SuperNI.max_instances_per_train_task"],
     "max_instances_per_eval_task": ["SuperNI.max_instances_per_eval_task"],
     "num_dev_tasks": ["SuperNI.num_dev_tasks"],
+    "tokenization": ["SuperNI.tokenization"],
     "tfds_data_dir": ["tfds_data_dir.directory"],
     "flan_templates": ["FLAN.templates"],
     "self_instruct_data": ["SelfInstructData.path"],

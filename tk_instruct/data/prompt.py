@@ -15,11 +15,11 @@ from tk_instruct.randomness import choose
 
 
 class Tokenizer(Protocol):
-    """What rendering needs of a vocabulary; SeqIO's vocabularies have it."""
+    """What rendering needs of a vocabulary; tk_instruct.data.tokenization has them."""
 
     def encode(self, s: str) -> list[int]: ...
 
-    def decode(self, ids: list[int]) -> str: ...
+    def ends(self, s: str) -> list[int]: ...
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,13 @@ class Budget:
         return len(self.tokenizer.encode(text)) + 1 <= self.max_input_tokens
 
     def cut(self, text: str) -> str:
-        return self.tokenizer.decode(list(self.tokenizer.encode(text))[: self.max_input_tokens])
+        """The text of the first max_input_tokens tokens, of fewer where it would else have more.
+
+        The EOS is not among them: it takes the place of the last one.
+        """
+        ends = self.tokenizer.ends(text)[: self.max_input_tokens]
+        starts = (text[:end] for end in sorted({0, *ends}, reverse=True))
+        return next(s for s in starts if len(self.tokenizer.encode(s)) <= self.max_input_tokens)
 
 
 def render(
@@ -88,7 +94,7 @@ def render(
 
     Examples are added while definition, examples and input fit; the first positive one that does
     not fit ends the positive ones, the first negative one the negative ones. A prompt that is
-    too long without any keeps its first tokens: its text is what they decode to.
+    too long without any keeps the text of its first tokens.
     """
     definition = ""
     if encoding.definition:

@@ -25,6 +25,7 @@ import msgpack
 import msgspec
 
 from tk_instruct import schema
+from tk_instruct.data.tokenization import TOKENIZERS
 from tk_instruct.errors import MissingDataError, UserError
 from tk_instruct.files import Path, PathLike, is_local, read_file, write_atomically
 from tk_instruct.randomness import draw
@@ -122,7 +123,8 @@ class SuperNI:
     Defaults are Tk-Instruct's: 100 random instances of a train task, the first 100 of any other
     (Wang et al. 2022, section 5). `validation` is made of instances of the train tasks that
     `train` leaves over; `dev` is a list of whole tasks: splits/<track>/dev_tasks.txt, or
-    num_dev_tasks of the train tasks, which then are not trained on.
+    num_dev_tasks of the train tasks, which then are not trained on. tokenization is "seqio", or
+    "released" for Tk-Instruct's published checkpoints (tk_instruct.data.tokenization).
     """
 
     data_dir: str | None = None
@@ -131,6 +133,7 @@ class SuperNI:
     max_instances_per_eval_task: int = 100
     max_instances_per_validation_task: int = 10
     num_dev_tasks: int = 0
+    tokenization: str = "seqio"
     cache_dir: str | None = None
 
     def __post_init__(self) -> None:
@@ -142,6 +145,11 @@ class SuperNI:
             ("num_dev_tasks", 0),
         ):
             check_whole(f"SuperNI.{field}", getattr(self, field), least, 2**31 - 1)
+        if self.tokenization not in TOKENIZERS:
+            raise UserError(
+                f"SuperNI.tokenization={self.tokenization!r} must be one of "
+                f"{', '.join(TOKENIZERS)}; released is for Tk-Instruct's published checkpoints"
+            )
 
     @property
     def root(self) -> Path:

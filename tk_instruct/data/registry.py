@@ -18,6 +18,7 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
+from tk_instruct.data.tokenization import Plain
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.data.vocabulary import ConfiguredVocabulary, plain
 from tk_instruct.errors import MissingDataError, UserError
@@ -351,17 +352,24 @@ class Rendering:  # not a dataclass: SeqIO would set fields instead of giving ar
     renders an example from the fields named in reads, in their order; the others pass through.
     Inputs and targets come out as text under inputs_pretokenized and targets_pretokenized and as
     token ids, without EOS: encoding here takes a tenth of the time of TensorFlow's operation.
+    tokenize(vocabulary) gives the tokenizer.
     """
 
-    def __init__(self, prepare: Callable[[Any, int | None], Render], reads: Sequence[str]) -> None:
+    def __init__(
+        self,
+        prepare: Callable[[Any, int | None], Render],
+        reads: Sequence[str],
+        tokenize: Callable[[seqio.Vocabulary], Plain] = Plain,
+    ) -> None:
         self.prepare = prepare
         self.reads = reads
+        self.tokenize = tokenize
 
     def encoder(
-        self, tokenizer: seqio.Vocabulary, max_input_tokens: int | None
+        self, vocabulary: seqio.Vocabulary, max_input_tokens: int | None
     ) -> Callable[..., tuple[str, str, list[int], list[int]]]:
         """The values of `reads` → inputs and targets, both as text and as ids."""
-        remembering = _Remembering(tokenizer)
+        remembering = _Remembering(self.tokenize(vocabulary))
         render = self.prepare(remembering, max_input_tokens)
 
         def encode(*values: Any) -> tuple[str, str, list[int], list[int]]:
@@ -376,8 +384,8 @@ class Rendering:  # not a dataclass: SeqIO would set fields instead of giving ar
         sequence_length: Mapping[str, int] | None,
         output_features: Mapping[str, seqio.Feature],
     ) -> tf.data.Dataset:
-        tokenizer = plain(output_features["inputs"].vocabulary)
-        encode = self.encoder(tokenizer, (sequence_length or {}).get("inputs"))
+        vocabulary = plain(output_features["inputs"].vocabulary)
+        encode = self.encoder(vocabulary, (sequence_length or {}).get("inputs"))
 
         def in_python(*values: Any) -> list[Any]:
             inputs, targets, *ids = encode(*map(decoded, values))
@@ -407,9 +415,9 @@ class Rendering:  # not a dataclass: SeqIO would set fields instead of giving ar
 class _Remembering:
     """A tokenizer that knows the last texts: a prompt that was found to fit is encoded next."""
 
-    def __init__(self, tokenizer: seqio.Vocabulary) -> None:
+    def __init__(self, tokenizer: Plain) -> None:
         self.encode = lru_cache(maxsize=4)(tokenizer.encode)
-        self.decode = tokenizer.decode
+        self.ends = tokenizer.ends
 
 
 def _encoded(value: str | Sequence[str]) -> Any:
