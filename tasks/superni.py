@@ -4,8 +4,9 @@ Splits: train, validation (instances of train tasks that training leaves over), 
 test and excluded. Options come from gin: SuperNI.data_dir and its other fields, vocabulary.name.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -54,7 +55,12 @@ def _source(track: str, only: str | None = None) -> registry.RecordSource:
         return _load(SuperNI(), fingerprint(split), track, split, only)
 
     narrow = partial(_source, track) if only is None else None
-    return registry.RecordSource(SPLITS, _FIELDS, load, fingerprint, narrow)
+    return registry.RecordSource(SPLITS, _FIELDS, load, fingerprint, narrow, selection=_selection)
+
+
+def _selection() -> str:
+    """Of the options those that examples are chosen by."""
+    return json.dumps(asdict(replace(SuperNI(), data_dir=None, cache_dir=None)))
 
 
 def _renderer(encoding: str) -> Callable[[prompt.Tokenizer, int | None], registry.Render]:
