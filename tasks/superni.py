@@ -4,9 +4,8 @@ Splits: train, validation (instances of train tasks that training leaves over), 
 test and excluded. Options come from gin: SuperNI.data_dir and its other fields, vocabulary.name.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -60,7 +59,8 @@ def _source(track: str, only: str | None = None) -> registry.RecordSource:
 
 def _selection() -> str:
     """Of the options those that examples are chosen by."""
-    return json.dumps(asdict(replace(SuperNI(), data_dir=None, cache_dir=None)))
+    places = ("data_dir", "cache_dir")
+    return ", ".join(f"{k}={v}" for k, v in asdict(SuperNI()).items() if k not in places)
 
 
 def _renderer(encoding: str) -> Callable[[prompt.Tokenizer, int | None], registry.Render]:

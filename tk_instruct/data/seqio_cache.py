@@ -149,6 +149,8 @@ class CachedSplit:
             if self._origin_of(example) != self._origin:
                 raise UserError(f"{self._name} is a mixture of several caches; {_AGAIN}")
             position = sum(self._feature(example, POSITION).int64_list.value)
+            if position in found:
+                raise UserError(f"{self._name} has example {position} twice; {_AGAIN}")
             found[position] = {
                 field: self._texts(example, field, is_list) for field, is_list in fields.items()
             }
