@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -38,7 +39,45 @@ def user_oriented(path: Path) -> Any:
     return read_user_oriented(path)
 
 
+def cached_split(folder: Path, origin: bytes) -> Any:
+    """A task that SeqIO has cached, with one example and stats.test.json as it is."""
+    import tensorflow as tf
+
+    from tk_instruct.data.seqio_cache import ORIGIN, POSITION, CachedSplit
+
+    (folder / "info.test.json").write_text('{"num_shards": 1}')
+    example = tf.train.Example()
+    for feature, text in ((ORIGIN, origin), ("id", b"a")):
+        example.features.feature[feature].bytes_list.value.append(text)
+    example.features.feature[POSITION].int64_list.value.append(0)
+    with tf.io.TFRecordWriter(str(folder / "test.tfrecord-00000-of-00001")) as writer:
+        writer.write(example.SerializeToString())
+    task = SimpleNamespace(name="cached", cache_dir=str(folder))
+    split = CachedSplit(task, "test")
+    split.origin.check("cached", "seed=0", "of data")
+    assert split.fingerprint
+    return split.examples({"id": False})
+
+
+def cached_stats(path: Path) -> Any:
+    return cached_split(path.parent, _ORIGIN)
+
+
+def cached_origin(path: Path) -> Any:
+    (path.parent / "stats.test.json").write_text('{"examples": 1}')
+    return cached_split(path.parent, path.read_bytes())
+
+
+_ORIGIN = json.dumps(
+    {
+        **{"split": "test", "selection": "seed=0", "content": "of data", "code": "of this code"},
+        **{"num_examples": 1, "why_empty": ""},
+    }
+).encode()
+
 READERS = [
+    Reader("cached_stats", cached_stats, b'{"examples": 1}', "stats.test.json"),
+    Reader("cached_origin", cached_origin, _ORIGIN, "origin.json"),
     Reader(
         "user_oriented",
         user_oriented,

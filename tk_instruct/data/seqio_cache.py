@@ -149,12 +149,12 @@ class CachedSplit:
             if self._origin_of(example) != self._origin:
                 raise UserError(f"{self._name} is a mixture of several caches; {_AGAIN}")
             position = sum(self._feature(example, POSITION).int64_list.value)
-            if position in found:
-                raise UserError(f"{self._name} has example {position} twice; {_AGAIN}")
+            if position < 0 or position in found:
+                raise UserError(f"{self._name} has a second example {position}; {_AGAIN}")
             found[position] = {
                 field: self._texts(example, field, is_list) for field, is_list in fields.items()
             }
-        if sorted(found) != list(range(self._num_examples)):
+        if len(found) != self._num_examples or not found or max(found) != len(found) - 1:
             raise UserError(
                 f"{self._name} has {len(found)} of {self._num_examples} examples; {_AGAIN}"
             )
