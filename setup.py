@@ -67,6 +67,9 @@ setup(
     ],
     extras_require={
         "analysis": ["spacy>=3.8"],  # root verbs of generated instructions
+        # It caps protobuf, pyarrow and more below what is pinned: uv, which takes the overrides in
+        # pyproject.toml, installs it, pip does not.
+        "beam": ["apache-beam>=2.77", "google-crc32c>=1.5"],  # for seqio_cache_tasks
         "gcs": ["google-cloud-storage>=2.19"],  # what Orbax lists checkpoints in gs:// with
         "generate": ["openai>=3.0"],  # any server that speaks its protocol
         "hf": ["torch>=2.6", "transformers>=4.57"],

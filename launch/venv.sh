@@ -40,8 +40,8 @@ print(hashlib.sha256(b"".join(open(name, "rb").read() for name in sys.argv[1:]))
 stamp=.venv/installed${extras:+-$extras}
 if [[ ! -f $stamp || $(<"$stamp") != "$wanted" ]]; then
   echo "installing the packages that constraints.txt pins (some minutes the first time)" >&2
-  # What t5x asks for pip cannot put together; uv reads the overrides in pyproject.toml.
-  if [[ ,$extras, == *,t5x,* ]]; then
+  # What t5x and Beam ask for pip cannot put together; uv reads the overrides in pyproject.toml.
+  if [[ ,$extras, == *,t5x,* || ,$extras, == *,beam,* ]]; then
     installer=(uv pip install --quiet --python "$venv_python")
   else
     # Python compiles what is imported, much less than all that is installed.

@@ -170,7 +170,11 @@ def _postprocess(output: str, *, example: Mapping[str, Any], is_target: bool) ->
 
 def _add(name: str, part: str, template: Template, few_shot: bool) -> None:
     source = registry.RecordSource(
-        ("train", "validation"), _FIELDS | _LISTS, partial(_load, part), partial(_fingerprint, part)
+        ("train", "validation"),
+        _FIELDS | _LISTS,
+        partial(_load, part),
+        partial(_fingerprint, part),
+        selection=lambda: f"seed={FLAN().seed} cap={CAPS[part]}",
     )
     prepare = partial(_prepare, part, template, few_shot)
     registry.add_task(

@@ -150,6 +150,11 @@ def _train_fingerprint(split: str) -> str:
     return f"{content} {settings.validation_share} {settings.seed} {split}"
 
 
+def _selection() -> str:
+    settings = SelfInstructData()
+    return f"validation_share={settings.validation_share} seed={settings.seed}"
+
+
 def _train_load(split: str) -> Sequence[registry.RawExample]:
     return _train_read(SelfInstructData(), split, _train_fingerprint(split))
 
@@ -257,17 +262,18 @@ def _add(
     splits: Sequence[str],
     load: Callable[[str], Sequence[registry.RawExample]],
     fingerprint: Callable[[str], str],
+    selection: Callable[[], str] = str,
 ) -> None:
     registry.add_task(
         name,
-        source=registry.RecordSource(splits, _FIELDS, load, fingerprint),
+        source=registry.RecordSource(splits, _FIELDS, load, fingerprint, selection=selection),
         preprocessors=[registry.Rendering(_prepare, reads=["prompt", "completion"])],
         postprocess_fn=_postprocess,
         metric_fns=[METRICS["rouge"], METRICS["accuracy"]],
     )
 
 
-_add("self_instruct", ("train", "validation"), _train_load, _train_fingerprint)
+_add("self_instruct", ("train", "validation"), _train_load, _train_fingerprint, _selection)
 _add(
     "self_instruct_user_oriented",
     ("test",),

@@ -7,3 +7,7 @@ class UserError(Exception):
 
 class MissingDataError(UserError):
     """Data that is not there; a mixture can do without it if the user says so."""
+
+
+class EmptySplitError(UserError):
+    """A split that the data and the options leave without examples, where others have some."""

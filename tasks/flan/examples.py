@@ -28,9 +28,10 @@ def source(dataset: Dataset) -> registry.RecordSource:
         splits=tuple(dataset.splits),
         fields=COMMON | dict.fromkeys(dataset.fields, False),
         load=partial(load, dataset),
-        fingerprint=partial(fingerprint, dataset),
+        content=partial(fingerprint, dataset),
         count=partial(count, dataset),
         tfds_name=dataset.tfds,
+        rendering=templates.fingerprint,
     )
 
 
@@ -41,8 +42,9 @@ def option_source(dataset: Dataset) -> registry.RecordSource:
         splits=whole.splits,
         fields=whole.fields | {"of": False, "option": False, "is_right": False},
         load=partial(_load_options, dataset),
-        fingerprint=whole.fingerprint,
+        content=whole.content,
         tfds_name=dataset.tfds,
+        rendering=whole.rendering,
     )
 
 
@@ -72,8 +74,7 @@ def count(dataset: Dataset, split: str) -> int:
 
 def fingerprint(dataset: Dataset, split: str) -> str:
     """Raises MissingDataError where TFDS has not prepared the dataset."""
-    files = tfds_source.fingerprint(dataset.tfds)
-    return f"{files} {dataset.splits[split]} {templates.fingerprint()}"
+    return f"{tfds_source.fingerprint(dataset.tfds)} {dataset.splits[split]}"
 
 
 def load(dataset: Dataset, split: str) -> Sequence[registry.RawExample]:

@@ -308,7 +308,7 @@ def test_data_that_changes_while_it_is_written_is_not_kept(letters: None, tmp_pa
         lambda _: LETTERS["a"],
         lambda _: next(versions),
     )
-    as_it_is = registry.get("letters_a").preprocessors[:1]
+    as_it_is = registry.get("letters_a").preprocessors[2:3]
     registry.add_task("restless", source, as_it_is, str, [])
     try:
         with pytest.raises(UserError, match="data of restless changed while it was read; run"):

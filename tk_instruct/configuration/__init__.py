@@ -120,6 +120,18 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         help="do without the tasks of a mixture whose data is missing",
     )
     group.add_argument(
+        "--use_cached_tasks",
+        action="store_true",
+        default=None,
+        help="read tasks as seqio_cache_tasks has cached them",
+    )
+    group.add_argument(
+        "--seqio_additional_cache_dirs",
+        type=lambda text: text.split(","),
+        metavar="DIR[,DIR]",
+        help="where it has cached them (its --output_cache_dir)",
+    )
+    group.add_argument(
         "--vocabulary",
         metavar="V",
         help="path of a SentencePiece model, t5, mt5, umt5 or bytes (else $TK_INSTRUCT_VOCABULARY)",
@@ -160,6 +172,8 @@ _FLAG_BINDINGS = {
     "self_instruct_data": ["SelfInstructData.path"],
     "user_oriented": ["SelfInstructData.user_oriented"],
     "skip_missing": ["skip_missing.enabled"],
+    "use_cached_tasks": ["use_cached_tasks.enabled"],
+    "seqio_additional_cache_dirs": ["use_cached_tasks.directories"],
     "vocabulary": ["vocabulary.name"],
 }
 

@@ -12,9 +12,8 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +23,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from jaxtyping import Int32
 
 from tk_instruct.data import registry
+from tk_instruct.data.code import code_hash
 from tk_instruct.data.records import default_cache_dir
 from tk_instruct.data.tokens import FeatureLengths, Tokens
 from tk_instruct.data.vocabulary import fingerprint
@@ -123,19 +123,6 @@ def _path(task: seqio.Task, split: str, lengths: FeatureLengths) -> Path:
     ]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     return default_cache_dir() / "tokens" / f"{task.name[:80]}-{split}-{digest[:32]}.array_record"
-
-
-@cache
-def code_hash(*more: ModuleType) -> str:
-    """Of the modules that make tokens from data, declarations included, and of more packages."""
-    import tk_instruct.data
-    import tk_instruct.tasks
-    from tk_instruct import randomness
-
-    packages = (tk_instruct.data, tk_instruct.tasks, *more)
-    folders = [Path(next(iter(package.__path__))) for package in packages]
-    modules = [Path(randomness.__file__), *(m for folder in folders for m in folder.rglob("*.py"))]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(modules))).hexdigest()
 
 
 def _write(path: Path, task: seqio.Task, split: str, lengths: FeatureLengths) -> None:

@@ -26,7 +26,7 @@ import msgspec
 
 from tk_instruct import schema
 from tk_instruct.data.tokenization import TOKENIZERS
-from tk_instruct.errors import MissingDataError, UserError
+from tk_instruct.errors import EmptySplitError, MissingDataError, UserError
 from tk_instruct.files import Path, PathLike, is_local, read_file, write_atomically
 from tk_instruct.randomness import draw
 from tk_instruct.ranges import check_seed, check_whole
@@ -180,7 +180,7 @@ class SuperNI:
         if split == "dev":
             names = self._dev_names(track)
             if not names:
-                raise UserError(
+                raise EmptySplitError(
                     f"split 'dev' of {track}: there is no splits/{track}/dev_tasks.txt and "
                     "num_dev_tasks=0; add the file, or carve tasks from train with "
                     "--num_dev_tasks (gin: SuperNI.num_dev_tasks)"
@@ -226,12 +226,12 @@ class SuperNI:
             if only not in names:
                 near = difflib.get_close_matches(only, names, n=1)
                 hint = f"; did you mean {near[0]}?" if near else ""
-                raise UserError(f"task={only!r} is not in split {split!r} of {track}{hint}")
+                raise EmptySplitError(f"task={only!r} is not in split {split!r} of {track}{hint}")
             names = [only]
         files = self._task_files()
         found = [files[name] for name in names if name in files]
         if not found:
-            raise UserError(
+            raise EmptySplitError(
                 f"split {split!r} of {track} is empty: none of the {len(names)} tasks that it "
                 f"lists has a file in {self.root / 'tasks'}; take the whole of tasks/ from {SOURCE}"
             )
@@ -288,7 +288,7 @@ class SuperNI:
             for id_, input_, references in instances[part]
         ]
         if not examples:
-            raise UserError(
+            raise EmptySplitError(
                 f"split {split!r} of {track} is empty: no task has more than "
                 f"max_instances_per_train_task={self.max_instances_per_train_task} instances to "
                 "leave any over; lower it, or train without validation (EVAL_PERIOD=0)"

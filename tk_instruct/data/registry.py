@@ -14,20 +14,28 @@ from functools import lru_cache, partial
 from typing import Any
 
 import gin
+import msgspec
 import numpy as np
 import seqio
 import tensorflow as tf
 
+from tk_instruct import schema
+from tk_instruct.data.code import code_hash
+from tk_instruct.data.seqio_cache import (
+    ORIGIN,
+    POSITION,
+    CachedSplit,
+    Origin,
+    RawExample,
+    use_cached_tasks,
+)
 from tk_instruct.data.tokenization import Plain
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.data.vocabulary import ConfiguredVocabulary, plain
-from tk_instruct.errors import MissingDataError, UserError
+from tk_instruct.errors import EmptySplitError, MissingDataError, UserError
 from tk_instruct.tables import table
 
 log = logging.getLogger("tk_instruct")
-
-# A raw example: its strings and lists of strings by field.
-RawExample = Mapping[str, str | Sequence[str]]
 
 OUTPUT_FEATURES = {
     "inputs": seqio.Feature(vocabulary=ConfiguredVocabulary(), add_eos=True),
@@ -41,11 +49,13 @@ _ADD_EOS = seqio.preprocessors.append_eos_after_trim
 class RecordSource(seqio.DataSource):
     """A SeqIO source of raw examples that says when its data has changed.
 
-    load(split) gives the examples of a split, fingerprint(split) a string that differs whenever
-    they would, raising MissingDataError where there are none to be had. fields maps each field to
+    load(split) gives the examples of a split, content(split) a string that differs whenever they
+    would, raising MissingDataError where there are none to be had. fields maps each field to
     whether it is a list of strings. narrow(name) is the same source with only the examples of one
     constituent task. count(split) is how many there are, where that is known without loading.
-    tfds_name is the dataset that TFDS can download, where there is one.
+    tfds_name is the dataset that TFDS can download, where there is one. selection() are the options
+    that examples are chosen by, rendering() what prompts depend on beside the examples and the
+    code; both are known without the data.
     """
 
     def __init__(
@@ -53,17 +63,21 @@ class RecordSource(seqio.DataSource):
         splits: Sequence[str],
         fields: Mapping[str, bool],
         load: Callable[[str], Sequence[RawExample]],
-        fingerprint: Callable[[str], str],
+        content: Callable[[str], str],
         narrow: Callable[[str], "RecordSource"] | None = None,
         count: Callable[[str], int] | None = None,
         tfds_name: str | None = None,
+        selection: Callable[[], str] = str,
+        rendering: Callable[[], str] = str,
     ) -> None:
         super().__init__(splits=splits)
         self.load = load
-        self.fingerprint = fingerprint
+        self.content = content
         self.narrow = narrow
         self.count = count
         self.tfds_name = tfds_name
+        self.selection = selection
+        self.rendering = rendering
         self.fields = dict(fields)
 
     @property
@@ -76,6 +90,10 @@ class RecordSource(seqio.DataSource):
     def num_input_examples(self, split: str) -> int:
         return self.count(split) if self.count else len(self.load(split))
 
+    def fingerprint(self, split: str) -> str:
+        """Differs whenever the examples or their prompts would; raises as content does."""
+        return " ".join(filter(None, (self.content(split), self.rendering())))
+
     def get_dataset(
         self,
         split: str = "train",
@@ -83,25 +101,125 @@ class RecordSource(seqio.DataSource):
         seed: int | None = None,
         shard_info: seqio.ShardInfo | None = None,
     ) -> tf.data.Dataset:
-        examples = self.load(split)
+        """The examples, each with its position in the split and what the split is made of."""
+        try:
+            examples, why_empty = self.load(split), ""
+        except EmptySplitError as error:
+            if shard_info is None:
+                raise
+            # SeqIO caches all splits of a task: one example tells its reader that there are none.
+            nothing = {field: [] if is_list else "" for field, is_list in self.fields.items()}
+            examples, why_empty = [nothing], str(error)
+        origin = self._origin(split, why_empty)
         order = np.arange(len(examples))
         if shuffle:
             np.random.default_rng(seed).shuffle(order)
 
         def lookup(index: np.int64) -> list[Any]:
-            example = examples[int(order[index])]
-            return [_encoded(example[field]) for field in self.fields]
+            position = order[index]
+            example = examples[int(position)]
+            return [position, *(_encoded(example[field]) for field in self.fields)]
 
         def fetch(index: tf.Tensor) -> dict[str, tf.Tensor]:
-            values = tf.numpy_function(lookup, [index], [tf.string] * len(self.fields))
+            types = [tf.int64, *[tf.string] * len(self.fields)]
+            position, *values = tf.numpy_function(lookup, [index], types)
+            position.set_shape([])
             for value, is_list in zip(values, self.fields.values(), strict=True):
                 value.set_shape([None] if is_list else [])
-            return dict(zip(self.fields, values, strict=True))
+            fields = dict(zip(self.fields, values, strict=True))
+            return {**fields, POSITION: position, ORIGIN: tf.constant(origin)}
 
         dataset = tf.data.Dataset.range(len(examples)).map(fetch)
         if shard_info and shard_info.num_shards > 1:
             dataset = dataset.shard(shard_info.num_shards, shard_info.index)
         return dataset
+
+    def check(self, task: str, origin: Origin) -> None:
+        """Raises UserError where a cached split of a task is not what there is now."""
+        try:
+            content = self._content(origin.split)
+        except MissingDataError:
+            content = None
+        origin.check(task, self.selection(), content)
+
+    def _origin(self, split: str, why_empty: str) -> bytes:
+        origin = Origin(
+            split=split,
+            selection=self.selection(),
+            content=self._content(split),
+            code=code_hash(),
+            num_examples=0 if why_empty else self.num_input_examples(split),
+            why_empty=why_empty,
+        )
+        return msgspec.json.encode(origin)
+
+    def _content(self, split: str) -> str:
+        try:
+            return self.content(split)
+        except EmptySplitError:
+            return ""
+
+
+class _Checked:  # not a function: what it checks belongs to a task
+    """A preprocessor that compares an example's origin with what there is now, and takes it off."""
+
+    def __init__(self, task: str, source: RecordSource) -> None:
+        self.task = task
+        self.source = source
+
+    def __call__(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
+        @lru_cache(maxsize=1)
+        def check(origin: bytes) -> np.bool_:
+            self.source.check(self.task, schema.parse(origin, Origin, self.task))
+            return np.True_
+
+        def in_graph(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            tf.numpy_function(check, [example[ORIGIN]], tf.bool)
+            return {key: value for key, value in example.items() if key not in (ORIGIN, POSITION)}
+
+        return dataset.map(in_graph)
+
+
+def _from_source(
+    task: str, source: RecordSource, preprocessors: Sequence[Callable[..., tf.data.Dataset]]
+) -> list[Any]:
+    """Examples as the source gives them are what SeqIO may cache.
+
+    What follows may depend on the feature lengths and on the run's seed.
+    """
+    return [seqio.CacheDatasetPlaceholder(), _Checked(task, source), *preprocessors]
+
+
+def _after_source(task: seqio.Task) -> list[Callable[..., tf.data.Dataset]]:
+    """The preprocessors of a task that add_task was given, and EOS."""
+    own = seqio.CacheDatasetPlaceholder | _Checked
+    return [step for step in task.preprocessors if not isinstance(step, own)]
+
+
+def _as_read(task: seqio.Task) -> seqio.Task:
+    """The task with its examples from SeqIO's cache, where these are to be used."""
+    is_ours = any(isinstance(step, _Checked) for step in task.preprocessors)
+    if not (is_ours and use_cached_tasks()):
+        return task
+    source = task.source
+
+    def cached(split: str) -> CachedSplit:
+        found = CachedSplit(task, split)
+        source.check(task.name, found.origin)
+        return found
+
+    from_cache = RecordSource(
+        splits=source.splits,
+        fields=source.fields,
+        load=lambda split: cached(split).examples(source.fields),
+        content=lambda split: cached(split).fingerprint,
+        count=lambda split: cached(split).origin.num_examples,
+        tfds_name=source.tfds_name,
+        selection=source.selection,
+        rendering=source.rendering,
+    )
+    steps = _from_source(task.name, from_cache, _after_source(task))
+    return task.replace(source=from_cache, preprocessors=steps)
 
 
 def add_task(
@@ -115,10 +233,7 @@ def add_task(
     seqio.TaskRegistry.add(
         name,
         source=source,
-        preprocessors=[
-            *preprocessors,
-            _ADD_EOS,
-        ],
+        preprocessors=_from_source(name, source, [*preprocessors, _ADD_EOS]),
         output_features=OUTPUT_FEATURES,
         postprocess_fn=postprocess_fn,
         metric_fns=metric_fns,
@@ -166,7 +281,7 @@ def _num_train_examples(task: seqio.Task, most: float) -> float:
 def _count(task: seqio.Task) -> float:
     if skip_missing() and is_missing(task):
         return 0.0
-    if not (count := task.num_input_examples("train")):
+    if not (count := _as_read(task).num_input_examples("train")):
         raise UserError(
             f"{task.name} has no train examples, and what is empty is never passed over; prepare "
             "its data again, or take a mixture without it"
@@ -185,7 +300,7 @@ def names(pattern: str = "*") -> list[str]:
 def get(name: str) -> seqio.Task | seqio.Mixture:
     """A declared task or mixture; raises UserError naming the nearest where there is none."""
     if name in seqio.TaskRegistry.names():
-        return seqio.TaskRegistry.get(name)
+        return _as_read(seqio.TaskRegistry.get(name))
     if name in seqio.MixtureRegistry.names():
         return seqio.MixtureRegistry.get(name)
     near = difflib.get_close_matches(name, names(), n=1)
@@ -210,8 +325,8 @@ def tasks_of(name: str) -> list[seqio.Task]:
     if isinstance(found, seqio.Task):
         return [found]
     if not skip_missing():
-        return list(found.tasks)
-    tasks = [task for task in found.tasks if not is_missing(task)]
+        return [_as_read(task) for task in found.tasks]
+    tasks = [_as_read(task) for task in found.tasks if not is_missing(task)]
     if not tasks:
         raise UserError(
             f"none of the {len(found.tasks)} tasks of {name} has its data; the first: "
@@ -233,9 +348,10 @@ def available(name: str) -> str:
 
 def is_missing(task: seqio.Task) -> MissingDataError | None:
     """Why a task's data cannot be had, where it cannot."""
-    if isinstance(task.source, RecordSource):
+    source = _as_read(task).source
+    if isinstance(source, RecordSource):
         try:
-            task.source.fingerprint(next(iter(task.source.splits)))
+            source.fingerprint(next(iter(source.splits)))
         except MissingDataError as error:
             return error
     return None
@@ -281,14 +397,16 @@ def subset(name: str, constituent: str) -> str:
     """
     subset_name = f"{name}.{re.sub(r'[^A-Za-z0-9_.]', lambda c: f'#{ord(c[0]):x}', constituent)}"
     if subset_name not in seqio.TaskRegistry.names():
-        task = get(name)
+        get(name)  # says what is near where there is none
+        task = seqio.get_mixture_or_task(name)
         narrow = getattr(getattr(task, "source", None), "narrow", None)
         if narrow is None:
             raise UserError(f"{name!r} has no parts to choose {constituent!r} from; leave it out")
+        source = narrow(constituent)
         seqio.TaskRegistry.add(
             subset_name,
-            source=narrow(constituent),
-            preprocessors=task.preprocessors,
+            source=source,
+            preprocessors=_from_source(subset_name, source, _after_source(task)),
             output_features=task.output_features,
             postprocess_fn=task.postprocessor,
             metric_fns=task.metric_fns,
@@ -310,7 +428,7 @@ def examples(task: seqio.Task, split: str, lengths: FeatureLengths) -> Iterator[
     a sixth of the time.
     """
     check_split(task, split)
-    source, (first, *others) = task.source, task.preprocessors
+    source, (first, *others) = task.source, _after_source(task)
     if not (
         isinstance(source, RecordSource) and isinstance(first, Rendering) and others == [_ADD_EOS]
     ):

@@ -230,7 +230,7 @@ class Run:
     def scores_of(self, job: Job) -> Scores:
         """Scores of a job, predicted now unless they are there already."""
         from tk_instruct.data import registry
-        from tk_instruct.data.cache import code_hash
+        from tk_instruct.data.code import code_hash
         from tk_instruct.tasks.flan import target_of
 
         task, name = registry.get(job.prompt.task), self.name_of(job)
