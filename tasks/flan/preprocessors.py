@@ -342,7 +342,8 @@ def aeslc(example: Example) -> Fields | None:
 # 2012 . | . UPDATED: . …2012 . ". Names without a time are kept, as they may be sentences.
 _BYLINE = re.compile(
     r"""\A (?: (?: [A-Z][^()]{0,60} [ ] )?
-               \( (?: CNN | AP | AFP | Reuters | REUTERS | [A-Z][\w. ]*\.com ) [^()]{0,30} \) [ ]--[ ]
+               \( (?: CNN | AP | AFP | Reuters | REUTERS | [A-Z][\w. ]*\.com ) [^()]{0,30}
+               \) [ ]--[ ]
              | By [ ] \. .{1,150}?
                (?: (?: (?: PUBLISHED | CREATED | UPDATED ) : | Last[ ]updated[ ]at ) .{1,60}?
                    201[234] [ ] \. [ ] (?: \| [ ] \. [ ] )? )+ )""",

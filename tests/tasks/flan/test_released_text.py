@@ -9,8 +9,10 @@ from typing import Any
 
 import gin
 import pytest
+import seqio
 
 from tk_instruct.data import tfds_source
+from tk_instruct.data.templates import Template
 from tk_instruct.tasks.flan import examples, prompts, templates
 from tk_instruct.tasks.flan.datasets import BY_NAME
 
@@ -93,16 +95,16 @@ CASES: list[tuple[str, dict[str, Any], str, str, str]] = [
     ),
     (
         "imdb_reviews",
-        {"text": "So <br />\\n \\\"\"bad\\\"\"", "label": 0},
+        {"text": 'So <br />\\n \\""bad\\""', "label": 0},
         "{text}: good?\n{options_}",
-        "So \n\\n \\\"\"bad\\\"\": good?\nOPTIONS:\n- negative\n- positive",
+        'So \n\\n \\""bad\\"": good?\nOPTIONS:\n- negative\n- positive',
         "negative",
     ),
     (
         "yelp_polarity_reviews",
-        {"text": "So <br />\\n\\\"\"good\\\"\"", "label": 1},
+        {"text": 'So <br />\\n\\""good\\""', "label": 1},
         "{text}: good?\n{options_}",
-        "So <br /> \"good\": good?\nOPTIONS:\n- negative\n- positive",
+        'So <br /> "good": good?\nOPTIONS:\n- negative\n- positive',
         "positive",
     ),
     (
@@ -181,6 +183,25 @@ def test_prompts_are_the_released_ones(
     (record,) = examples.records(dataset, "test")
     render = prompts.templated(dataset, prompts.Form(), 0)(None, None)
     assert render(*(record[field] for field in prompts.reads(dataset))) == (inputs, targets)
+
+
+def test_released_turns_stand_around_prompts_only_when_told() -> None:
+    record = dict.fromkeys(("id", "split", *BY_NAME["rte"].fields), "x") | {"options": ["a", "b"]}
+    values = [record[field] for field in prompts.reads(BY_NAME["rte"])]
+    zero_shot = prompts.templated(BY_NAME["rte"], prompts.Form(), 0)
+    plain, targets = zero_shot(None, None)(*values)
+    without = templates.fingerprint()
+    gin.bind_parameter("FLAN.released_turns", True)
+    assert zero_shot(None, None)(*values) == (f"0 {plain} X 1 FLAN", targets)
+    assert templates.fingerprint() != without
+
+    rows = [("Who?", "Ann"), ("When?", "now")]
+    shots = prompts.FewShot(
+        ["a", "b"], lambda k, _: rows[k], 0, seqio.ByteVocabulary(), None, prompts.RELEASED_TURNS
+    )
+    template = Template("t", "{a}", "{b}")
+    assert shots.inputs(template, "a", "Who?") == "0 When? X 1 now X 0 Who? X 1 FLAN"
+    assert shots.inputs(template, "c", "y" * 960) == f"0 {'y' * 960} X 1 FLAN"
 
 
 @pytest.mark.parametrize(
