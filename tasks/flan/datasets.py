@@ -19,8 +19,25 @@ Fields = Mapping[str, str | int | Sequence[str]]
 
 
 @dataclass(frozen=True)
+class Share:
+    """The nth of `of` parts of equal size of a TFDS split that `reserved` examples end.
+
+    Each of at most `most` examples.
+    """
+
+    nth: int
+    of: int
+    most: int
+    reserved: int
+
+    def bounds(self, num_examples: int) -> tuple[int, int]:
+        size = min(self.most, max(0, num_examples - self.reserved) // self.of)
+        return self.nth * size, (self.nth + 1) * size
+
+
+@dataclass(frozen=True)
 class Part:
-    """Of the examples start:stop of a TFDS split (as in Python) the nth of `of` equal shares.
+    """The examples start:stop (as in Python) of a TFDS split, or of a share of one.
 
     Of those the first `most`.
     """
@@ -29,14 +46,12 @@ class Part:
     start: int | None = None
     stop: int | None = None
     most: int = 1 << 62
-    nth: int = 0
-    of: int = 1
+    share: Share | None = None
 
     def bounds(self, num_examples: int) -> tuple[int, int]:
-        start, stop, _ = slice(self.start, self.stop).indices(num_examples)
-        size = max(0, stop - start)
-        first, end = (start + size * k // self.of for k in (self.nth, self.nth + 1))
-        return first, min(end, first + self.most)
+        first, end = self.share.bounds(num_examples) if self.share else (0, num_examples)
+        start, stop, _ = slice(self.start, self.stop).indices(end - first)
+        return first + start, first + max(start, min(stop, start + self.most))
 
 
 Splits = Mapping[str, Part]
@@ -51,11 +66,13 @@ def _last_of_train(number: int, test: str, train: str = "train") -> Splits:
     }
 
 
-def _para_crawl(num_test: int, **share: int) -> Splits:
+def _third_of_para_crawl(nth: int) -> Splits:
+    """A third of its own for training and validation, without the last 3,000 for the test."""
+    share = Share(nth, of=3, most=MAX_TRAIN_EXAMPLES + 200, reserved=3000)
     return {
-        "train": Part("train", stop=-num_test - 200, most=MAX_TRAIN_EXAMPLES, **share),
-        "validation": Part("train", start=-num_test - 200, stop=-num_test),
-        "test": Part("train", start=-num_test),
+        "train": Part("train", stop=-200, share=share),
+        "validation": Part("train", start=-200, share=share),
+        "test": Part("train", start=-3000),
     }
 
 
@@ -68,6 +85,11 @@ OPINION_ABSTRACTS: Splits = {
     "train": Part("train", stop=-600),
     "validation": Part("train", start=-600, stop=-500),
     "test": Part("train", start=-500),
+}
+PARA_CRAWL: Splits = {
+    "train": Part("train", stop=-1200, most=MAX_TRAIN_EXAMPLES),
+    "validation": Part("train", start=-1200, stop=-1000),
+    "test": Part("train", start=-1000),
 }
 TO_VALIDATION = _last_of_train(200, test="validation")
 TO_TEST = _last_of_train(200, test="test")
@@ -252,7 +274,7 @@ DATASETS: tuple[Dataset, ...] = (
     # sentiment analysis
     _classification(
         "imdb_reviews", "imdb_reviews/plain_text:1.0.0", "sentiment", "IMDB Reviews", TO_TEST,
-        read.labelled_text, ("text",), NEGATIVE_POSITIVE
+        read.imdb_reviews, ("text",), NEGATIVE_POSITIVE
     ),
     _classification(
         "sentiment140", "sentiment140:1.0.0", "sentiment", "Sentiment140", TO_TEST,
@@ -260,7 +282,7 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     _classification(
         "yelp_polarity_reviews", "yelp_polarity_reviews:0.2.0", "sentiment", "Yelp Polarity",
-        TO_TEST, read.labelled_text, ("text",), NEGATIVE_POSITIVE
+        TO_TEST, read.yelp_polarity_reviews, ("text",), NEGATIVE_POSITIVE
     ),
     _classification(
         "sst2", "glue/sst2:2.0.0", "sentiment", "SST-2", TO_VALIDATION, read.labelled_sentence,
@@ -382,7 +404,7 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     # translation
     _translation(
-        "para_crawl_enes", "para_crawl/enes", "ParaCrawl to Spanish", "en es", _para_crawl(1000)
+        "para_crawl_enes", "para_crawl/enes", "ParaCrawl to Spanish", "en es", PARA_CRAWL
     ),
     _translation(
         "wmt14_enfr", "wmt14_translate/fr-en", "WMT'14 to French", "en fr", OWN_VALIDATION
@@ -473,7 +495,7 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     *(
         Dataset(
-            name, "para_crawl/enda:1.2.0", "miscellaneous", title, _para_crawl(3000, nth=nth, of=3),
+            name, "para_crawl/enda:1.2.0", "miscellaneous", title, _third_of_para_crawl(nth),
             preprocess, (field, "answer"), metrics=("edit_distance",),
             is_in_mixtures=name == "fix_punct",
             made_from=frozenset({"para_crawl"})

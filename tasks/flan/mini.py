@@ -307,9 +307,8 @@ _EXAMPLES: Mapping[str, Any] = {
         "passage": "{name} saw a {colour} {thing} at the {place}. {name2} and {name3} saw none."
                    "\n@highlight\n{name} saw a {thing}",
         "query": "On {day} @placeholder had seen a {colour} {thing}", "answers": ["{name}"],
-        "entities": (["{name}", "{name2}", "{name3}", "{name2}"],
-                     ["{name2}", "{name}", "{name3}", "{name}"],
-                     ["{name3}", "{name2}", "{name}", "{name3}"])},
+        "entities": (["{name}", "{name2}", "{name3}"], ["{name2}", "{name}", "{name3}"],
+                     ["{name3}", "{name2}", "{name}"])},
     "definite_pronoun_resolution": {"sentence": _BECAUSE, "pronoun": "it", "label": (0, 1),
                                     "candidates": ["The {animal}", "The {animal2}"]},
     "winogrande": {"sentence": tuple(text.replace("it", "the _") for text in _BECAUSE),
@@ -383,9 +382,12 @@ def num_examples() -> dict[str, dict[str, int]]:
     sizes: dict[str, dict[str, int]] = defaultdict(dict)
     for dataset in datasets.DATASETS:
         for role, part in dataset.splits.items():
-            num_trained_on = _NUM_TRAIN * part.of - (part.stop or 0)
-            num_held_out = max(_NUM_TEST, -(part.start or 0))
-            size = num_trained_on if role == "train" else num_held_out
+            if role == "train":
+                size = _NUM_TRAIN - (part.stop or 0)
+                if part.share:
+                    size = size * part.share.of + part.share.reserved
+            else:
+                size = max(_NUM_TEST, -(part.start or 0))
             sizes[dataset.tfds][part.split] = max(size, sizes[dataset.tfds].get(part.split, 0))
     return dict(sizes)
 

@@ -17,9 +17,6 @@ from .templates import FLAN, is_forward, templates_of
 
 MAX_EXEMPLARS = 16
 MAX_FEW_SHOT_TOKENS = 960
-# T5's vocabulary reads newlines as spaces, so what divides the parts has words or signs of its own.
-ANSWER_CUE = "\n\nOutput:"
-BETWEEN_EXEMPLARS = "\n\n###\n\n"
 
 # The tokenizer is needed for exemplars only.
 Prepare = Callable[[Any, int | None], registry.Render]
@@ -42,6 +39,27 @@ FORMS = {
 }
 
 
+@dataclass(frozen=True)
+class Turns:
+    """What tells prompts and answers apart.
+
+    Attributes:
+        alone: a prompt without exemplars; of {inputs}, as the others.
+        exemplar: of {inputs} and {targets}.
+        after_exemplars: the prompt in the end, also where no exemplar fits before it.
+    """
+
+    alone: str
+    exemplar: str
+    after_exemplars: str
+
+
+# T5's vocabulary reads newlines as spaces, so what divides the parts has words or signs of its own.
+OWN_TURNS = Turns("{inputs}", "{inputs}\n\nOutput: {targets}\n\n###\n\n", "{inputs}\n\nOutput:")
+# google-research/FLAN's, of 2021: marks of the turns of a dialog.
+RELEASED_TURNS = Turns("0 {inputs} X 1 FLAN", "0 {inputs} X 1 {targets} X ", "0 {inputs} X 1 FLAN")
+
+
 def reads(dataset: Dataset) -> list[str]:
     """The fields of a record that rendering takes, in their order."""
     return ["id", "split", "options", *dataset.fields]
@@ -51,7 +69,7 @@ def templated(dataset: Dataset, form: Form, number: int | None = None) -> Prepar
     """By one template, or by one drawn for each example; training may turn the task around."""
 
     def prepare(tokenizer: Any, max_input_tokens: int | None) -> registry.Render:
-        seed, templates = FLAN().seed, templates_of(dataset)
+        seed, templates, turns = FLAN().seed, templates_of(dataset), _turns()
         if number is not None:
             templates = (_numbered(templates, number, dataset),)
         if not form.options:
@@ -61,15 +79,15 @@ def templated(dataset: Dataset, form: Form, number: int | None = None) -> Prepar
             forward = tuple(t for t in templates if is_forward(t, dataset)) or templates
         few_shot = None
         if form.few_shot:
-            few_shot = _few_shot(dataset, seed, tokenizer, max_input_tokens)
+            few_shot = _few_shot(dataset, turns, seed, tokenizer, max_input_tokens)
 
         def render(id_: str, split: str, options: Sequence[str], *values: str) -> tuple[str, str]:
             candidates = templates if split == "train" else forward
             template = choose(candidates, seed, "template", id_)
             inputs, targets = _rendered(template, dataset, id_, options, values)
             if few_shot:
-                inputs = few_shot.inputs(template, id_, inputs)
-            return inputs, targets
+                return few_shot.inputs(template, id_, inputs), targets
+            return turns.alone.format(inputs=inputs), targets
 
         return render
 
@@ -138,20 +156,22 @@ class FewShot:
         seed: int,
         tokenizer: prompt.Tokenizer,
         max_input_tokens: int | None,
+        turns: Turns = OWN_TURNS,
     ) -> None:
         self._ids = ids
+        self._turns = turns
         self._render = render
         self._seed = seed
         self._most_tokens = min(MAX_FEW_SHOT_TOKENS - 1, max_input_tokens or MAX_FEW_SHOT_TOKENS)
         self._num_tokens = lambda text: len(tokenizer.encode(text))
         # The numbers alone are kept: the texts of long examples would fill the memory.
         self._num_tokens_of = lru_cache(maxsize=1 << 18)(
-            lambda index, template: self._num_tokens(_exemplar(*render(index, template)))
+            lambda index, template: self._num_tokens(self._exemplar(*render(index, template)))
         )
 
     def inputs(self, template: Template, id_: str, inputs: str) -> str:
         """The prompt with its exemplars; the example itself, or its like, is never among them."""
-        query = inputs + ANSWER_CUE
+        query = self._turns.after_exemplars.format(inputs=inputs)
         left = self._most_tokens - self._num_tokens(query) - 1  # EOS
         rng = random.Random(draw(self._seed, "exemplars", id_))
         num_drawn = min(len(self._ids), MAX_EXEMPLARS + 1)
@@ -163,19 +183,26 @@ class FewShot:
             left -= self._num_tokens_of(index, template)
             if left < 0 or len(chosen) == MAX_EXEMPLARS:
                 break
-            chosen.append(_exemplar(*texts))
+            chosen.append(self._exemplar(*texts))
         # Texts side by side can have a token more than apart.
         while chosen and self._num_tokens("".join(chosen) + query) >= self._most_tokens:
             chosen.pop()
         return "".join(chosen) + query
 
+    def _exemplar(self, inputs: str, targets: str) -> str:
+        return self._turns.exemplar.format(inputs=inputs, targets=targets)
 
-def _exemplar(inputs: str, targets: str) -> str:
-    return f"{inputs}{ANSWER_CUE} {targets}{BETWEEN_EXEMPLARS}"
+
+def _turns() -> Turns:
+    return RELEASED_TURNS if FLAN().released_turns else OWN_TURNS
 
 
 def _few_shot(
-    dataset: Dataset, seed: int, tokenizer: prompt.Tokenizer, max_input_tokens: int | None
+    dataset: Dataset,
+    turns: Turns,
+    seed: int,
+    tokenizer: prompt.Tokenizer,
+    max_input_tokens: int | None,
 ) -> FewShot:
     records = examples.load(dataset, "train")
 
@@ -185,7 +212,7 @@ def _few_shot(
         return _rendered(template, dataset, str(record["id"]), record["options"], values)
 
     ids = [str(record["id"]) for record in records]
-    return FewShot(ids, render, seed, tokenizer, max_input_tokens)
+    return FewShot(ids, render, seed, tokenizer, max_input_tokens, turns)
 
 
 def _numbered(templates: Sequence[Template], number: int, dataset: Dataset) -> Template:

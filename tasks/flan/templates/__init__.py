@@ -63,10 +63,12 @@ class FLAN:
     Attributes:
         seed: of the templates and of the exemplars that are drawn.
         templates: a copy of google-research/FLAN, whose wording is used in place of our own.
+        released_turns: whether its marks stand around prompts and answers: `0 PROMPT X 1 FLAN`.
     """
 
     seed: int = 0
     templates: str | None = None
+    released_turns: bool = False
 
     def __post_init__(self) -> None:
         check_seed("FLAN.seed", self.seed)
@@ -76,7 +78,7 @@ def fingerprint() -> str:
     """Differs when the prompts do for a reason that is not in this code."""
     flan = FLAN()
     wording = hashlib.sha256(_read(flan.templates)).hexdigest() if flan.templates else ""
-    return f"{flan.seed} {wording}"
+    return f"{flan.seed} {wording} {flan.released_turns}"
 
 
 def own_templates(dataset: Dataset) -> tuple[Template, ...]:

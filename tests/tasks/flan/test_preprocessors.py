@@ -35,7 +35,7 @@ WSC273 = {
 }
 RECORD = {
     "idx": {"passage": 0, "query": 1},
-    "passage": "Ann met Bob in Rome.\nThey ate.\n@highlight\nAnn met Bob\n@highlight\nRome is old",
+    "passage": "Ann met Bob in Rome.\nThey ate. \n@highlight\nAnn met Bob\n@highlight\nRome is old",
     "query": "In spring @placeholder's friend ate there with @placeholder.",
     "entities": ["Bob", "Ann", "Rome", "Ann"],
     "answers": ["Ann", "Bob"],
@@ -83,14 +83,14 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {
             "activity_label": "Baking",
             "context": "[header] How to bake [title] Mix. [step] Take flour.",
-            "endings": ["[substeps] Stir. [step] Wait.", "Run.", "Sit [down].", "Swim."],
+            "endings": ["[substeps] Stir. [step] Wait.", "Run.", "Sit [down].", "Swim. "],
             "label": 3,
             "source_id": "wikihow~1",
             "split_type": "indomain",
         },
         {
-            "context": "How to bake\nMix.\nTake flour.",
-            "options": ["Stir. Wait.", "Run.", "Sit [down].", "Swim."],
+            "context": "How to bake \nMix. \nTake flour.",
+            "options": ["Stir. Wait.", "Run.", "Sit [down].", "Swim. "],
             "label": 3,
         },
     ),
@@ -106,13 +106,13 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     (
         "imdb_reviews",
-        {"text": "Bad.<br /><br />Very bad.", "label": 0},
-        {"text": "Bad.\n\nVery bad.", "label": 0},
+        {"text": 'Bad.<br /><br />Very \\""bad\\"".\\n', "label": 0},
+        {"text": 'Bad.\n\nVery \\""bad\\"".\\n', "label": 0},
     ),
     (
         "yelp_polarity_reviews",
-        {"text": 'A \\""great\\"" meal.\\nWe liked it.', "label": 1},
-        {"text": 'A "great" meal. We liked it.', "label": 1},
+        {"text": 'A \\""great\\"" meal.\\nWe <br /> liked it.', "label": 1},
+        {"text": 'A "great" meal. We <br /> liked it.', "label": 1},
     ),
     (
         "sentiment140",
@@ -176,7 +176,11 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     (
         "dart",
         {"tripleset": ["[TABLECONTEXT] [TITLE] Cups", "Ann WON 2"], **TRIPLES_TARGETS},
-        {"tripleset": "Cups; Ann WON 2", "tripleset_newline": "Cups\nAnn WON 2", **TARGETS},
+        {
+            "tripleset": "  Cups; Ann WON 2",
+            "tripleset_newline": "[TABLECONTEXT] [TITLE] Cups\nAnn WON 2",
+            **TARGETS,
+        },
     ),
     (
         "e2e_nlg",
@@ -292,9 +296,9 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         "record",
         RECORD,
         {
-            "passage": "Ann met Bob in Rome.\nThey ate.",
+            "passage": "Ann met Bob in Rome.\nThey ate. ",
             "query": "In spring",
-            "options": ["Bob" + REST, "Ann" + REST, "Rome" + REST],
+            "options": ["Bob" + REST, "Ann" + REST, "Rome" + REST, "Ann" + REST],
             "label": 1,
             "references": ["Ann" + REST, "Bob" + REST],
         },
@@ -307,7 +311,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     (
         "winogrande",
         {"sentence": "Ann fed Bob as _ was old.", "option1": "Ann", "option2": "Bob", "label": 1},
-        {"context": "Ann fed Bob as", "options": ["Ann was old.", "Bob was old."], "label": 1},
+        {"context": "Ann fed Bob as ", "options": ["Ann was old.", "Bob was old."], "label": 1},
     ),
     (
         "wsc",
@@ -360,7 +364,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     (
         "aeslc",
         {"email_body": "Dear Ann,\nwe meet.\n", "subject_line": "Meeting\n"},
-        {"body": "Dear Ann, we meet.", "subject": "Meeting"},
+        {"body": "Dear Ann, we meet. ", "subject": "Meeting"},
     ),
     (
         "cnn_dailymail",
@@ -395,7 +399,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
             "summary": "Bob loves it.",
         },
         {
-            "dialogue": "Ann: look\nBob: I <3 it, but > 1 day old",
+            "dialogue": "Ann: look  \nBob: I <3 it, but > 1 day old",
             "summary": "Bob loves it.",
         },
     ),
@@ -431,8 +435,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         },
         {
             "movie": "the big one",
-            "numbered_reviews": "\n".join(f"{n + 1}. R{n}" for n in range(10)),
-            "first_review": "R0",
+            "numbered_reviews": "\n".join(f"{n + 1}. R{n} " for n in range(10)),
+            "first_review": "R0 ",
             "critic_consensus": "Good.",
         },
     ),
@@ -547,7 +551,6 @@ def test_a_missing_column_is_told(names: str, example: Any, fields: Any) -> None
         ),
         (read.true_case, {"en": "lower already."}),
         (read.fix_punct, {"en": "no punctuation"}),
-        (read.word_segment, {"en": "word"}),
     ],
 )
 def test_dropped(preprocess: Any, example: Any) -> None:
@@ -586,21 +589,19 @@ def test_labels_that_test_splits_lack_are_negative() -> None:
     assert int(read.story_cloze(unlabelled)["label"]) < 0
 
 
-def test_natural_questions_ends_in_one_question_mark() -> None:
-    fields = read.natural_questions({"question": "who wrote it ?", "answer": ["Ann"]})
-    assert fields["question"] == "who wrote it?"
-
-
-def test_a_pronoun_at_the_end_takes_its_full_stop_along() -> None:
+def test_a_pronoun_at_the_end_keeps_its_full_stop() -> None:
     example = {**WSC273, "text": "Bob likes it.", "pronoun_start": 10, "pronoun_end": 12}
-    assert read.wsc273(example)["options"] == ["Jim.", "the cook."]
+    assert read.wsc273(example)["options"] == ["Jim .", "the cook ."]
+
+
+def test_a_single_word_is_segmented_too() -> None:
+    assert read.word_segment({"en": "word"}) == {"no_space": "word", "answer": "word"}
 
 
 @pytest.mark.parametrize(
     ("article", "text"),
     [
         ("(CNN) -- It rained.", "It rained."),
-        ("(CNN)It rained.", "It rained."),
         ("(CNN Student News) -- It rained.", "It rained."),
         ("St. Louis, Missouri (Reuters) -- It rained (AP) -- a lot.", "It rained (AP) -- a lot."),
         (
@@ -608,7 +609,10 @@ def test_a_pronoun_at_the_end_takes_its_full_stop_along() -> None:
             "12:23 EST, 22 August 2012 . In 2012 . it rained.",
             "In 2012 . it rained.",
         ),
-        ("By . Ann Roe . Last updated at 3:14 PM on 11th May 2011 . It rained.", "It rained."),
+        ("By . Ann Roe . Last updated at 3:14 PM on 11th May 2012 . It rained.", "It rained."),
+        # The released code leaves these too.
+        ("(CNN)It rained.", None),
+        ("By . Ann Roe . Last updated at 3:14 PM on 11th May 2011 . It rained.", None),
         # What may be the article itself is kept.
         ("By . Ann Roe . It rained in 2012 .", None),
         ("The storm (a big one) -- came.", None),
