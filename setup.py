@@ -56,7 +56,7 @@ setup(
         "rouge-score>=0.1.2",
         "sacrebleu>=2.4",
         "safetensors>=0.5",
-        "sentencepiece>=0.2",
+        "sentencepiece>=0.2.3",
         "seqio>=0.0.20",
         "tenacity>=9.0",
         "tensorboard>=2.19",
