@@ -124,7 +124,8 @@ def flan_templates(path: Path) -> None:
 
     for dataset, pairs in templates.parse(templates._read(str(path)), str(path)).items():
         for inputs, targets in pairs:
-            templates.Template(dataset, inputs, targets).render({"a": "b", "options_": ""}, "")
+            made = templates.Template(dataset, inputs, targets)
+            "".join(made.render({"a": "b", "options_": ""}, "")).encode()
 
 
 def gpt2_bpe(path: Path) -> None:
