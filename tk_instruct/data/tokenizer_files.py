@@ -33,7 +33,7 @@ class _Settings(msgspec.Struct, frozen=True):
 
     extra_ids: Annotated[int, msgspec.Meta(ge=0, le=_MAX_SENTINELS)] | None = None
     added_tokens_decoder: (
-        dict[Annotated[str, msgspec.Meta(pattern="^[0-9]{1,9}$")], _Token] | None
+        dict[Annotated[str, msgspec.Meta(pattern="^[0-9]+$", max_length=9)], _Token] | None
     ) = None
     pad_token: str | _Token | None = None
     eos_token: str | _Token | None = None
