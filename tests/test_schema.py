@@ -25,6 +25,7 @@ class Collection(msgspec.Struct, frozen=True):
     examples: list[Example] = msgspec.field(name="All Examples")
     number: Annotated[int, msgspec.Meta(ge=0, le=9)] = 0
     scores: dict[str, float] = {}
+    numbered: dict[Annotated[str, msgspec.Meta(max_length=2)], int] = {}
 
 
 def collection(**fields: Any) -> dict[str, Any]:
@@ -61,6 +62,7 @@ def parsed(document: Any) -> Collection:
             "All Examples[0].input is NaN but must be a string",
         ),
         (collection(number=1.5), "number is 1.5 but must be a whole number"),
+        (collection(numbered={"abc": 1}), "a key of numbered must be a string of length <= 2"),
         (collection(scores={"a": float("nan")}), "scores[...] must be a number"),
         (b'{"All Examples": [], "number": 1e999}', "number is 1e999 but must be a whole number"),
         (b"\xff\xfe{\x00}\x00", "not UTF-8 ("),

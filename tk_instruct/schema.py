@@ -30,7 +30,7 @@ _WORDS = {
 }
 _CORRECT = "correct the file or restore it"
 _LENGTH = re.compile(r" of length >= 1$")
-_AT = re.compile(r" - at `(?:key in )?\$(?P<path>.*)`$", re.DOTALL)
+_AT = re.compile(r" - at `(?P<key>key` in `)?\$(?P<path>.*)`$", re.DOTALL)
 # An escaped backslash, a pair, or half of one.
 _SURROGATES = re.compile(
     r"(?P<whole>\\\\|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
@@ -168,6 +168,8 @@ def _refuse(document: Any, error: Exception, where: str, repair: str) -> NoRetur
     rule = re.sub("^Invalid base64 .*", "must be base64", rule)
     rule = re.sub("^Invalid enum value .*", "must be one of the values that are allowed", rule)
     found, value = _value_at(document, path)
+    if at and at["key"]:  # which of them is not told
+        found, field = False, f"a key of {field or 'the document'}"
     is_value = f"is {shortened(value)} but " if found else ""
     raise UserError(f"{where}: {field or 'the document'} {is_value}{rule}; {repair}") from error
 

@@ -450,6 +450,25 @@ def test_a_missing_split_file_is_the_only_finding_about_splits(tmp_path: Path) -
     assert finding.value == "No such file or directory"
 
 
+def test_a_split_file_that_is_not_utf8_is_a_finding(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {}, "a b c d")
+    (root / "splits/default/test_tasks.txt").write_bytes("täsk".encode("utf-16"))
+    (finding,) = doctor.check_splits(root)
+    assert (finding.file, finding.rule) == (
+        "splits/default/test_tasks.txt",
+        "each track has train_tasks.txt, test_tasks.txt, excluded_tasks.txt, in UTF-8",
+    )
+
+
+def test_long_names_are_cut(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {}, "a b c d")
+    with (root / "splits/xlingual/test_tasks.txt").open("a") as file:
+        file.write("\n" + "x" * 10**6)
+    record = task() | {"Input_language": ["y" * 10**6]}
+    findings = [*doctor.check_splits(root), *check(tmp_path, record)]
+    assert len(doctor.format_report(findings, 1)) < 5000
+
+
 def test_findings_are_in_file_name_order_then_splits(tmp_path: Path) -> None:
     root = write_tree(tmp_path, {}, "c A b")
     (root / "tasks/b.json").write_text("{")

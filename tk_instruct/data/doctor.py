@@ -127,6 +127,9 @@ def required_fields(task: Task) -> Iterator[Breach]:
             yield Breach(field, _ABSENT, f'add the field "{field}", spelt so')
         elif field in FILLED_FIELDS and task.record[field] == []:
             yield Breach(field, [], "give at least one")
+    for k, name in enumerate(task.items("Categories")):
+        if isinstance(name, str) and not name.strip():
+            yield Breach(f"Categories[{k}]", name, "write the category's name")
 
 
 def list_fields(task: Task) -> Iterator[Breach]:
@@ -386,7 +389,7 @@ def existing_tasks_are_listed(splits: Splits) -> Iterator[Names]:
     yield Names("splits", unlisted, "add them to a file of each track")
 
 
-HAS_SPLIT_FILES = "each track has " + ", ".join(f"{split}_tasks.txt" for split in SPLITS)
+HAS_SPLIT_FILES = f"each track has {', '.join(f'{s}_tasks.txt' for s in SPLITS)}, in UTF-8"
 
 SPLIT_RULES: Mapping[str, Callable[[Splits], Iterator[Names]]] = {
     "a track's files share no task": disjoint_splits,
@@ -425,7 +428,7 @@ def check_task(path: Path) -> list[Finding]:
         record = json.loads(_content(path).decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         repair = "correct it there or restore the file from its source"
-        return [Finding(name, "the file", IS_JSON, _shortened(str(error)), repair)]
+        return [Finding(name, "the file", IS_JSON, _reason(error), repair)]
     if not _is_object(record):
         repair = "put the task's fields in one object, {…}"
         return [Finding(name, "the file", IS_JSON, _shown(record), repair)]
@@ -451,11 +454,10 @@ def check_splits(data_dir: Path) -> list[Finding]:
         for split in SPLITS:
             file = f"splits/{track}/{split}_tasks.txt"
             try:
-                content = _content(data_dir / file).decode("utf-8-sig", "replace")
-            except OSError as error:
+                content = _content(data_dir / file).decode("utf-8-sig")
+            except (OSError, UnicodeDecodeError) as error:
                 repair = f"take it from {SOURCE}"
-                reason = error.strerror or str(error)
-                missing.append(Finding(file, "the file", HAS_SPLIT_FILES, reason, repair))
+                missing.append(Finding(file, "the file", HAS_SPLIT_FILES, _reason(error), repair))
                 continue
             lines = [_printable(line.strip()) for line in content.splitlines()]
             listed[track, split] = [name for name in lines if name]
@@ -488,6 +490,13 @@ def _require_tree(data_dir: Path) -> None:
 
 def task_paths(data_dir: Path) -> list[Path]:
     return sorted(file for file in (data_dir / "tasks").iterdir() if file.suffix == ".json")
+
+
+def _reason(error: Exception) -> str:
+    """Why a file was not read."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return _shortened(getattr(error, "strerror", None) or str(error))
 
 
 def _shown(value: object) -> str:

@@ -100,7 +100,14 @@ def _builder(path: str, content: str) -> Any:
     del content  # part of the key: files that change are read again
     import tensorflow_datasets as tfds
 
-    return tfds.builder_from_directory(path)
+    try:
+        return tfds.builder_from_directory(path)
+    except Exception as error:  # TFDS and protobuf raise whatever they like
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{path} is no whole dataset of TFDS ({type(error).__name__}: {reason}); delete it "
+            "and prepare it again"
+        ) from error
 
 
 def builder(name: str) -> Any:

@@ -13,7 +13,7 @@ from etils import epath
 
 from tk_instruct import schema
 from tk_instruct.errors import UserError
-from tk_instruct.files import read_file
+from tk_instruct.files import is_local, read_file
 
 TOKENIZER_JSON = "tokenizer.json"
 
@@ -33,7 +33,7 @@ class _Settings(msgspec.Struct, frozen=True):
 
     extra_ids: Annotated[int, msgspec.Meta(ge=0, le=_MAX_SENTINELS)] | None = None
     added_tokens_decoder: (
-        dict[Annotated[str, msgspec.Meta(pattern="^[0-9]{1,9}$")], _Token] | None
+        dict[Annotated[str, msgspec.Meta(pattern="^[0-9]+$", max_length=9)], _Token] | None
     ) = None
     pad_token: str | _Token | None = None
     eos_token: str | _Token | None = None
@@ -83,12 +83,15 @@ def read(path: epath.PathLike, num_sentinels: int = 100) -> tuple[bytes, int]:
     path = epath.Path(path)
     model = SentencePieceProcessor()
     try:
-        content = _from_json(path) if path.name == TOKENIZER_JSON else read_file(path)
+        if path.name == TOKENIZER_JSON:
+            content = _from_json(path)
+        else:  # what a bucket's reading raises is told below
+            content = read_file(path) if is_local(path) else path.read_bytes()
         model.LoadFromSerializedProto(content or b"empty")
         ids = {model.id_to_piece(i): i for i in range(len(model))}
     except UserError:
         raise
-    except Exception as error:  # protobuf and SentencePiece each raise their own
+    except Exception as error:  # TensorFlow, protobuf and SentencePiece each raise their own
         raise cannot_be_loaded(path, error) from error
     if (model.eos_id(), model.unk_id()) != (1, 2):
         raise UserError(

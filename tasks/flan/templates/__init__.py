@@ -136,8 +136,8 @@ def parse(code: str | bytes, path: str) -> Wording:
         # ReCoRD's options are a text of their own there, and some lines end in a stray "n".
         return {
             name: [
-                (i.replace("{options_str}", f"{{{OPTIONS}}}").replace("}n\n", "}\n"), "".join([t]))
-                for i, t in pairs
+                (i.replace("{options_str}", f"{{{OPTIONS}}}").replace("}n\n", "}\n"), t)
+                for i, t in (map(_text, pair) for pair in pairs)
             ]
             for name, pairs in patterns.items()
         }
@@ -154,6 +154,11 @@ def parse(code: str | bytes, path: str) -> Wording:
             f"{path} defines no PATTERNS, a dictionary of lists of (inputs, targets), as "
             f"google-research/FLAN's flan/templates.py does ({error}); give that file"
         ) from error
+
+
+def _text(value: str) -> str:
+    """The text; raises ValueError where half of a surrogate pair stands in it."""
+    return value.encode().decode()
 
 
 def _templates(wording: Wording, where: str) -> dict[str, tuple[Template, ...]]:

@@ -25,6 +25,7 @@ from tk_instruct.errors import UserError
 from tk_instruct.metrics import METRICS
 from tk_instruct.metrics.target import Target
 from tk_instruct.tasks import flan
+from tk_instruct.tasks.flan import doctor as flan_doctor
 from tk_instruct.tasks.flan import examples, prompts, templates
 from tk_instruct.tasks.flan.datasets import BY_NAME, DATASETS, Dataset
 
@@ -462,6 +463,17 @@ def test_prepare_downloads_what_is_not_there(
     whole = ["tasks", "prepare", f"--tfds_data_dir={flan_dir}", "flan_2022"]
     assert cli.main(whole) == 0  # of a mixture, what TFDS has
     assert "[66/66]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("file", ["dataset_info.json", "features.json"])
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"{", b"[" * 100_000, b'{"name": [1]}'])
+def test_the_doctor_lists_a_dataset_whose_description_is_damaged(
+    copied: Path, file: str, content: bytes
+) -> None:
+    (copied / "super_glue/cb/1.0.2" / file).write_bytes(content)
+    (finding,) = (found for found in flan_doctor.check() if found.dataset == "cb")
+    assert finding.state == "broken"
+    assert str(copied / "super_glue/cb/1.0.2") in finding.advice
 
 
 def test_the_doctor_knows_what_is_there(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:

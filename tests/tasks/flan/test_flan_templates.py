@@ -119,6 +119,7 @@ def test_the_users_wording_is_read_and_never_run(tmp_path: Path) -> None:
         ("PATTERN = {}", "defines no PATTERNS, a dictionary of lists of (inputs, targets)"),
         ("PATTERNS = {'rte': open('x')}", "defines no PATTERNS"),
         ("PATTERNS = {'rte': [1]}", "defines no PATTERNS"),
+        (r"PATTERNS = {'rte': [('\ud800', 'x')]}", "surrogates not allowed); give that"),
         ("PATTERNS = {", "defines no PATTERNS"),
         ("PATTERNS = {'anli': []}", "no templates 'anli' for anli_r1"),
         (
