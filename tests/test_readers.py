@@ -106,7 +106,7 @@ def made(kind: str) -> Path:
     from tk_instruct import convert
     from tk_instruct.checkpoint import Checkpoints, Description
     from tk_instruct.convert.shapes import expected_shapes
-    from tk_instruct.convert.tensors import Tensor
+    from tk_instruct.convert.tensors import Checkpoint, Tensor
     from tk_instruct.model.config import config_from_fields
 
     folder = Path(made_folder().name) / kind
@@ -122,7 +122,7 @@ def made(kind: str) -> Path:
             name: Tensor(array.shape, partial(lambda array, index: array[index], array))
             for name, array in arrays.items()
         }
-        found = convert.Checkpoint("", "t5x", config, 3, tensors, "bytes")
+        found = Checkpoint("", "t5x", config, 3, tensors, "bytes")
         convert.convert(found, folder, kind)
     return folder
 
@@ -289,7 +289,149 @@ def gin_description(path: Path) -> Any:
     return configuration.load_data_of(text, "description")
 
 
+def opened(kind: str, depth: int) -> Callable[[Path], Any]:
+    """Reads all of a checkpoint of which one file, so deep in its folder, is damaged."""
+
+    def read(path: Path) -> Any:
+        from tk_instruct import convert
+
+        beside(path.parents[depth], kind)
+        return all_read(convert.open_checkpoint(str(path.parents[depth])))
+
+    return read
+
+
+def sharded(path: Path) -> Any:
+    whole = path.parent / "model.safetensors"
+    beside(path.parent, "huggingface")
+    if whole.exists():
+        whole.rename(path.parent / "part.safetensors")
+    return opened("huggingface", 0)(path)
+
+
+def index() -> bytes:
+    from safetensors import safe_open
+
+    with safe_open(made("huggingface") / "model.safetensors", "np") as stored:
+        weight_map = dict.fromkeys(stored.keys(), "part.safetensors")
+    return json.dumps({"metadata": {"total_size": 3}, "weight_map": weight_map}).encode()
+
+
+def packed(kind: str) -> Callable[[Path], Any]:
+    """The same of a MessagePack, which is damaged as the JSON that it is made of, or itself."""
+
+    def read(path: Path) -> Any:
+        import msgpack
+
+        with contextlib.suppress(ValueError, RecursionError):
+            path.write_bytes(msgpack.packb(json.loads(path.read_bytes())))
+        return opened(kind, 1)(path)
+
+    return read
+
+
+def unpacked(kind: str) -> Callable[[], bytes]:
+    import msgpack
+
+    def content() -> bytes:
+        tree = msgpack.unpackb(part_of(kind, "checkpoint_3/checkpoint")(), ext_hook=lambda *_: 3)
+        return json.dumps(tree).encode()
+
+    return content
+
+
+ZARRAY = "checkpoint_3/target.decoder.decoder_norm.scale/.zarray"
+
+PLANNED = {
+    "topology": "cpu:8",
+    "layout": {"num_partitions": 2, "num_fsdp_shards": 4, "remat": "none", "num_microbatches": 1},
+    "mesh": [1, 4, 2],
+    "batch_size": 8,
+    "num_tokens": 1280,
+    "num_steps": None,
+    "num_params": 3,
+    "d_model": 4,
+    "limit_bytes": None,
+    "flops": 3.5,
+    "seconds": 1.5,
+    "fits": True,
+    "collectives": {"all-gather": [3, 4.5]},
+}
+
+
+def planned(path: Path) -> Any:
+    """What is damaged is compiled again."""
+    from tk_instruct.plan import compilation
+
+    known = object.__new__(compilation._Known)  # of no program
+    known.path = path
+    found = known.read()
+    return found and (found.sent_bytes, found.mesh[2], found.layout.remat.upper())
+
+
+def token_file(path: Path) -> Any:
+    """What is damaged is written again."""
+    from tk_instruct.data.cache import TokenFile
+
+    file = TokenFile(path, lambda: write_tokens(path))
+    assert len(file) == 3
+    return [file[i] for i in range(3)]
+
+
+def write_tokens(path: Path) -> None:
+    import numpy as np
+    from array_record.python.array_record_module import ArrayRecordWriter
+
+    from tk_instruct.data.tokens import Tokens
+
+    writer = ArrayRecordWriter(str(path), "group_size:1")
+    examples = [Tokens(f"id{i}", np.arange(i + 1), np.arange(2)) for i in range(3)]
+    for tokens in examples:
+        writer.write(tokens.to_bytes())
+    writer.write(np.array([tokens.lengths for tokens in examples], "<i4").tobytes())
+    writer.close()
+
+
+def tokens_on_disk() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        write_tokens(Path(folder) / "x")
+        return (Path(folder) / "x").read_bytes()
+
+
 READERS = [
+    Reader("plan", planned, json.dumps(PLANNED).encode()),
+    Reader("tokens", token_file, tokens_on_disk, "file.array_record", share=0.2),
+    *(
+        Reader(f"huggingface_{file}", opened("huggingface", 0), part_of("huggingface", file), file)
+        for file in ("config.json", "generation_config.json", "tokenizer_config.json")
+    ),
+    Reader(
+        "huggingface_weights",
+        opened("huggingface", 0),
+        part_of("huggingface", "model.safetensors"),
+        "model.safetensors",
+    ),
+    Reader("huggingface_index", sharded, index, "model.safetensors.index.json"),
+    Reader("t5x_legacy", packed("t5x_legacy"), unpacked("t5x_legacy"), "checkpoint_3/checkpoint"),
+    Reader("t5x_legacy_zarray", opened("t5x_legacy", 2), part_of("t5x_legacy", ZARRAY), ZARRAY),
+    Reader(
+        "t5x_legacy_array",
+        opened("t5x_legacy", 2),
+        part_of("t5x_legacy", ZARRAY.replace(".zarray", "0")),
+        ZARRAY.replace(".zarray", "0"),
+    ),
+    Reader(
+        "t5x_metadata",
+        opened("t5x", 2),
+        part_of("t5x", "checkpoint_3/state/_METADATA"),
+        "checkpoint_3/state/_METADATA",
+    ),
+    Reader(
+        "t5x_structure",
+        opened("t5x", 2),
+        lambda: b"\x81\xa5state\x81\xa4step\x03",
+        "checkpoint_3/state/checkpoint",
+    ),
     Reader("gin_file", gin_file, GIN, "file.gin", GIN_WORDS),
     Reader("gin_run", gin_run, GIN, "file.gin", GIN_WORDS, share=0.3),
     Reader("gin_flag", gin_flag, b"{'inputs': 8, 'targets': @f()}", "flag", GIN_WORDS, share=0.1),
