@@ -531,21 +531,29 @@ def advised(folder: Path) -> str:
     return command.strip().replace("python", shlex.quote(sys.executable), 1)
 
 
-def tokenizer_of(folder: Path) -> None:
-    from tk_instruct.data.vocabulary import train_sentencepiece
-
-    pieces = train_sentencepiece(["a b c d e f", "g h i j k"] * 20, 30)
-    (folder / "spiece.model").write_bytes(pieces)
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps({"tokenizer_class": "T5Tokenizer", "extra_ids": 0})
-    )
+def write_tokenizer(folder: Path) -> None:
+    """tokenizer.json alone, as transformers 5 saves it."""
+    pieces = ["<pad>", "</s>", "<unk>", "▁", "a", "b", "▁ab", "▁b", "<extra_id_1>", "<extra_id_0>"]
+    scores = [0.0, 0.0, 0.0, -3.0, -4.0, -4.0, -5.0, -6.0, 0.0, 0.0]
+    vocab = list(zip(pieces, scores, strict=True))
+    space = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
+    content = {
+        "version": "1.0",
+        "added_tokens": [],
+        "pre_tokenizer": space,
+        "decoder": space,
+        "model": {"type": "Unigram", "unk_id": 2, "vocab": vocab, "byte_fallback": False},
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(content))
 
 
 def test_a_pickle_is_written_anew_as_the_message_says(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     pytest.importorskip("transformers", minversion="5")
     folder = write(tmp_path / "a folder's", weights())
-    tokenizer_of(folder)
+    write_tokenizer(folder)
+    settings = {"tokenizer_class": "T5Tokenizer", "extra_ids": 2}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     (folder / "model.safetensors").unlink()
     state = {name: torch.from_numpy(array) for name, array in weights().items()}
     torch.save(state, folder / "pytorch_model.bin")
@@ -617,19 +625,8 @@ def test_tokenizer_json_goes_with_the_model(tmp_path: Path) -> None:
     """As transformers 5 saves it, without spiece.model."""
     from tk_instruct.data.vocabulary import vocabulary
 
-    pieces = ["<pad>", "</s>", "<unk>", "▁", "a", "b", "▁ab", "▁b", "<extra_id_1>", "<extra_id_0>"]
-    scores = [0.0, 0.0, 0.0, -3.0, -4.0, -4.0, -5.0, -6.0, 0.0, 0.0]
-    vocab = list(zip(pieces, scores, strict=True))
-    space = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
     folder = write(tmp_path / "hf", weights())
-    content = {
-        "version": "1.0",
-        "added_tokens": [],
-        "pre_tokenizer": space,
-        "decoder": space,
-        "model": {"type": "Unigram", "unk_id": 2, "vocab": vocab, "byte_fallback": False},
-    }
-    (folder / "tokenizer.json").write_text(json.dumps(content))
+    write_tokenizer(folder)
     run(folder, tmp_path / "ours", "--to=ours")
     run(tmp_path / "ours", tmp_path / "back", "--to=huggingface")
     for name in ("hf/tokenizer.json", "ours/sentencepiece.model", "back/spiece.model"):
