@@ -4,8 +4,11 @@ import argparse
 import json
 import os
 import pickle
+import shlex
 import shutil
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -400,7 +403,7 @@ def test_folders_of_something_else(tmp_path: Path) -> None:
         convert.open_checkpoint(str(folder))
     (folder / "model.fp16.safetensors").rename(folder / "flax_model.msgpack")
     with pytest.raises(
-        UserError, match=r"holds flax_model.msgpack and no model.safetensors; write"
+        UserError, match=r"holds flax_model.msgpack and no model.safetensors, which alone"
     ):
         convert.open_checkpoint(str(folder))
 
@@ -516,6 +519,57 @@ def test_an_index_names_files_of_its_folder(tmp_path: Path) -> None:
             convert.open_checkpoint(str(folder))
 
 
+def advised(folder: Path) -> str:
+    """The command that the message about a folder ends with."""
+    with pytest.raises(UserError) as raised:
+        convert.open_checkpoint(str(folder))
+    message, command = str(raised.value).split("\n")
+    assert command.startswith("  python -c ")
+    if "pytorch_model" in message:
+        assert "a pickle can run code: do it only if you trust" in message
+        assert "weights_only=True" in command
+    return command.strip().replace("python", shlex.quote(sys.executable), 1)
+
+
+def write_tokenizer(folder: Path) -> None:
+    """tokenizer.json alone, as transformers 5 saves it."""
+    pieces = ["<pad>", "</s>", "<unk>", "▁", "a", "b", "▁ab", "▁b", "<extra_id_1>", "<extra_id_0>"]
+    scores = [0.0, 0.0, 0.0, -3.0, -4.0, -4.0, -5.0, -6.0, 0.0, 0.0]
+    vocab = list(zip(pieces, scores, strict=True))
+    space = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
+    content = {
+        "version": "1.0",
+        "added_tokens": [],
+        "pre_tokenizer": space,
+        "decoder": space,
+        "model": {"type": "Unigram", "unk_id": 2, "vocab": vocab, "byte_fallback": False},
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+
+
+def test_a_pickle_is_written_anew_as_the_message_says(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers", minversion="5")
+    folder = write(tmp_path / "a folder's", weights())
+    write_tokenizer(folder)
+    settings = {"tokenizer_class": "T5Tokenizer", "extra_ids": 2}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "model.safetensors").unlink()
+    state = {name: torch.from_numpy(array) for name, array in weights().items()}
+    torch.save(state, folder / "pytorch_model.bin")
+    command = advised(folder)
+    subprocess.run(command, shell=True, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    new = Path(f"{folder}-new")
+    np.testing.assert_array_equal(tables(new)[0], weights()[SHARED])
+    run(new, tmp_path / "ours", "--to=ours")
+    assert (tmp_path / "ours" / "sentencepiece.model").exists()
+    marker = tmp_path / "marker"
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Writes(marker)))
+    shutil.rmtree(new)
+    assert subprocess.run(advised(folder), shell=True, check=False, capture_output=True).returncode
+    assert not marker.exists()
+
+
 class Writes:
     """Unpickling it writes a file."""
 
@@ -545,7 +599,7 @@ def test_a_hostile_folder_runs_and_writes_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert [path for path in sorted(tmp_path.rglob("*")) if not path.is_relative_to(out)] == before
     (folder / "model.safetensors").unlink()
-    with pytest.raises(UserError, match="only if you trust its source") as caught:
+    with pytest.raises(UserError, match="only if you trust the file's source") as caught:
         run(folder, tmp_path / "out2", "--to=t5x_legacy")
     assert "AutoTokenizer" in str(caught.value)
     assert not marker.exists()
@@ -571,19 +625,8 @@ def test_tokenizer_json_goes_with_the_model(tmp_path: Path) -> None:
     """As transformers 5 saves it, without spiece.model."""
     from tk_instruct.data.vocabulary import vocabulary
 
-    pieces = ["<pad>", "</s>", "<unk>", "▁", "a", "b", "▁ab", "▁b", "<extra_id_1>", "<extra_id_0>"]
-    scores = [0.0, 0.0, 0.0, -3.0, -4.0, -4.0, -5.0, -6.0, 0.0, 0.0]
-    vocab = list(zip(pieces, scores, strict=True))
-    space = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
     folder = write(tmp_path / "hf", weights())
-    content = {
-        "version": "1.0",
-        "added_tokens": [],
-        "pre_tokenizer": space,
-        "decoder": space,
-        "model": {"type": "Unigram", "unk_id": 2, "vocab": vocab, "byte_fallback": False},
-    }
-    (folder / "tokenizer.json").write_text(json.dumps(content))
+    write_tokenizer(folder)
     run(folder, tmp_path / "ours", "--to=ours")
     run(tmp_path / "ours", tmp_path / "back", "--to=huggingface")
     for name in ("hf/tokenizer.json", "ours/sentencepiece.model", "back/spiece.model"):

@@ -2,7 +2,6 @@
 
 import ctypes
 import gc
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 import jax
 import ml_dtypes
+import msgspec
 import numpy as np
 import orbax.checkpoint as ocp
 import tensorstore as ts
@@ -20,6 +20,7 @@ from flax import serialization
 from flax.traverse_util import unflatten_dict
 from orbax.checkpoint import type_handlers
 
+from tk_instruct import schema
 from tk_instruct.convert.tensors import Index, Tensor, batches
 from tk_instruct.errors import UserError
 
@@ -28,6 +29,26 @@ MAX_BYTES_AT_ONCE = 256 * 2**20
 _STRUCTURE = "checkpoint"
 # All of their values are float32 values too.
 _DTYPES = [np.dtype(dtype) for dtype in (np.float32, np.float16, ml_dtypes.bfloat16)]
+
+
+class _Key(msgspec.Struct, frozen=True):
+    key: str | int
+
+
+class _Value(msgspec.Struct, frozen=True):
+    skip_deserialize: bool | None = None
+
+
+class _LeafMetadata(msgspec.Struct, frozen=True):
+    key_metadata: list[_Key]
+    value_metadata: _Value | None = None
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    """_METADATA, which Orbax writes of a tree."""
+
+    tree_metadata: dict[str, _LeafMetadata]
+    use_zarr3: bool | None = None
 
 
 def key_value_store(path: str) -> dict[str, str]:
@@ -126,11 +147,11 @@ def orbax_leaves(state: str) -> dict[str, dict[str, Any] | np.ndarray]:
             leaves |= {name: _named(leaf) for name, leaf in _flat(content).items()}
         what = "_METADATA"
         if (folder / what).exists():
-            metadata = json.loads((folder / what).read_text())
-            driver = "zarr3" if metadata.get("use_zarr3") else "zarr"
-            for leaf in metadata["tree_metadata"].values():
-                keys = [str(part["key"]) for part in leaf["key_metadata"]]
-                if not leaf.get("value_metadata", {}).get("skip_deserialize"):
+            metadata = schema.read(folder / what, _Metadata, "it is damaged")
+            driver = "zarr3" if metadata.use_zarr3 else "zarr"
+            for leaf in metadata.tree_metadata.values():
+                keys = [str(part.key) for part in leaf.key_metadata]
+                if not (leaf.value_metadata and leaf.value_metadata.skip_deserialize):
                     leaves["/".join(keys)] = ".".join(keys)
     except Exception as error:  # msgpack raises its own; what is not Orbax's has other keys
         raise unreadable(what, state, error) from error

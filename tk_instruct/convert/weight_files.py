@@ -1,5 +1,6 @@
 """Which files of a Hugging Face folder hold the weights, and the tensors in them."""
 
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -112,18 +113,22 @@ def no_model(folder: epath.Path) -> UserError | None:
     """What of Hugging Face's a folder holds but a model, and what to do; None for nothing."""
     found = sorted(file.name for file in folder.iterdir())
     tensors = [name for name in found if name.endswith(".safetensors")]
-    pickles = [name for name in found if name.startswith("pytorch_model") and name.endswith(".bin")]
+    kinds = ("pytorch_model", "adapter_model")
+    pickles = [name for name in found if name.startswith(kinds) and name.endswith(".bin")]
     others = [name for name in found if name.endswith((".msgpack", ".h5", ".gguf"))]
     nested = sorted(
         str(config.parent)
         for pattern in ("*/config.json", "snapshots/*/config.json")
         for config in folder.glob(pattern)
     )
+    danger = (
+        f" It reads {', '.join(pickles)}, a pickle, and a pickle can run code: do it only if you "
+        "trust the file's source."
+    )
     if any(name.startswith("adapter_") for name in found):
         return UserError(
-            f"{folder} holds an adapter and no model; merge it into its model first, with peft: "
-            "AutoPeftModelForSeq2SeqLM.from_pretrained(FOLDER).merge_and_unload()"
-            ".save_pretrained(NEW_FOLDER)"
+            f"{folder} holds an adapter and no model; merge it into its model first, with peft, "
+            f"and save the tokenizer too.{danger if pickles else ''}\n  " + _python(_MERGE, folder)
         )
     if nested:
         more = f" and {len(nested) - 4} more" if len(nested) > 4 else ""
@@ -141,15 +146,40 @@ def no_model(folder: epath.Path) -> UserError | None:
             f"{folder} holds {', '.join(tensors)}, but neither {WEIGHTS} nor {WEIGHTS_INDEX}; call "
             f"the one that is the model {WEIGHTS}, or fetch the index of its shards"
         )
-    if pickles + others:
-        danger = ", which can run code when it is read (do so only if you trust its source)"
+    if pickles:
         return UserError(
-            f"{folder} holds {', '.join(pickles + others)}{danger if pickles else ''} and no "
-            f"{WEIGHTS}; write the weights and the tokenizer with transformers: "
-            "AutoModelForSeq2SeqLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER) and "
-            "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
+            f"{folder} holds {', '.join(pickles)} and no {WEIGHTS}; write the weights and the "
+            f"tokenizer anew with transformers.{danger} weights_only=True has PyTorch refuse "
+            f"code.\n  {_python(_REWRITE, folder)}"
+        )
+    if others:
+        return UserError(
+            f"{folder} holds {', '.join(others)} and no {WEIGHTS}, which alone is read; get the "
+            f"model with {WEIGHTS} from its source"
         )
     return None
+
+
+_REWRITE = (
+    "import sys; from transformers import AutoModelForSeq2SeqLM, AutoTokenizer; "
+    "AutoModelForSeq2SeqLM.from_pretrained(sys.argv[1], weights_only=True)"
+    ".save_pretrained(sys.argv[2]); "
+    "AutoTokenizer.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[2])"
+)
+_MERGE = (
+    "import sys; from peft import AutoPeftModelForSeq2SeqLM, PeftConfig; "
+    "from transformers import AutoTokenizer; "
+    "AutoPeftModelForSeq2SeqLM.from_pretrained(sys.argv[1]).merge_and_unload()"
+    ".save_pretrained(sys.argv[2]); "
+    "AutoTokenizer.from_pretrained(PeftConfig.from_pretrained(sys.argv[1])"
+    ".base_model_name_or_path).save_pretrained(sys.argv[2])"
+)
+
+
+def _python(program: str, folder: epath.Path) -> str:
+    """The command that makes of a folder one that is read, beside it."""
+    source = str(folder).rstrip("/")
+    return f"python -c {shlex.quote(program)} {shlex.quote(source)} {shlex.quote(source + '-new')}"
 
 
 def _local_copies(folder: epath.Path) -> Callable[[str], str]:

@@ -347,13 +347,11 @@ class _Known:
         self.path = Path(default_cache_dir()) / "plans" / f"{digest}.json"
 
     def read(self) -> Compiled | None:
+        from tk_instruct import schema
+
         try:
-            fields = json.loads(self.path.read_text(encoding="utf-8"))
-            fields["layout"] = Layout(**fields["layout"])
-            fields["mesh"] = tuple(fields["mesh"])
-            fields["collectives"] = {k: Collective(*v) for k, v in fields["collectives"].items()}
-            return Compiled(**{**fields, "cached": True})
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return replace(schema.read(self.path, Compiled), cached=True)
+        except UserError:
             return None  # not there, or not as it was written
 
     def write(self, found: Compiled) -> None:
