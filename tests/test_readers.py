@@ -96,6 +96,35 @@ def statistics(path: Path) -> Any:
     report.show_stats("run", report.read_stats(AnyPath(path.parent.parent)), as_json=False)
 
 
+def rank_examples(path: Path) -> Any:
+    import gin
+
+    import tk_instruct.data.vocabulary  # noqa: F401 (what is bound)
+    from tk_instruct.data.tokens import FeatureLengths
+    from tk_instruct.rank import read_examples, with_options
+
+    gin.bind_parameter("vocabulary.name", "bytes")
+    lengths = FeatureLengths(64, 64)
+    return with_options(read_examples(AnyPath(path), lengths)[0], (), lengths)
+
+
+def scores_of_a_template(path: Path) -> Any:
+    from tk_instruct.evaluate.flan import _scores_if
+
+    scores = _scores_if(AnyPath(path), "a")
+    return scores and next(iter(scores.values())) + 1
+
+
+def model_card(path: Path) -> Any:
+    """The scores beside a checkpoint, as the card shows them."""
+    from types import SimpleNamespace
+
+    from tk_instruct.convert.model_card import _scores
+
+    checkpoint = path.parent.parent / "checkpoints" / "9"
+    return _scores(SimpleNamespace(about=object(), path=str(checkpoint), step=9))
+
+
 FLAN_REPORT = {
     "model_dir": "run",
     "step": 9,
@@ -214,6 +243,18 @@ READERS = [
         b'{"rougeL": 1.5, "exact_match": 2}',
         "run/scores/superni_en_def-test-9.json",
     ),
+    Reader(
+        "model_card",
+        model_card,
+        b'{"rougeL": 1.5, "exact_match": 2}',
+        "run/scores/superni_en_def-test-9.json",
+    ),
+    Reader(
+        "rank_examples",
+        rank_examples,
+        lines({"id": "a", "task": "t", "inputs": "Is it so?", "options": ["yes", "no"]}),
+    ),
+    Reader("scores_of_a_template", scores_of_a_template, b'{"predicted_by": "a", "f1": 1.5}'),
     Reader("scores_of_flan", scores, json.dumps(FLAN_REPORT).encode()),
     Reader(
         "scores_of_flan_runs",

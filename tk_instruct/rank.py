@@ -21,12 +21,13 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from jaxtyping import Float32
 
-from tk_instruct import configuration, distributed
+from tk_instruct import configuration, distributed, schema
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, inside, parse_jsonl, read_bytes
+from tk_instruct.files import Path, inside, read_bytes
 from tk_instruct.inference import (
     MOST_TIMES_BATCH_SIZE,
     Loaded,
@@ -130,25 +131,29 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+class _Example(msgspec.Struct, frozen=True):
+    """A line of --examples."""
+
+    id: str
+    inputs: str
+    options: list[str] | None = None
+    task: str | None = None
+
+
 def read_examples(
     path: Path, lengths: "FeatureLengths", limit: int | None = None
 ) -> tuple[list[Example], list[str]]:
     """Examples of a file, tokenised as those of tasks are, and the fingerprint of its bytes."""
     from tk_instruct.data.vocabulary import vocabulary
 
+    loaded = vocabulary()
     examples: list[Example] = []
     content = read_bytes(path)
-    for number, record in parse_jsonl(content, path):
-        record = {"task": path.stem, **record}
-        for field in ("id", "inputs", "task"):
-            if not isinstance(record.get(field), str):
-                raise UserError(
-                    f"{path}:{number}: {field}={record.get(field)!r:.60} must be a string; each "
-                    'line is {"id": …, "inputs": …, "options": […]}'
-                )
-        tokens = vocabulary().encode(record["inputs"])[: lengths.inputs - 1]
-        inputs = np.array([*tokens, vocabulary().eos_id], np.int32)
-        examples.append({**record, "inputs": inputs})
+    for _, line in schema.parse_lines(content, _Example, path):
+        tokens = loaded.encode(line.inputs)[: lengths.inputs - 1]
+        inputs = np.array([*tokens, loaded.eos_id], np.int32)
+        own = {} if line.options is None else {"options": line.options}
+        examples.append({"id": line.id, "task": line.task or path.stem, "inputs": inputs, **own})
         if len(examples) == limit:
             break
     if not examples:
