@@ -242,11 +242,15 @@ def test_of_equal_options_the_first_is_predicted(
         ([], ["--split=test"], "--split=test is of a task and --examples has none"),
         ([], ["--batch_size=0"], "--batch_size=0 must be at least 1"),
         ([], [], "x.jsonl holds no examples"),
-        ([{"id": "1", "options": TEXTS}], [], "x.jsonl:1: inputs=None must be a string"),
-        ([{"id": 1, "inputs": "a", "options": TEXTS}], [], "x.jsonl:1: id=1 must be a string"),
+        ([{"id": "1", "options": TEXTS}], [], "x.jsonl:1: inputs is missing; correct"),
+        (
+            [{"id": 1, "inputs": "a", "options": TEXTS}],
+            [],
+            "x.jsonl:1: id is 1 but must be a string",
+        ),
         ([{"id": "1", "inputs": "a"}], [], "example '1' has no options to choose from"),
         ([{"id": "1", "inputs": "a", "options": []}], [], "example '1': options=[] must be at"),
-        ([{"id": "1", "inputs": "a", "options": "ab"}], [], "options='ab' must be at least 2"),
+        ([{"id": "1", "inputs": "a", "options": "ab"}], [], 'options is "ab" but must be a list'),
         (
             [{"id": "1", "inputs": "a", "options": ["b", 3]}],
             [],

@@ -21,14 +21,15 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from jaxtyping import Float32
 
-from tk_instruct import configuration, distributed
+from tk_instruct import configuration, distributed, schema
 from tk_instruct.data.records import SuperNI
 from tk_instruct.data.tokenization import TOKENIZERS, Plain
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, inside, parse_jsonl, read_bytes
+from tk_instruct.files import Path, inside, read_bytes
 from tk_instruct.inference import (
     MOST_TIMES_BATCH_SIZE,
     Loaded,
@@ -133,6 +134,15 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+class _Example(msgspec.Struct, frozen=True):
+    """A line of --examples."""
+
+    id: str
+    inputs: str
+    options: list[str] | None = None
+    task: str | None = None
+
+
 def read_examples(
     path: Path, lengths: "FeatureLengths", limit: int | None = None
 ) -> tuple[list[Example], list[str]]:
@@ -140,18 +150,12 @@ def read_examples(
     from tk_instruct.data.vocabulary import vocabulary
 
     examples: list[Example] = []
-    tokenizer, content = _tokenizer(), read_bytes(path)
-    for number, record in parse_jsonl(content, path):
-        record = {"task": path.stem, **record}
-        for field in ("id", "inputs", "task"):
-            if not isinstance(record.get(field), str):
-                raise UserError(
-                    f"{path}:{number}: {field}={record.get(field)!r:.60} must be a string; each "
-                    'line is {"id": …, "inputs": …, "options": […]}'
-                )
-        tokens = tokenizer.encode(record["inputs"])[: lengths.inputs - 1]
-        inputs = np.array([*tokens, vocabulary().eos_id], np.int32)
-        examples.append({**record, "inputs": inputs})
+    eos_id, tokenizer, content = vocabulary().eos_id, _tokenizer(), read_bytes(path)
+    for _, line in schema.parse_lines(content, _Example, path):
+        tokens = tokenizer.encode(line.inputs)[: lengths.inputs - 1]
+        inputs = np.array([*tokens, eos_id], np.int32)
+        own = {} if line.options is None else {"options": line.options}
+        examples.append({"id": line.id, "task": line.task or path.stem, "inputs": inputs, **own})
         if len(examples) == limit:
             break
     if not examples:

@@ -212,7 +212,7 @@ def _licence(licence: str | None) -> str:
         licence
         or "**To be filled in** (`--licence TEXT`). What a model has written is under the terms of "
         "its provider, which may forbid to train models that compete with it: check them first.",
-        "Seed tasks of this project are under the project's licence, others under their own.",
+        "Seed tasks of this project are under Apache-2.0, as it is, others under their own.",
     )
 
 
