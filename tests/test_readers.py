@@ -187,7 +187,12 @@ READERS = [
             {
                 "models": ["m"],
                 "data": {
-                    "accepted": {"instructions": 1},
+                    "accepted": {
+                        "instructions": 1,
+                        "classification": 1,
+                        "not_classification": 0,
+                        "mean_words_of_instruction": 2.5,
+                    },
                     "with_instances": {},
                     "published": {"instances": 2.5},
                 },
