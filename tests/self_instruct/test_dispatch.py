@@ -811,3 +811,21 @@ def test_a_fault_in_the_client_is_an_exception_and_may_have_cost(tmp_path: Path)
         with pytest.raises(ZeroDivisionError):
             ask.submit(requests(1)[0]).result()
         assert ask.spent.tokens.total == 284
+
+
+@pytest.mark.parametrize("text", ["", "<think>\nI should", " \n"])
+def test_answers_that_end_before_they_say_anything_end_the_run(tmp_path: Path, text: str) -> None:
+    silent = Scripted(lambda request, _: Completion(text, "length", "m", 1, 9))
+    todo = [
+        Request("instances", i, f"{i}?", Parameters(9), "classification_instances")
+        for i in range(30)
+    ]
+    named = r"last 4 answers .* \(--gin.classification_instances/Parameters.max_tokens=2048"
+    with (
+        pytest.raises(UserError, match=named),
+        RunDirectory(tmp_path) as run,
+        Dispatcher(silent, run, Budget(), 1) as ask,
+    ):
+        for _ in ask.in_order(todo):
+            pass
+    assert len(silent.calls) == 4

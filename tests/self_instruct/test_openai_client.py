@@ -378,3 +378,85 @@ def test_addresses_that_make_no_sense() -> None:
     with pytest.raises(UserError, match="must not hold a password") as error:
         OpenAICompletions("m", "https://me:hidden@host/v1")
     assert "hidden" not in str(error.value)
+
+
+NONE = Parameters(9, None, None, None, None, None)
+
+
+def test_what_is_none_is_left_out(server: Canned) -> None:
+    chat = OpenAIChat("m", server.url, max_tokens_name="max_completion_tokens", lead="")
+    chat.complete(request(parameters=NONE), "k")
+    OpenAICompletions("m", server.url).complete(request(parameters=NONE), "k")
+    assert [body for _, _, body in server.asked] == [
+        {
+            "model": "m",
+            "messages": [{"role": "user", "content": "why?"}],
+            "max_completion_tokens": 9,
+        },
+        {"model": "m", "prompt": "why?", "max_tokens": 9},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "repair"),
+    [
+        ("temperature", {}, "set --gin.instructions/Parameters.temperature=None"),
+        ("top_p", {}, "set --gin.instructions/Parameters.top_p=None"),
+        ("presence_penalty", {}, "set --gin.instructions/Parameters.presence_penalty=None"),
+        ("stop", {}, "set --gin.instructions/Parameters.stop=None"),
+        ("stop", {"param": None}, "set --gin.instructions/Parameters.stop=None"),
+        ("max_tokens", {}, "set --gin.OpenAIChat.max_tokens_name=max_completion_tokens"),
+        ("max_completion_tokens", {}, "set --gin.OpenAIChat.max_tokens_name=max_tokens"),
+        (
+            "max_tokens",
+            {"message": "max_tokens is too large: 1024", "code": "invalid_value"},
+            "set instructions/Parameters.max_tokens, now 1024, to what it allows",
+        ),
+        (None, {"message": "stop it"}, "correct the parameters of this stage"),
+    ],
+)
+def test_a_refused_parameter_is_named_with_what_to_set(
+    server: Canned, name: str | None, error: dict[str, Any], repair: str
+) -> None:
+    said = {
+        "message": f"Unsupported parameter: '{name}' is not supported with this model.",
+        "param": name,
+        "code": "unsupported_parameter",
+    }
+    server.says({"error": said | error}, 400)
+    with pytest.raises(UserError, match="the server refuses the request") as refused:
+        OpenAIChat("m", server.url).complete(request(), "k")
+    assert repair in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("message", "usage", "completion"),
+    [
+        ({"content": "a", "reasoning_content": "b"}, {}, Completion("a", "stop", "m")),
+        ({"content": None, "reasoning": "b"}, [], Completion("", "stop", "m")),
+        ({"content": ""}, {"prompt_tokens": "3"}, Completion("", "stop", "m")),
+        (
+            {"content": [{"type": "thinking", "thinking": []}, {"type": "text", "text": "a"}, "b"]},
+            {"prompt_tokens": 10**30, "completion_tokens": True},
+            Completion("ab", "stop", "m"),
+        ),
+        ({"content": "a"}, "none", Completion("a", "stop", "m")),
+        (
+            {"content": "a"},
+            {"prompt_tokens": 2.0, "completion_tokens": -1},
+            Completion("a", "stop", "m"),
+        ),
+        ({}, {"prompt_tokens": 3}, Completion("", "stop", "m", 3)),
+    ],
+)
+def test_what_a_chat_says_in_other_forms(
+    server: Canned, message: dict[str, Any], usage: Any, completion: Completion
+) -> None:
+    server.says({"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage})
+    assert OpenAIChat("m", server.url).complete(request(), "k") == completion
+
+
+@pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS", "model_length"])
+def test_names_of_the_end_by_length(server: Canned, reason: str) -> None:
+    server.says({"choices": [choice("a", reason)]})
+    assert complete(server).finish_reason == "length"

@@ -1,6 +1,11 @@
 """Answers taken apart: as published where that was right, and where it was not."""
 
+import json
+import re
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tk_instruct.self_instruct import parsing
 from tk_instruct.self_instruct.prompts import FewShot
@@ -180,3 +185,174 @@ def test_what_prompts_show_is_found_again(stage: str) -> None:
         assert len(blocks) > 8
         for instruction, _, answer in (block.partition("\n") for block in blocks[:-1]):
             assert getattr(parsing, stage)(answer) == list(tasks[instruction].instances)
+
+
+TASKS = ["Name a river in France.", "Explain how bread rises.", "Sing a song."]
+FORMS = [
+    "Task {}: ", "{}: ", "({}) ", "{} - ", "{} – ", "{}\\. ", "{}) ", "[{}] ", "**{}.** ",
+    "**{}**. ", "Task {}. ", "**Task {}:** ", "### Task {}: ", "### Task {}\n",
+    "**Task {}**\n\n", "Task #{}: ", "#{}. ", "{}．", "{}、", "（{}）", "{}\ufe0f\u20e3 ", "- {}. ",
+    "> {}. ", "{}\n", "Q{}: ", "{}. Task: ", "Instruction {}: ", "{}.) ", "{}.- ",
+]  # fmt: skip
+BULLETS = ["- ", "* ", "• ", "+ ", "  - "]
+AROUND = [
+    ("", ""),
+    ("Sure, here are three tasks:\n\n", "\n\nLet me know if you need more!"),
+    ("", "\nI hope this helps!"),
+    ("```\n", "\n```"),
+    ("Here are some:\n\n```markdown\n", "\n```\n\nWould you like more?"),
+    ("## New tasks\n", "\n\n---\nEnjoy!"),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), AROUND)
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_a_numbered_list(form: str, before: str, after: str) -> None:
+    listed = "\n".join(f"{form.format(number)}{task}" for number, task in enumerate(TASKS, 9))
+    assert parsing.instructions(f"{before}{listed}{after}", 9).items == TASKS
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_list_goes_on_after_the_number_of_the_prompt(form: str) -> None:
+    listed = "\n".join(f"{form.format(number)}{task}" for number, task in enumerate(TASKS[1:], 10))
+    assert parsing.instructions(f" {TASKS[0]}\n{listed}", 9).items == TASKS
+
+
+@pytest.mark.parametrize("first", ["１", "９"])
+def test_full_width_numbers(first: str) -> None:
+    assert parsing.instructions(f"{first}．歌う。", 9).items == ["歌う。"]
+
+
+@pytest.mark.parametrize(("before", "after"), AROUND)
+@pytest.mark.parametrize("bullet", BULLETS)
+def test_bullets_part_a_list_without_numbers(bullet: str, before: str, after: str) -> None:
+    listed = "\n".join(f"{bullet}{task}" for task in TASKS)
+    assert parsing.instructions(f"{before}{listed}{after}", 9).items == TASKS
+
+
+@pytest.mark.parametrize(("before", "after"), [*AROUND[:2], ("Sure!\n```json\n", "\n```\nEnjoy!")])
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize(
+    "document",
+    [
+        TASKS,
+        [{"instruction": task} for task in TASKS],
+        [{"id": number, "Task": task} for number, task in enumerate(TASKS)],
+        {"tasks": TASKS},
+        dict(zip("123", TASKS, strict=True)),
+    ],
+)
+def test_lists_in_json(document: object, indent: int | None, before: str, after: str) -> None:
+    text = f"{before}{json.dumps(document, indent=indent)}{after}"
+    assert parsing.instructions(text, 9).items == TASKS
+
+
+def test_json_that_was_cut_off_has_its_whole_items() -> None:
+    assert parsing.instructions(json.dumps([*TASKS, "Dance"], indent=1)[:-6], 9).items == TASKS
+
+
+@pytest.mark.parametrize(
+    ("answer", "left_out"),
+    [
+        ("Sure, here are more:\n\n9. Sort.\n\n10. Sing.\n\nEnjoy!", {"remark": 2}),
+        ("9. Sort.\n## Music\n10. Sing.", {"heading": 1}),
+        (
+            "9. Sort.\n\n**Music**\n\n10. Sing. Let me know if you want more.",
+            {"heading": 1, "remark": 1},
+        ),
+        ("- Sort.\n- Sing.\nFeel free to ask.", {"remark": 1}),
+    ],
+)
+def test_what_is_no_item_is_left_out_by_name(answer: str, left_out: dict[str, int]) -> None:
+    found = parsing.instructions(answer, 9)
+    assert found.items == ["Sort.", "Sing."]
+    assert found.left_out == left_out
+
+
+@pytest.mark.parametrize(
+    ("answer", "meaning"),
+    [
+        ("Is it classification? No", False),
+        ("**Answer:** Yes", True),
+        ("The answer is no.", False),
+        ("1. No", False),
+        ('{"answer": "Yes"}', True),
+        ("Yesterday", None),
+    ],
+)
+def test_yes_or_no_after_the_question(answer: str, meaning: bool | None) -> None:
+    assert parsing.yes_or_no(answer) is meaning
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Example #1\nText: a\nOutput: b\nExample #2\nText: c\nOutput: d",
+        "**Example 1**\nText: a\nAnswer: b\n\nExample 2:\nText: c\nAnswer: d\n\nHope this helps!",
+        "Sure!\n\n```\nExample 1:\nText: a\nOutput: b\nExample 2:\nText: c\nOutput: d\n```\nBye",
+        "Example 1\nText: a\nOutput: b\nExample 2\nText: c\nOutput: d\nFeel free to ask.",
+        json.dumps([{"text": "a", "output": "b"}, {"text": "c", "output": "d"}]),
+    ],
+)
+def test_examples_as_chat_models_write_them(answer: str) -> None:
+    wanted = [Instance("Text: a", "b"), Instance("Text: c", "d")]
+    assert parsing.input_first(answer) == wanted
+    assert parsing.output_first(answer) == wanted
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "**Class label:** b\n**Text:** a\n\n**Class label:** d\nText: c\n\nLet me know if I go on.",
+        "Text: a\nClass label: b\n\nText: c\nClass label: d",
+        "Label: b\nText: a\nLabel: d\nText: c",
+        "Sure! Here:\n\n```\nClass label 1: b\nText: a\nClass label 2: d\nText: c\n```",
+    ],
+)
+def test_labels_as_chat_models_write_them(answer: str) -> None:
+    assert parsing.output_first(answer) == [Instance("Text: a", "b"), Instance("Text: c", "d")]
+
+
+PIECES = st.sampled_from(
+    ["9.", "10.", "\n10. ", "\n- ", "•", "Task 9:", "**", "```", "\n\n", "[", '["', '"]', "{",
+     "Sure!", "Example 1", "Output:", "Input:", "Class label:", "\nLet me know if", "９．", "#",
+     "<li>", " "]
+)  # fmt: skip
+ANY_TEXT = st.lists(PIECES | st.text(max_size=6), max_size=25).map("".join)
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(ANY_TEXT)
+def test_any_text_is_taken_apart(text: str) -> None:
+    found = parsing.instructions(text, 9)
+    for item in found.items:
+        assert item == " ".join(item.split())
+    assert all(count > 0 for count in found.left_out.values())
+    for instance in [*parsing.input_first(text), *parsing.output_first(text)]:
+        assert isinstance(instance.input + instance.output, str)
+    parsing.yes_or_no(text)
+
+
+WORDS = st.lists(
+    st.sampled_from(["name", "a", "river", "in", "1990", "sing:", "Task", "of"]), min_size=1
+)
+
+
+@settings(max_examples=200, deadline=None, database=None)
+@given(st.lists(WORDS.map(" ".join), min_size=2, max_size=8), st.sampled_from(FORMS[:20]))
+def test_no_instruction_has_the_number_of_the_next(items: list[str], form: str) -> None:
+    listed = "\n".join(f"{form.format(number)}{item}" for number, item in enumerate(items, 9))
+    found = parsing.instructions(listed, 9).items
+    assert len(found) == len(items)
+    for number, item in enumerate(found, 10):
+        assert not re.search(rf"(?:^|\s){number}[.):]\s", item)
+
+
+@pytest.mark.parametrize(
+    "piece", ["9. ", "Output: ", "\n- ", "**", "```\n", '["', "<think>", "Task 9: ", "\n\n"]
+)
+def test_a_long_answer_takes_no_long_time(piece: str) -> None:
+    text = piece * 5_000
+    parsing.instructions(text, 9)
+    parsing.input_first(text)
+    parsing.output_first(text)

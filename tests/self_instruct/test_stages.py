@@ -321,3 +321,83 @@ def test_an_answer_that_is_neither_yes_nor_no_counts_as_no(
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Instructions(INSTRUCTIONS.parameters, **settings)
+
+
+class Kinds:
+    """Answers of a form by stage; notes, where there are any, come before each."""
+
+    model = "kinds"
+
+    def __init__(self, notes: str = "", verdict: str = "No") -> None:
+        self.notes, self.verdict, self.asked = notes, verdict, 0
+
+    def complete(self, request: Request, idempotency_key: str) -> Completion:
+        self.asked += 1
+        says = {
+            "instructions": f"Task 9: {NEW[request.index % 8]}\nTask 10: {NEW[-request.index % 8]}",
+            "classify": self.verdict,
+            "instances": "Example #1\nText: a\nAnswer: b\n\nI hope this helps!",
+        }[request.stage]
+        return Completion(self.notes + says, "stop", "kinds", 1, 1)
+
+    def close(self) -> None:
+        pass
+
+
+NEW = [
+    "Name a river in the south of France.",
+    "Explain how bread is made at home.",
+    "Write a short poem about owls.",
+    "Suggest three gifts for a friend who sails.",
+    "Translate the greeting into Italian.",
+    "Describe the smell of rain to a child.",
+    "Say which of two dates is older.",
+    "List reasons why jazz became popular.",
+]
+
+
+def test_no_note_of_a_model_that_reasons_becomes_data(
+    seeds: list[SeedTask], tmp_path: Path
+) -> None:
+    notes = "<think>\nIdeas:\n1. something short about hills\n2. Output: x\nNo, wait.\n</think>\n\n"
+    stages(tmp_path, Kinds(notes, "Yes"), seeds, num_instructions=6, concurrency=1)
+
+    assert {record["instruction"] for record in records(tmp_path, "instructions")} <= set(NEW)
+    assert all(record["is_classification"] for record in records(tmp_path, "classified"))
+    for record in records(tmp_path, "instances"):
+        assert record["instances"] == [{"input": "Text: a", "output": "b"}]
+        assert record["raw_instances"].startswith("<think>")
+
+
+def test_reasoning_alone_is_no_answer(seeds: list[SeedTask], tmp_path: Path) -> None:
+    settings = Instructions(INSTRUCTIONS.parameters, most_fruitless=2)
+    with pytest.raises(UserError, match="last 2 answers brought no new"):
+        stages(tmp_path, Fixed("<think>\n9. Name a river in France."), seeds, settings=settings)
+    for request in records(tmp_path, "instruction_requests"):
+        assert (request["num_candidates"], request["dropped"]) == (1, {"no_answer": 1})
+
+
+def test_a_model_that_says_neither_yes_nor_no_ends_the_run(
+    seeds: list[SeedTask], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"5 of the 5 answers .* neither yes nor no .*'Maybe'"):
+        stages(tmp_path, Kinds(verdict="Maybe"), seeds, num_instructions=7, concurrency=1)
+    # What was answered is not asked again, and others may be.
+    client = Kinds()
+    stages(tmp_path, client, seeds, num_instructions=7, concurrency=1)
+    keys = [each["key"] for each in records(tmp_path, "responses")]
+    assert len(keys) == len(set(keys))
+    assert len(records(tmp_path, "classified")) == len(records(tmp_path, "instructions"))
+
+
+def test_a_run_that_was_begun_before_goes_on_with_what_it_has(
+    seeds: list[SeedTask], tmp_path: Path
+) -> None:
+    """Records that another way of reading has made stay; what comes is read as it is now."""
+    stages(tmp_path, Kinds(), seeds, num_instructions=4, concurrency=1)
+    before = made(tmp_path)
+    (tmp_path / "instances.jsonl").unlink()
+    client = Kinds()
+    stages(tmp_path, client, seeds, num_instructions=4, concurrency=1)
+    assert client.asked == 0
+    assert made(tmp_path) == before

@@ -1,9 +1,9 @@
 """A model's answers taken apart: instructions out of a list, instances out of examples.
 
-Cues (`9.`, `Task 9:`, `- `, `Example 1`, `Output:`) begin lines, and may be a chat model's Markdown
-(`**9. …**`, `### Example 1`, `- **Output**: …`); lists may be JSON. In an answer of one line, as the
-text of a vocabulary without a newline is (T5's), cues count within it too: of numbers those that
-are due next.
+Cues (`9.`, `Task 9:`, `- `, `Example 1`, `Output:`) begin lines, and may be in Markdown as chat
+models write it (`**9. …**`, `### Example 1`, `- **Output**: …`); lists may be JSON. In an answer of
+one line, as the text of a vocabulary without a newline is (T5's), cues count within it too: of
+numbers those that are due next.
 """
 
 import json
@@ -35,7 +35,7 @@ _NUMBER = re.compile(
     rf"(?im)^[ \t>#•*_+-]*(?P<label>{_LABEL})?[(\[（【]?(?P<number>\d{{1,9}})[*_]*"
     r"(?:(?P<end>\ufe0f?\u20e3|[ \t]?\\?[.)．、）\]】]+(?:-(?=[ \t]))?)"
     r"|(?P<weak>[ \t]?[:：]|[ \t]?[-–—](?=[ \t])|[ \t]*$))?"
-    r"[*_]*(?:(?P<space>[ \t]+|$)|(?![0-9]))"
+    r"[*_]*(?:(?P<space>[ \t]+|$)|(?<=[)）\]】])|(?![0-9]))"
 )
 _BULLET = re.compile(r"(?m)^[ \t]*[-*+•‣◦●▪·–—][ \t]+(?=\S)")
 _NEXT_ITEM = r"(?:(?<=\s)(?:{0}\s?[.)]|Task {0}[.):])\s|(?<=[\s。！？]){0}[、．])"
@@ -53,10 +53,10 @@ _INTERJECTION = (
     r"no problem)\b"
 )
 _OPENING_REMARK = re.compile(
-    rf"(?i)[\W_]*(?:{_INTERJECTION}\W*(?:(?:here|below|i|let|this|these|those|the following|my|some|"
-    r"continu)\b.*|.*[:：][*_]*)?"
-    r"|(?:here (?:are|is)|here['’]s|below (?:are|is)|the following|these are|continu|i['’]ve|i have|"
-    r"let me|let['’]s).*[:：][*_]*)\Z"
+    rf"(?i)[\W_]*(?:{_INTERJECTION}\W*(?:(?:here|below|i|let|this|these|those|the following|my|"
+    r"some|continu)\b.*|.*[:：][*_]*)?"
+    r"|(?:here (?:are|is)|here['’]s|below (?:are|is)|the following|these are|continu|i['’]ve|"
+    r"i have|let me|let['’]s).*[:：][*_]*)\Z"
 )
 _FAREWELL = (
     r"(?:please )?(?:let me know (?:if|whether|which|what)\b|feel free to\b|would you like\b|"
@@ -202,7 +202,7 @@ def _plain(item: str) -> str:
     item = _OWN_LABEL.sub("", item)
     if quoted := _QUOTED.match(item):
         item = quoted[1] or quoted[2]
-    return item
+    return item.strip()
 
 
 def _as_list(text: str) -> str:
@@ -270,8 +270,9 @@ def yes_or_no(text: str) -> bool | None:
 
 
 _VERDICT = re.compile(
-    r"(?:.{0,2000}\bis it classification\?)?[\W\d_]*(?:(?:the )?(?:final )?(?:answer|classification|"
-    r"a(?=:))(?: is)?\b\W*)?(?:boxed\W+)?(yes|no)\b",
+    r"(?:.{0,2000}\bis it classification\?)?[\W\d_]*"
+    r"(?:(?:the )?(?:final )?(?:answer|classification|a(?=:))(?: is)?\b\W*)?"
+    r"(?:boxed\W+)?(yes|no)\b",
     re.IGNORECASE | re.DOTALL,
 )
 

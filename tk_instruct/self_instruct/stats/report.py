@@ -12,8 +12,15 @@ Stats = dict[str, Any]  # as stats.json has it
 Rows = list[list[str]]
 
 
+class _Accepted(TypedDict):
+    instructions: int
+    classification: int
+    not_classification: int
+    mean_words_of_instruction: float | None
+
+
 class _Data(TypedDict):
-    accepted: dict[str, float | None]
+    accepted: _Accepted
     with_instances: dict[str, float | None]
     published: dict[str, float | None]
 
