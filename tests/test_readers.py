@@ -39,33 +39,28 @@ def user_oriented(path: Path) -> Any:
     return read_user_oriented(path)
 
 
-def cached_split(folder: Path, origin: bytes) -> Any:
-    """A task that SeqIO has cached, with one example and stats.test.json as it is."""
+def cached_stats(path: Path) -> Any:
+    """Of a task that SeqIO has cached, with one example."""
     import tensorflow as tf
 
-    from tk_instruct.data.seqio_cache import ORIGIN, POSITION, CachedSplit
+    from tk_instruct.data.seqio_cache import POSITION, CachedSplit
 
-    (folder / "info.test.json").write_text('{"num_shards": 1}')
+    (path.parent / "info.test.json").write_text('{"num_shards": 1}')
     example = tf.train.Example()
-    for feature, text in ((ORIGIN, origin), ("id", b"a")):
-        example.features.feature[feature].bytes_list.value.append(text)
+    example.features.feature["cache_origin"].bytes_list.value.append(_ORIGIN)
     example.features.feature[POSITION].int64_list.value.append(0)
-    with tf.io.TFRecordWriter(str(folder / "test.tfrecord-00000-of-00001")) as writer:
+    with tf.io.TFRecordWriter(str(path.parent / "test.tfrecord-00000-of-00001")) as writer:
         writer.write(example.SerializeToString())
-    task = SimpleNamespace(name="cached", cache_dir=str(folder))
-    split = CachedSplit(task, "test")
-    split.origin.check("cached", "seed=0", "of data")
-    assert split.fingerprint
-    return split.examples({"id": False})
-
-
-def cached_stats(path: Path) -> Any:
-    return cached_split(path.parent, _ORIGIN)
+    task = SimpleNamespace(name="cached", cache_dir=str(path.parent))
+    return CachedSplit(task, "test").examples({})
 
 
 def cached_origin(path: Path) -> Any:
-    (path.parent / "stats.test.json").write_text('{"examples": 1}')
-    return cached_split(path.parent, path.read_bytes())
+    from tk_instruct import schema
+    from tk_instruct.data.seqio_cache import Origin
+
+    origin = schema.parse(path.read_bytes(), Origin, "cache_origin")
+    return origin.check("cached", "seed=0", "of data")
 
 
 _ORIGIN = json.dumps(
