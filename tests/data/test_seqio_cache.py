@@ -361,7 +361,7 @@ def test_the_flags_read_a_cached_task(
 ) -> None:
     write_cache(WRITTEN, tmp_path / "cached")
     gin.bind_parameter("SelfInstructData.user_oriented", None)
-    show = ["tasks", "show", WRITTEN, "--split=test", "-n1", "--vocabulary=bytes"]
+    show = ["tasks", "show", WRITTEN, "--split=test", "-n=1", "--vocabulary=bytes"]
     assert cli.main([*show, "--use_cached_tasks"]) != 0
     flags = ["--use_cached_tasks", f"--seqio_additional_cache_dirs=/none,{tmp_path / 'cached'}"]
     assert cli.main([*show, *flags]) == 0
@@ -394,3 +394,14 @@ def test_seqio_caches_a_task_of_each_suite(data: Path, tmp_path: Path) -> None:
     forget()
     assert {path.name for path in (tmp_path / "cached").iterdir()} == set(names)
     check_same(tmp_path / "cached", names)
+
+
+def test_the_macros_read_a_cached_task(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_cache(WRITTEN, tmp_path / "cached")
+    gin.clear_config()
+    show = ["tasks", "show", WRITTEN, "--split=test", "-n=1", "--vocabulary=bytes"]
+    macros = ["USE_CACHED_TASKS=True", f"SEQIO_CACHE_DIRS=['{tmp_path / 'cached'}']"]
+    assert cli.main([*show, *(f"--gin.{macro}" for macro in macros)]) == 0
+    assert "Dear 0," in capsys.readouterr().out

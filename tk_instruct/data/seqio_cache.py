@@ -35,7 +35,7 @@ _AGAIN = "cache it again (seqio_cache_tasks --overwrite), or leave USE_CACHED_TA
 
 
 @gin.configurable(module="tk_instruct")
-def use_cached_tasks(enabled: bool = False, directories: Sequence[str] = ()) -> bool:
+def use_cached_tasks(enabled: bool = False, directories: tuple[str, ...] = ()) -> bool:
     """Whether tasks are read as SeqIO has cached them (USE_CACHED_TASKS).
 
     They are looked for in the directories, after those that seqio.add_global_cache_dirs has.
