@@ -1,0 +1,232 @@
+"""Predictions, references, scores, rating sheets, and records to train on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from damage import OfEachReader, Reader, lines
+
+from tk_instruct.files import Path as AnyPath
+
+
+def predictions(path: Path) -> Any:
+    from tk_instruct.evaluate.predictions import read_predictions
+
+    return read_predictions(path)
+
+
+def references(path: Path) -> Any:
+    from tk_instruct.evaluate.superni import read_references
+
+    return read_references(path, "default")
+
+
+def training_data(path: Path) -> Any:
+    from tk_instruct.tasks.self_instruct import read_training_data
+
+    return list(read_training_data(path))
+
+
+def rating_key(path: Path) -> Any:
+    from tk_instruct.evaluate.user_oriented import _read_key
+
+    return _read_key(path)
+
+
+def ratings(path: Path) -> Any:
+    from tk_instruct.evaluate.user_oriented import _read_ratings
+
+    return _read_ratings(path, {"task_1": "ours", "task_2": "theirs"})
+
+
+def published_answers(path: Path) -> Any:
+    from tk_instruct.data.user_oriented import UserOriented
+    from tk_instruct.evaluate.user_oriented import _responses
+
+    return _responses(path, [UserOriented("task", "task", "Mail", "Shorten it.", "a b", "a")])
+
+
+def scores(path: Path) -> Any:
+    from tk_instruct import report
+
+    found = report.read_run(AnyPath(path))
+    texts = [report.as_table({"run": found.scores})] if found.scores else []
+    return json.dumps([texts, [report.report_text(flan) for flan in found.flan]])
+
+
+def scores_of_a_run(path: Path) -> Any:
+    from tk_instruct import report
+
+    return report.read_run(AnyPath(path.parent.parent)).as_json
+
+
+def statistics(path: Path) -> Any:
+    from tk_instruct import report
+
+    report.show_stats("run", report.read_stats(AnyPath(path.parent.parent)), as_json=False)
+
+
+def rank_examples(path: Path) -> Any:
+    import gin
+
+    import tk_instruct.data.vocabulary  # noqa: F401 (what is bound)
+    from tk_instruct.data.tokens import FeatureLengths
+    from tk_instruct.rank import read_examples, with_options
+
+    gin.bind_parameter("vocabulary.name", "bytes")
+    lengths = FeatureLengths(64, 64)
+    return with_options(read_examples(AnyPath(path), lengths)[0], (), lengths)
+
+
+def scores_of_a_template(path: Path) -> Any:
+    from tk_instruct.evaluate.flan import _scores_if
+
+    scores = _scores_if(AnyPath(path), "a")
+    return scores and next(iter(scores.values())) + 1
+
+
+def model_card(path: Path) -> Any:
+    """The scores beside a checkpoint, as the card shows them."""
+    from types import SimpleNamespace
+
+    from tk_instruct.convert.model_card import _scores
+
+    checkpoint = path.parent.parent / "checkpoints" / "9"
+    return _scores(SimpleNamespace(about=object(), path=str(checkpoint), step=9))
+
+
+FLAN_REPORT = {
+    "model_dir": "run",
+    "step": 9,
+    "trained_on": "flan_holdout_nli",
+    "limit": None,
+    "missing": ["cb"],
+    "clusters": {
+        "nli": {
+            "average": {"zero_shot_rank": {"mean": 45.0, "best_on_dev": 50.0}},
+            "datasets": {
+                "rte": {
+                    "counted_as": "rte",
+                    "metric": "accuracy",
+                    "lower_is_better": False,
+                    "settings": {
+                        "zero_shot_rank": {
+                            "mean": 45.0,
+                            "standard_deviation": 5.0,
+                            "num_templates": 2,
+                            "best_on_dev": {"template": 1, "dev": 51.0, "test": 50.0},
+                            "templates": [],
+                        }
+                    },
+                }
+            },
+        }
+    },
+}
+_CHARGE = {"requests": 1, "prompt_tokens": 2, "completion_tokens": 3, "usd": None}
+STATISTICS = {
+    "models": ["m"],
+    "data": {key: {"instructions": 2} for key in ("accepted", "with_instances", "published")},
+    "acceptance": {"instructions": {"candidates": 3, "accepted": 2, "dropped": {"short": 1}}},
+    "cost": {
+        "stages": {"instructions": _CHARGE},
+        "unanswered": _CHARGE,
+        "total": _CHARGE,
+        "usd_per_accepted_instruction": 0.5,
+        "usd_per_instance": None,
+    },
+    "unclear_answers": 1,
+    "why_no_root_verbs": "no spaCy",
+}
+
+READERS = [
+    Reader(
+        "predictions",
+        predictions,
+        lines({"id": "a", "prediction": "yes"}, {"id": "b", "prediction": ""}),
+    ),
+    Reader(
+        "predictions_of_tk_instruct",
+        predictions,
+        lines({"Task": "t", "Instance": {"id": "a", "output": ["b"]}, "Prediction": "yes"}),
+    ),
+    Reader(
+        "predictions_of_lm_evaluation_harness",
+        predictions,
+        lines({"doc_id": 0, "doc": {"id": "a"}, "filtered_resps": ["yes"], "filter": "none"}),
+    ),
+    Reader(
+        "predictions_in_a_list",
+        predictions,
+        json.dumps([{"id": "a", "prediction": "yes"}]).encode(),
+    ),
+    Reader(
+        "references",
+        references,
+        lines(
+            {
+                "id": "a",
+                "references": ["b"],
+                "task_id": "t",
+                "task_category": "c",
+                "track": "xlingual",
+            }
+        ),
+    ),
+    Reader(
+        "training_data",
+        training_data,
+        lines(
+            {"id": "a", "task": "t", "instruction": "b", "prompt": "b", "completion": "c"},
+            {"instruction": "b", "input": "", "output": "c"},
+            {"id": "d", "instruction": "b", "instances": [{"input": "", "output": "c"}]},
+            {"inputs_pretokenized": "b", "targets_pretokenized": "c", "is_correct": True},
+        ),
+    ),
+    Reader(
+        "rating_key",
+        rating_key,
+        lines({"seed": 0, "systems": ["ours"], "rows": {"task_1": "ours", "task_2": "ours"}}),
+    ),
+    Reader(
+        "ratings",
+        ratings,
+        b'\xef\xbb\xbf"id","response","rating"\r\n"task_1","a\nb","A"\r\n"task_2","",""\r\n',
+        "file.csv",
+    ),
+    Reader("scores", scores, b'{"rougeL": 1.5, "num_examples": 5, "predicted_by": "a"}'),
+    Reader(
+        "scores_of_a_run",
+        scores_of_a_run,
+        b'{"rougeL": 1.5, "exact_match": 2}',
+        "run/scores/superni_en_def-test-9.json",
+    ),
+    Reader(
+        "model_card",
+        model_card,
+        b'{"rougeL": 1.5, "exact_match": 2}',
+        "run/scores/superni_en_def-test-9.json",
+    ),
+    Reader(
+        "rank_examples",
+        rank_examples,
+        lines({"id": "a", "task": "t", "inputs": "Is it so?", "options": ["yes", "no"]}),
+    ),
+    Reader("scores_of_a_template", scores_of_a_template, b'{"predicted_by": "a", "f1": 1.5}'),
+    Reader("scores_of_flan", scores, json.dumps(FLAN_REPORT).encode()),
+    Reader(
+        "scores_of_flan_runs",
+        scores,
+        json.dumps({"suite": "flan", "runs": [FLAN_REPORT]}).encode(),
+    ),
+    Reader("statistics", statistics, json.dumps(STATISTICS).encode(), "run/stats/stats.json"),
+    Reader(
+        "published_answers",
+        published_answers,
+        lines({"prompt": "", "instruction": "Shorten it.", "input": "a b", "response": "a"}),
+    ),
+]
+
+
+class TestFilesToEvaluate(OfEachReader):
+    readers = READERS
