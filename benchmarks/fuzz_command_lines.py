@@ -177,8 +177,9 @@ STREAMS = (">&-", "2>&-", ">&- 2>&-", ">/dev/full", "2>/dev/full", "|true", "<&-
 # What a message that says what to do has one of.
 REPAIRS = re.compile(
     r"\b(try|give|must be|leave|set|use|choose|check|add|remove|write|install|save|name|lower|move|"
-    r"take|see|run|look|bring|correct|clone|download|needs|did you mean|there (is|are)|is not one of|"
-    r"at (least|most)|is neither|is not there|shows all|puts it|begins one|is a macro of)\b"
+    r"take|see|run|look|bring|correct|clone|download|needs|did you mean|there (is|are)|"
+    r"is not one of|at (least|most)|is neither|is not there|shows all|puts it|begins one|"
+    r"is a macro of)\b"
 )
 
 
@@ -445,10 +446,10 @@ def import_everything() -> None:
     for module, _ in cli.VERBS.values():
         importlib.import_module(module)
     for package in ("tk_instruct", "tk_instruct.tasks"):
-        found = importlib.import_module(package)
-        for module in pkgutil.walk_packages(found.__path__, f"{package}."):
+        path = importlib.import_module(package).__path__
+        for name in [found.name for found in pkgutil.walk_packages(path, f"{package}.")]:
             with contextlib.suppress(ImportError):
-                importlib.import_module(module.name)
+                importlib.import_module(name)
 
 
 def work(

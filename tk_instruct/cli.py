@@ -4,6 +4,7 @@ import argparse
 import importlib
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -74,6 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from tk_instruct.configuration import import_tensorflow_quietly, take_gin_bindings
 
         rest, bindings = take_gin_bindings(arguments)
+        for argument in rest:
+            if re.fullmatch(r"(--\w+=|-\w)--", argument):  # argparse would make it an empty list
+                raise UserError(f"{argument} has no value; give it one, or leave it out")
         args = _parser(verb).parse_args(rest)
         if bindings and not hasattr(args, "gin_file"):
             raise UserError(f"`{args.verb}` takes no --gin.NAME=VALUE; see its --help")
@@ -99,10 +103,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except Exception as error:
-        message = _of_surroundings(error)
-        if message is None:
+        said = _of_surroundings(error)
+        if said is None:
             raise
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {said}", file=sys.stderr)
         return 2
 
 
