@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import gin
 import pytest
@@ -146,9 +147,15 @@ def test_libtpu_says_nothing_where_there_is_no_tpu() -> None:
         ("predict --model_dir https://host/run", "neither a path here nor gs://"),
         ("convert https://host/model TO --to=ours", "neither a path here nor gs://"),
         ("predict --model_dir RUN --output=", "--output is empty; give it a value"),
-        ("convert RUN TO --to=t5x --step=99999999999999999999", "less than 2**31"),
+        ("convert RUN TO --to=t5x --step=9999999999", "less than 2**31"),
         ("tasks list --import=.x", "'.x' must be a module's name"),
         ("tasks list --import=mine.py/", "'mine.py/' must be a module's name"),
+        ("convert RUN TO --to=t5x --step=--", "--step=-- has no value; give it one"),
+        ("tasks show NAME -n--", "-n-- has no value; give it one"),
+        (f"self-instruct stats --run_dir={'x' * 300}", "too long: "),
+        ("evaluate --predictions=/dev/zero", "/dev/zero: cannot be read (it never ends)"),
+        ("plan --topology=v4:9999x9999x9999", "must have at most 9,216 chips"),
+        ("plan --topology=cpu:2 --verb=predict --batch_size=0", "--batch_size=0 must be at least"),
     ],
 )
 def test_what_no_flag_can_be_is_an_error_in_words(
@@ -156,3 +163,53 @@ def test_what_no_flag_can_be_is_an_error_in_words(
 ) -> None:
     assert cli.main(command.split()) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "rule"),
+    [
+        ("limit", "9" * 20, "must be a whole number of at most 19 digits"),
+        ("limit", "9" * 5000, "must be a whole number of at most 19 digits"),
+        ("num_beams", "1e3", "'1e3' must be a whole number"),
+        ("top_p", "half", "'half' must be a number; try 0.5"),
+    ],
+)
+def test_a_number_that_is_none_is_told_with_the_rule(
+    flag: str, value: str, rule: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["predict", "--model_dir=run", f"--{flag}={value}"])
+    assert end.value.code == 2
+    message = capsys.readouterr().err.rpartition("error: ")[2]
+    assert f"argument --{flag}: " in message
+    assert rule in message
+    assert len(message) < 200
+
+
+@pytest.mark.parametrize(
+    ("raised", "message"),
+    [
+        (MemoryError(), "the memory is not enough (MemoryError); take smaller batches"),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nof HBM"), "take smaller batches"),
+        (OSError(28, "No space left on device", "here/x"), "left on device: 'here/x'; check the"),
+    ],
+)
+def test_what_the_machine_refuses_is_told_in_words(
+    raised: Exception,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Raised by a verb of a module that is not this project's."""
+
+    def refuse(args: object) -> int:
+        raise raised
+
+    verb = ModuleType("refusing_verb")
+    verb.add_arguments, verb.main = (lambda parser: None), refuse  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "refusing_verb", verb)
+    monkeypatch.setitem(cli.VERBS, "refuse", ("refusing_verb", "refuses"))
+    assert cli.main(["refuse"]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert len(said.splitlines()) == 1

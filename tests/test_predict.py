@@ -1,6 +1,7 @@
 """Predictions of heuristics and of a small checkpoint: order, resuming, and what is refused."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -436,3 +437,22 @@ def test_a_description_of_another_shape(
             shutil.rmtree(model_dir / "checkpoints" / "2" / "checksums")
         assert cli.main(["predict", f"--model_dir={model_dir}", "--limit=1", *data]) == 2
         assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--num_beams=100000", "--num_beams=100000 must be at most 576, half of the model's vocab"),
+        ("--num_beams=500 --max_target_tokens=100000", r"this machine has .* GB; take fewer at"),
+    ],
+)
+def test_more_than_the_memory_is_refused_before_it_is_taken(
+    flags: str, message: str, run: Path, data: list[str], tmp_path: Path
+) -> None:
+    output = tmp_path / "p.jsonl"
+    command = ["predict", f"--model_dir={run}", f"--output={output}", *flags.split(), *data]
+    done = subprocess.run(
+        [sys.executable, "-m", "tk_instruct.cli", *command], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert re.search(message, done.stderr)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -22,6 +23,7 @@ from tk_instruct.model.t5 import T5
 from tk_instruct.sharding import (
     batch_sharding,
     check_batch_size,
+    check_program,
     fsdp_shards_for_memory,
     local_rows,
     make_mesh,
@@ -180,6 +182,18 @@ def test_errors_say_what_would_work() -> None:
         "heads": "heads=6 of decoder/relpos_bias/rel_embedding does not divide over 4 model "
         "shards; try 2",
     }
+
+
+def test_a_program_that_needs_more_than_there_is_does_not_run() -> None:
+    def outer_square(x: jax.Array) -> jax.Array:  # of more than any machine has, sorted
+        return jnp.sort(x[:, None] * x, axis=0).sum()
+
+    def compiled(size: int) -> jax.stages.Compiled:
+        return jax.jit(outer_square).lower(jax.ShapeDtypeStruct((size,), "float32")).compile()
+
+    check_program(compiled(1000), "sorting", "sort less")
+    with pytest.raises(UserError, match=r"^sorting take [\d,]+\.0 GB and .* has .* GB; sort less$"):
+        check_program(compiled(10**6), "sorting", "sort less")
 
 
 def test_parameters_and_slots_follow_the_table() -> None:

@@ -143,3 +143,18 @@ def test_what_the_encoding_lacks_is_written_as_json_writes_it(scored: str) -> No
     done = run("report", scored, env=ascii_only)
     assert done.stdout.startswith(b"\\u00e9, per cent\n")
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path, closed: str) -> None:
+    """What a library writes to standard error by its number stands in no file that is open."""
+    path = tmp_path / "predictions.jsonl"
+    code = (
+        "import os, sys; from tk_instruct import terminal\n"
+        "with terminal.guarded(), open(sys.argv[1], 'w') as file:\n"
+        "    for number in (1, 2): os.write(number, b'a message')\n"
+        "    file.write('a row')\n"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    subprocess.run(["bash", "-c", f'"$@" {closed}', "bash", *command], check=True)
+    assert path.read_text() == "a row"

@@ -4,6 +4,7 @@ import argparse
 import importlib
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -74,6 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from tk_instruct.configuration import import_tensorflow_quietly, take_gin_bindings
 
         rest, bindings = take_gin_bindings(arguments)
+        for argument in rest:
+            if re.fullmatch(r"(--\w+=|-\w)--", argument):  # argparse would make it an empty list
+                raise UserError(f"{argument} has no value; give it one, or leave it out")
         args = _parser(verb).parse_args(rest)
         if bindings and not hasattr(args, "gin_file"):
             raise UserError(f"`{args.verb}` takes no --gin.NAME=VALUE; see its --help")
@@ -99,15 +103,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except Exception as error:
-        # TensorFlow reaches buckets, and says which object could not be.
-        if not type(error).__module__.startswith("tensorflow") or "gs://" not in str(error):
+        said = _of_surroundings(error)
+        if said is None:
             raise
-        print(
-            f"error: {' '.join(str(error).split())}; check the name, the rights and the login "
-            "(gcloud auth application-default login)",
-            file=sys.stderr,
-        )
+        print(f"error: {said}", file=sys.stderr)
         return 2
+
+
+def _of_surroundings(error: Exception) -> str | None:
+    """The message for what the machine or a bucket refuses; None for a fault of this code."""
+    said = " ".join(str(error).split())
+    if isinstance(error, OSError):
+        return f"{said}; check the path, its rights and the space that is left"
+    if isinstance(error, MemoryError) or said.startswith("RESOURCE_EXHAUSTED"):  # as JAX says it
+        return (
+            f"the memory is not enough ({said[:200] or 'MemoryError'}); take smaller batches, "
+            "shorter lengths, fewer beams or a smaller model"
+        )
+    # TensorFlow reaches buckets, and says which object could not be.
+    if type(error).__module__.startswith("tensorflow") and "gs://" in said:
+        return (
+            f"{said}; check the name, the rights and the login "
+            "(gcloud auth application-default login)"
+        )
+    return None
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tk_instruct.errors import UserError
+from tk_instruct.ranges import whole_number
 from tk_instruct.signals import HeldSignals, is_importing
 
 log = logging.getLogger("tk_instruct")
@@ -45,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--coordinator", metavar="HOST:PORT", help="of the first process, where nothing says"
     )
-    group.add_argument("--num_processes", type=int, metavar="N", help="with --coordinator")
-    group.add_argument("--process_id", type=int, metavar="I", help="this one's, from 0")
+    group.add_argument("--num_processes", type=whole_number, metavar="N", help="with --coordinator")
+    group.add_argument("--process_id", type=whole_number, metavar="I", help="this one's, from 0")
 
 
 def with_others(main: Main) -> Main:

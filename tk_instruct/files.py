@@ -197,9 +197,15 @@ def needs_bucket_package(path: PathLike) -> UserError:
     )
 
 
+# Linux's /dev/zero, full, random and urandom, which would fill the memory.
+_ENDLESS = {os.makedev(1, minor) for minor in (5, 7, 8, 9)}
+
+
 def read_bytes(path: PathLike) -> bytes:
     """A file's content; raises UserError where it cannot be read."""
     try:
+        if is_local(path) and os.stat(path).st_rdev in _ENDLESS:
+            raise OSError("it never ends")
         with as_os_errors():
             return Path(path).read_bytes()
     except OSError as error:

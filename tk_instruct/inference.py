@@ -15,6 +15,7 @@ from tk_instruct import configuration
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, is_stream, read_bytes
 from tk_instruct.journal import Example
+from tk_instruct.ranges import whole_number
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -43,16 +44,16 @@ def add_step_argument(parser: argparse.ArgumentParser) -> None:
 def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch_size",
-        type=int,
+        type=whole_number,
         default=32,
         metavar="N",
         help="examples at once of the longest inputs; of shorter ones it is up to "
         f"{MOST_TIMES_BATCH_SIZE} times as many (default: 32)",
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N examples")
+    parser.add_argument("--limit", type=whole_number, metavar="N", help="only the first N examples")
     parser.add_argument(
         "--num_partitions",
-        type=int,
+        type=whole_number,
         default=1,
         metavar="N",
         help="devices that keep the parameters between them, where one cannot (default: 1)",
@@ -173,11 +174,22 @@ class Loaded:
         # Apart, so that it has no say in how the result is computed.
         whole = jax.jit(lambda result: result, out_shardings=sharding.replicated(self.mesh))
 
+        fitting: set[tuple[tuple[int, ...], ...]] = set()
+
         def call(**arrays: np.ndarray) -> np.ndarray:
             rows = sharding.local_rows(self.mesh, len(next(iter(arrays.values()))))
             local = {name: array[rows] for name, array in arrays.items()}
             with sharding.use(self.mesh):
                 batch = sharding.shard_batch(local, self.mesh)
+                shapes = tuple(array.shape for array in arrays.values())
+                if shapes not in fitting:
+                    num_rows, length = arrays["input_tokens"].shape
+                    sharding.check_program(
+                        jitted.lower(self.params, **batch).compile(),
+                        f"the model, {num_rows} rows of {length} tokens and their targets",
+                        "take fewer at once (--batch_size), fewer beams or shorter targets",
+                    )
+                    fitting.add(shapes)
                 return jax.device_get(whole(jitted(self.params, **batch)))
 
         return call

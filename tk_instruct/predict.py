@@ -41,7 +41,7 @@ from tk_instruct.inference import (
     task_of,
 )
 from tk_instruct.journal import Example, Predict, Row, row_of, say_where, write_rows
-from tk_instruct.ranges import check_seed
+from tk_instruct.ranges import check_seed, number, whole_number
 
 if TYPE_CHECKING:
     from tk_instruct.data.tokens import FeatureLengths
@@ -66,20 +66,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_batch_arguments(parser)
     group = parser.add_argument_group("decoding")
-    group.add_argument("--num_beams", type=int, metavar="N", help="beam search with N beams")
+    group.add_argument(
+        "--num_beams", type=whole_number, metavar="N", help="beam search with N beams"
+    )
     group.add_argument(
         "--length_penalty",
-        type=float,
+        type=number,
         metavar="A",
         help="of beam search: log-probability / length**A is compared (default: 1)",
     )
     group.add_argument(
         "--sample", action="store_true", help="draw each token; what is drawn depends on --seed"
     )
-    group.add_argument("--temperature", type=float, metavar="T", help="of --sample (default: 1)")
-    group.add_argument("--top_k", type=int, metavar="K", help="draw from the K likeliest tokens")
+    group.add_argument("--temperature", type=number, metavar="T", help="of --sample (default: 1)")
     group.add_argument(
-        "--top_p", type=float, metavar="P", help="draw from the fewest tokens that make up P"
+        "--top_k", type=whole_number, metavar="K", help="draw from the K likeliest tokens"
+    )
+    group.add_argument(
+        "--top_p", type=number, metavar="P", help="draw from the fewest tokens that make up P"
     )
     configuration.add_length_arguments(parser)
     configuration.add_data_arguments(parser)
@@ -248,6 +252,12 @@ def decoder(
     decoded = loaded.compiled(partial(decode, decoding, lengths.targets))
     # Shorter inputs leave room for more of them, but not for more beams.
     num_beams = decoding.num_beams if isinstance(decoding, BeamSearch) else 1
+    vocab_size = loaded.model.config.vocab_size
+    if num_beams > vocab_size // 2:  # twice as many continuations of the first are compared
+        raise UserError(
+            f"--num_beams={num_beams} must be at most {vocab_size // 2}, half of the model's "
+            "vocabulary; try 4"
+        )
     most_times = max(1, MOST_TIMES_BATCH_SIZE // num_beams)
     text_of = vocabulary().decode
 

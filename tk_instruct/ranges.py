@@ -1,10 +1,13 @@
-"""Numbers that a setting may have, checked where the setting is made."""
+"""Numbers that a setting may have, checked where the setting is made; flags' numbers as typed."""
 
+import argparse
 import math
 from typing import Any
 
 from tk_instruct.errors import UserError
 
+# What islice, NumPy and gin's integers hold; more is a slip of the finger.
+_MOST = 2**63 - 1
 # JAX's keys are made of so many: of a larger seed they would take the last bits alone.
 NUM_SEEDS = 2**32
 
@@ -34,3 +37,28 @@ def check_whole(name: str, value: Any, least: int, most: int) -> None:
 def check_seed(name: str, value: Any) -> None:
     """Raises UserError unless a value is a seed that JAX, NumPy and `randomness` tell apart."""
     check_whole(name, value, 0, NUM_SEEDS - 1)
+
+
+def whole_number(text: str) -> int:
+    """A flag's type; what it must be is said by the range that its setting is checked with."""
+    try:
+        value = int(text)
+    except ValueError:  # also of more digits than Python reads
+        value = None
+    if value is None or abs(value) > _MOST:
+        raise argparse.ArgumentTypeError(
+            f"{_shortened(text)} must be a whole number of at most {len(str(_MOST))} digits; try 8"
+        )
+    return value
+
+
+def number(text: str) -> float:
+    """A flag's type, as whole_number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{_shortened(text)} must be a number; try 0.5") from None
+
+
+def _shortened(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:40]}…{text[-10:]}")

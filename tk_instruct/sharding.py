@@ -120,16 +120,33 @@ def check_memory(arrays: Any) -> None:
         math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
         for leaf in jax.tree.leaves(arrays)
     )
+    _check_bytes(
+        needed,
+        "the parameters and what the optimizer keeps",
+        "take a smaller model (--gin_file=models/…), or more devices and NUM_FSDP_SHARDS or "
+        "NUM_PARTITIONS",
+    )
+
+
+def check_program(compiled: jax.stages.Compiled, what: str, repair: str) -> None:
+    """Raises UserError where a program needs more memory than there is, before it runs.
+
+    On a CPU nobody else would say so: the system gives memory that it has not got, and kills.
+    """
+    memory = compiled.memory_analysis()
+    if memory is not None:  # not every backend says
+        _check_bytes(memory.argument_size_in_bytes + memory.temp_size_in_bytes, what, repair)
+
+
+def _check_bytes(per_device: int, what: str, repair: str) -> None:
     memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
-    whose = "a device has"
+    needed, whose = per_device, "a device has"
     if memory is None:  # CPUs, which share what the machine has
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        needed, whose = needed * jax.local_device_count(), "this machine has"
+        needed, whose = per_device * jax.local_device_count(), "this machine has"
     if needed > memory:
         raise UserError(
-            f"the parameters and what the optimizer keeps take {needed / 1e9:,.1f} GB and {whose} "
-            f"{memory / 1e9:,.1f} GB; take a smaller model (--gin_file=models/…), or more devices "
-            "and NUM_FSDP_SHARDS or NUM_PARTITIONS"
+            f"{what} take {needed / 1e9:,.1f} GB and {whose} {memory / 1e9:,.1f} GB; {repair}"
         )
 
 

@@ -99,6 +99,7 @@ def guarded() -> Iterator[None]:
     Those that are not the system's, as a notebook's, are left alone.
     """
     os.environ.setdefault("PYTHON_COLORS", "0")  # escapes of tracebacks, which would be shown
+    _occupy_closed()
     with contextlib.ExitStack() as stack:
         for name in ("stdout", "stderr"):
             stream: TextIO | None = getattr(sys, name)
@@ -114,6 +115,14 @@ def guarded() -> Iterator[None]:
             yield
         finally:
             _end_output()
+
+
+def _occupy_closed() -> None:
+    """Has no file get the number of a closed standard stream: what libraries write to that number,
+    a message of XLA's for example, would stand in the file."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
 
 
 def _end_output() -> None:

@@ -276,6 +276,13 @@ def _train(
         for step in range(first, run.steps):
             batch = next(batches)
             arrays = sharding.shard_batch(batch.arrays, mesh)
+            if step == first:
+                sharding.check_program(
+                    program.train_step.lower(state, arrays, rng, frozen).compile(),
+                    "a step's parameters, batch and what is computed with them",
+                    "lower BATCH_SIZE, BATCH_TOKENS or TASK_FEATURE_LENGTHS, or raise "
+                    "NUM_MICROBATCHES",
+                )
             state, stats = program.train_step(state, arrays, rng, frozen)
             done, scores = step + 1, None
             write.step(done, stats, batch)

@@ -17,6 +17,7 @@ import gin
 
 from tk_instruct.configuration.loading import configured, load, load_data_of, load_part
 from tk_instruct.errors import UserError
+from tk_instruct.ranges import whole_number
 
 if TYPE_CHECKING:
     from tk_instruct.data.tokens import FeatureLengths
@@ -91,11 +92,18 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="Self-Instruct's user-oriented instructions (else $TK_INSTRUCT_USER_ORIENTED)",
     )
-    group.add_argument("--seed", type=int, help="of every random choice (default: 0)")
-    group.add_argument("--max_instances_per_train_task", type=int, metavar="N", help="default: 100")
-    group.add_argument("--max_instances_per_eval_task", type=int, metavar="N", help="default: 100")
+    group.add_argument("--seed", type=whole_number, help="of every random choice (default: 0)")
     group.add_argument(
-        "--num_dev_tasks", type=int, metavar="N", help="train tasks to set aside (default: 0)"
+        "--max_instances_per_train_task", type=whole_number, metavar="N", help="default: 100"
+    )
+    group.add_argument(
+        "--max_instances_per_eval_task", type=whole_number, metavar="N", help="default: 100"
+    )
+    group.add_argument(
+        "--num_dev_tasks",
+        type=whole_number,
+        metavar="N",
+        help="train tasks to set aside (default: 0)",
     )
     group.add_argument(
         "--tokenization",
@@ -143,7 +151,7 @@ def add_length_arguments(parser: argparse.ArgumentParser) -> None:
     for feature, default in (("input", 1024), ("target", 128)):
         parser.add_argument(
             f"--max_{feature}_tokens",
-            type=int,
+            type=whole_number,
             metavar="N",
             help=f"EOS included (default: {default}, or what the model was trained with)",
         )

@@ -221,7 +221,7 @@ def _explained(error: Exception) -> str:
     if unknown:
         parameters = list(inspect.signature(gin.get_configurable(unknown[1])).parameters)
         near = difflib.get_close_matches(unknown[2], parameters, n=1)
-        few = f"it has {', '.join(parameters)}" if len(parameters) < 8 else "leave it out"
+        few = f"it has {', '.join(parameters) or 'none'}" if len(parameters) < 8 else "leave it out"
         hint = f"did you mean {near[0]}?" if near else few
         return f"{unknown[1]} has no parameter {unknown[2]!r}; {hint}"
     denied = re.search(r"Configurable '([\w.]+)' has denylisted kwarg '(\w+)'", message)

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from tk_instruct.errors import UserError
 from tk_instruct.files import cannot_write
+from tk_instruct.ranges import whole_number
 
 if TYPE_CHECKING:
     from tk_instruct.convert.tensors import Checkpoint, Tensor
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format to write")
     parser.add_argument(
         "--step",
-        type=int,
+        type=whole_number,
         metavar="N",
         help="the step to write (default: FROM's; 0 from Hugging Face)",
     )

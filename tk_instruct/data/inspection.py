@@ -24,6 +24,7 @@ from tk_instruct.configuration import (
     load_part,
 )
 from tk_instruct.errors import UserError
+from tk_instruct.ranges import whole_number
 from tk_instruct.tables import table
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("name", metavar="NAME", help="a task or mixture")
     show.add_argument("--split", default="train", help="default: train")
     show.add_argument("--task", metavar="T", help="only this constituent task")
-    show.add_argument("-n", type=int, default=3, metavar="N", help="how many (default: 3)")
+    show.add_argument("-n", type=whole_number, default=3, metavar="N", help="how many (default: 3)")
 
     stats = actions.add_parser("stats", help="counts, lengths, truncation and packing")
     stats.add_argument("name", metavar="NAME", help="a task or mixture")

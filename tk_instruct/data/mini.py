@@ -21,6 +21,7 @@ from tk_instruct.configuration import import_tensorflow_quietly
 from tk_instruct.data.records import EVALUATION_CATEGORIES, TRACKS
 from tk_instruct.errors import UserError
 from tk_instruct.randomness import choose, draw
+from tk_instruct.ranges import whole_number
 
 _FIRST_TASK_NUMBER = 9001
 _NUM_POSITIVE_EXAMPLES = 3
@@ -381,9 +382,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="superni: in natural-instructions' layout; flan: FLAN's datasets as TFDS keeps them, "
         "for --tfds_data_dir; the other flags are superni's (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, help="default: 0")
-    parser.add_argument("--instances_per_train_task", type=int, metavar="N", help="default: 130")
-    parser.add_argument("--instances_per_test_task", type=int, metavar="N", help="default: 60")
+    parser.add_argument("--seed", type=whole_number, help="default: 0")
+    parser.add_argument(
+        "--instances_per_train_task", type=whole_number, metavar="N", help="default: 130"
+    )
+    parser.add_argument(
+        "--instances_per_test_task", type=whole_number, metavar="N", help="default: 60"
+    )
 
 
 def main(args: argparse.Namespace) -> int:

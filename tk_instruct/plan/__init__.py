@@ -23,6 +23,7 @@ from tk_instruct.plan.compilation import Compiled, Layout, Work
 from tk_instruct.plan.compiler import Compiler, read_run
 from tk_instruct.plan.estimate import Plan
 from tk_instruct.plan.topology import Topology, topology_of
+from tk_instruct.ranges import number, whole_number
 from tk_instruct.tables import table
 
 log = logging.getLogger("tk_instruct")
@@ -55,10 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="try layouts, rematerialisation and accumulation, and recommend (minutes a slice)",
     )
     group.add_argument(
-        "--batch_size", type=int, metavar="N", help="rows at once, with --verb=predict"
+        "--batch_size", type=whole_number, metavar="N", help="rows at once, with --verb=predict"
     )
     group.add_argument(
-        "--price_per_chip_hour", type=float, metavar="P", help="to compute what the run costs"
+        "--price_per_chip_hour", type=number, metavar="P", help="to compute what the run costs"
     )
     group.add_argument("--json", action="store_true", help="one JSON object a layout")
 
@@ -67,6 +68,10 @@ def main(args: argparse.Namespace) -> int:
     topologies = [topology_of(name) for name in args.topology]
     if args.batch_size is not None and args.whose == "train":
         raise UserError(f"--batch_size={args.batch_size} is predict's; give --gin.BATCH_SIZE=N")
+    if args.batch_size is not None and args.batch_size < 1:
+        raise UserError(
+            f"--batch_size={args.batch_size} must be at least 1; leave it out for 4 a device"
+        )
     price = args.price_per_chip_hour
     if price is not None and not 0 <= price < math.inf:
         raise UserError(f"--price_per_chip_hour={price} must be a price; try 1.2")

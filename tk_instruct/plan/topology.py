@@ -81,6 +81,9 @@ _SHAPES = {
 _ALIASES = {"v5litepod": "v5e", "v5lite": "v5e", "v7x": "tpu7x", "ironwood": "tpu7x"}
 
 
+_MOST_CHIPS = 9216  # of a pod of tpu7x, the largest; for more libtpu takes all memory, or breaks
+
+
 @dataclass(frozen=True)
 class Topology:
     """A slice: v3:8x16, or fake devices of this machine's: cpu:256 (generation None)."""
@@ -102,7 +105,7 @@ def topology_of(name: str) -> Topology:
     """
     match = re.fullmatch(r"cpu[:-](\d+)", name)
     if match and len(match[1]) > 5:  # more devices than any slice has: minutes and gigabytes
-        raise UserError(f"--topology={name} must be of at most 99999 devices; try cpu:256")
+        raise UserError(f"--topology={name[:40]} must be of at most 99999 devices; try cpu:256")
     if match and int(match[1]):
         return Topology(f"cpu:{match[1]}", None, int(match[1]))
     match = re.fullmatch(r"([a-z0-9]+)(?:-(\d+)|:(\d+(?:x\d+){1,2}))", name.lower())
@@ -130,4 +133,9 @@ def topology_of(name: str) -> Topology:
     chips = math.prod(map(int, shape.split("x")))
     if not chips:
         raise UserError(f"--topology={name} has no chips; try {generation.name}:2x2")
+    if chips > _MOST_CHIPS:
+        raise UserError(
+            f"--topology={name} must have at most {_MOST_CHIPS:,} chips; give the shape of a slice "
+            "that there is"
+        )
     return Topology(f"{generation.name}:{shape}", generation, chips)

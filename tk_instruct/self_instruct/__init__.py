@@ -18,7 +18,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ import gin
 
 from tk_instruct import configuration
 from tk_instruct.errors import UserError
-from tk_instruct.ranges import check_seed, check_whole
+from tk_instruct.ranges import check_seed, check_whole, number, whole_number
 
 if TYPE_CHECKING:
     from tk_instruct.self_instruct.classify import Classify
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("tk_instruct")
 
 # Flags, which set the macros of runs/self_instruct.gin: type, name of the value and help.
-_Flags = Mapping[str, tuple[type, str, str]]
+_Flags = Mapping[str, tuple[Callable[[str], Any], str, str]]
 _MODEL: _Flags = {
     "model": (str, "NAME", "of a server that speaks OpenAI's protocol"),
     "base_url": (str, "URL", "of that server (default: OpenAI's)"),
@@ -48,22 +48,22 @@ _MODEL: _Flags = {
     "model_dir": (str, "DIR", "a run of `train` whose checkpoint writes"),
 }
 _PRICES: _Flags = {
-    "prompt_price": (float, "USD", "of a million tokens of prompts"),
-    "completion_price": (float, "USD", "of a million tokens of completions"),
+    "prompt_price": (number, "USD", "of a million tokens of prompts"),
+    "completion_price": (number, "USD", "of a million tokens of completions"),
 }
 _BUDGET: _Flags = {
-    "max_usd": (float, "USD", "ask for nothing that could cost more in all, whenever asked"),
-    "max_tokens": (int, "N", "the same in tokens, of prompts and completions together"),
-    "concurrency": (int, "N", "requests under way at a time (default: 8)"),
-    "requests_per_minute": (int, "N", "the most that the server allows"),
-    "tokens_per_minute": (int, "N", "the most that the server allows"),
+    "max_usd": (number, "USD", "ask for nothing that could cost more in all, whenever asked"),
+    "max_tokens": (whole_number, "N", "the same in tokens, of prompts and completions together"),
+    "concurrency": (whole_number, "N", "requests under way at a time (default: 8)"),
+    "requests_per_minute": (whole_number, "N", "the most that the server allows"),
+    "tokens_per_minute": (whole_number, "N", "the most that the server allows"),
 }
 _BEGINNING: _Flags = {
     "seeds": (str, "FILE", "of seed tasks, in place of the project's own 175"),
-    "seed": (int, "N", "of every random choice (default: 0)"),
+    "seed": (whole_number, "N", "of every random choice (default: 0)"),
 }
 _INSTRUCTIONS: _Flags = {
-    "num_instructions": (int, "N", "stop when there are so many (default: 100)")
+    "num_instructions": (whole_number, "N", "stop when there are so many (default: 100)")
 }
 _PREPARE: _Flags = {"licence": (str, "TEXT", "of what the model writes, for the data card")}
 _MACROS = {"seed": "RANDOM_SEED"}  # the others are the flags in capitals
