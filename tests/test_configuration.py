@@ -310,6 +310,7 @@ def test_values_that_refer_to_each_other_in_a_circle_are_named() -> None:
         ("B = 2\n\nA = [(\nC = (\n", "mine.gin:3: .*is opened and not closed"),
         ("x y z\nA = (\n", "mine.gin:1: 'x y z': Couldn't parse"),
         ("A = '''x\n", "mine.gin:1: .*is opened and not closed"),
+        ('"""', "mine.gin:1: .*is opened and not closed"),
         ("B = 1\nA = 'x\nC = 2\n", "mine.gin:2: .A = .x.: Unable to parse value"),
         ("x y z\n", "mine.gin:1: 'x y z': Couldn't parse"),
         ("B = 1\n\tA = 2\n  C = 3\n", "mine.gin:3: 'C = 3': unindent does not match"),

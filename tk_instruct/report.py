@@ -223,7 +223,8 @@ def read_file(path: Path) -> dict[str, Number] | list[dict[str, Any]]:
         case form:
             read = schema.convert(content, form, str(path), _AGAIN)
             reports = read.runs if isinstance(read, _FlanRuns) else [read]
-            return [msgspec.to_builtins(report) for report in reports]
+            # A number that is none, where the schema asks for a text, is a text.
+            return [msgspec.to_builtins(report, enc_hook=str) for report in reports]
 
 
 def as_table(runs: Mapping[str, Scores]) -> str:

@@ -49,8 +49,15 @@ def scripted(prompt: str, parameters: Mapping[str, Any]) -> str:
     from tk_instruct.self_instruct.clients import Parameters, Request
     from tk_instruct.self_instruct.clients.scripted import ScriptedClient
 
-    request = Request("server", 0, prompt, Parameters(parameters["max_tokens"]))
+    most = parameters.get("max_tokens", parameters.get("max_completion_tokens"))
+    request = Request("server", 0, prompt, Parameters(most))
     return ScriptedClient().complete(request, "").text
+
+
+def reasoning(prompt: str, parameters: Mapping[str, Any]) -> str:
+    """The same after notes that look like a list, an example and a verdict."""
+    notes = "1. Name a note in the notes.\nExample 1\nOutput: note\nClass label: note\nYes"
+    return f"<think>\n{notes}\n</think>\n\n{scripted(prompt, parameters)}"
 
 
 class _HTTP(ThreadingHTTPServer):
@@ -73,6 +80,7 @@ class FaultyServer:
         answer: prompt, body → text; cut at max_tokens words and at the stop sequences.
         api_key: what the client must send; None: anything.
         knows_keys: idempotency keys, which most servers do not.
+        refuses: parameters, as models that reason do.
     """
 
     def __init__(
@@ -86,6 +94,7 @@ class FaultyServer:
         answer: Answer = words,
         api_key: str | None = None,
         knows_keys: bool = True,
+        refuses: tuple[str, ...] = (),
         port: int = 0,
         max_requests: int = 100_000,
         max_seconds: float = 600.0,
@@ -93,7 +102,7 @@ class FaultyServer:
         self.seed, self.faults, self.kinds, self.max_faults = seed, faults, kinds, max_faults
         self.max_delay_seconds, self.retry_after = max_delay_seconds, retry_after
         self.answer, self.api_key, self.knows_keys = answer, api_key, knows_keys
-        self.max_requests = max_requests
+        self.max_requests, self.refuses = max_requests, refuses
         self._lock = threading.Lock()
         self._store: dict[str, dict[str, Any]] = {}
         self._attempts: Counter[str] = Counter()
@@ -199,6 +208,11 @@ class FaultyServer:
                 if server.api_key is not None and given != f"Bearer {server.api_key}":
                     self._error(401, "invalid_api_key", f"Incorrect API key provided: {given}")
                     return
+                for name in server.refuses:
+                    if name in body:
+                        said = f"Unsupported parameter: '{name}' is not supported with this model."
+                        self._error(400, "unsupported_parameter", said, name)
+                        return
                 is_chat = self.path.endswith("/chat/completions")
                 prompt = body["messages"][-1]["content"] if is_chat else body["prompt"]
                 key = self.headers.get("Idempotency-Key", "")
@@ -251,8 +265,10 @@ class FaultyServer:
                 else:
                     self._send(200, data)
 
-            def _error(self, status: int, code: str, message: str) -> None:
-                error = {"error": {"message": message, "type": code, "code": code, "param": None}}
+            def _error(
+                self, status: int, code: str, message: str, param: str | None = None
+            ) -> None:
+                error = {"error": {"message": message, "type": code, "code": code, "param": param}}
                 self._send(status, json.dumps(error).encode())
 
             def _send(self, status: int, data: bytes, length: int | None = None) -> None:

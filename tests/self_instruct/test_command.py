@@ -316,3 +316,27 @@ def test_the_budget_is_a_hard_stop_and_more_of_it_goes_on(
     spent = (books["prompt_tokens"] + 2 * books["completion_tokens"]) / 1e6
     all_stages = next(line for line in out.splitlines() if line.startswith("all "))
     assert float(all_stages.split()[-1].lstrip("$")) == pytest.approx(spent, abs=1e-4)
+
+
+REFUSED = ("max_tokens", "temperature", "top_p", "presence_penalty", "frequency_penalty", "stop")
+
+
+def test_a_model_that_reasons_and_refuses_parameters_has_a_preset(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with faulty_server.FaultyServer(answer=faulty_server.reasoning, refuses=REFUSED) as server:
+        flags = ["run", f"--run_dir={tmp_path}", "--model=m", f"--base_url={server.base_url}"]
+        flags += ["--num_instructions=10"]
+        status, _, err = run(*flags, "--api=chat")
+        assert status == 2
+        assert "set --gin.OpenAIChat.max_tokens_name=max_completion_tokens" in err
+        assert "--gin_file=servers/reasoning.gin" in err
+        status, out, _ = run(*flags, "--gin_file=servers/reasoning.gin", "--json")
+        assert status == 0
+        assert json.loads(out)["unclear_answers"] == 0
+    found = made(tmp_path)
+    assert len(found["instructions"]) >= 10
+    assert {record["is_classification"] for record in found["classified"]} == {True, False}
+    assert "note" not in json.dumps([record["instruction"] for record in found["instructions"]])
+    assert "note" not in json.dumps([record["instances"] for record in found["instances"]])

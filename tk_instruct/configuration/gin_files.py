@@ -218,18 +218,19 @@ def _text_of(path: Path) -> str:
 
 def parse(text: str, name: str) -> list[Any]:
     """Gin's statements; raises UserError naming file and line where it is no gin."""
-    parser = config_parser.ConfigParser(StringIO(text), _Delegate())
+    parser = None
     try:
+        parser = config_parser.ConfigParser(StringIO(text), _Delegate())
         return list(parser)
     except SyntaxError as error:
         line = error.lineno or 1
         reason = " ".join(re.sub("<ast.*?>", "", error.msg).split()).rstrip(".")
     except tokenize.TokenError as error:
         line, reason = error.args[1][0], error.args[0]
-    except (RecursionError, MemoryError):
-        line, reason = parser._current_token.start[0], "nested too deeply"
-    except (ValueError, TypeError) as error:  # TypeError: a list as a key
-        line, reason = parser._current_token.start[0], str(error)
+    except (RecursionError, MemoryError, ValueError, TypeError) as error:
+        line = parser._current_token.start[0] if parser else 1
+        is_deep = isinstance(error, RecursionError | MemoryError)
+        reason = "nested too deeply" if is_deep else str(error)  # TypeError: a list as a key
     unclosed = _unclosed(text)
     if unclosed is not None and unclosed <= line:
         line, reason = unclosed, "a bracket or quotation mark is opened and not closed"
