@@ -136,7 +136,9 @@ def read_stats(run: Path) -> dict[str, Any]:
 def show_stats(name: str, stats: dict[str, Any], as_json: bool) -> None:
     from tk_instruct.self_instruct.stats.report import as_text
 
-    print(json.dumps({"run": name, "stats": stats}) if as_json else f"{as_text(stats)}\n")
+    # A number that is none, in a field that nothing here reads, is shown as it was written.
+    line = json.dumps({"run": name, "stats": stats}, default=str)
+    print(line if as_json else f"{as_text(stats)}\n")
 
 
 def read_run(run: Path) -> Found:

@@ -60,12 +60,6 @@ def scores_of_a_run(path: Path) -> Any:
     return report.read_run(AnyPath(path.parent.parent)).as_json
 
 
-def statistics(path: Path) -> Any:
-    from tk_instruct import report
-
-    report.show_stats("run", report.read_stats(AnyPath(path.parent.parent)), as_json=False)
-
-
 def rank_examples(path: Path) -> Any:
     import gin
 
@@ -124,21 +118,6 @@ FLAN_REPORT = {
     },
 }
 _CHARGE = {"requests": 1, "prompt_tokens": 2, "completion_tokens": 3, "usd": None}
-STATISTICS = {
-    "models": ["m"],
-    "data": {key: {"instructions": 2} for key in ("accepted", "with_instances", "published")},
-    "acceptance": {"instructions": {"candidates": 3, "accepted": 2, "dropped": {"short": 1}}},
-    "cost": {
-        "stages": {"instructions": _CHARGE},
-        "unanswered": _CHARGE,
-        "total": _CHARGE,
-        "usd_per_accepted_instruction": 0.5,
-        "usd_per_instance": None,
-    },
-    "unclear_answers": 1,
-    "why_no_root_verbs": "no spaCy",
-}
-
 READERS = [
     Reader(
         "predictions",
@@ -219,7 +198,6 @@ READERS = [
         scores,
         json.dumps({"suite": "flan", "runs": [FLAN_REPORT]}).encode(),
     ),
-    Reader("statistics", statistics, json.dumps(STATISTICS).encode(), "run/stats/stats.json"),
     Reader(
         "published_answers",
         published_answers,
