@@ -254,7 +254,7 @@ def test_of_equal_options_the_first_is_predicted(
         (
             [{"id": "1", "inputs": "a", "options": ["b", 3]}],
             [],
-            "example '1': option 3 must be a text",
+            "x.jsonl:1: options[1] is 3 but must be a string",
         ),
         (
             [{"id": "1", "inputs": "a", "options": ["b", "yes no " * 9]}],
