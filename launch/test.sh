@@ -3,7 +3,7 @@
 #   bash launch/test.sh [more arguments for pytest]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-source launch/venv.sh test,plan,generate,analysis
+source launch/venv.sh test,plan,generate,analysis,beam
 
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .
