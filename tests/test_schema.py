@@ -88,6 +88,14 @@ def test_what_python_writes_is_read_where_the_schema_does_not_ask_for_it() -> No
     assert parsed(collection(unknown=unknown, number=3)).number == 3
 
 
+def test_where_anything_is_asked_for_what_is_no_number_is_pythons_own() -> None:
+    content = b'{"a": NaN, "b": 1e999, "c": ' + b"9" * 5000 + b"}"
+    document = schema.parse(content, dict[str, Any], "a.json")
+    assert json.dumps(document) == '{"a": NaN, "b": Infinity, "c": Infinity}'
+    with pytest.raises(UserError, match=r"a\.json: \[\.\.\.\] must be a string"):
+        schema.convert({**document, "a": "x"}, dict[str, str], "a.json")
+
+
 @pytest.mark.parametrize(
     ("escaped", "text"),
     [

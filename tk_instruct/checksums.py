@@ -69,8 +69,8 @@ def verify(tree: Any, saved: Mapping[str, str]) -> dict[str, str]:
 
 
 def digest(content: Any) -> str:
-    """Of what is written as JSON; of what is damaged, and no JSON, some other."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=repr).encode()).hexdigest()
+    """Of what is written as JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _has_layers(name: str) -> bool:

@@ -136,9 +136,7 @@ def read_stats(run: Path) -> dict[str, Any]:
 def show_stats(name: str, stats: dict[str, Any], as_json: bool) -> None:
     from tk_instruct.self_instruct.stats.report import as_text
 
-    # A number that is none, in a field that nothing here reads, is shown as it was written.
-    line = json.dumps({"run": name, "stats": stats}, default=str)
-    print(line if as_json else f"{as_text(stats)}\n")
+    print(json.dumps({"run": name, "stats": stats}) if as_json else f"{as_text(stats)}\n")
 
 
 def read_run(run: Path) -> Found:
@@ -225,8 +223,7 @@ def read_file(path: Path) -> dict[str, Number] | list[dict[str, Any]]:
         case form:
             read = schema.convert(content, form, str(path), _AGAIN)
             reports = read.runs if isinstance(read, _FlanRuns) else [read]
-            # A number that is none, where the schema asks for a text, is a text.
-            return [msgspec.to_builtins(report, enc_hook=str) for report in reports]
+            return [msgspec.to_builtins(report, enc_hook=float) for report in reports]
 
 
 def as_table(runs: Mapping[str, Scores]) -> str:

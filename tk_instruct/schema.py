@@ -130,23 +130,24 @@ def _loads(content: bytes, where: str, repair: str) -> Any:
         raise UserError(f"{where}: nested too deeply; {repair}") from error
 
 
-class _NoNumber:
-    """What stands for a number and is none; a schema refuses it where it asks for anything."""
+class _NoNumber(float):
+    """NaN, infinity, or what no float holds; a schema refuses it where it asks for something."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __new__(cls, text: str) -> "_NoNumber":
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
 
-    def __repr__(self) -> str:
-        return self.text[:60]
+    text: str
 
 
-def _float(text: str) -> float | _NoNumber:
+def _float(text: str) -> float:
     return number if math.isfinite(number := float(text)) else _NoNumber(text)
 
 
-def _int(text: str) -> int | float | _NoNumber:
+def _int(text: str) -> int | float:
     number = _float(text)  # which is quick for a million digits
-    return int(text) if isinstance(number, float) and abs(number) < 2**63 else number
+    return int(text) if abs(number) < 2**63 else number
 
 
 def _refuse(document: Any, error: Exception, where: str, repair: str) -> NoReturn:
@@ -189,7 +190,7 @@ def _value_at(document: Any, path: str) -> tuple[bool, Any]:
 def shortened(value: Any) -> str:
     """A value as JSON, for messages."""
     if isinstance(value, _NoNumber):
-        return repr(value)
+        return value.text[:60]
     try:
         shown = json.dumps(value, ensure_ascii=False, default=repr)
     except (RecursionError, ValueError):

@@ -62,18 +62,19 @@ def read_legacy(path: str) -> Checkpoint:
 
 
 def _legacy_tensor(name: str, path: str, leaf: Any) -> Tensor:
-    if not isinstance(leaf, dict):  # small ones are in the file itself
+    if isinstance(leaf, np.ndarray | np.generic):  # small ones are in the file itself
         return storage.held_array(name, path, np.asarray(leaf))
     # Paths are relative, in one of two places; the bucket that is named is not the real one.
     try:
         relative = str(leaf["kvstore"].get("path") or leaf["path"])
+        driver = leaf["driver"]
     except (KeyError, AttributeError, TypeError) as error:
         raise storage.unreadable(name, path, error) from error
     storage.check_inside(relative.rstrip("/"), path)
-    if leaf["driver"] != "zarr":
-        raise UserError(f"{path}: {name} is in driver={leaf['driver']!r}; T5X writes zarr alone")
+    if driver != "zarr":
+        raise UserError(f"{path}: {name} is in driver={driver!r:.60}; T5X writes zarr alone")
     store = storage.key_value_store(f"{path}/{relative.rstrip('/')}")
-    return storage.stored_array(name, path, {"driver": leaf["driver"], "kvstore": store})
+    return storage.stored_array(name, path, {"driver": driver, "kvstore": store})
 
 
 def _checkpoint(path: str, kind: str, stored: Mapping[str, Tensor], step: int) -> Checkpoint:
