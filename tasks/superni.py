@@ -5,7 +5,7 @@ test and excluded. Options come from gin: SuperNI.data_dir and its other fields,
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -56,13 +56,19 @@ def _source(track: str, only: str | None = None) -> registry.RecordSource:
         return _load(SuperNI(), fingerprint(split), track, split, only)
 
     narrow = partial(_source, track) if only is None else None
-    return registry.RecordSource(SPLITS, _FIELDS, load, fingerprint, narrow, selection=_selection)
+    return registry.RecordSource(
+        SPLITS, _FIELDS, load, fingerprint, narrow, selection=_selection, rendering=_rendering
+    )
 
 
 def _selection() -> str:
-    """Of the options those that examples are chosen by."""
-    places = ("data_dir", "cache_dir")
-    return ", ".join(f"{k}={v}" for k, v in asdict(SuperNI()).items() if k not in places)
+    return ", ".join(f"{name}={value}" for name, value in SuperNI().selection.items())
+
+
+def _rendering() -> str:
+    # The default is not named: runs that were begun before there was a choice go on.
+    tokenization = SuperNI().tokenization
+    return "" if tokenization == "seqio" else tokenization
 
 
 def _renderer(encoding: str) -> Callable[[prompt.Tokenizer, int | None], registry.Render]:

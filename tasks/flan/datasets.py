@@ -48,6 +48,12 @@ class Part:
     most: int = 1 << 62
     share: Share | None = None
 
+    def __str__(self) -> str:
+        """A part's name in fingerprints of data, which runs are continued by: it stays as it is."""
+        share = f"share={self.share}" if self.share else "nth=0, of=1"
+        bounds = f"split={self.split!r}, start={self.start}, stop={self.stop}, most={self.most}"
+        return f"Part({bounds}, {share})"
+
     def bounds(self, num_examples: int) -> tuple[int, int]:
         first, end = self.share.bounds(num_examples) if self.share else (0, num_examples)
         start, stop, _ = slice(self.start, self.stop).indices(end - first)

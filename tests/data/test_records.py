@@ -1,5 +1,6 @@
 """Task files as they are and as they may not be, samples of them, splits, and the cache."""
 
+import hashlib
 import json
 import logging
 import os
@@ -695,6 +696,21 @@ def test_the_fingerprint_follows_options_and_files_but_not_places(
         elsewhere.fingerprint(TRACK, "train", "task001_t"),
     }
     assert len(others - {fingerprint}) == 5
+
+
+def test_a_fingerprint_stays_as_it_was_when_runs_were_begun_by_it(tree: Path) -> None:
+    """Written out as the first release had it: a run that it began is refused another."""
+    options = {
+        **{"data_dir": None, "seed": 0, "max_instances_per_train_task": 100},
+        **{"max_instances_per_eval_task": 100, "max_instances_per_validation_task": 10},
+        **{"num_dev_tasks": 0, "cache_dir": None},
+    }
+    expected = hashlib.sha256(json.dumps([2, TRACK, "test", options]).encode())
+    for path in sorted((tree / "tasks").glob("task009_*.json")):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        expected.update(f"{path.stem}\0{content}\0".encode())
+    data = SuperNI(str(tree), tokenization="released")  # of prompts, not of what is read
+    assert data.fingerprint(TRACK, "test", "task009_e") == expected.hexdigest()
 
 
 # The mini benchmark and real files

@@ -190,6 +190,19 @@ def test_prompts_follow_seed_and_lengths_of_the_run_that_reads(data: Path, tmp_p
     ]
 
 
+def test_a_cache_serves_both_tokenizations(
+    data: Path, mini_vocabulary: Path, tmp_path: Path
+) -> None:
+    gin.bind_parameter("vocabulary.name", str(mini_vocabulary))
+    write_cache(SUPERNI, tmp_path / "cached")
+    plain = tokens(SUPERNI, "test")
+    gin.bind_parameter("SuperNI.tokenization", "released")
+    expected = tokens(SUPERNI, "test")
+    assert expected != plain
+    use(tmp_path / "cached")
+    assert tokens(SUPERNI, "test") == expected
+
+
 def test_tokens_of_another_seed_are_others(data: Path, tmp_path: Path) -> None:
     write_cache(RTE, tmp_path / "cached")
     use(tmp_path / "cached")

@@ -78,7 +78,8 @@ def fingerprint() -> str:
     """Differs when the prompts do for a reason that is not in this code."""
     flan = FLAN()
     wording = hashlib.sha256(_read(flan.templates)).hexdigest() if flan.templates else ""
-    return f"{flan.seed} {wording} {flan.released_turns}"
+    # The default is not named: runs that were begun before there was a choice go on.
+    return f"{flan.seed} {wording}" + " released_turns" * flan.released_turns
 
 
 def own_templates(dataset: Dataset) -> tuple[Template, ...]:

@@ -17,7 +17,7 @@ import pytest
 import seqio
 
 from tk_instruct import cli
-from tk_instruct.data import cache, pipeline, registry
+from tk_instruct.data import cache, pipeline, registry, tfds_source
 from tk_instruct.data.templates import Template
 from tk_instruct.data.tokens import FeatureLengths, Tokens
 from tk_instruct.data.vocabulary import vocabulary
@@ -370,6 +370,13 @@ def test_a_label_beyond_the_options_is_named(copied: Path, monkeypatch: pytest.M
     examples._load.cache_clear()
     assert "field label of example cb-train-" in message_of("flan_cb")
     examples._load.cache_clear()
+
+
+def test_a_fingerprint_stays_as_it_was_when_runs_were_begun_by_it() -> None:
+    """Written out as the first release had it: a run that it began is refused another."""
+    part = "Part(split='train', start=None, stop=-200, most=30000, nth=0, of=1)"
+    files = tfds_source.fingerprint(BY_NAME["rte"].tfds)
+    assert registry.get("flan_rte").source.fingerprint("train") == f"{files} {part} 0 "
 
 
 def test_data_that_is_missing_says_where_it_was_looked_for(copied: Path) -> None:
