@@ -40,7 +40,7 @@ from tk_instruct.self_instruct.seeds import Instance, read_seeds
         ("Here are more:\n1. Sort.\n2. Sing.", ["Sort.", "Sing."]),
         # Published instructions may end in a colon, and have a list of their own.
         (" Sort the words:", ["Sort the words:"]),
-        (" Sort these:\n1. b\n2. a\n10. Sing.", ["Sort these:", "b", "a", "Sing."]),
+        (" Sort these:\n1. b\n2. a\n10. Sing.", ["Sort these: 1. b 2. a", "Sing."]),
         # Without white space after it only the number that is due parts a list.
         (
             " 写一首诗。\n10、翻译下面的句子。\n11．列出水果。",

@@ -181,12 +181,20 @@ def test_what_a_run_cannot_change_on_its_way(tmp_path: Path) -> None:
         assert run.begun_with is None
         run.begin({"seed": 0, "name": "é"})
         assert run.begun_with == {"seed": 0, "name": "é"}
-        run.agree({"seed": 0, "name": "\ud800"})
+        run.agree({"seed": 0, "name": "é"})
         with pytest.raises(UserError, match=r"was begun with seed=0, not 1; give that again"):
             run.agree({"seed": 1})
         (tmp_path / "run.json").write_text("[")
         with pytest.raises(UserError, match=r"run.json: not JSON"):
             run.agree({"seed": 0})
+
+
+@pytest.mark.parametrize("value", ["1e310", "NaN", "[1]", "{}"])
+def test_settings_are_numbers_and_texts(tmp_path: Path, value: str) -> None:
+    with RunDirectory(tmp_path) as run:
+        (tmp_path / "run.json").write_text(f'{{"seed": 3, "other": {value}}}')
+        with pytest.raises(UserError, match=r"run.json: .*other"):
+            _ = run.begun_with
 
 
 def test_a_folder_with_something_else_in_it_begins_no_run(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tk_instruct.self_instruct.clients import Client, Completion, Parameters, Re
 from tk_instruct.self_instruct.clients.scripted import ScriptedClient
 from tk_instruct.self_instruct.dispatch import Budget, Dispatcher
 from tk_instruct.self_instruct.instances import Instances, instantiate
-from tk_instruct.self_instruct.instructions import Instructions, generate
+from tk_instruct.self_instruct.instructions import Generation, Instructions, generate
 from tk_instruct.self_instruct.prompts import FewShot
 from tk_instruct.self_instruct.run_directory import RunDirectory
 from tk_instruct.self_instruct.seeds import SeedTask, read_seeds
@@ -259,6 +259,15 @@ def test_stage_1_is_made_again_from_the_line_that_is_taken_out(
 
     assert client.asked == []
     assert made(tmp_path) == made(finished)
+
+
+def test_a_number_that_is_out_of_bounds_costs_no_memory(
+    seeds: list[SeedTask], tmp_path: Path
+) -> None:
+    line = {"request_idx": 0, "key": "k", "num_candidates": 1, "num_accepted": 2**62, "dropped": {}}
+    with RunDirectory(tmp_path) as run:
+        run.log("instruction_requests").append([line])
+        assert Generation(run, seeds, SEED, INSTRUCTIONS).num_processed == 0
 
 
 def test_more_instructions_are_added_to_what_is_there(

@@ -81,7 +81,8 @@ class Generation:
             before = self.num_accepted_after[-1]
             after = before + request["num_accepted"]
             kept = [request_idx for *_, request_idx in found[before:after]]
-            if request["request_idx"] != index or kept != [index] * request["num_accepted"]:
+            is_whole = len(kept) == request["num_accepted"] and set(kept) <= {index}
+            if request["request_idx"] != index or not is_whole:
                 break
             self.num_accepted_after.append(after)
         # After a kill between the two files, or where a line was taken out, it is made again.

@@ -6,45 +6,74 @@ one line, as the text of a vocabulary without a newline is (T5's), cues count wi
 numbers those that are due next.
 """
 
+import itertools
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from tk_instruct.self_instruct.prompts import CLASS_LABEL, FIELD_NAME
 from tk_instruct.self_instruct.seeds import Instance
 
 _MARKS = r"[ \t>#•*_-]*+"
 _COLON = r"[*_]*[ \t]*[:：][*_]*"
-_EXAMPLE_NAME = r"(?:Example|Sample|Instance)[ \t]*(?:#|No\.)?[ \t]?"
-_NUMBERED = rf"(?:{_EXAMPLE_NAME}[0-9]+|[0-9]+[.)])[*_]*[.:：)]?[*_]*"
-_EXAMPLE = rf"{_EXAMPLE_NAME}{{}}[ \t]*[*_]*[.:：)]?[*_]*[.:：]?(?=\s|$)"
+_EXAMPLE_NAME = (
+    r"(?:Example|Sample|Instance|Ex\.|Beispiel|示例|例子|例|उदाहरण|مثال)[ \t]*(?:#|No\.)?[ \t]?"
+)
+_NUMBERED = rf"(?:{_EXAMPLE_NAME}[0-9]*|\(?[0-9]+[.)])[*_]*[.:：)]?[*_]*"
+_EXAMPLE = (
+    rf"{_EXAMPLE_NAME}{{}}[ \t]*[*_]*[.:：)]?[*_]*[.:：]?(?=\s|$)(?![ \t]*(?:input|output)[ \t]*:)"
+)
 
 _BOLD = re.compile(r"^(\*+)([^*].*?)\1")
 _NEXT_EXAMPLE = rf"(?:^|(?<=\s)){_EXAMPLE}"
-_EXAMPLE_LINE = re.compile(rf"(?im)^{_MARKS}(?:{_EXAMPLE.format('[0-9]+')}|Example[*_]*[ \t]*$)")
+# `**Example 1: A title**` above a field, which is not the output.
+_TITLED = (
+    rf"(?<=[#* ]){_EXAMPLE_NAME}[0-9]+[ \t]*[.:：–—-][^\n*]+(?:\*\*)?[ \t]*"
+    rf"(?=\s*\n{_MARKS}(?!output|answer|expected){FIELD_NAME}{_COLON})"
+)
+_EXAMPLE_LINE = re.compile(
+    rf"(?im)^{_MARKS}(?:{_TITLED}|{_EXAMPLE.format('[0-9]+')}|Example[*_]*[ \t]*$)"
+)
 _HEADINGS = re.compile(rf"(?i)(?:\n[ \t]*(?:-{{3,}}|{_MARKS}{_NUMBERED}|)[ \t]*)+\Z")
 _FIELD = re.compile(rf"(?m)^({_MARKS}({FIELD_NAME}){_COLON})(.*)")
 
-# `9.`, `9\.`, `(9)`, `９、`, `9️⃣` set an item off; `9:`, `9 -`, `Task 9` do where 9 is due, since
-# lines of an instruction begin like that too (`10:30`).
-_LABEL = r"(?:task|instruction|question|item|q|no\.|nr\.|任务|指令|タスク)[ \t]*#?[ \t]*"
+# `9.`, `9\.`, `(9)`, `９、`, `9️⃣`, `⑨` set an item off; `9:`, `9 -`, `Task 9`, `Aufgabe 9:` do where
+# 9 is the very next, since lines of an instruction begin like that too (`Sentence 1: …`).
+_LABEL = (
+    r"(?:task|instruction|question|item|q|no\.|nr\.|任务|指令|タスク)[ \t]*#?[ \t]*|(?<=#)(?=\d)"
+)
+_WORD = r"[^\W\d_][^\s\d:：.]{0,20}[ \t]*(?=\d+[^\W\d_]*[ \t]?[:：])"
 _NUMBER = re.compile(
-    rf"(?im)^[ \t>#•*_+-]*(?P<label>{_LABEL})?[(\[（【]?(?P<number>\d{{1,9}})[*_]*"
-    r"(?:(?P<end>\ufe0f?\u20e3|[ \t]?\\?[.)．、）\]】]+(?:-(?=[ \t]))?)"
-    r"|(?P<weak>[ \t]?[:：]|[ \t]?[-–—](?=[ \t])|[ \t]*$))?"
+    rf"(?im)^(?P<indent>[ \t]*)[ \t>#•*_+-]*[(\[（【]?(?:(?P<label>{_LABEL})|(?P<word>{_WORD}))?"
+    r"[(\[（【]?(?P<number>\d{1,9}|[①-⑳](?P<circled>))[*_]*"
+    r"(?:(?P<end>\ufe0f?\u20e3|[ \t]?\\?[.)．、）\]】]+[:：]?(?:-(?=[ \t]))?)"
+    r"|(?P<weak>[ \t]?[^\W\d_]{0,3}[:：]|[ \t]*$"
+    r"|[ \t]?(?:[-–—|/]|[-=]>)(?=[ \t*])(?![ \t]*\d{1,3}\b)))?"  # but not `10 - 3`
     r"[*_]*(?:(?P<space>[ \t]+|$)|(?<=[)）\]】])|(?![0-9]))"
 )
-_BULLET = re.compile(r"(?m)^[ \t]*[-*+•‣◦●▪·–—][ \t]+(?=\S)")
+_BULLET = re.compile(r"(?m)^[ \t]*[-*+•‣◦●▪·–—][ \t]+(?:\[[ xX]?\][ \t]+)?(?=\S)")
+_LETTER = re.compile(r"(?m)^[ \t]*\(?(?:[A-Za-z]|[ivxIVX]+)[.)][ \t]+(?=\S)")
 _NEXT_ITEM = r"(?:(?<=\s)(?:{0}\s?[.)]|Task {0}[.):])\s|(?<=[\s。！？]){0}[、．])"
 _NEXT_BULLET = re.compile(r"(?:^|(?<=\s))•\s+")
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
 _RULE = re.compile(r"[ \t]*(?:[-*_=][ \t]*){3,}\Z")
 _HEADING = re.compile(r"[ \t]*(?:#{1,6}[ \t]+\S.*|\*\*[^*]+\*\*:?)[ \t]*\Z")
-_OWN_LABEL = re.compile(r"(?i)\A[*_]*(?:instruction|task)[ \t]*[*_]*[:：][*_]*[ \t]*(?=\S)")
-_QUOTED = re.compile(r'\A(?:"([^"]+)"|“([^”]+)”)\Z')
+_OWN_LABEL = re.compile(
+    r"(?i)\A(?:id:[ ]\d+[ ])?[*_]*(?:instruction|task)[ \t]*[*_]*[:：][*_]*[ \t]*(?=\S)"
+)
+_OWN_ANSWER = re.compile(r"(?i)[ \t>*_-]*(?:answer|response|solution)[*_]*[:：]")
+_QUOTED = re.compile(r'\A(?:"([^"]+)"|“([^”]+)”|`([^`]+)`)\Z')
+_ELEMENT = re.compile(
+    r"(?is)\s*<(?P<name>li|task|item|instruction)\b[^<>]*>(?P<text>.*?)(?:</(?P=name)>\s*|\Z)"
+)
+_TAGS = re.compile(r"(?m)^[ \t]*</?\w+[^<>\n]*>[ \t]*$")
+_TABLE = re.compile(
+    r"(?m)^[ \t]*\|.*\n[ \t]*\|[ \t:|-]*-[ \t:|-]*(?:\n(?P<rows>(?:[ \t]*\|.*(?:\n|\Z))+))"
+)
 _FENCED = re.compile(r"(?ms)^[ \t]*(```+|~~~+)[\w-]*[ \t]*\n(?P<inside>.*?)(?:^[ \t]*\1[ \t]*$|\Z)")
 
 # What a chat model says around what it was asked for.
@@ -56,14 +85,19 @@ _OPENING_REMARK = re.compile(
     rf"(?i)[\W_]*(?:{_INTERJECTION}\W*(?:(?:here|below|i|let|this|these|those|the following|my|"
     r"some|continu)\b.*|.*[:：][*_]*)?"
     r"|(?:here (?:are|is)|here['’]s|below (?:are|is)|the following|these are|continu|i['’]ve|"
-    r"i have|let me|let['’]s).*[:：][*_]*)\Z"
+    r"i have|let me|let['’]s).*[:：][*_]*"
+    r"|i(?:['’]m| am) (?:sorry|unable)\b.*|as an ai\b.*|(?:抱歉|对不起|好的|当然).*"
+    r"|i can(?:not|['’]t) (?:help|assist|continue|provide|fulfil|comply|create|generate|do)\b.*)\Z"
 )
 _FAREWELL = (
     r"(?:please )?(?:let me know (?:if|whether|which|what)\b|feel free to\b|would you like\b|"
     r"(?:i )?hope (?:this|these|that|it|they)\b|do you (?:want|need) (?:me|more)\b|"
     r"if you(?:['’]d| would) like\b|if you (?:need|want) (?:more|any|me|further|additional)\b|"
     r"i(?:['’]d| would|['’]ll| will| can|['’]m) (?:be )?(?:happy|glad)\b|is there anything else\b|"
-    r"these (?:tasks|instructions|examples) (?:are|cover|should|range|aim|offer|vary)\b)"
+    r"these (?:tasks|instructions|examples)\b|"
+    r"i(?:['’]ve| have) (?:tried|kept|included|made)\b|want (?:me|more)\b|just (?:say|tell|ask)\b|"
+    r"(?:sag|lass|lassen sie) (?:mir|mich|es mich)\b|"
+    r"(?:希望|如果(?:您|你)?(?:还)?(?:需要|想)|如需))"
 )
 _CLOSING_REMARK = re.compile(rf"(?i)[\W_]*(?:{_FAREWELL}|enjoy!|good luck!|have fun!)")
 _LAST_SENTENCE = re.compile(
@@ -101,8 +135,9 @@ def instructions(text: str, first: int) -> Instructions:
     cues = _numbers(text, first)
     if not cues:
         return _unnumbered(text, first, left_out)
-    before, *bodies = _between(text, [cue for cue, _ in cues])
-    numbers = [number for _, number in cues]
+    before, *bodies = _between(text, [cue.match for cue in cues])
+    bodies = _without_titles([cue.match for cue in cues], bodies, left_out)
+    numbers = [cue.number for cue in cues]
     anew = numbers == [*range(1, len(cues) + 1)]
     before = _without_remarks(before, left_out)
     if before and (numbers[0] == first or (anew and before.endswith((":", "：")))):
@@ -124,37 +159,94 @@ def _unnumbered(text: str, first: int, left_out: Counter[str]) -> Instructions:
     text = _without_remarks(text, left_out)
     if not text:
         return Instructions([], left_out)
-    bullets = list(_BULLET.finditer(text))
+    letters = list(_LETTER.finditer(text))
     in_line = list(_NEXT_BULLET.finditer(text)) if "\n" not in text.strip() else []
-    if cues := in_line if len(in_line) > 1 else bullets:
-        before, *bodies = _between(text, cues)
-        if before.strip():
-            bodies.insert(0, before)
+    if len(letters) > 1 and letters[0].start() == 0:  # else they are choices of an item
+        cues = letters
     else:
-        bodies = [text]
+        cues = in_line if len(in_line) > 1 else list(_BULLET.finditer(text))
+    before, *bodies = _between(text, cues)
+    if before.strip():
+        bodies.insert(0, before)
     bodies = [_item(body, body is bodies[-1], left_out) for body in bodies]
     if len(bodies) == 1:
         bodies = _split_at_next(bodies[0], _NEXT_ITEM, first + 1)
     return Instructions([_plain(body) for body in bodies], +left_out)
 
 
-def _numbers(text: str, first: int) -> list[tuple[re.Match[str], int]]:
-    """Where numbered items begin."""
-    cues: list[tuple[re.Match[str], int]] = []
-    due = {1, first, first + 1}
-    for match in _NUMBER.finditer(text):
-        number = int(match["number"])
-        if match["end"] and match["space"] is not None:
-            is_cue = True
-        else:  # white space is often missing in Chinese
-            is_cue = number in due and (
-                match["end"] is not None or match["weak"] is not None or bool(match["label"])
-            )
+class _Cue(NamedTuple):
+    match: re.Match[str]
+    number: int
+
+
+def _numbers(text: str, first: int) -> list[_Cue]:
+    """Where the items of a list begin: at first or the number after it, or anew at 1."""
+    found = [_Cue(match, _value(match["number"])) for match in _NUMBER.finditer(text)]
+    goes_on = _chain(text, found, {first, first + 1}, first)
+    anew = _chain(text, found, {1}, first)
+    if [cue.number for cue in anew[:first]] == [*range(1, first + 1)]:
+        return anew
+    strong = next((cue.number for cue in found if _is_strong(cue)), 1)
+    return goes_on or anew or _chain(text, found, {strong}, first)
+
+
+def _chain(text: str, found: list[_Cue], begins: set[int], first: int) -> list[_Cue]:
+    """A list's numbers: each goes on from the one before, and some are left out or repeated.
+
+    Marks that lines of an item begin with, too, count for the very next number alone. A number that
+    does not go on belongs to a list within an item, where it is indented or follows a colon.
+    """
+    chain: list[_Cue] = []
+    for cue in found:
+        last = chain[-1].number if chain else 0
+        is_next = cue.number == last + 1 if chain else cue.number in begins
+        if not _is_strong(cue):
+            is_marked = any(cue.match[mark] is not None for mark in ("end", "weak", "label"))
+            is_cue = is_next and is_marked and not (cue.number == 1 and cue.match["word"])
+        elif not chain or (is_next and cue.number >= first):
+            is_cue = is_next
+        else:
+            goes_on = last <= cue.number <= last + _MOST_LEFT_OUT or cue.number == 1
+            is_cue = goes_on and not _is_within(text, cue.match, chain[0].match)
         if is_cue:
-            cues.append((match, number))
-            due = {first, first + 1} if len(cues) == 1 else due
-            due.add(number + 1)
-    return cues
+            chain.append(cue)
+    return chain
+
+
+_MOST_LEFT_OUT = 20  # numbers; 1789. is a year
+
+
+def _is_strong(cue: _Cue) -> bool:
+    """Whether its mark is a list's, with the white space that is often missing in Chinese."""
+    is_set_off = cue.match["end"] or cue.match["circled"] is not None
+    return bool(is_set_off) and cue.match["space"] is not None and not cue.match["word"]
+
+
+def _is_within(text: str, match: re.Match[str], first: re.Match[str]) -> bool:
+    """Whether a number is part of a list within an item."""
+    indent, of_first = (len(each["indent"].expandtabs()) for each in (match, first))
+    return indent >= of_first + 2 or text[: match.start()].rstrip().endswith((":", "："))
+
+
+def _value(digits: str) -> int:
+    return int(digits) if digits.isdecimal() else int(unicodedata.numeric(digits))
+
+
+def _without_titles(
+    cues: list[re.Match[str]], bodies: list[str], left_out: Counter[str]
+) -> list[str]:
+    """Bodies without their first lines where each is a title in Markdown: `### Task 9: Rivers`."""
+    texts = []
+    for cue, body in zip(cues, bodies, strict=True):
+        title, _, text = body.strip().partition("\n")
+        is_marked = "#" in cue[0] or cue[0].count("**") % 2 or _HEADING.match(title)
+        if not title or not is_marked or re.search(r"[.?!:。？！：][*\s]*\Z", title):
+            return bodies
+        if not text.strip() or _CLOSING_REMARK.match(text.lstrip()) or _RULE.match(text.strip()):
+            return bodies
+        texts.append(text)
+    left_out["heading"] += len(texts)
+    return texts
 
 
 def _without_remarks(text: str, left_out: Counter[str]) -> str:
@@ -175,20 +267,36 @@ def _without_remarks(text: str, left_out: Counter[str]) -> str:
 
 
 def _item(text: str, is_last: bool, left_out: Counter[str]) -> str:
-    """An item up to a blank line, without the headings and remarks that come after it."""
-    text, *more = _BLANK_LINE.split(text.strip(), maxsplit=1)
-    for block in _BLANK_LINE.split(more[0]) if more else []:
+    """An item up to a blank line, without the headings and remarks that come after it.
+
+    A block that is indented, is code or is what a colon announces goes on with it.
+    """
+    kept, *blocks = _BLANK_LINE.split(text.strip())
+    goes_on = True
+    for block in blocks:
         lines = [line for line in block.split("\n") if line.strip() and not _RULE.match(line)]
-        if lines:
-            left_out["heading" if all(map(_HEADING.match, lines)) else "remark"] += 1
-    kept, *lines = text.split("\n")
+        if not lines:
+            continue
+        is_heading, is_remark = all(map(_HEADING.match, lines)), _CLOSING_REMARK.match(lines[0])
+        in_code = kept.count("```") % 2 or lines[0].lstrip().startswith("```")
+        is_announced = kept.rstrip().endswith((":", "："))
+        goes_on &= bool(in_code or lines[0][0].isspace() or is_announced)
+        if goes_on and (in_code or not (is_heading or is_remark)):
+            kept += "\n" + "\n".join(lines)
+        else:
+            goes_on = False
+            left_out["heading" if is_heading else "remark"] += 1
+    first, *lines = kept.split("\n")
+    kept = first
     for line in lines:
-        if _CLOSING_REMARK.match(line):
+        in_code = kept.count("```") % 2
+        if not in_code and (_CLOSING_REMARK.match(line) or _OWN_ANSWER.match(line)):
             left_out["remark"] += 1
             break
-        if _HEADING.match(line):
+        if not in_code and _HEADING.match(line):
             left_out["heading"] += 1
-        elif not _RULE.match(line):
+            break
+        if in_code or not _RULE.match(line):
             kept += f"\n{line}"
     if is_last and (farewell := _LAST_SENTENCE.search(kept)):
         left_out["remark"] += 1
@@ -201,19 +309,26 @@ def _plain(item: str) -> str:
     item = _BOLD.sub(r"\2", " ".join(item.split()))
     item = _OWN_LABEL.sub("", item)
     if quoted := _QUOTED.match(item):
-        item = quoted[1] or quoted[2]
+        item = next(filter(None, quoted.groups()))
     return item.strip()
 
 
 def _as_list(text: str) -> str:
-    """Without the fence around a list, and with HTML's items as bullets."""
+    """Without the fence around a list, and with the items of XML and of a table as bullets."""
     if fenced := _FENCED.search(text):
         inside, before = fenced["inside"], text[: fenced.start()]
         is_list = _NUMBER.match(inside) or _BULLET.match(inside) or _JSON_START.match(inside)
         if is_list and not _NUMBER.search(before):
             text = f"{before}\n{inside}\n\n{text[fenced.end() :]}"
-    if re.search(r"(?i)<li>", text):
-        text = re.sub(r"(?i)</li>|</?[ou]l>", "", re.sub(r"(?i)\s*<li>\s*", "\n- ", text))
+    if (element := _ELEMENT.search(text)) and _is_remark(_TAGS.sub("", text[: element.start()])):
+        text = _ELEMENT.sub(lambda found: f"\n- {found['text'].strip()}\n", text)
+        return _TAGS.sub("", text)
+    if (table := _TABLE.search(text)) and _is_remark(text[: table.start()]):
+        rows = [
+            re.split(r"(?<!\\)\|", row.strip().strip("|")) for row in table["rows"].splitlines()
+        ]
+        items = "".join(f"- {max(row, key=len).strip()}\n" for row in rows)
+        return f"{text[: table.start()]}{items}\n{text[table.end() :]}"
     return text
 
 
@@ -265,15 +380,15 @@ def _texts(document: Any, depth: int = 4) -> Iterator[str]:
 
 def yes_or_no(text: str) -> bool | None:
     """What an answer begins with, perhaps after the question; None if neither."""
-    word = _VERDICT.match(text)
+    word = _VERDICT.match(text) or _VERDICT.match(text.partition(_QUESTION)[2])
     return word[1].lower() == "yes" if word else None
 
 
+_QUESTION = "Is it classification?"
 _VERDICT = re.compile(
-    r"(?:.{0,2000}\bis it classification\?)?[\W\d_]*"
-    r"(?:(?:the )?(?:final )?(?:answer|classification|a(?=:))(?: is)?\b\W*)?"
-    r"(?:boxed\W+)?(yes|no)\b",
-    re.IGNORECASE | re.DOTALL,
+    rf"(?i)[\W\d_]*(?:{_INTERJECTION}[\W_]+)?"
+    r"(?:[^\n:：?]{0,60}[:：][\W_]*|.{0,20}answer is\W+)?"
+    r"(?:boxed\W+)?(?:text\W+)?(yes|no(?:t a classification)?)\b"
 )
 
 
@@ -282,7 +397,8 @@ def input_first(text: str) -> list[Instance]:
     text = _without_closing(text)
     if (found := _instances_of_json(text)) is not None:
         return found
-    return _input_first(text, _name_among(_OUTPUT_NAMES, text))
+    text, code = _code_aside(text)
+    return _with_code(_input_first(text, _name_among(_OUTPUT_NAMES, text)), code)
 
 
 def _input_first(text: str, output: str) -> list[Instance]:
@@ -291,11 +407,15 @@ def _input_first(text: str, output: str) -> list[Instance]:
         parts = [pair for part in _without_headings(parts) for pair in _pairs(part, output)]
     else:
         parts = _split_at_next(text, _NEXT_EXAMPLE, 1)
+    if not parts:
+        return []
     before, *examples = parts
     if not examples or _cue(output, before).search(before):
-        examples.insert(0, before)
-    if len(examples) == 1 and not _cue(output, examples[0]).search(examples[0]):
-        return []
+        examples.insert(0, _without_opening(before))
+    if not _cue(output, text).search(text) and (
+        len(examples) == 1 or any(map(_A_FIELD.match, map(str.strip, examples)))
+    ):
+        return []  # or its outputs have a name that is not known
     return [_input_and_output(example, output) for example in examples if example.strip()]
 
 
@@ -308,8 +428,12 @@ def output_first(text: str) -> list[Instance]:
     if (found := _instances_of_json(text)) is not None:
         return found
     name = _name_among((*_LABEL_NAMES, *_OUTPUT_NAMES), text)
-    if name in _OUTPUT_NAMES:
-        return _input_first(text, name)
+    text, code = _code_aside(text)
+    found = _input_first(text, name) if name in _OUTPUT_NAMES else _label_first(text, name)
+    return _with_code(found, code)
+
+
+def _label_first(text: str, name: str) -> list[Instance]:
     cues = list(_cue(name, text).finditer(text))
     line_end = r"\n" if "\n" in text.strip() else r"\s(?=\w+:)"
     before, *parts = _without_headings(_between(text, cues))
@@ -326,7 +450,16 @@ def output_first(text: str) -> list[Instance]:
     return found
 
 
-_OUTPUT_NAMES = ("Output", "Expected output", "Answer", "Response", "Completion")
+_OUTPUT_NAMES = (
+    "Output",
+    "Expected output",
+    "Answer",
+    "Response",
+    "Completion",
+    "Solution",
+    "Ausgabe",
+    "输出",
+)
 _LABEL_NAMES = (CLASS_LABEL.removesuffix(":"), "Label", "Class", "Category")
 
 
@@ -363,16 +496,67 @@ def _plain_lines(text: str) -> str:
 
 
 def _pairs(text: str, output: str) -> list[str]:
-    """Inputs with their outputs that no `Example 2` parts, at each Input: after an Output:."""
-    starts, after_output = [0], False
-    cue = re.compile(rf"(?P<output>{_cue(output, text).pattern})|{_cue('Input', text).pattern}")
-    for match in cue.finditer(text) if "\n" in text.strip() else ():
-        if match["output"]:
-            after_output = True
-        elif after_output and _cue(output, text).search(text, match.end()):
-            starts.append(match.start())
-            after_output = False
-    return _without_headings([text[a:b] for a, b in zip(starts, [*starts[1:], None], strict=True)])
+    """Inputs with their outputs that no `Example 2` parts.
+
+    One begins where the first field of the first comes again after an output, else at any field.
+    """
+    outputs = [match.start() for match in _cue(output, text).finditer(text)]
+    if "\n" not in text.strip() or len(outputs) < 2:
+        return [_OWN_NUMBER.sub("", text)]
+    fields = [match for match in _A_FIELD.finditer(text) if match.start() not in outputs]
+    names = [match["name"].lower().removesuffix(" 1") for match in fields]
+    before = [name for match, name in zip(fields, names, strict=True) if match.start() < outputs[0]]
+    if before and sum(_is_same(name, before[0]) for name in before) > 1:
+        return []  # all inputs, then all outputs
+    starts = [0]
+    for after, until in itertools.pairwise(outputs):
+        between = [
+            (match.start(), name)
+            for match, name in zip(fields, names, strict=True)
+            if after < match.start() < until
+        ]
+        again = [start for start, name in between if before and _is_same(name, before[0])]
+        if before and between:
+            starts.append((again or [start for start, _ in between])[0])
+    parts = [text[a:b] for a, b in zip(starts, [*starts[1:], None], strict=True)]
+    return [_OWN_NUMBER.sub("", part) for part in _without_headings(parts)]
+
+
+def _is_same(name: str, first: str) -> bool:
+    """Whether two fields have one name, but perhaps for the number of their example."""
+    return name == first or re.fullmatch(rf"{re.escape(first)} \d+", name) is not None
+
+
+def _without_opening(text: str) -> str:
+    """Without the lines that a chat model says before what it was asked for."""
+    lines = text.strip().split("\n")
+    while lines and (not lines[0].strip() or re.search(r"[:：][*_]*\Z", lines[0])):
+        if lines[0].strip() and not _OPENING_REMARK.match(lines[0]):
+            break
+        del lines[0]
+    return "\n".join(lines)
+
+
+def _code_aside(text: str) -> tuple[str, list[str]]:
+    """A text with marks in place of its code, in which cues are none, and the code."""
+    code: list[str] = []
+
+    def mark(fenced: re.Match[str]) -> str:
+        if _ANY_CUE.search(fenced["inside"].partition("\n\n")[0]) and _FIELD.match(
+            fenced["inside"]
+        ):
+            return fenced["inside"].rstrip("\n")
+        code.append(fenced[0])
+        return f"\0{len(code) - 1}\0"
+
+    return _FENCED.sub(mark, text.replace("\0", "")), code
+
+
+def _with_code(found: list[Instance], code: list[str]) -> list[Instance]:
+    def whole(text: str) -> str:
+        return re.sub(r"\0(\d+)\0", lambda mark: code[int(mark[1])], text)
+
+    return [Instance(whole(each.input), whole(each.output)) for each in found]
 
 
 def _without_closing(text: str) -> str:
@@ -394,7 +578,7 @@ def _without_closing(text: str) -> str:
 def _instances_of_json(text: str) -> list[Instance] | None:
     """Of objects with an output and an input, or other fields that are named; None without."""
     found = _of_json(text)
-    objects = [each for each in found[1] if isinstance(each, dict)] if found else []
+    objects = list(_objects(found[1])) if found else []
     instances = []
     for each in objects:
         named = {str(key).lower().replace("_", " "): key for key in each}
@@ -407,6 +591,19 @@ def _instances_of_json(text: str) -> list[Instance] | None:
     return instances or None
 
 
+def _objects(document: Any, depth: int = 4) -> Iterator[dict[str, Any]]:
+    """Objects in a list, or in a list of an object that has no output."""
+    if isinstance(document, list) and depth:
+        for each in document:
+            yield from _objects(each, depth - 1)
+    elif isinstance(document, dict):
+        lists = [value for value in document.values() if isinstance(value, list)]
+        if len(document) == len(lists) == 1:
+            yield from _objects(lists[0], depth - 1)
+        else:
+            yield document
+
+
 def _as_text(value: Any) -> str:
     if value is None:
         return ""
@@ -416,12 +613,18 @@ def _as_text(value: Any) -> str:
 def _cue(name: str, text: str) -> re.Pattern[str]:
     """`Name:`, `Name 1:`: at the beginning of lines or, where there is but one, of words."""
     named = rf"{name}[ \t]*[0-9]*{_COLON}"
-    cue = rf"(?m:^){_MARKS}(?:{_NUMBERED}[ \t]+{_MARKS})?(?i:{named})"
+    cue = rf"(?m:^){_MARKS}(?i:(?:{_NUMBERED}[ \t]+{_MARKS})?{named})"
     if "\n" not in text.strip():
         cue += rf"|(?<=\s)(?:{_NUMBERED}[ \t]+)?[*_]*{named}"
     return re.compile(cue)
 
 
+_A_FIELD = re.compile(rf"(?m)^{_MARKS}(?:{_NUMBERED}[ \t]+{_MARKS})?(?P<name>{FIELD_NAME}){_COLON}")
+_OWN_NUMBER = re.compile(rf"\A\s*{_MARKS}{_NUMBERED}\s+(?={_MARKS}{FIELD_NAME}{_COLON})")
+_NO_INPUT = re.compile(
+    r"(?i)[\W_]*(?:none|n/a|not applicable|"
+    r"no ?input(?: (?:is )?(?:needed|required|necessary))?)[\W_]*\Z"
+)
 _ANY_CUE = re.compile(
     rf"(?im)^{_MARKS}(?:{_EXAMPLE_NAME}[0-9]+|(?:{'|'.join(_OUTPUT_NAMES + _LABEL_NAMES)})"
     rf"[ \t]*[0-9]*{_COLON})"
@@ -437,7 +640,8 @@ def _between(text: str, cues: list[re.Match[str]]) -> list[str]:
 
 def _closed(cue: str, text: str) -> str:
     """A text without what closes bold that its cue opens: `**9. Name a river.**`."""
-    return text.replace("**", "", 1) if cue.count("**") % 2 else text
+    opened = re.findall(r"\*{2,3}", cue)
+    return text.replace(opened[-1], "", 1) if len(opened) % 2 else text
 
 
 def _split_at_next(text: str, pattern: str, number: int) -> list[str]:
@@ -467,6 +671,7 @@ def _input(text: str, cue: re.Match[str]) -> str:
     text = text.strip()
     if first := _cue("Input", text).match(text):
         text = _between(text, [first])[1].strip()
+        text = "" if _NO_INPUT.match(text) else text
     return text
 
 

@@ -127,8 +127,11 @@ class SeedTask(TypedDict):
     is_classification: bool
 
 
+Setting = int | float | str | bool | None
+
+
 class Begun(TypedDict):
-    """run.json, whose other fields are what a run cannot change on its way"""
+    """run.json, whose other fields are Settings that a run cannot change on its way"""
 
     seed: Seed
 

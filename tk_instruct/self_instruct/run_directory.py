@@ -18,7 +18,7 @@ import msgspec
 from tk_instruct import lock, schema
 from tk_instruct.errors import UserError
 from tk_instruct.files import cannot_write, inside, write_atomically
-from tk_instruct.self_instruct.records import SCHEMAS, Begun
+from tk_instruct.self_instruct.records import SCHEMAS, Begun, Setting
 
 Record = dict[str, Any]
 
@@ -88,7 +88,7 @@ class RunDirectory:
         path = self.path / "run.json"
         if not path.exists():
             return None
-        begun = schema.read(path, dict[str, Any], _RESTORE)
+        begun: dict[str, Any] = schema.read(path, dict[str, Setting], _RESTORE)
         schema.convert(begun, Begun, str(path), _RESTORE)
         return begun
 
