@@ -210,8 +210,10 @@ class Checkpoints:
                     f"it only says {what}: remove it, and the same command continues:\n"
                     f"  {remove} {shlex.quote(str(file))}"
                 )
-                # All of it, and not the fields that are named alone.
-                document = schema.read(file, dict[str, Any], repair)
+                try:
+                    document = json.loads(read_bytes(file))  # as Orbax does
+                except (ValueError, RecursionError) as error:
+                    raise UserError(f"{file}: not JSON ({error}); {repair}") from error
                 schema.convert(document, kind, str(file), repair)
 
     def __enter__(self) -> "Checkpoints":
