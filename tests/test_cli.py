@@ -154,7 +154,7 @@ def test_libtpu_says_nothing_where_there_is_no_tpu() -> None:
         ("tasks show NAME -n--", "-n-- has no value; give it one"),
         (f"self-instruct stats --run_dir={'x' * 300}", "too long: "),
         ("evaluate --predictions=/dev/zero", "/dev/zero: cannot be read (it never ends)"),
-        ("plan --topology=v4:9999x9999x9999", "must have at most 9,216 chips"),
+        ("plan --topology=v4:9999x9999x9999", "and a pod of v4 has 4,096; give"),
         ("plan --topology=cpu:2 --verb=predict --batch_size=0", "--batch_size=0 must be at least"),
     ],
 )
