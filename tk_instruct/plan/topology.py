@@ -38,7 +38,9 @@ GENERATIONS = {
     for generation in (
         Generation("v2", 2, 46e12, 700e9, 248e9, True, 256, "doi:10.1145/3360307, table 3"),
         Generation("v3", 2, 123e12, 900e9, 280e9, True, 1024, "arXiv:2304.01433, table 4"),
-        Generation("v4", 1, 275e12, 1200e9, 300e9, True, 4096, "arXiv:2304.01433, table 4", "megacore"),
+        Generation(
+            "v4", 1, 275e12, 1200e9, 300e9, True, 4096, "arXiv:2304.01433, table 4", "megacore"
+        ),
         Generation("v5e", 1, 197e12, 819e9, 200e9, False, 256, _DOCS + "v5e"),
         Generation("v5p", 1, 459e12, 2765e9, 600e9, True, 8960, _DOCS + "v5p"),
         Generation("v6e", 1, 918e12, 1638e9, 400e9, False, 256, _DOCS + "v6e"),
