@@ -179,7 +179,7 @@ REPAIRS = re.compile(
     r"\b(try|give|must be|leave|set|use|choose|check|add|remove|write|install|save|name|lower|move|"
     r"take|see|run|look|bring|correct|clone|download|needs|did you mean|there (is|are)|"
     r"is not one of|at (least|most)|is neither|is not there|shows all|puts it|begins one|"
-    r"is a macro of)\b"
+    r"is a macro of|evaluate again|the formats that are read)\b"
 )
 
 

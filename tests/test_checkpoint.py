@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tk_instruct import checkpoint
+from tk_instruct import checkpoint, schema
 from tk_instruct.checkpoint import Checkpoints, Description
 from tk_instruct.checksums import checksums
 from tk_instruct.errors import UserError
@@ -447,3 +447,9 @@ def test_a_run_does_not_go_on_as_another(
 ) -> None:
     with pytest.raises(UserError, match=message):
         changed(part, **{field: value}).check_continues(ABOUT, tmp_path)
+
+
+def test_a_saved_number_that_is_none_is_another_value(tmp_path: Path) -> None:
+    saved = schema.parse(b'{"d_model": 1e999}', dict[str, Any], "model")
+    with pytest.raises(UserError, match="the checkpoint has '1e999'"):
+        ABOUT.check_continues(changed("model", **saved), tmp_path)

@@ -154,7 +154,7 @@ def test_libtpu_says_nothing_where_there_is_no_tpu() -> None:
         ("tasks show NAME -n--", "-n-- has no value; give it one"),
         (f"self-instruct stats --run_dir={'x' * 300}", "too long: "),
         ("evaluate --predictions=/dev/zero", "/dev/zero: cannot be read (it never ends)"),
-        ("plan --topology=v4:9999x9999x9999", "must have at most 9,216 chips"),
+        ("plan --topology=v4:9999x9999x9999", "and a pod of v4 has 4,096; give"),
         ("plan --topology=cpu:2 --verb=predict --batch_size=0", "--batch_size=0 must be at least"),
     ],
 )
@@ -192,6 +192,9 @@ def test_a_number_that_is_none_is_told_with_the_rule(
         (MemoryError(), "the memory is not enough (MemoryError); take smaller batches"),
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nof HBM"), "take smaller batches"),
         (OSError(28, "No space left on device", "here/x"), "left on device: 'here/x'; check the"),
+        (OSError(), "OSError; check the path, its rights and the space that is left"),
+        (ConnectionRefusedError(111, "Connection refused"), "refused; check the address and the"),
+        (TimeoutError(), "TimeoutError; check the address and the network"),
     ],
 )
 def test_what_the_machine_refuses_is_told_in_words(
@@ -212,4 +215,8 @@ def test_what_the_machine_refuses_is_told_in_words(
     assert cli.main(["refuse"]) == 2
     said = capsys.readouterr().err
     assert message in said
+    assert said.endswith("; TK_INSTRUCT_TRACEBACK=1 shows where\n")
     assert len(said.splitlines()) == 1
+    monkeypatch.setenv("TK_INSTRUCT_TRACEBACK", "1")
+    with pytest.raises(type(raised)):
+        cli.main(["refuse"])

@@ -196,6 +196,19 @@ def test_a_program_that_needs_more_than_there_is_does_not_run() -> None:
         check_program(compiled(10**6), "sorting", "sort less")
 
 
+def test_a_program_that_is_checked_is_compiled_once(caplog: pytest.LogCaptureFixture) -> None:
+    @jax.jit
+    def doubled_once(x: jax.Array) -> jax.Array:
+        return 2 * x
+
+    array = jnp.ones(7)
+    with jax.log_compiles(), caplog.at_level("WARNING", logger="jax"):
+        check_program(doubled_once.lower(array).compile(), "doubling", "double less")
+        doubled_once(array)
+    said = [record.getMessage() for record in caplog.records]
+    assert sum(text.startswith("Compiling jit(doubled_once)") for text in said) == 1
+
+
 def test_parameters_and_slots_follow_the_table() -> None:
     mesh = make_mesh("auto")
     assert dict(mesh.shape) == {"data": jax.device_count(), "fsdp": 1, "model": 1}

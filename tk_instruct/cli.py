@@ -30,6 +30,9 @@ VERBS = {
     "mini": ("tk_instruct.data.mini", "write a small synthetic benchmark"),
 }
 
+# Set, what the machine refuses has its traceback too: the fault may be in the code after all.
+_TRACEBACK_VARIABLE = "TK_INSTRUCT_TRACEBACK"
+
 
 def _parser(verb: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -104,17 +107,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGPIPE
     except Exception as error:
         said = _of_surroundings(error)
-        if said is None:
+        if said is None or os.environ.get(_TRACEBACK_VARIABLE):
             raise
-        print(f"error: {said}", file=sys.stderr)
+        print(f"error: {said}; {_TRACEBACK_VARIABLE}=1 shows where", file=sys.stderr)
         return 2
 
 
 def _of_surroundings(error: Exception) -> str | None:
     """The message for what the machine or a bucket refuses; None for a fault of this code."""
     said = " ".join(str(error).split())
+    if isinstance(error, ConnectionError | TimeoutError):
+        return (
+            f"{said or type(error).__name__}; check the address and the network, and run it again"
+        )
     if isinstance(error, OSError):
-        return f"{said}; check the path, its rights and the space that is left"
+        return (
+            f"{said or type(error).__name__}; check the path, its rights and the space that is left"
+        )
     if isinstance(error, MemoryError) or said.startswith("RESOURCE_EXHAUSTED"):  # as JAX says it
         return (
             f"the memory is not enough ({said[:200] or 'MemoryError'}); take smaller batches, "

@@ -460,7 +460,8 @@ def test_a_wrong_key_ends_at_once_and_is_written_nowhere(
         assert server.books()["requests"] <= 8
     assert refused.value.__cause__ is refused.value.__context__ is None
     # This one repeats the key in each error that it answers with.
-    with FaultyServer(api_key=KEY, faults=0.9, kinds=UNPAID, retry_after="0.01") as server:
+    kinds = ("429", "500", "503")
+    with FaultyServer(api_key=KEY, faults=0.9, kinds=kinds, retry_after="0.01") as server:
         asked = OpenAIChat("m", server.base_url)
         ask_all(asked, tmp_path, requests(20))
         server.max_faults = 99

@@ -221,8 +221,8 @@ def _explained(error: Exception) -> str:
     if unknown:
         parameters = list(inspect.signature(gin.get_configurable(unknown[1])).parameters)
         near = difflib.get_close_matches(unknown[2], parameters, n=1)
-        few = f"it has {', '.join(parameters) or 'none'}" if len(parameters) < 8 else "leave it out"
-        hint = f"did you mean {near[0]}?" if near else few
+        few = f"it has {', '.join(parameters) or 'none'}; " if len(parameters) < 8 else ""
+        hint = f"did you mean {near[0]}?" if near else f"{few}leave it out"
         return f"{unknown[1]} has no parameter {unknown[2]!r}; {hint}"
     denied = re.search(r"Configurable '([\w.]+)' has denylisted kwarg '(\w+)'", message)
     if denied:
@@ -231,7 +231,7 @@ def _explained(error: Exception) -> str:
     if nothing:
         names = [name.rpartition(".")[2] for name, _ in gin.config._REGISTRY.items()]
         near = difflib.get_close_matches(nothing[1], names, n=1)
-        hint = f"did you mean {near[0]}?" if near else "--import names a module that declares it"
+        hint = f"did you mean {near[0]}?" if near else "give --import MODULE that declares it"
         return f"nothing here is called {nothing[1]!r}; {hint}"
     return message
 

@@ -227,9 +227,10 @@ class SuperNI:
         names = self.task_names(track, split)
         if only is not None:
             if only not in names:
-                near = difflib.get_close_matches(only, names, n=1)
-                hint = f"; did you mean {near[0]}?" if near else ""
-                raise EmptySplitError(f"task={only!r} is not in split {split!r} of {track}{hint}")
+                raise EmptySplitError(
+                    f"task={only!r} is not in split {split!r} of {track}; "
+                    + self._where_listed(only, track, split)
+                )
             names = [only]
         files = self._task_files()
         found = [files[name] for name in names if name in files]
@@ -246,6 +247,17 @@ class SuperNI:
             )
         self._warn_of_seen_tests(track, files)
         return found
+
+    def _where_listed(self, name: str, track: str, split: str) -> str:
+        """A task's own split, or else the nearest name, or else where names are listed."""
+        for other in ("train", "test", "excluded"):
+            listed = self.root / "splits" / track / f"{other}_tasks.txt"
+            if other != split and listed.exists() and name in self.task_names(track, other):
+                return f"it is in {other!r}"
+        if near := difflib.get_close_matches(name, self.task_names(track, split), n=1):
+            return f"did you mean {near[0]}?"
+        file = "train" if split in ("validation", "dev") else split
+        return f"{file}_tasks.txt lists those that are"
 
     def _warn_of_seen_tests(self, track: str, files: Mapping[str, Path]) -> None:
         """Says which test tasks are trained on, under their own name or as a copy of the file."""

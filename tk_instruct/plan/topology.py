@@ -17,6 +17,7 @@ class Generation:
         hbm_bandwidth: bytes per second.
         link_bandwidth: bytes per second to other chips, one way, all links together.
         counts_cores: whether the number in a name such as v3-256 counts cores, two a chip.
+        most_chips: of a pod, which is the largest slice; libtpu compiles for larger ones too.
         source: of the numbers.
     """
 
@@ -26,6 +27,7 @@ class Generation:
     hbm_bandwidth: float
     link_bandwidth: float
     counts_cores: bool
+    most_chips: int
     source: str
     chip_config_name: str | None = None
 
@@ -34,13 +36,15 @@ _DOCS = "cloud.google.com/tpu/docs/"
 GENERATIONS = {
     generation.name: generation
     for generation in (
-        Generation("v2", 2, 46e12, 700e9, 248e9, True, "doi:10.1145/3360307, table 3"),
-        Generation("v3", 2, 123e12, 900e9, 280e9, True, "arXiv:2304.01433, table 4"),
-        Generation("v4", 1, 275e12, 1200e9, 300e9, True, "arXiv:2304.01433, table 4", "megacore"),
-        Generation("v5e", 1, 197e12, 819e9, 200e9, False, _DOCS + "v5e"),
-        Generation("v5p", 1, 459e12, 2765e9, 600e9, True, _DOCS + "v5p"),
-        Generation("v6e", 1, 918e12, 1638e9, 400e9, False, _DOCS + "v6e"),
-        Generation("tpu7x", 2, 2307e12, 7380e9, 600e9, True, _DOCS + "tpu7x"),
+        Generation("v2", 2, 46e12, 700e9, 248e9, True, 256, "doi:10.1145/3360307, table 3"),
+        Generation("v3", 2, 123e12, 900e9, 280e9, True, 1024, "arXiv:2304.01433, table 4"),
+        Generation(
+            "v4", 1, 275e12, 1200e9, 300e9, True, 4096, "arXiv:2304.01433, table 4", "megacore"
+        ),
+        Generation("v5e", 1, 197e12, 819e9, 200e9, False, 256, _DOCS + "v5e"),
+        Generation("v5p", 1, 459e12, 2765e9, 600e9, True, 8960, _DOCS + "v5p"),
+        Generation("v6e", 1, 918e12, 1638e9, 400e9, False, 256, _DOCS + "v6e"),
+        Generation("tpu7x", 2, 2307e12, 7380e9, 600e9, True, 9216, _DOCS + "tpu7x"),
     )
 }
 
@@ -81,7 +85,7 @@ _SHAPES = {
 _ALIASES = {"v5litepod": "v5e", "v5lite": "v5e", "v7x": "tpu7x", "ironwood": "tpu7x"}
 
 
-_MOST_CHIPS = 9216  # of a pod of tpu7x, the largest; for more libtpu takes all memory, or breaks
+_MOST_FAKE_DEVICES = 2048  # of one process: XLA takes those beyond for another's
 
 
 @dataclass(frozen=True)
@@ -104,8 +108,10 @@ def topology_of(name: str) -> Topology:
         UserError: no such slice, with those that there are.
     """
     match = re.fullmatch(r"cpu[:-](\d+)", name)
-    if match and len(match[1]) > 5:  # more devices than any slice has: minutes and gigabytes
-        raise UserError(f"--topology={name[:40]} must be of at most 99999 devices; try cpu:256")
+    if match and (len(match[1]) > 4 or int(match[1]) > _MOST_FAKE_DEVICES):
+        raise UserError(
+            f"--topology={name[:40]} must be of at most {_MOST_FAKE_DEVICES} devices; try cpu:256"
+        )
     if match and int(match[1]):
         return Topology(f"cpu:{match[1]}", None, int(match[1]))
     match = re.fullmatch(r"([a-z0-9]+)(?:-(\d+)|:(\d+(?:x\d+){1,2}))", name.lower())
@@ -133,9 +139,9 @@ def topology_of(name: str) -> Topology:
     chips = math.prod(map(int, shape.split("x")))
     if not chips:
         raise UserError(f"--topology={name} has no chips; try {generation.name}:2x2")
-    if chips > _MOST_CHIPS:
+    if chips > generation.most_chips:
         raise UserError(
-            f"--topology={name} must have at most {_MOST_CHIPS:,} chips; give the shape of a slice "
-            "that there is"
+            f"--topology={name} has {chips:,} chips, and a pod of {generation.name} has "
+            f"{generation.most_chips:,}; give the shape of a slice that there is"
         )
     return Topology(f"{generation.name}:{shape}", generation, chips)
