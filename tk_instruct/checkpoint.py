@@ -138,11 +138,8 @@ class Description:
     def check_continues(self, saved: "Description", where: Path) -> None:
         """Raises UserError where a run may not go on from a saved one, naming the fields."""
         for part, repair in _REPAIRS.items():
-            # As JSON, in which a tuple is a list; 1e999 has no other text than its own. An older
-            # prompt has no checksum of its model.
-            mine, theirs = (
-                json.loads(json.dumps(getattr(x, part), default=repr)) for x in (self, saved)
-            )
+            # As JSON, in which a tuple is a list. An older prompt has no checksum of its model.
+            mine, theirs = (json.loads(json.dumps(getattr(x, part))) for x in (self, saved))
             changed = [
                 f"{part}.{key}={mine.get(key)!r} but the checkpoint has {theirs.get(key)!r}"
                 for key in sorted({*mine, *theirs} - _MAY_CHANGE[part] - ({"checksum"} - {*theirs}))
