@@ -453,3 +453,9 @@ def test_a_saved_number_that_is_none_is_another_value(tmp_path: Path) -> None:
     saved = schema.parse(b'{"d_model": 1e999}', dict[str, Any], "model")
     with pytest.raises(UserError, match="d_model=16 but the checkpoint has inf"):
         ABOUT.check_continues(changed("model", **saved), tmp_path)
+
+
+def test_a_path_that_cannot_be_written_to_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="must have no backslash; rename its folder"):
+        Checkpoints(tmp_path / "a\\b")
+    assert not list(tmp_path.iterdir())

@@ -529,3 +529,13 @@ def test_engine_functions_check_without_gin() -> None:
     for wrong in ({"learning_rate": -1.0}, {"learning_rate": 0.1, "weight_decay": 1.0}):
         with pytest.raises(UserError, match="must be in"):
             adafactor(**wrong)
+
+
+def test_files_that_include_others_without_measure(tmp_path: Path) -> None:
+    """Each the next one twice: 2**30 of them."""
+    for number in range(30):
+        include = f"include '{tmp_path}/{number + 1}.gin'\n"
+        (tmp_path / f"{number}.gin").write_text(2 * include)
+    (tmp_path / "30.gin").write_text("")
+    with pytest.raises(UserError, match=r"0\.gin includes files .* more than 10 deep"):
+        list(gin_files.read_file(str(tmp_path / "0.gin"), given=None))

@@ -163,6 +163,10 @@ class Checkpoints:
         self, model_dir: PathLike, keep: int | None = None, read_only: bool = False
     ) -> None:
         self.directory = absolute(model_dir) / "checkpoints"
+        if "\\" in str(self.directory):  # TensorStore takes no such path
+            raise UserError(
+                f"{self.directory}: a checkpoint's path must have no backslash; rename its folder"
+            )
         if not is_local(model_dir) and not find_spec("google.cloud.storage"):
             raise needs_bucket_package(model_dir)  # Orbax lists checkpoints with it
         if read_only and not self.directory.is_dir():

@@ -25,6 +25,7 @@ PACKAGE = "tk_instruct"
 REFERRED = ("optim.", "values.")
 MACRO = "gin.macro"
 _MOST_BYTES = 10**6
+_MOST_NESTED = 10  # files in one another; each may include the next twice, in turn
 _CLOSED_BY = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -119,6 +120,11 @@ def read_file(name: str, given: str | None, inside: tuple[Path, ...] = ()) -> It
         circle = [*inside[around.index(path.resolve()) :], path]
         chain = " includes ".join(map(str, circle))
         raise UserError(f"gin: {chain}, without end; take out one of the includes")
+    if len(inside) >= _MOST_NESTED:
+        raise UserError(
+            f"gin: {inside[0]} includes files that include others, more than {_MOST_NESTED} deep "
+            f"({name}); put what they set into fewer files"
+        )
     is_shipped = shipped().resolve() in path.resolve().parents
     if is_shipped and name.startswith(("runs/", "t5x/")):
         given = None  # they bind what the models and recipes of both engines may set
