@@ -151,6 +151,32 @@ def test_files_of_scores_of_any_name(
     assert 'notes.json: by="me" must be a number' in caplog.text
 
 
+def test_scores_of_predictions_of_flan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    systems = {
+        "ours.jsonl": {"flan_rte/test": {"accuracy": 50.0, "num_examples": 24}},
+        "theirs.jsonl": {"flan_rte/test": {"accuracy": 40.0, "num_examples": 24}},
+    }
+    path = put(tmp_path / "rte.json", {"suite": "flan", "systems": systems})
+    assert cli.main(["report", str(path)]) == 0
+    assert capsys.readouterr().out == (
+        "flan_rte, per cent\n"
+        "run                    test accuracy  test num_examples\n"
+        "rte.json ours.jsonl            50.00                 24\n"
+        "rte.json theirs.jsonl          40.00                 24\n"
+        "test: unseen tasks\n"
+    )
+    assert cli.main(["report", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "run": "rte.json",
+        "scores": {},
+        "systems": systems,
+    }
+    for number in ("NaN", '"50"', "[1]", "1e999", "true"):
+        put(path, f'{{"suite": "flan", "systems": {{"a": {{"b/test": {{"c": {number}}}}}}}}}')
+        assert cli.main(["report", str(path)]) == 2
+        assert "must be a" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("value", ['"50"', "null", "[1]", '{"a": 1}', "NaN", "1e999", "true"])
 def test_odd_scores_are_named(
     value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -170,6 +196,10 @@ def test_odd_scores_are_named(
         ('{"predicted_by": "a"}', "holds no scores; evaluate again"),
         ({**flan_report(9), "missing": 5}, "missing is 5 but must be a list; evaluate again"),
         ({"suite": "flan", "runs": [5]}, "runs[0] is 5 but must be an object; evaluate again"),
+        (
+            {"suite": "flan", "systems": {"a": {"b/test": {}}}},
+            "systems[...][...] must be an object that is not empty",
+        ),
     ],
 )
 def test_what_are_no_scores(

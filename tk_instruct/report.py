@@ -18,7 +18,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -61,11 +61,23 @@ class Found:
 
     scores: Scores = field(default_factory=dict)
     flan: list[dict[str, Any]] = field(default_factory=list)  # reports of FLAN's evaluation
+    systems: dict[str, Scores] = field(default_factory=dict)  # of a file that holds several's
 
     @property
     def as_json(self) -> dict[str, Any]:
-        flat = {"/".join(filter(None, key)): values for key, values in self.scores.items()}
-        return {"scores": flat} | ({"flan": self.flan} if self.flan else {})
+        found: dict[str, Any] = {"scores": _flat(self.scores)}
+        found |= {"flan": self.flan} if self.flan else {}
+        systems = {name: _flat(scores) for name, scores in self.systems.items()}
+        return found | ({"systems": systems} if systems else {})
+
+    def rows(self, run: str) -> dict[str, Scores]:
+        """Scores by the name of the row that they stand in."""
+        own = {run: self.scores} if self.scores else {}
+        return own | {f"{run} {name}": scores for name, scores in self.systems.items()}
+
+
+def _flat(scores: Scores) -> dict[str, dict[str, Number]]:
+    return {"/".join(filter(None, key)): values for key, values in scores.items()}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,8 +103,8 @@ def main(args: argparse.Namespace) -> int:
         for run, of in found.items():
             print(json.dumps({"run": run, **of.as_json}))
         return 0
-    with_scores = {run: of.scores for run, of in found.items() if of.scores}
-    texts = [as_table(with_scores)] if with_scores else []
+    rows = {name: scores for run, of in found.items() for name, scores in of.rows(run).items()}
+    texts = [as_table(rows)] if rows else []
     texts += [report_text(flan) for of in found.values() for flan in of.flan]
     if texts:
         print("\n\n".join(texts))
@@ -158,7 +170,7 @@ def read_run(run: Path) -> Found:
         elif _holds_scores(path):
             others[path.stem, ""] = path
     found = _found({key: path for key, (_, path) in last.items()} | others)
-    if not found.scores and not found.flan:
+    if found == Found():
         raise UserError(
             f"{run}/scores holds no TASK-SPLIT-STEP.json; write them with `tk-instruct evaluate "
             f"--predictions {run}/predictions/… --json {run}/scores/…`"
@@ -191,6 +203,8 @@ def _found(paths: Mapping[Key, Path]) -> Found:
         content = read_file(path)
         if isinstance(content, list):
             found.flan.extend(content)
+        elif isinstance(content, _FlanSystems):
+            found.systems.update(content.scores)
         else:
             found.scores[key] = content
     if found.flan:  # the scores of templates are in it
@@ -207,10 +221,28 @@ class _FlanRuns(msgspec.Struct, frozen=True):
     runs: list[Report]
 
 
-def read_file(path: Path) -> dict[str, Number] | list[dict[str, Any]]:
-    """Scores by name, or the reports of FLAN's evaluation; raises UserError for anything else."""
+T = TypeVar("T")
+Filled: TypeAlias = Annotated[dict[str, T], msgspec.Meta(min_length=1)]
+
+
+class _FlanSystems(msgspec.Struct, frozen=True):
+    """What it writes of --predictions: by system and TASK/SPLIT."""
+
+    suite: str
+    systems: Filled[Filled[Filled[Number]]]
+
+    @property
+    def scores(self) -> dict[str, Scores]:
+        return {
+            name: {(key.partition("/")[0], key.partition("/")[2]): of for key, of in found.items()}
+            for name, found in self.systems.items()
+        }
+
+
+def read_file(path: Path) -> dict[str, Number] | list[dict[str, Any]] | _FlanSystems:
+    """Scores by name, or what FLAN's evaluation writes; raises UserError for anything else."""
     content = schema.read(path, dict[str, Any], _AGAIN)
-    match schema.told_by_fields(content, (_FlanRuns, Report)):
+    match schema.told_by_fields(content, (_FlanRuns, _FlanSystems, Report)):
         case None:
             content.pop("predicted_by", None)
             for name, value in content.items():
@@ -222,6 +254,8 @@ def read_file(path: Path) -> dict[str, Number] | list[dict[str, Any]]:
             return content
         case form:
             read = schema.convert(content, form, str(path), _AGAIN)
+            if isinstance(read, _FlanSystems):
+                return read
             reports = read.runs if isinstance(read, _FlanRuns) else [read]
             return [msgspec.to_builtins(report, enc_hook=float) for report in reports]
 

@@ -320,24 +320,6 @@ def test_a_text_that_has_more_tokens_than_it_had_in_the_prompt_is_cut_earlier() 
     assert Budget(Pairs(), 1).cut("abcdefg!") == ""
 
 
-def test_a_text_whose_last_token_would_be_another_one_is_cut_earlier() -> None:
-    class Halves(Words):
-        """A token a character, of ½ its figures, the first together with a space before it."""
-
-        def encode(self, s: str) -> list[int]:
-            text = s.replace(" ½", "①2").replace("½", "12")
-            return [ord(character) for character in text]
-
-        def ends(self, s: str) -> list[int]:
-            return [i + 1 for i, character in enumerate(s) for _ in range(1 + (character == "½"))][
-                : len(self.encode(s))
-            ]
-
-    text, tokenizer = "ab ½", Halves()
-    assert len(tokenizer.encode(text)) == 4
-    assert Budget(tokenizer, 3).cut(text) == "ab"
-
-
 @pytest.mark.parametrize("limit", range(2, 80))
 def test_no_prompt_exceeds_its_budget(limit: int) -> None:
     task = budget_task([3, 9, 1], [4, 2])

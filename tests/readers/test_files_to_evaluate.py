@@ -50,7 +50,7 @@ def scores(path: Path) -> Any:
     from tk_instruct import report
 
     found = report.read_run(AnyPath(path))
-    texts = [report.as_table({"run": found.scores})] if found.scores else []
+    texts = [report.as_table(found.rows("run"))]
     return json.dumps([texts, [report.report_text(flan) for flan in found.flan]])
 
 
@@ -197,6 +197,13 @@ READERS = [
         "scores_of_flan_runs",
         scores,
         json.dumps({"suite": "flan", "runs": [FLAN_REPORT]}).encode(),
+    ),
+    Reader(
+        "scores_of_systems",
+        scores,
+        json.dumps(
+            {"suite": "flan", "systems": {"a": {"flan_rte/test": {"accuracy": 5}}}}
+        ).encode(),
     ),
     Reader(
         "published_answers",

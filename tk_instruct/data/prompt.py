@@ -82,14 +82,9 @@ class Budget:
 
         The EOS is not among them: it takes the place of the last one.
         """
-        ids = self.tokenizer.encode(text)[: self.max_input_tokens]
         ends = self.tokenizer.ends(text)[: self.max_input_tokens]
-        for end in sorted(set(ends), reverse=True):
-            kept = self.tokenizer.encode(text[:end])
-            # Others where a character, as ½, has several tokens and the first is a word's start.
-            if kept == ids[: len(kept)]:
-                return text[:end]
-        return ""
+        starts = (text[:end] for end in sorted({0, *ends}, reverse=True))
+        return next(s for s in starts if len(self.tokenizer.encode(s)) <= self.max_input_tokens)
 
 
 def render(
