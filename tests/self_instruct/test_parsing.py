@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -349,10 +350,13 @@ def test_no_instruction_has_the_number_of_the_next(items: list[str], form: str) 
 
 
 @pytest.mark.parametrize(
-    "piece", ["9. ", "Output: ", "\n- ", "**", "```\n", '["', "<think>", "Task 9: ", "\n\n"]
+    "piece",
+    ["9. ", "Output: ", "\n- ", "**", "```\n", '["', "<think>", "Task 9: ", "\n\n", " ", "| a |\n"]
+    + ["Text: a\nOutput: b\n", "Example 1\n", "<task>", "(1)\n"],
 )
 def test_a_long_answer_takes_no_long_time(piece: str) -> None:
-    text = piece * 5_000
+    text, begun = piece * 5_000, time.process_time()
     parsing.instructions(text, 9)
     parsing.input_first(text)
     parsing.output_first(text)
+    assert time.process_time() - begun < 10
