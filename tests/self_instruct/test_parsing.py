@@ -351,9 +351,12 @@ def test_no_instruction_has_the_number_of_the_next(items: list[str], form: str) 
 
 @pytest.mark.parametrize(
     "piece",
-    ["9. ", "Output: ", "\n- ", "**", "```\n", '["', "<think>", "Task 9: ", "\n\n", " ", "| a |\n"]
-    + ["Text: a\nOutput: b\n", "Example 1\n", "<task>", "(1)\n"],
-)
+    [
+        "9. ", "Output: ", "\n- ", "**", "```\n", '["', "<think>", "Task 9: ", "\n\n", " ",
+        "| a |\n",
+        "Text: a\nOutput: b\n", "Example 1\n", "<task>", "(1)\n",
+    ],
+)  # fmt: skip
 def test_a_long_answer_takes_no_long_time(piece: str) -> None:
     text, begun = piece * 5_000, time.process_time()
     parsing.instructions(text, 9)
