@@ -50,6 +50,7 @@ from tk_instruct.self_instruct.seeds import Instance, read_seeds
         (" 写一首诗。\n10.把句子翻译成英语。", ["写一首诗。", "把句子翻译成英语。"]),
         (" 写一首诗。 10、翻译。11、列出。", ["写一首诗。", "翻译。", "列出。"]),
         (" Convert\n10.5 litres\n7.Not due", ["Convert 10.5 litres 7.Not due"]),
+        ("好的领导有哪些特点？\n10. 写诗。", ["好的领导有哪些特点？", "写诗。"]),
         (f" Add\n{'1' * 5000}. to it", [f"Add {'1' * 5000}. to it"]),
         ("", [""]),
     ],

@@ -85,7 +85,7 @@ _OPENING_REMARK = re.compile(
     r"some|continu)\b.*|.*[:：][*_]*)?"
     r"|(?:here (?:are|is)|here['’]s|below (?:are|is)|the following|these are|continu|i['’]ve|"
     r"i have|let me|let['’]s).*[:：][*_]*"
-    r"|i(?:['’]m| am) (?:sorry|unable)\b.*|as an ai\b.*|(?:抱歉|对不起|好的|当然).*"
+    r"|i(?:['’]m| am) (?:sorry|unable)\b.*|as an ai\b.*|(?:抱歉|对不起).*|(?:好的|当然)[，,！!。].*"
     r"|i can(?:not|['’]t) (?:help|assist|continue|provide|fulfil|comply|create|generate|do)\b.*)\Z"
 )
 _FAREWELL = (
@@ -94,7 +94,7 @@ _FAREWELL = (
     r"if you(?:['’]d| would) like\b|if you (?:need|want) (?:more|any|me|further|additional)\b|"
     r"i(?:['’]d| would|['’]ll| will| can|['’]m) (?:be )?(?:happy|glad)\b|is there anything else\b|"
     r"these (?:tasks|instructions|examples)\b|"
-    r"i(?:['’]ve| have) (?:tried|kept|included|made)\b|want (?:me|more)\b|just (?:say|tell|ask)\b|"
+    r"i(?:['’]ve| have) (?:tried|kept|included|made)\b|want (?:me|more)\b|just (?:say the word|tell me|ask)\b|"
     r"(?:sag|lass|lassen sie) (?:mir|mich|es mich)\b|"
     r"(?:希望|如果(?:您|你)?(?:还)?(?:需要|想)|如需))"
 )
