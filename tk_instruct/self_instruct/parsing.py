@@ -94,7 +94,8 @@ _FAREWELL = (
     r"if you(?:['’]d| would) like\b|if you (?:need|want) (?:more|any|me|further|additional)\b|"
     r"i(?:['’]d| would|['’]ll| will| can|['’]m) (?:be )?(?:happy|glad)\b|is there anything else\b|"
     r"these (?:tasks|instructions|examples)\b|"
-    r"i(?:['’]ve| have) (?:tried|kept|included|made)\b|want (?:me|more)\b|just (?:say the word|tell me|ask)\b|"
+    r"i(?:['’]ve| have) (?:tried|kept|included|made)\b|want (?:me|more)\b|"
+    r"just (?:say the word|tell me|ask)\b|"
     r"(?:sag|lass|lassen sie) (?:mir|mich|es mich)\b|"
     r"(?:希望|如果(?:您|你)?(?:还)?(?:需要|想)|如需))"
 )
