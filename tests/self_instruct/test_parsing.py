@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -49,6 +50,7 @@ from tk_instruct.self_instruct.seeds import Instance, read_seeds
         (" 写一首诗。\n10.把句子翻译成英语。", ["写一首诗。", "把句子翻译成英语。"]),
         (" 写一首诗。 10、翻译。11、列出。", ["写一首诗。", "翻译。", "列出。"]),
         (" Convert\n10.5 litres\n7.Not due", ["Convert 10.5 litres 7.Not due"]),
+        ("好的领导有哪些特点？\n10. 写诗。", ["好的领导有哪些特点？", "写诗。"]),
         (f" Add\n{'1' * 5000}. to it", [f"Add {'1' * 5000}. to it"]),
         ("", [""]),
     ],
@@ -349,10 +351,16 @@ def test_no_instruction_has_the_number_of_the_next(items: list[str], form: str) 
 
 
 @pytest.mark.parametrize(
-    "piece", ["9. ", "Output: ", "\n- ", "**", "```\n", '["', "<think>", "Task 9: ", "\n\n"]
-)
+    "piece",
+    [
+        "9. ", "Output: ", "\n- ", "**", "```\n", '["', "<think>", "Task 9: ", "\n\n", " ",
+        "| a |\n",
+        "Text: a\nOutput: b\n", "Example 1\n", "<task>", "(1)\n",
+    ],
+)  # fmt: skip
 def test_a_long_answer_takes_no_long_time(piece: str) -> None:
-    text = piece * 5_000
+    text, begun = piece * 5_000, time.process_time()
     parsing.instructions(text, 9)
     parsing.input_first(text)
     parsing.output_first(text)
+    assert time.process_time() - begun < 10

@@ -6,7 +6,6 @@ one line, as the text of a vocabulary without a newline is (T5's), cues count wi
 numbers those that are due next.
 """
 
-import itertools
 import json
 import re
 import unicodedata
@@ -48,7 +47,7 @@ _LABEL = (
 )
 _WORD = r"[^\W\d_][^\s\d:：.]{0,20}[ \t]*(?=\d+[^\W\d_]*[ \t]?[:：])"
 _NUMBER = re.compile(
-    rf"(?im)^(?P<indent>[ \t]*)[ \t>#•*_+-]*[(\[（【]?(?:(?P<label>{_LABEL})|(?P<word>{_WORD}))?"
+    rf"(?im)^(?P<indent>[ \t]*+)[ \t>#•*_+-]*+[(\[（【]?(?:(?P<label>{_LABEL})|(?P<word>{_WORD}))?"
     r"[(\[（【]?(?P<number>\d{1,9}|[①-⑳](?P<circled>))[*_]*"
     r"(?:(?P<end>\ufe0f?\u20e3|[ \t]?\\?[.)．、）\]】]+[:：]?(?:-(?=[ \t]))?)"
     r"|(?P<weak>[ \t]?[^\W\d_]{0,3}[:：]|[ \t]*$"
@@ -68,7 +67,7 @@ _OWN_LABEL = re.compile(
 _OWN_ANSWER = re.compile(r"(?i)[ \t>*_-]*(?:answer|response|solution)[*_]*[:：]")
 _QUOTED = re.compile(r'\A(?:"([^"]+)"|“([^”]+)”|`([^`]+)`)\Z')
 _ELEMENT = re.compile(
-    r"(?is)\s*<(?P<name>li|task|item|instruction)\b[^<>]*>(?P<text>.*?)(?:</(?P=name)>\s*|\Z)"
+    r"(?is)<(?P<name>li|task|item|instruction)\b[^<>]*>(?P<text>.*?)(?:</(?P=name)>\s*|\Z)"
 )
 _TAGS = re.compile(r"(?m)^[ \t]*</?\w+[^<>\n]*>[ \t]*$")
 _TABLE = re.compile(
@@ -86,7 +85,7 @@ _OPENING_REMARK = re.compile(
     r"some|continu)\b.*|.*[:：][*_]*)?"
     r"|(?:here (?:are|is)|here['’]s|below (?:are|is)|the following|these are|continu|i['’]ve|"
     r"i have|let me|let['’]s).*[:：][*_]*"
-    r"|i(?:['’]m| am) (?:sorry|unable)\b.*|as an ai\b.*|(?:抱歉|对不起|好的|当然).*"
+    r"|i(?:['’]m| am) (?:sorry|unable)\b.*|as an ai\b.*|(?:抱歉|对不起).*|(?:好的|当然)[，,！!。].*"
     r"|i can(?:not|['’]t) (?:help|assist|continue|provide|fulfil|comply|create|generate|do)\b.*)\Z"
 )
 _FAREWELL = (
@@ -95,7 +94,8 @@ _FAREWELL = (
     r"if you(?:['’]d| would) like\b|if you (?:need|want) (?:more|any|me|further|additional)\b|"
     r"i(?:['’]d| would|['’]ll| will| can|['’]m) (?:be )?(?:happy|glad)\b|is there anything else\b|"
     r"these (?:tasks|instructions|examples)\b|"
-    r"i(?:['’]ve| have) (?:tried|kept|included|made)\b|want (?:me|more)\b|just (?:say|tell|ask)\b|"
+    r"i(?:['’]ve| have) (?:tried|kept|included|made)\b|want (?:me|more)\b|"
+    r"just (?:say the word|tell me|ask)\b|"
     r"(?:sag|lass|lassen sie) (?:mir|mich|es mich)\b|"
     r"(?:希望|如果(?:您|你)?(?:还)?(?:需要|想)|如需))"
 )
@@ -500,24 +500,24 @@ def _pairs(text: str, output: str) -> list[str]:
 
     One begins where the first field of the first comes again after an output, else at any field.
     """
-    outputs = [match.start() for match in _cue(output, text).finditer(text)]
+    outputs = {match.start() for match in _cue(output, text).finditer(text)}
     if "\n" not in text.strip() or len(outputs) < 2:
         return [_OWN_NUMBER.sub("", text)]
-    fields = [match for match in _A_FIELD.finditer(text) if match.start() not in outputs]
-    names = [match["name"].lower().removesuffix(" 1") for match in fields]
-    before = [name for match, name in zip(fields, names, strict=True) if match.start() < outputs[0]]
-    if before and sum(_is_same(name, before[0]) for name in before) > 1:
+    fields = {match.start(): match["name"].lower() for match in _A_FIELD.finditer(text)}
+    starts, first, since_output = [0], "", list[int]()
+    num_outputs = num_first = 0
+    for start in sorted(outputs | fields.keys()):
+        if start in outputs:
+            again = [each for each in since_output if _is_same(fields[each], first)]
+            starts += (again or since_output)[:1]
+            num_outputs, since_output = num_outputs + 1, []
+        elif num_outputs:
+            since_output += [start] if first else []
+        else:
+            first = first or fields[start].removesuffix(" 1")
+            num_first += _is_same(fields[start], first)
+    if num_first > 1:
         return []  # all inputs, then all outputs
-    starts = [0]
-    for after, until in itertools.pairwise(outputs):
-        between = [
-            (match.start(), name)
-            for match, name in zip(fields, names, strict=True)
-            if after < match.start() < until
-        ]
-        again = [start for start, name in between if before and _is_same(name, before[0])]
-        if before and between:
-            starts.append((again or [start for start, _ in between])[0])
     parts = [text[a:b] for a, b in zip(starts, [*starts[1:], None], strict=True)]
     return [_OWN_NUMBER.sub("", part) for part in _without_headings(parts)]
 

@@ -9,7 +9,7 @@ Seed = Annotated[int, Meta(ge=0, lt=2**32)]
 Number = Annotated[float, Meta(ge=0)]
 
 
-Parameters = dict[str, float | list[str] | None]
+Parameters = dict[str, int | float | list[str] | None]
 
 
 class Provenance(TypedDict):
