@@ -10,7 +10,7 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -208,7 +208,9 @@ class Checkpoints:
     def _check_read_by_orbax(self) -> None:
         """Orbax reads these of all checkpoints at once, and does not say which is damaged."""
         for name, (kind, what) in _READ_BY_ORBAX.items():
-            for file in self.directory.glob(f"*/{name}"):
+            for file in self.directory.glob(f"[0-9]*/{name}"):
+                if not file.parents[name.count("/")].name.isdecimal():
+                    continue  # what a killed save has left
                 remove = "rm" if is_local(file) else "gcloud storage rm"
                 repair = (
                     f"it only says {what}: remove it, and the same command continues:\n"
@@ -400,10 +402,12 @@ class Checkpoints:
     @contextmanager
     def _reading(self, step: int, what: str = "read", repair: str = "") -> Iterator[None]:
         """Raises DamagedError for what TensorStore and Orbax raise, each their own."""
+        usual = sys.unraisablehook
+        sys.unraisablehook = _without_reads_under_way(usual)
         try:
             yield
+            sys.unraisablehook = usual
         except Exception as error:
-            _hush_reads_under_way()
             others = [other for other in self._manager.all_steps() if other != step]
             left = f"step {max(others)} is the last one then" if others else "there is no other"
             raise DamagedError(
@@ -471,18 +475,19 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 @cache
-def _hush_reads_under_way() -> None:
+def _without_reads_under_way(
+    usual: Callable[["sys.UnraisableHookArgs"], Any],
+) -> Callable[["sys.UnraisableHookArgs"], None]:
     """Orbax closes its event loop at the first array that it cannot read.
 
     The reads of others still come to it, and each would print a traceback, also after the message.
     """
-    usual = sys.unraisablehook
 
     def hook(dropped: "sys.UnraisableHookArgs") -> None:
         if str(dropped.exc_value) != "Event loop is closed":
             usual(dropped)
 
-    sys.unraisablehook = hook
+    return hook
 
 
 def _restore_as(like: Any, **options: Any) -> Any:

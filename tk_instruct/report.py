@@ -156,7 +156,7 @@ def read_run(run: Path) -> Found:
 
     Raises UserError where there are none, and for what is no number.
     """
-    if not run.is_dir():
+    if run.exists() and not run.is_dir():
         key, _ = key_of(run.name) or (("scores", ""), 0)
         return _found({key: run})
     folder = run / "scores"

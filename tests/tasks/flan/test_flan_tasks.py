@@ -273,15 +273,15 @@ def test_seqio_evaluates_generation_and_ranked_options(tmp_path: Path) -> None:
 
 @DATASET
 def test_right_answers_score_full_marks_by_the_datasets_metrics(dataset: Dataset) -> None:
-    from tk_instruct.evaluate.flan import score
+    from tk_instruct.evaluate.flan_predictions import score
     from tk_instruct.metrics.generation import LOWER_IS_BETTER
 
     found = read(f"flan_{dataset.name}", "test", 24)
-    perfect = {example["id"]: flan.target_of(example).references[0] for example in found}
-    scores = score(dataset, found, perfect)
+    targets = [flan.target_of(example) for example in found]
+    scores = score(dataset, targets, [target.references[0] for target in targets])
     main = next(iter(scores))
     assert scores[main] == pytest.approx(0.0 if main in LOWER_IS_BETTER else 100.0)
-    wrong = score(dataset, found, dict.fromkeys(perfect, "qwxz"))
+    wrong = score(dataset, targets, ["qwxz"] * len(targets))
     assert (wrong[main] > 1.0) if main in LOWER_IS_BETTER else (wrong[main] < 60.0)
 
 
