@@ -608,7 +608,7 @@ def test_nothing_is_left_of_a_conversion_that_stops(
         (["{empty}", "{new}", "--to=t5x"], "empty is no checkpoint: it holds none of config.json"),
         (
             ["{bin}", "{new}", "--to=t5x"],
-            r"holds pytorch_model.bin and no model.safetensors; write the weights and the tokenizer",
+            "holds pytorch_model.bin and no model.safetensors; write the weights and the tok",
         ),
     ],
 )

@@ -125,5 +125,5 @@ def test_a_batch_of_other_rows_is_predicted_again(
         (folder / f"{belongs_to}-{number:06}-{hash_}.jsonl").write_bytes(content)
     write_rows(predictor(asked), EXAMPLES, output, {"n": 1}, "testing")
     assert asked == ["c", "a", "b", "d"]
-    assert len(caplog.messages) == len(contents)
+    assert sum("predicted again" in message for message in caplog.messages) == len(contents)
     assert "prediction is 3 but must be a string; it is damaged" in caplog.text

@@ -216,11 +216,12 @@ class Checkpoints:
                     f"it only says {what}: remove it, and the same command continues:\n"
                     f"  {remove} {shlex.quote(str(file))}"
                 )
+                content = read_bytes(file)
+                schema.parse(content, kind, str(file), repair)
                 try:
-                    document = json.loads(read_bytes(file))  # as Orbax does
+                    json.loads(content)  # as Orbax does, also what the schema does not name
                 except (ValueError, RecursionError) as error:
                     raise UserError(f"{file}: not JSON ({error}); {repair}") from error
-                schema.convert(document, kind, str(file), repair)
 
     def __enter__(self) -> "Checkpoints":
         return self

@@ -14,6 +14,7 @@ Of a run of `tk-instruct self-instruct` it shows what has been generated: its st
 import argparse
 import json
 import logging
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -246,7 +247,8 @@ def read_file(path: Path) -> dict[str, Number] | list[dict[str, Any]] | _FlanSys
         case None:
             content.pop("predicted_by", None)
             for name, value in content.items():
-                if not isinstance(value, Number) or isinstance(value, bool):
+                is_number = isinstance(value, Number) and not isinstance(value, bool)
+                if not is_number or not math.isfinite(value):
                     shown = schema.shortened(value)
                     raise UserError(f"{path}: {name}={shown} must be a number; {_AGAIN}")
             if not content:

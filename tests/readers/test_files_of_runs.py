@@ -288,7 +288,7 @@ def packed(kind: str) -> Callable[[Path], Any]:
     def read(path: Path) -> Any:
         import msgpack
 
-        with contextlib.suppress(ValueError, RecursionError):
+        with contextlib.suppress(ValueError, RecursionError, OverflowError):
             path.write_bytes(msgpack.packb(json.loads(path.read_bytes())))
         return opened(kind, 1)(path)
 

@@ -238,7 +238,7 @@ def on_real_data(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_cut_prompts_keep_what_t5_has_no_pieces_for(on_real_data: Any) -> None:
-    few(1, 8)
+    few(1, 30)
     num_cut = num_unknown = 0
     for name in ("superni_en_def", "superni_xlingual_def"):
         limit = 110
@@ -252,7 +252,7 @@ def test_cut_prompts_keep_what_t5_has_no_pieces_for(on_real_data: Any) -> None:
             assert ids[:-1] == uncut["inputs"].tolist()[: len(ids) - 1]
             num_cut += len(ids) == limit < len(uncut["inputs"])
             num_unknown += 2 in ids and len(uncut["inputs"]) > limit
-    assert num_cut > 40
+    assert num_cut > 100
     assert num_unknown > 10
 
 
