@@ -325,6 +325,7 @@ def test_values_that_refer_to_each_other_in_a_circle_are_named() -> None:
         ("\ninclude\n", "mine.gin:2: 'include': Expected file path as string"),
         ("\ninclude 3\n", "mine.gin:2: 'include 3': Expected file path as string"),
         ("\ninclude ''\n", r"is neither a file here .*\(included by .*mine.gin:2\)"),
+        (f"\ninclude '{'x' * 300}'\n", r"is neither a file here .*\(included by .*mine.gin:2\)"),
         ("\ninclude 'FOLDER'\n", r"is neither a file here .*\(included by .*mine.gin:2\)"),
         ("\ninclude '\\ud800'\n", r"is neither a file here .*\(included by .*mine.gin:2\)"),
         (

@@ -4,6 +4,7 @@ So it is known where each value comes from, what a file would import is seen bef
 setting that nothing uses is found.
 """
 
+import os
 import re
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -194,9 +195,10 @@ def _check_import(statement: Any, name: str) -> None:
 def find(name: str) -> Path:
     """A gin file, here or among the shipped ones; raises UserError naming the nearest."""
     for path in (Path(name), shipped() / name):
-        if path.is_file():
+        # os.path's take any name, also one that is too long.
+        if os.path.isfile(path):
             return path
-        if path.exists() and not path.is_dir():
+        if os.path.exists(path) and not os.path.isdir(path):
             raise UserError(
                 f"gin: {name} is a pipe or a device, and a gin file is read more than once; write "
                 "it to a file"
