@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tk_instruct.self_instruct import instances, instructions, parsing
-from tk_instruct.self_instruct.answers import answer, without_reasoning
+from tk_instruct.self_instruct import examples, instances, instructions, lists
+from tk_instruct.self_instruct.answers import answer, without_reasoning, yes_or_no
 
 COLLECTION = [
     json.loads(line)
@@ -35,18 +35,18 @@ def said_in(case: dict[str, Any], stop: tuple[str, ...]) -> tuple[str | None, bo
 @pytest.mark.parametrize("case", of_stage("instructions"))
 def test_instructions(case: dict[str, Any]) -> None:
     text, is_cut_off = said_in(case, instructions.STOP)
-    items = None if text is None else parsing.instructions(text, 9).items
+    items = None if text is None else lists.instructions(text, 9).items
     assert (items[:-1] if items and is_cut_off else items) == case["wanted"]
 
 
 @pytest.mark.parametrize("case", of_stage("input_first", "output_first"))
 def test_instances(case: dict[str, Any]) -> None:
     text, is_cut_off = said_in(case, instances.STOP)
-    found = [] if text is None else getattr(parsing, case["stage"])(text)
+    found = [] if text is None else getattr(examples, case["stage"])(text)
     pairs = [[each.input, each.output] for each in found]
     assert (pairs[:-1] if is_cut_off else pairs) == (case["wanted"] or [])
 
 
 @pytest.mark.parametrize("case", of_stage("classify"))
 def test_verdicts(case: dict[str, Any]) -> None:
-    assert parsing.yes_or_no(without_reasoning(case["answer"]) or "") is case["wanted"]
+    assert yes_or_no(without_reasoning(case["answer"]) or "") is case["wanted"]

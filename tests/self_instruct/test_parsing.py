@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tk_instruct.self_instruct import parsing
+from tk_instruct.self_instruct import answers, examples, lists
 from tk_instruct.self_instruct.prompts import FewShot
 from tk_instruct.self_instruct.seeds import Instance, read_seeds
 
@@ -56,7 +56,7 @@ from tk_instruct.self_instruct.seeds import Instance, read_seeds
     ],
 )
 def test_instructions_of_a_list(answer: str, items: list[str]) -> None:
-    assert parsing.instructions(answer, 9).items == items
+    assert lists.instructions(answer, 9).items == items
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_instructions_of_a_list(answer: str, items: list[str]) -> None:
     ],
 )
 def test_yes_or_no(answer: str, meaning: bool | None) -> None:
-    assert parsing.yes_or_no(answer) is meaning
+    assert answers.yes_or_no(answer) is meaning
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_yes_or_no(answer: str, meaning: bool | None) -> None:
     ],
 )
 def test_inputs_and_outputs(answer: str, instances: list[tuple[str, str]]) -> None:
-    assert parsing.input_first(answer) == [Instance(*each) for each in instances]
+    assert examples.input_first(answer) == [Instance(*each) for each in instances]
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_inputs_and_outputs(answer: str, instances: list[tuple[str, str]]) -> No
     ],
 )
 def test_labels_and_inputs(answer: str, instances: list[tuple[str, str]]) -> None:
-    assert parsing.output_first(answer) == [Instance(*each) for each in instances]
+    assert examples.output_first(answer) == [Instance(*each) for each in instances]
 
 
 @pytest.mark.parametrize("stage", ["input_first", "output_first"])
@@ -186,7 +186,7 @@ def test_what_prompts_show_is_found_again(stage: str) -> None:
         _, *blocks = getattr(FewShot([*tasks.values()], seed), stage)("X").split("\n\nTask: ")
         assert len(blocks) > 8
         for instruction, _, answer in (block.partition("\n") for block in blocks[:-1]):
-            assert getattr(parsing, stage)(answer) == list(tasks[instruction].instances)
+            assert getattr(examples, stage)(answer) == list(tasks[instruction].instances)
 
 
 TASKS = ["Name a river in France.", "Explain how bread rises.", "Sing a song."]
@@ -211,25 +211,25 @@ AROUND = [
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_a_numbered_list(form: str, before: str, after: str) -> None:
     listed = "\n".join(f"{form.format(number)}{task}" for number, task in enumerate(TASKS, 9))
-    assert parsing.instructions(f"{before}{listed}{after}", 9).items == TASKS
+    assert lists.instructions(f"{before}{listed}{after}", 9).items == TASKS
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_list_goes_on_after_the_number_of_the_prompt(form: str) -> None:
     listed = "\n".join(f"{form.format(number)}{task}" for number, task in enumerate(TASKS[1:], 10))
-    assert parsing.instructions(f" {TASKS[0]}\n{listed}", 9).items == TASKS
+    assert lists.instructions(f" {TASKS[0]}\n{listed}", 9).items == TASKS
 
 
 @pytest.mark.parametrize("first", ["１", "９"])
 def test_full_width_numbers(first: str) -> None:
-    assert parsing.instructions(f"{first}．歌う。", 9).items == ["歌う。"]
+    assert lists.instructions(f"{first}．歌う。", 9).items == ["歌う。"]
 
 
 @pytest.mark.parametrize(("before", "after"), AROUND)
 @pytest.mark.parametrize("bullet", BULLETS)
 def test_bullets_part_a_list_without_numbers(bullet: str, before: str, after: str) -> None:
     listed = "\n".join(f"{bullet}{task}" for task in TASKS)
-    assert parsing.instructions(f"{before}{listed}{after}", 9).items == TASKS
+    assert lists.instructions(f"{before}{listed}{after}", 9).items == TASKS
 
 
 @pytest.mark.parametrize(("before", "after"), [*AROUND[:2], ("Sure!\n```json\n", "\n```\nEnjoy!")])
@@ -246,11 +246,11 @@ def test_bullets_part_a_list_without_numbers(bullet: str, before: str, after: st
 )
 def test_lists_in_json(document: object, indent: int | None, before: str, after: str) -> None:
     text = f"{before}{json.dumps(document, indent=indent)}{after}"
-    assert parsing.instructions(text, 9).items == TASKS
+    assert lists.instructions(text, 9).items == TASKS
 
 
 def test_json_that_was_cut_off_has_its_whole_items() -> None:
-    assert parsing.instructions(json.dumps([*TASKS, "Dance"], indent=1)[:-6], 9).items == TASKS
+    assert lists.instructions(json.dumps([*TASKS, "Dance"], indent=1)[:-6], 9).items == TASKS
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_json_that_was_cut_off_has_its_whole_items() -> None:
     ],
 )
 def test_what_is_no_item_is_left_out_by_name(answer: str, left_out: dict[str, int]) -> None:
-    found = parsing.instructions(answer, 9)
+    found = lists.instructions(answer, 9)
     assert found.items == ["Sort.", "Sing."]
     assert found.left_out == left_out
 
@@ -283,7 +283,7 @@ def test_what_is_no_item_is_left_out_by_name(answer: str, left_out: dict[str, in
     ],
 )
 def test_yes_or_no_after_the_question(answer: str, meaning: bool | None) -> None:
-    assert parsing.yes_or_no(answer) is meaning
+    assert answers.yes_or_no(answer) is meaning
 
 
 @pytest.mark.parametrize(
@@ -298,8 +298,8 @@ def test_yes_or_no_after_the_question(answer: str, meaning: bool | None) -> None
 )
 def test_examples_as_chat_models_write_them(answer: str) -> None:
     wanted = [Instance("Text: a", "b"), Instance("Text: c", "d")]
-    assert parsing.input_first(answer) == wanted
-    assert parsing.output_first(answer) == wanted
+    assert examples.input_first(answer) == wanted
+    assert examples.output_first(answer) == wanted
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_examples_as_chat_models_write_them(answer: str) -> None:
     ],
 )
 def test_labels_as_chat_models_write_them(answer: str) -> None:
-    assert parsing.output_first(answer) == [Instance("Text: a", "b"), Instance("Text: c", "d")]
+    assert examples.output_first(answer) == [Instance("Text: a", "b"), Instance("Text: c", "d")]
 
 
 PIECES = st.sampled_from(
@@ -326,13 +326,13 @@ ANY_TEXT = st.lists(PIECES | st.text(max_size=6), max_size=25).map("".join)
 @settings(max_examples=300, deadline=None, database=None)
 @given(ANY_TEXT)
 def test_any_text_is_taken_apart(text: str) -> None:
-    found = parsing.instructions(text, 9)
+    found = lists.instructions(text, 9)
     for item in found.items:
         assert item == " ".join(item.split())
     assert all(count > 0 for count in found.left_out.values())
-    for instance in [*parsing.input_first(text), *parsing.output_first(text)]:
+    for instance in [*examples.input_first(text), *examples.output_first(text)]:
         assert isinstance(instance.input + instance.output, str)
-    parsing.yes_or_no(text)
+    answers.yes_or_no(text)
 
 
 WORDS = st.lists(
@@ -344,7 +344,7 @@ WORDS = st.lists(
 @given(st.lists(WORDS.map(" ".join), min_size=2, max_size=8), st.sampled_from(FORMS[:20]))
 def test_no_instruction_has_the_number_of_the_next(items: list[str], form: str) -> None:
     listed = "\n".join(f"{form.format(number)}{item}" for number, item in enumerate(items, 9))
-    found = parsing.instructions(listed, 9).items
+    found = lists.instructions(listed, 9).items
     assert len(found) == len(items)
     for number, item in enumerate(found, 10):
         assert not re.search(rf"(?:^|\s){number}[.):]\s", item)
@@ -360,7 +360,7 @@ def test_no_instruction_has_the_number_of_the_next(items: list[str], form: str) 
 )  # fmt: skip
 def test_a_long_answer_takes_no_long_time(piece: str) -> None:
     text, begun = piece * 5_000, time.process_time()
-    parsing.instructions(text, 9)
-    parsing.input_first(text)
-    parsing.output_first(text)
+    lists.instructions(text, 9)
+    examples.input_first(text)
+    examples.output_first(text)
     assert time.process_time() - begun < 10

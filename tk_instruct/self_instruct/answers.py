@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tk_instruct.self_instruct.clients import before_stop
+from tk_instruct.self_instruct.markup import INTERJECTION
 
 _NAME = (
     r"(?:thinking|think|thoughts?|reasoning|reason|reflection|analysis|scratch_?pad|cot|"
@@ -112,3 +113,17 @@ def answer(response: Mapping[str, Any], published_stop: Sequence[str]) -> Answer
     ends = [end for end in (published_stop if stop is None else stop) if end.strip()]
     kept = before_stop(text, ends)
     return Answer(kept, response["finish_reason"] == "length" and kept == text)
+
+
+def yes_or_no(text: str) -> bool | None:
+    """What an answer begins with, perhaps after the question; None if neither."""
+    word = _VERDICT.match(text) or _VERDICT.match(text.partition(_QUESTION)[2])
+    return word[1].lower() == "yes" if word else None
+
+
+_QUESTION = "Is it classification?"
+_VERDICT = re.compile(
+    rf"(?i)[\W\d_]*(?:{INTERJECTION}[\W_]+)?"
+    r"(?:[^\n:：?]{0,60}[:：][\W_]*|.{0,20}answer is\W+)?"
+    r"(?:boxed\W+)?(?:text\W+)?(yes|no(?:t a classification)?)\b"
+)

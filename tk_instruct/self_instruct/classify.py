@@ -7,8 +7,7 @@ import gin
 
 from tk_instruct.errors import UserError
 from tk_instruct.progress import Progress
-from tk_instruct.self_instruct import parsing
-from tk_instruct.self_instruct.answers import without_reasoning
+from tk_instruct.self_instruct.answers import without_reasoning, yes_or_no
 from tk_instruct.self_instruct.clients import Parameters, Request
 from tk_instruct.self_instruct.dispatch import Dispatcher
 from tk_instruct.self_instruct.instructions import made_by, provenance
@@ -56,7 +55,7 @@ def classify(
         for request, response in dispatcher.in_order(requests()):
             task = tasks[request.index]
             said = without_reasoning(response["text"]) or ""
-            verdict = parsing.yes_or_no(said)
+            verdict = yes_or_no(said)
             if request.key in asked_now:
                 num_now, num_unclear = num_now + 1, num_unclear + (verdict is None)
             if num_now >= _NUM_TO_JUDGE_BY and 2 * num_unclear > num_now:

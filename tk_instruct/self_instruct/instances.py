@@ -8,7 +8,7 @@ import gin
 from tk_instruct import randomness
 from tk_instruct.errors import UserError
 from tk_instruct.progress import Progress
-from tk_instruct.self_instruct import parsing
+from tk_instruct.self_instruct import examples
 from tk_instruct.self_instruct.answers import Answer, answer
 from tk_instruct.self_instruct.clients import Parameters, Request
 from tk_instruct.self_instruct.dispatch import Dispatcher
@@ -94,7 +94,7 @@ def kept(
     `unparsed` has dropped, one of reasoning alone as one that `no_answer` has.
     """
     dropped: Counter[str] = Counter()
-    parse = parsing.output_first if is_classification else parsing.input_first
+    parse = examples.output_first if is_classification else examples.input_first
     found = [] if said.text is None else parse(said.text)
     if not found:
         dropped["no_answer" if said.text is None else "unparsed"] += 1

@@ -11,7 +11,7 @@ import gin
 from tk_instruct import randomness
 from tk_instruct.errors import UserError
 from tk_instruct.progress import Progress
-from tk_instruct.self_instruct import parsing, prompts
+from tk_instruct.self_instruct import lists, prompts
 from tk_instruct.self_instruct.answers import answer
 from tk_instruct.self_instruct.clients import Parameters, Request
 from tk_instruct.self_instruct.dispatch import Dispatcher
@@ -126,7 +126,7 @@ class Generation:
         said = answer(response, STOP)
         items, dropped = list[str](), Counter(no_answer=1)
         if said.text is not None:
-            found = parsing.instructions(said.text, self.settings.num_in_context + 1)
+            found = lists.instructions(said.text, self.settings.num_in_context + 1)
             items, dropped = found.items, Counter(found.left_out)
         num_candidates = len(items) + dropped.total()
         if said.is_cut_off and items:
