@@ -42,9 +42,11 @@ def instructions(seeds: str | None) -> tuple[list[str], list[str]]:
     """(candidates, pool), the same in every process."""
     draw = random.Random(0)
     if seeds:
-        from tk_instruct.files import read_jsonl
+        from tk_instruct import schema
 
-        written = [record["instruction"].split() for _, record in read_jsonl(seeds)]
+        written = [
+            record["instruction"].split() for _, record in schema.read_lines(seeds, dict[str, Any])
+        ]
         lengths = [len(words) for words in written]
         counts = Counter(word for words in written for word in words)
         words, frequencies = list(counts), list(map(float, counts.values()))

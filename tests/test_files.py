@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tk_instruct.errors import UserError
-from tk_instruct.files import cannot_write, check_target, read_jsonl, write_atomically
+from tk_instruct.files import cannot_write, check_target, read_bytes, write_atomically
 
 
 def test_texts_are_written_as_utf8_with_their_folders(tmp_path: Path) -> None:
@@ -201,40 +201,6 @@ def test_an_error_without_a_number_is_quoted() -> None:
     )
 
 
-def test_jsonl_gives_line_numbers_and_passes_over_empty_lines(tmp_path: Path) -> None:
-    path = tmp_path / "f.jsonl"
-    path.write_bytes('\ufeff{"a": "ligne\u2028une"}\r\n\r\n   \n{"b": [1]}\n{"c": null}'.encode())
-    assert list(read_jsonl(path)) == [
-        (1, {"a": "ligne\u2028une"}),
-        (4, {"b": [1]}),
-        (5, {"c": None}),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b'{"a": 1}\n{"a": ', ":2: not JSON (Expecting value: line 1 column 7 (char 6))"),
-        (b'{"a": 1}\n\n["a"]\n', ':3: ["a"] must be a JSON object, one a line'),
-        (b"3\n", ":1: 3 must be a JSON object, one a line"),
-        (b'{"a": "\xff"}\n', ": not UTF-8 ('utf-8' codec can't decode byte 0xff"),
-    ],
-)
-def test_a_broken_line_is_named(tmp_path: Path, content: bytes, message: str) -> None:
-    path = tmp_path / "f.jsonl"
-    path.write_bytes(content)
-    with pytest.raises(UserError) as caught:
-        list(read_jsonl(path))
-    assert str(caught.value).startswith(f"{path}{message}")
-
-
-def test_lines_before_the_broken_one_are_read(tmp_path: Path) -> None:
-    path = tmp_path / "f.jsonl"
-    path.write_text('{"a": 1}\nbroken\n')
-    assert next(read_jsonl(path)) == (1, {"a": 1})
-
-
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "absent.jsonl"
     with pytest.raises(UserError, match=r"absent\.jsonl: cannot be read \(No such file"):
-        list(read_jsonl(path))
+        read_bytes(tmp_path / "absent.jsonl")

@@ -116,7 +116,8 @@ def test_lines_have_their_numbers_and_may_be_empty_or_begin_with_a_byte_order_ma
 ) -> None:
     path = tmp_path / "examples.jsonl"
     line = json.dumps({"input": "a", "outputs": ["b"]}).encode()
-    path.write_bytes(b"\xef\xbb\xbf" + line + b"\r\n\n" + line + b"\n{}\n")
+    separated = '{"input": "ligne\u2028une", "outputs": ["b"]}'.encode()
+    path.write_bytes(b"\xef\xbb\xbf" + line + b"\r\n   \n" + separated + b"\n{}\n")
     lines = schema.read_lines(path, Example)
     assert [number for number, _ in (next(lines), next(lines))] == [1, 3]
     with pytest.raises(UserError, match=r"examples\.jsonl:4: input is missing; correct the file"):

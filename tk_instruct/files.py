@@ -6,14 +6,11 @@ whole, and cannot be appended to or renamed; a folder is a beginning that names 
 
 import contextlib
 import errno
-import io
-import json
 import os
 import stat
 import sys
 import uuid
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from etils.epath import Path, PathLike, register_path_cls
 
@@ -221,46 +218,3 @@ def read_file(path: PathLike) -> bytes:
             f"{path} is a pipe or a device, which cannot be read again; put a file in its place"
         )
     return read_bytes(path)
-
-
-def read_jsonl(path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, object) of each non-empty line; UserError names file, line and rule."""
-    return parse_jsonl(read_bytes(path), path)
-
-
-def parse_jsonl(content: bytes, path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
-    """As read_jsonl, of what has been read; a pipe can be read only once."""
-    lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig")
-    try:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            record = json_object(line, f"{path}:{number}")
-            yield number, record
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from error
-
-
-def json_object(line: str, where: str) -> dict[str, Any]:
-    """A line's object; raises UserError with where it stands."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"{where}: not JSON ({error}); each line must be one JSON object"
-        ) from error
-    if not isinstance(record, dict):
-        raise UserError(f"{where}: {line.strip()[:60]} must be a JSON object, one a line")
-    return record
-
-
-def read_json(path: PathLike, repair: str) -> dict[str, Any]:
-    """A file's JSON object; raises UserError, with what to do, where there is none."""
-    content = read_bytes(path)
-    try:
-        record = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON ({error}); {repair}") from error
-    if not isinstance(record, dict):
-        raise UserError(f"{path}: {content[:60]!r} must be a JSON object; {repair}")
-    return record
