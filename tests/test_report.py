@@ -140,9 +140,9 @@ def test_files_of_scores_of_any_name(
     assert cli.main(["report", *map(str, files)]) == 0
     assert capsys.readouterr().out == (
         "scores, per cent\n"
-        "run          ROUGE-L     EM  rouge1\n"
-        "ours.json      40.00  30.00   41.00\n"
-        "theirs.json    45.06      –       –\n"
+        "run          ROUGE-L     EM  ROUGE-1\n"
+        "ours.json      40.00  30.00    41.00\n"
+        "theirs.json    45.06      –        –\n"
     )
     put(tmp_path / "run" / "scores" / "mine.json", {"rougeL": 1e9})
     put(tmp_path / "run" / "scores" / "notes.json", {"by": "me"})

@@ -32,7 +32,7 @@ from tk_instruct.tables import table
 log = logging.getLogger("tk_instruct")
 
 # The first columns; after them stands what else a file has, in its order.
-METRICS = {"rougeL": "ROUGE-L", "exact_match": "EM"}
+METRICS = {"rougeL": "ROUGE-L", "exact_match": "EM", "rouge1": "ROUGE-1"}
 _NUM_EXAMPLES = "num_examples"
 # In the order of the columns; what a split that is not named here holds, its declaration says.
 SPLITS = {
