@@ -142,6 +142,8 @@ SMALL_FILES = {
         b"[]",
         b'{"validation_loss": "2"}',
         b'{"validation_loss": 1e999}',
+        b'\xef\xbb\xbf{"validation_loss": 2.0}',
+        b'{"validation_loss": 2.0, "other": ' + b"9" * 5000 + b"}",
     ],
     "_CHECKPOINT_METADATA": [
         b"[]",

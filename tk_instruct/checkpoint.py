@@ -219,7 +219,7 @@ class Checkpoints:
                 content = read_bytes(file)
                 schema.parse(content, kind, str(file), repair)
                 try:
-                    json.loads(content)  # as Orbax does, also what the schema does not name
+                    json.loads(content.decode())  # as Orbax does, with what no schema names
                 except (ValueError, RecursionError) as error:
                     raise UserError(f"{file}: not JSON ({error}); {repair}") from error
 
