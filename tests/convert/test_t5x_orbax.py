@@ -14,6 +14,7 @@ from flax import serialization
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from tk_instruct import convert
+from tk_instruct.convert import storage
 from tk_instruct.errors import UserError
 
 STEP = 10
@@ -291,3 +292,18 @@ def test_the_layout_of_0_2_3_as_it_was_found(shared_data: Path) -> None:
     checkpoint = convert.open_checkpoint(str(folder))
     assert checkpoint.step == 10
     assert all(np.isfinite(tensor.whole()).all() for tensor in checkpoint.tensors.values())
+
+
+@pytest.mark.parametrize("changed", [{"shape": [8, 10**12]}, {"chunks": [8, 10**12]}])
+def test_an_array_that_no_memory_holds_is_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
+    """TensorStore would end the process."""
+    kvstore = {"driver": "file", "path": str(tmp_path / "a")}
+    spec = {"driver": "zarr", "kvstore": kvstore}
+    whole = {"shape": [8, 8], "chunks": [8, 8], "dtype": "<f4"}
+    ones = np.ones((8, 8), np.float32)
+    ts.open({**spec, "metadata": whole}, create=True).result().write(ones).result()
+    metadata = tmp_path / "a" / ".zarray"
+    assert storage.stored_array("a", "x", spec).whole().sum() == 64
+    metadata.write_text(json.dumps({**json.loads(metadata.read_text()), **changed}))
+    with pytest.raises(UserError, match=r"x: a is to be read by .* GB and this machine has"):
+        storage.stored_array("a", "x", spec).whole()

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -69,12 +70,26 @@ def stored_array(name: str, path: str, spec: Mapping[str, Any]) -> Tensor:
     check_dtype(array.dtype.numpy_dtype, name, path)
 
     def read(index: Index) -> np.ndarray:
+        # TensorStore ends the process where memory is not given.
+        for what in (array.chunk_layout.read_chunk.shape or (), array[index].shape):
+            _check_fits(what, array.dtype.numpy_dtype.itemsize, name, path)
         try:
             return array[index].read().result().astype(np.float32, copy=False)
         except ValueError as error:
             raise unreadable(name, path, error) from error
 
     return Tensor(tuple(array.shape), read)
+
+
+def _check_fits(shape: Sequence[int | None], item_bytes: int, name: str, path: str) -> None:
+    needed = math.prod(size or 1 for size in shape) * item_bytes
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > memory:
+        raise UserError(
+            f"{path}: {name} is to be read by {needed / 1e9:,.1f} GB and this machine has "
+            f"{memory / 1e9:,.1f} GB; its .zarray is damaged, or the machine is too small: fetch "
+            "the checkpoint again, or take a larger one"
+        )
 
 
 def check_dtype(dtype: np.dtype, name: str, path: str) -> None:
