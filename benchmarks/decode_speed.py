@@ -52,7 +52,7 @@ def superni_prompts(args: argparse.Namespace) -> list[np.ndarray]:
     configuration.import_declarations()
     configuration.bind_data_arguments(args)
     lengths = FeatureLengths(MAX_INPUT_TOKENS, 128)
-    tokens = cache.open_tokens(registry.get("superni_en_def_pos2"), "test", lengths)
+    tokens = cache.open_tokens(registry.tasks_of("superni_en_def_pos2")[0], "test", lengths)
     chosen = np.random.default_rng(0).permutation(len(tokens))[: args.examples]
     return [tokens[int(index)].inputs for index in chosen]
 

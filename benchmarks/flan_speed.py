@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,10 @@ def tk_instruct_examples(rows: dict[str, list[Any]]) -> Iterator[tuple[list[int]
     from tk_instruct.data.tokens import FeatureLengths
 
     for name, found in rows.items():
-        task = registry.get(f"flan_{name}.t0")
-        whole = task.source.load
-        task.source.load = lambda split, found=found: found
-        for example in registry.examples(task, "train", FeatureLengths(**LENGTHS)):
+        task: Any = registry.get(f"flan_{name}.t0")
+        held = replace(task, source=replace(task.source, load=lambda split, found=found: found))
+        for example in held.examples("train", FeatureLengths(**LENGTHS)):
             yield example["inputs"], example["targets"]
-        task.source.load = whole
 
 
 def seqio_tasks(rows: dict[str, list[Any]]) -> list[Any]:
@@ -57,11 +56,11 @@ def seqio_tasks(rows: dict[str, list[Any]]) -> list[Any]:
     import re
 
     seqio, tf = load("seqio", "tensorflow")
-    from tk_instruct.data.vocabulary import vocabulary
+    from tk_instruct.data.seqio_bridge.declarations import ConfiguredVocabulary
     from tk_instruct.tasks.flan.datasets import BY_NAME
     from tk_instruct.tasks.flan.templates import OWN
 
-    feature = seqio.Feature(vocabulary=vocabulary(), add_eos=True)
+    feature = seqio.Feature(vocabulary=ConfiguredVocabulary(), add_eos=True)
 
     def joined(pattern: str, example: dict[str, Any]) -> Any:
         parts = re.split(r"{(\w+)}", pattern)

@@ -197,7 +197,7 @@ def flags_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 
 def parser_of(line: Sequence[str]) -> argparse.ArgumentParser:
     """The parser that reads a line's flags: its verb's, or its action's."""
-    parser = cli._parser(line[0])
+    parser = cli._parser(line[0], line)
     for word in line:
         subparsers = next(
             (a for a in parser._actions if isinstance(a, argparse._SubParsersAction)), None

@@ -65,7 +65,7 @@ def seqio_batches(task: str, lengths: "FeatureLengths") -> Callable[[], Batches]
 
     from tk_instruct.data import cache, registry
 
-    source = cache.open_tokens(registry.get(task), "train", lengths)
+    source = cache.open_tokens(registry.tasks_of(task)[0], "train", lengths)
 
     def examples() -> Iterator[dict[str, np.ndarray]]:
         for k in range(len(source)):
@@ -109,11 +109,11 @@ def main() -> None:
     args = parser.parse_args()
     configuration.import_declarations()
     if not (args.data_dir or os.environ.get("TK_INSTRUCT_SUPERNI_DIR")):
-        from tk_instruct.data import embedded
+        from tk_instruct.tasks.superni import mini
 
-        args.data_dir = embedded.mini_benchmark()
+        args.data_dir = mini.mini_benchmark()
         gin.bind_parameter("SuperNI.data_dir", args.data_dir)
-        args.vocabulary = args.vocabulary or embedded.trained_vocabulary()
+        args.vocabulary = args.vocabulary or mini.trained_vocabulary()
     configuration.bind_data_arguments(args)
     lengths = configuration.lengths_of(args)
     sides: dict[str, Callable[[], Batches]] = {

@@ -112,7 +112,7 @@ def write_tree(directory: Path, num_tasks: int, num_instances: int, seed: int) -
 
 def read(data_dir: str, cache_dir: str) -> None:
     """What a measured process runs; prints the call's seconds and what it returned."""
-    from tk_instruct.data.records import SuperNI
+    from tk_instruct.tasks.superni.records import SuperNI
 
     start = time.perf_counter()
     examples = SuperNI(data_dir=data_dir, cache_dir=cache_dir).examples("default", "train")

@@ -67,7 +67,7 @@ def superni_examples(args: argparse.Namespace, count: int) -> list[Example]:
     configuration.import_declarations()
     configuration.bind_data_arguments(args)
     lengths = FeatureLengths(args.max_inputs, args.max_targets)
-    tokens = cache.open_tokens(registry.get("superni_en_def_pos2"), "train", lengths)
+    tokens = cache.open_tokens(registry.tasks_of("superni_en_def_pos2")[0], "train", lengths)
     order = np.random.default_rng(0).permutation(len(tokens))[:count]
     examples = (tokens[int(index)] for index in order)
     return [(example.inputs, example.targets) for example in examples]

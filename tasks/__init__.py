@@ -1,1 +1,4 @@
-"""Declarations: which SeqIO tasks and mixtures exist. Importing a module declares its tasks."""
+"""Suites: one folder each, with all that its paper defines. tk_instruct.suite is the contract."""
+
+# The suite of verbs that are not told which.
+DEFAULT = "superni"

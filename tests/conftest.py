@@ -78,7 +78,7 @@ def on_the_mini_benchmark(
 @pytest.fixture(scope="session")
 def mini_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The mini benchmark."""
-    from tk_instruct.data import mini
+    from tk_instruct.tasks.superni import mini
 
     return mini.write(tmp_path_factory.mktemp("mini") / "tree")
 
@@ -86,9 +86,9 @@ def mini_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def mini_vocabulary(mini_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SentencePiece model trained on the mini benchmark's prompts, 1,000 pieces."""
-    from tk_instruct.data.embedded import prompts
-    from tk_instruct.data.records import SuperNI
     from tk_instruct.data.vocabulary import train_sentencepiece
+    from tk_instruct.tasks.superni.mini import prompts
+    from tk_instruct.tasks.superni.records import SuperNI
 
     path = tmp_path_factory.mktemp("vocabulary") / "sentencepiece.model"
     path.write_bytes(train_sentencepiece(prompts(SuperNI(data_dir=str(mini_dir))), 1000))

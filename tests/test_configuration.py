@@ -441,7 +441,7 @@ def test_a_module_of_ones_own_is_imported_on_request(
 DESCRIBED = """
 import this_is_hostile
 from __gin__ import dynamic_registration
-import tk_instruct.data.embedded
+import tk_instruct.tasks.superni.mini
 
 DATA_DIR = '/data'
 RANDOM_SEED = 3

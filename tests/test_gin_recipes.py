@@ -156,7 +156,7 @@ def test_an_encoding_is_chosen_by_a_file(encoding: Path) -> None:
 
 
 def test_every_encoding_has_a_file() -> None:
-    from tk_instruct.data.prompt import ENCODINGS
+    from tk_instruct.tasks.superni.prompt import ENCODINGS
 
     assert {path.stem for path in (GIN / "encodings").glob("*.gin")} == set(ENCODINGS)
 

@@ -12,12 +12,12 @@ import msgpack
 import pytest
 
 from tk_instruct import cli
-from tk_instruct.data import doctor, records
-from tk_instruct.data.records import SuperNI, read_task
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path as EPath
 from tk_instruct.rank import read_examples
+from tk_instruct.tasks.superni import doctor, records
+from tk_instruct.tasks.superni.records import SuperNI, read_task
 
 # What a parser that calls itself cannot end.
 DEEP = {"lists": "[" * 100_000, "objects": '{"a":' * 100_000}

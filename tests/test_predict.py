@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from tk_instruct import cli, configuration, inference, lock, predict
-from tk_instruct.data.records import SuperNI
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.errors import UserError
 from tk_instruct.journal import row_of
+from tk_instruct.tasks.superni.records import SuperNI
 
 TASK = "superni_en_def_pos2"
 
@@ -99,7 +99,7 @@ def test_decoding_equals_the_argmax_of_the_whole_model(
         }
         return loaded.model.apply({"params": loaded.params}, batch, True, method="logits")
 
-    found = registry.examples(registry.get(TASK), "test", lengths)
+    found = registry.get(TASK).examples("test", lengths)
     for _, example in zip(range(3), found, strict=False):
         inputs = np.zeros((1, lengths.inputs), np.int32)
         inputs[0, : len(example["inputs"])] = example["inputs"]

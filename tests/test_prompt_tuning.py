@@ -319,7 +319,6 @@ def test_predict_and_rank_need_no_more_than_the_run(
 
 
 def test_32_examples_are_32(on_the_mini_benchmark: None) -> None:
-    import tk_instruct.tasks.superni  # noqa: F401
 
     task, lengths = "superni_en_def_pos2", FeatureLengths(160, 16)
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from tk_instruct import cli, inference
-from tk_instruct.data.records import SuperNI
 from tk_instruct.model import build
 from tk_instruct.model.config import DecoderConfig, T5Config
+from tk_instruct.tasks.superni.records import SuperNI
 
 TASK = "superni_en_def_pos2"
 SIZES: dict[str, Any] = {

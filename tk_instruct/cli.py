@@ -15,9 +15,9 @@ from tk_instruct.errors import UserError
 from tk_instruct.signals import insistent_interrupts
 
 # Each module has add_arguments(parser) and main(args) -> exit status, and imports what is heavy
-# inside main.
+# inside main. One that leaves flags to a suite has add_suite_arguments(parser, words) too.
 VERBS = {
-    "tasks": ("tk_instruct.data.inspection", "list, show, count and check tasks"),
+    "tasks": ("tk_instruct.inspection", "list, show, count and check tasks"),
     "train": ("tk_instruct.train", "train a model on a task or mixture"),
     "plan": ("tk_instruct.plan", "say whether a recipe fits a TPU slice, how fast, at what cost"),
     "predict": ("tk_instruct.predict", "run a checkpoint or a heuristic over a task"),
@@ -27,14 +27,14 @@ VERBS = {
     "convert": ("tk_instruct.convert", "carry weights to and from Hugging Face and t5x"),
     "self-instruct": ("tk_instruct.self_instruct", "generate instruction data with a model"),
     "t5x": ("tk_instruct.t5x", "train, score or predict with upstream t5x"),
-    "mini": ("tk_instruct.data.mini", "write a small synthetic benchmark"),
+    "mini": ("tk_instruct.mini", "write a small synthetic benchmark"),
 }
 
 # Set, what the machine refuses has its traceback too: the fault may be in the code after all.
 _TRACEBACK_VARIABLE = "TK_INSTRUCT_TRACEBACK"
 
 
-def _parser(verb: str | None) -> argparse.ArgumentParser:
+def _parser(verb: str | None, words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tk-instruct",
         description="Instruction-tune T5-family models and measure them on unseen tasks.",
@@ -49,6 +49,8 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
             loaded = importlib.import_module(module)
             verb_parser.description = loaded.__doc__
             loaded.add_arguments(verb_parser)
+            if hasattr(loaded, "add_suite_arguments"):
+                loaded.add_suite_arguments(verb_parser, words)
     return parser
 
 
@@ -75,13 +77,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("tk_instruct").setLevel(logging.INFO)
     verb = next((argument for argument in arguments if not argument.startswith("-")), None)
     try:
-        from tk_instruct.configuration import import_tensorflow_quietly, take_gin_bindings
+        from tk_instruct.configuration import take_gin_bindings
 
         rest, bindings = take_gin_bindings(arguments)
         for argument in rest:
             if re.fullmatch(r"(--\w+=|-\w)--", argument):  # argparse would make it an empty list
                 raise UserError(f"{argument} has no value; give it one, or leave it out")
-        args = _parser(verb).parse_args(rest)
+        args = _parser(verb, rest).parse_args(rest)
         if bindings and not hasattr(args, "gin_file"):
             raise UserError(f"`{args.verb}` takes no --gin.NAME=VALUE; see its --help")
         for name, value in vars(args).items():
@@ -89,6 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise UserError(f"--{name} is empty; give it a value, or leave it out")
         args.gin_bindings = bindings
         if any("gs://" in argument for argument in arguments):
+            from tk_instruct.quiet_tensorflow import import_tensorflow_quietly
+
             import_tensorflow_quietly()  # it reaches buckets
         status = importlib.import_module(VERBS[args.verb][0]).main(args)
         sys.stdout.flush()

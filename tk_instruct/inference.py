@@ -85,9 +85,9 @@ def examples_of(
     from tk_instruct.data import registry
 
     tasks = registry.tasks_of(task)
-    parts = (registry.examples(part, split, lengths) for part in tasks)
+    parts = (part.examples(split, lengths) for part in tasks)
     examples: list[Example] = list(itertools.islice(itertools.chain.from_iterable(parts), limit))
-    return examples, [part.source.fingerprint(split) for part in tasks]
+    return examples, [part.fingerprint(split) for part in tasks]
 
 
 def load_checkpoint(

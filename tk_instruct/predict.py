@@ -4,10 +4,10 @@ One JSON object a line, {id, task, prediction}, in the order of ids. What is don
 the output while it grows, so that an interrupted run goes on where it stopped. The most likely
 token is taken each time, unless --num_beams or --sample say otherwise.
 
-  tk-instruct predict --model_dir RUN --task superni_en_def_pos2 --split test
+  tk-instruct predict --model_dir RUN --task TASK --split test
   tk-instruct predict --model_dir RUN --num_beams 4 --length_penalty 0.6
   tk-instruct predict --model_dir RUN --sample --temperature 0.7 --top_p 0.9 --seed 1
-  tk-instruct predict --baseline copy_demo --task superni_en_def_pos2 --output copy_demo.jsonl
+  tk-instruct predict --baseline NAME --task TASK --output FILE.jsonl
 """
 
 import argparse
@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import UInt32
 
-from tk_instruct import configuration, distributed, randomness
-from tk_instruct.data.records import TaskSpec
+from tk_instruct import configuration, distributed, randomness, suite
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, inside
 from tk_instruct.inference import (
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument("--model_dir", metavar="DIR", help="the run whose checkpoint predicts")
-    who.add_argument("--baseline", choices=sorted(BASELINES), help="a heuristic that predicts")
+    who.add_argument("--baseline", choices=sorted(_baselines()), help="a heuristic that predicts")
     add_step_argument(parser)
     parser.add_argument(
         "--task", metavar="NAME", help="task or mixture (default: what the run was trained on)"
@@ -106,7 +105,7 @@ def main(args: argparse.Namespace) -> int:
         configuration.bind_data_arguments(args)
         step, task, lengths = 0, args.task, configuration.lengths_of(args)
         identity: dict[str, Any] = {"baseline": args.baseline}
-        predict: Predict = partial(_copied, BASELINES[args.baseline])
+        predict: Predict = partial(_copied, suite.part(_baselines()[args.baseline]))
     else:
         model_dir = Path(args.model_dir).expanduser()
         checkpoints, step, about = load_checkpoint(model_dir, args.step)
@@ -220,21 +219,13 @@ def write_predictions(
     )
 
 
-def copy_input(example: Example) -> str:
-    """The instance's input as it is (Wang et al. 2022, table 3)."""
-    return example["input"]
-
-
-def copy_demo(example: Example) -> str:
-    """The output of the task's first positive example (Wang et al. 2022, table 3)."""
-    demonstrations = TaskSpec.from_json(example["instruction"]).positive_examples
-    return demonstrations[0].output if demonstrations else ""
-
-
-BASELINES: dict[str, Callable[[Example], str]] = {
-    "copy_demo": copy_demo,
-    "copy_input": copy_input,
-}
+def _baselines() -> dict[str, str]:
+    """Heuristics of all suites by name, as references to functions of an example."""
+    return {
+        name: reference
+        for each in suite.suites().values()
+        for name, reference in each.baselines.items()
+    }
 
 
 def _copied(copy: Callable[[Example], str], examples: Sequence[Example]) -> Iterator[list[Row]]:

@@ -26,8 +26,6 @@ import numpy as np
 from jaxtyping import Float32
 
 from tk_instruct import configuration, distributed, schema
-from tk_instruct.data.records import SuperNI
-from tk_instruct.data.tokenization import TOKENIZERS, Plain
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, inside, read_bytes
 from tk_instruct.inference import (
@@ -50,6 +48,8 @@ from tk_instruct.inference import (
 from tk_instruct.journal import Example, Predict, Row, row_of, say_where, write_rows
 
 if TYPE_CHECKING:
+    from tk_instruct.checkpoint import Description
+    from tk_instruct.data.tokenization import Tokenizer
     from tk_instruct.data.tokens import FeatureLengths
 
 _MOST_LOGITS = 2**27  # of a batch, on one device: 512 MiB
@@ -90,6 +90,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @distributed.with_others
 def main(args: argparse.Namespace) -> int:
+    from tk_instruct.data import registry
+
     check_counts(args)
     if args.examples and args.split:
         raise UserError(f"--split={args.split} is of a task and --examples has none; leave it out")
@@ -105,13 +107,15 @@ def main(args: argparse.Namespace) -> int:
     check_vocabulary(about, model_dir)
     lengths = lengths_of(args, about)
     if args.examples:
-        examples, contents = read_examples(Path(args.examples).expanduser(), lengths, args.limit)
-        name = Path(args.examples).stem
+        tokenizer = _tokenizer_of_run(about, args)
+        path = Path(args.examples).expanduser()
+        examples, contents = read_examples(path, lengths, args.limit, tokenizer)
+        name = path.stem
     else:
         task, split = task_of(args, about), args.split or "test"
         examples, contents = examples_of(task, split, lengths, args.limit)
-        name = f"{task}-{split}"
-    examples = with_options(examples, args.option, lengths)
+        name, tokenizer = f"{task}-{split}", registry.tasks_of(task)[0].tokenizer()
+    examples = with_options(examples, args.option, lengths, tokenizer)
     default = inside(model_dir, "predictions", f"{name}-{step}.rank.jsonl")
     output = Path(args.output or default).expanduser()
     if args.examples and output.is_file() and os.path.samefile(output, args.examples):
@@ -123,7 +127,7 @@ def main(args: argparse.Namespace) -> int:
         "ranking": name,
         "data": contents,
         "options": args.option,
-        "tokenization": SuperNI().tokenization,
+        "tokenization": tokenizer.name,
         "length_normalized": args.length_normalized,
         "lengths": lengths.as_dict(),
     }
@@ -144,13 +148,13 @@ class _Example(msgspec.Struct, frozen=True):
 
 
 def read_examples(
-    path: Path, lengths: "FeatureLengths", limit: int | None = None
+    path: Path, lengths: "FeatureLengths", limit: int | None, tokenizer: "Tokenizer"
 ) -> tuple[list[Example], list[str]]:
-    """Examples of a file, tokenised as those of tasks are, and the fingerprint of its bytes."""
+    """Examples of a file, tokenised, and the fingerprint of its bytes."""
     from tk_instruct.data.vocabulary import vocabulary
 
     examples: list[Example] = []
-    eos_id, tokenizer, content = vocabulary().eos_id, _tokenizer(), read_bytes(path)
+    eos_id, content = vocabulary().eos_id, read_bytes(path)
     for _, line in schema.parse_lines(content, _Example, path):
         tokens = tokenizer.encode(line.inputs)[: lengths.inputs - 1]
         inputs = np.array([*tokens, eos_id], np.int32)
@@ -164,7 +168,10 @@ def read_examples(
 
 
 def with_options(
-    examples: Sequence[Example], otherwise: Sequence[str], lengths: "FeatureLengths"
+    examples: Sequence[Example],
+    otherwise: Sequence[str],
+    lengths: "FeatureLengths",
+    tokenizer: "Tokenizer",
 ) -> list[Example]:
     """Each example with its options and, as option_tokens, their tokens up to and including EOS.
 
@@ -184,7 +191,7 @@ def with_options(
             raise UserError(
                 f"{where} has no options to choose from; give two --option TEXT or more"
             )
-    complete = tokenized_options([{"options": otherwise, **example} for example in examples])
+    complete = tokenized_options([{"options": otherwise, **e} for e in examples], tokenizer)
     for example in complete:
         for option, ids in zip(example["options"], example["option_tokens"], strict=True):
             if len(ids) > lengths.targets:
@@ -196,11 +203,11 @@ def with_options(
     return complete
 
 
-def tokenized_options(examples: Sequence[Example]) -> list[Example]:
+def tokenized_options(examples: Sequence[Example], tokenizer: "Tokenizer") -> list[Example]:
     """Each example with option_tokens, its options' tokens up to and including EOS."""
     from tk_instruct.data.vocabulary import vocabulary
 
-    tokenizer, loaded = _tokenizer(), vocabulary()
+    loaded = vocabulary()
     encode = lru_cache(maxsize=1 << 12)(lambda text: [*tokenizer.encode(text), loaded.eos_id])
     return [
         {
@@ -212,11 +219,18 @@ def tokenized_options(examples: Sequence[Example]) -> list[Example]:
     ]
 
 
-def _tokenizer() -> Plain:
-    """Of options, and of prompts that come from no task."""
+def _tokenizer_of_run(about: "Description", args: argparse.Namespace) -> "Tokenizer":
+    """Of prompts that come from no task: what is asked for, else that of the run's own task."""
+    from tk_instruct.data import registry
+    from tk_instruct.data.tokenization import TOKENIZERS, Plain
     from tk_instruct.data.vocabulary import vocabulary
 
-    return TOKENIZERS[SuperNI().tokenization](vocabulary())
+    if name := getattr(args, "tokenization", None):
+        return TOKENIZERS[name](vocabulary())
+    try:
+        return registry.tasks_of(about.data["mixture"])[0].tokenizer()
+    except (KeyError, UserError):  # trained elsewhere, or on what is not declared here
+        return Plain(vocabulary())
 
 
 def _check_options(options: Any, where: str) -> None:

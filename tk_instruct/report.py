@@ -2,8 +2,8 @@
 
 Reads the files of each run's scores/, as `tk-instruct evaluate` has written them; of those named
 TASK-SPLIT-STEP.json, the last step. Files of scores are also read by themselves, whatever their
-names. FLAN's evaluation of a run is shown in its own tables, in place of the scores of each
-template. Runs of the same name are shown with their parents' names.
+names. Where a suite sums a whole evaluation up, its own tables stand in place of the scores that
+they are made of. Runs of the same name are shown with their parents' names.
 
   tk-instruct report runs/smoke/model runs/smoke/copy_input runs/smoke/copy_demo
   tk-instruct report ours.json theirs.json
@@ -19,35 +19,27 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeAlias, TypeVar
+from functools import cache
+from typing import Any
 
-import msgspec
-
-from tk_instruct import schema
+from tk_instruct import schema, suite
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.flan_summary import Report, report_text
 from tk_instruct.files import Path, is_local
 from tk_instruct.tables import table
 
 log = logging.getLogger("tk_instruct")
 
-# The first columns; after them stands what else a file has, in its order.
-METRICS = {"rougeL": "ROUGE-L", "exact_match": "EM", "rouge1": "ROUGE-1"}
 _NUM_EXAMPLES = "num_examples"
-# In the order of the columns; what a split that is not named here holds, its declaration says.
-SPLITS = {
-    "validation": "instances of train tasks that were not trained on",
-    "dev": "tasks set aside from training",
-    "test": "unseen tasks",
-}
+# In the order of the columns.
+_SPLITS = ("train", "validation", "dev", "test")
 # Names of SeqIO tasks have no dash; names that people give may have. What follows the step tells
 # the ways to answer apart: .rank, .first100.
 _SCORES = re.compile(
-    rf"(?P<task>.+(?=-(?:train|{'|'.join(SPLITS)})-)|[^-]+)-(?P<split>.+)-(?P<step>[0-9]+)"
+    rf"(?P<task>.+(?=-(?:{'|'.join(_SPLITS)})-)|[^-]+)-(?P<split>.+)-(?P<step>[0-9]+)"
     r"(?P<way>(?:\.[^.]+)*)\.json"
 )
-_FLAN_REPORT = re.compile(r"(?P<task>flan)-(?P<step>[0-9]+)(?P<way>(?:\.[^.]+)*)\.json")
-_TEMPLATE = re.compile(r"(?P<task>flan_.+?)\.(?P<template>t[0-9].*)")
+# Without a split: a suite's summary of a whole evaluation.
+_SUMMARY = re.compile(r"(?P<task>[^-]+)-(?P<step>[0-9]+)(?P<way>(?:\.[^.]+)*)\.json")
 _AGAIN = "evaluate again"
 
 Number = int | float
@@ -57,24 +49,86 @@ Scores = dict[Key, dict[str, Number]]
 
 
 @dataclass(frozen=True)
+class Summary:
+    """What a suite's own kind of file holds: reports as JSON, or scores of several systems."""
+
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    systems: dict[str, Scores] = field(default_factory=dict)
+
+
+class SuiteScores:
+    """What a suite may say of its scores: SUITE.scores names one. This is that of no suite.
+
+    Attributes:
+        titles: scores by name → titles of columns. They are the first columns of every table.
+        splits: splits → what they hold, where their names do not say it.
+    """
+
+    titles: Mapping[str, str] = {}
+    splits: Mapping[str, str] = {}
+
+    def read(self, content: dict[str, Any], where: str, repair: str) -> Summary | None:
+        """What a file of the suite's own kind holds; None for any other."""
+        return None
+
+    def text(self, report: dict[str, Any]) -> str:
+        """A report of a summary, for people."""
+        return json.dumps(report, indent=2, ensure_ascii=False)
+
+    def row_of(self, task: str) -> tuple[str, str]:
+        """The table that a task stands in, and what its row is called beside the run's name."""
+        return task, ""
+
+
+@cache
+def _of_suites() -> dict[str, SuiteScores]:
+    """By suite's name."""
+    each = suite.suites().values()
+    return {s.name: suite.part(s.scores) if s.scores else SuiteScores() for s in each}
+
+
+def _of_task(task: str) -> SuiteScores:
+    from tk_instruct.data import registry
+
+    found = registry.suite_of(task)
+    return _of_suites()[found.name] if found else SuiteScores()
+
+
+def _titles() -> dict[str, str]:
+    return {name: title for of in _of_suites().values() for name, title in of.titles.items()}
+
+
+@dataclass(frozen=True)
 class Found:
-    """What there is of a run."""
+    """What there is of a run; summaries by suite."""
 
     scores: Scores = field(default_factory=dict)
-    flan: list[dict[str, Any]] = field(default_factory=list)  # reports of FLAN's evaluation
-    systems: dict[str, Scores] = field(default_factory=dict)  # of a file that holds several's
+    summaries: dict[str, Summary] = field(default_factory=dict)
 
     @property
     def as_json(self) -> dict[str, Any]:
         found: dict[str, Any] = {"scores": _flat(self.scores)}
-        found |= {"flan": self.flan} if self.flan else {}
-        systems = {name: _flat(scores) for name, scores in self.systems.items()}
+        found |= {name: s.reports for name, s in self.summaries.items() if s.reports}
+        systems = {
+            name: _flat(scores)
+            for summary in self.summaries.values()
+            for name, scores in summary.systems.items()
+        }
         return found | ({"systems": systems} if systems else {})
 
     def rows(self, run: str) -> dict[str, Scores]:
         """Scores by the name of the row that they stand in."""
-        own = {run: self.scores} if self.scores else {}
-        return own | {f"{run} {name}": scores for name, scores in self.systems.items()}
+        rows = {run: self.scores} if self.scores else {}
+        for summary in self.summaries.values():
+            rows |= {f"{run} {name}": scores for name, scores in summary.systems.items()}
+        return rows
+
+    def texts(self) -> list[str]:
+        return [
+            _of_suites()[name].text(report)
+            for name, summary in self.summaries.items()
+            for report in summary.reports
+        ]
 
 
 def _flat(scores: Scores) -> dict[str, dict[str, Number]]:
@@ -106,7 +160,7 @@ def main(args: argparse.Namespace) -> int:
         return 0
     rows = {name: scores for run, of in found.items() for name, scores in of.rows(run).items()}
     texts = [as_table(rows)] if rows else []
-    texts += [report_text(flan) for of in found.values() for flan in of.flan]
+    texts += [text for of in found.values() for text in of.texts()]
     if texts:
         print("\n\n".join(texts))
     return 0
@@ -183,7 +237,7 @@ def key_of(name: str) -> tuple[Key, int] | None:
     """What a file's scores are of, and the step, where its name tells."""
     if match := _SCORES.fullmatch(name):
         return (match["task"] + match["way"], match["split"]), int(match["step"])
-    if match := _FLAN_REPORT.fullmatch(name):
+    if match := _SUMMARY.fullmatch(name):
         return (match["task"] + match["way"], ""), int(match["step"])
     return None
 
@@ -202,74 +256,51 @@ def _found(paths: Mapping[Key, Path]) -> Found:
     found = Found()
     for key, path in paths.items():
         content = read_file(path)
-        if isinstance(content, list):
-            found.flan.extend(content)
-        elif isinstance(content, _FlanSystems):
-            found.systems.update(content.scores)
-        else:
+        if isinstance(content, dict):
             found.scores[key] = content
-    if found.flan:  # the scores of templates are in it
-        templates = [key for key in found.scores if key[0].startswith("flan_")]
-        for key in templates:
-            del found.scores[key]
+            continue
+        name, summary = content
+        known = found.summaries.setdefault(name, Summary())
+        known.reports.extend(summary.reports)
+        known.systems.update(summary.systems)
+    for name, summary in found.summaries.items():
+        if summary.reports:  # the scores that it is made of are in it
+            for key in [key for key in found.scores if _suite_name(key[0]) == name]:
+                del found.scores[key]
     return found
 
 
-class _FlanRuns(msgspec.Struct, frozen=True):
-    """What `evaluate --suite flan --json` writes."""
+def _suite_name(task: str) -> str | None:
+    from tk_instruct.data import registry
 
-    suite: str
-    runs: list[Report]
-
-
-T = TypeVar("T")
-Filled: TypeAlias = Annotated[dict[str, T], msgspec.Meta(min_length=1)]
+    found = registry.suite_of(task)
+    return found.name if found else None
 
 
-class _FlanSystems(msgspec.Struct, frozen=True):
-    """What it writes of --predictions: by system and TASK/SPLIT."""
-
-    suite: str
-    systems: Filled[Filled[Filled[Number]]]
-
-    @property
-    def scores(self) -> dict[str, Scores]:
-        return {
-            name: {(key.partition("/")[0], key.partition("/")[2]): of for key, of in found.items()}
-            for name, found in self.systems.items()
-        }
-
-
-def read_file(path: Path) -> dict[str, Number] | list[dict[str, Any]] | _FlanSystems:
-    """Scores by name, or what FLAN's evaluation writes; raises UserError for anything else."""
+def read_file(path: Path) -> dict[str, Number] | tuple[str, Summary]:
+    """Scores by name, or a suite's name and its summary; raises UserError for anything else."""
     content = schema.read(path, dict[str, Any], _AGAIN)
-    match schema.told_by_fields(content, (_FlanRuns, _FlanSystems, Report)):
-        case None:
-            content.pop("predicted_by", None)
-            for name, value in content.items():
-                is_number = isinstance(value, Number) and not isinstance(value, bool)
-                if not is_number or not math.isfinite(value):
-                    shown = schema.shortened(value)
-                    raise UserError(f"{path}: {name}={shown} must be a number; {_AGAIN}")
-            if not content:
-                raise UserError(f"{path} holds no scores; {_AGAIN}")
-            return content
-        case form:
-            read = schema.convert(content, form, str(path), _AGAIN)
-            if isinstance(read, _FlanSystems):
-                return read
-            reports = read.runs if isinstance(read, _FlanRuns) else [read]
-            return [msgspec.to_builtins(report, enc_hook=float) for report in reports]
+    for name, of in _of_suites().items():
+        if summary := of.read(content, str(path), _AGAIN):
+            return name, summary
+    content.pop("predicted_by", None)
+    for name, value in content.items():
+        is_number = isinstance(value, Number) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value):
+            shown = schema.shortened(value)
+            raise UserError(f"{path}: {name}={shown} must be a number; {_AGAIN}")
+    if not content:
+        raise UserError(f"{path} holds no scores; {_AGAIN}")
+    return content
 
 
 def as_table(runs: Mapping[str, Scores]) -> str:
-    """One table a task, of FLAN one of all templates; – where a run has no such score."""
+    """One table a task, or for what a suite puts together; – where a run has no such score."""
     rows_of: dict[str, dict[str, dict[str, dict[str, Number]]]] = {}
     for run, scores in runs.items():
         for (task, split), values in sorted(scores.items(), key=lambda item: _in_order(item[0])):
-            match = _TEMPLATE.fullmatch(task)
-            name, row = (match["task"], f"{run} {match['template']}") if match else (task, run)
-            rows_of.setdefault(name, {}).setdefault(row, {})[split] = values
+            name, part = _of_task(task).row_of(task)
+            rows_of.setdefault(name, {}).setdefault(f"{run} {part}".strip(), {})[split] = values
     return "\n\n".join(_task_table(task, rows_of[task]) for task in sorted(rows_of))
 
 
@@ -279,24 +310,25 @@ def _in_order(key: Key) -> tuple[int, Key]:
 
 def _task_table(task: str, rows: Mapping[str, Mapping[str, Mapping[str, Number]]]) -> str:
     found = {split for scores in rows.values() for split in scores}
-    splits = [*(split for split in SPLITS if split in found), *sorted(found - set(SPLITS))]
+    splits = [*(split for split in _SPLITS if split in found), *sorted(found - set(_SPLITS))]
+    all_titles, meanings = _titles(), _of_task(task).splits
     columns = [
         (split, name)
         for split in splits
         for name in _columns(scores[split] for scores in rows.values() if split in scores)
     ]
-    titles = [f"{split} {METRICS.get(name, name)}".strip() for split, name in columns]
+    titles = [f"{split} {all_titles.get(name, name)}".strip() for split, name in columns]
     shown: list[Sequence[str]] = [["run", *titles]]
     for row, scores in rows.items():
         shown.append([row, *(_cell(name, scores.get(split, {})) for split, name in columns)])
-    legend = [f"{split}: {SPLITS[split]}" for split in splits if split in SPLITS]
+    legend = [f"{split}: {meanings[split]}" for split in splits if split in meanings]
     return "\n".join([f"{task}, per cent", table(shown), *legend])
 
 
 def _columns(found: Iterable[Mapping[str, Number]]) -> list[str]:
     """Names of scores in order, without those of single tasks and categories."""
     names = {name: None for scores in found for name in scores if "_for_" not in name}
-    first = [name for name in METRICS if name in names]
+    first = [name for name in _titles() if name in names]
     last = [_NUM_EXAMPLES] if _NUM_EXAMPLES in names else []
     return [*first, *(name for name in names if name not in (*first, *last)), *last]
 

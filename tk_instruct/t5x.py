@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     distributed.initialize(args)
-    configuration.import_declarations(args.modules)
+    configuration.import_declarations(args.modules, args.gin_search_paths)
     run = load(args.action, args.gin_file, args.gin_bindings)
     configuration.bind_data_arguments(args)
     logging.getLogger("absl").setLevel(logging.INFO)  # t5x's only sign of progress
@@ -96,9 +96,10 @@ def mixture(name: str) -> str:
     Raises UserError for one that is not declared.
     """
     from tk_instruct.data import registry
+    from tk_instruct.data.seqio_bridge import declarations
 
     registry.check_mixture(name)
-    return registry.available(name)
+    return declarations.available(name)
 
 
 def checked(

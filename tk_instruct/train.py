@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @distributed.with_others
 def main(args: argparse.Namespace) -> int:
-    configuration.import_declarations(args.modules)
+    configuration.import_declarations(args.modules, args.gin_search_paths)
     configuration.load("runs/train.gin", args.gin_file, args.gin_bindings)
     configuration.bind_data_arguments(args)
     train(configuration.configured(TrainRun))
@@ -325,7 +325,7 @@ def _describe(
             "batch_size": program.batch_size,
             "seed": run.seed,
             "num_train_examples": run.num_train_examples,
-            "content": {task.name: task.source.fingerprint("train") for task in tasks},
+            "content": {task.name: task.fingerprint("train") for task in tasks},
         },
         gin=gin.config_str(),
         soft_prompt=soft_prompt.described(run.prompt_length, frozen_model, frozen)

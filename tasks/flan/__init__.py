@@ -1,128 +1,33 @@
-"""FLAN 2021 (arXiv:2109.01652) as SeqIO tasks and mixtures.
+"""FLAN 2021 (arXiv:2109.01652) and the weights of FLAN 2022 (arXiv:2301.13688).
 
-  flan_DATASET                   a template drawn for each example; of ten, in training
-  flan_DATASET.tK                template K for all examples; for evaluation
-  flan_DATASET_fewshot[.tK]      with up to 16 exemplars of the train split before the prompt
-  flan_DATASET[_fewshot]_no_options[.tK]   without the block of options
-  flan_DATASET_rank.tK           every option as an example, for SeqIO's scores
-  flan_DATASET_no_template, flan_DATASET_dataset_name   the ablations of the instructions' role
-
-Mixtures: flan_all, flan_holdout_CLUSTER, flan_holdout_superglue, flan_clusters_1 to _7; in each of
-the forms too, as flan_holdout_nli_fewshot. Data and wording: tfds_data_dir and FLAN in gin.
+`import tk_instruct.tasks.flan.mixtures` declares its tasks and mixtures to SeqIO.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from tk_instruct.suite import Flag, Suite
 
-from tk_instruct.data import registry
-from tk_instruct.metrics import METRICS, Metric
-from tk_instruct.metrics.classification import rank_accuracy
-from tk_instruct.metrics.target import OptionTarget, Target
+_HERE = "tk_instruct.tasks.flan"
 
-from . import examples, prompts
-from .datasets import BY_NAME, DATASETS, Dataset
-from .mixtures import MAX_RATE, datasets_by_mixture
-from .templates import is_forward, own_templates, templates_of
-
-
-def target_of(example: Mapping[str, Any]) -> Target:
-    """What a prediction for an example, as registry.examples gives it, is scored against.
-
-    All right answers, or what the template asks for where that is something else.
-    """
-    dataset = BY_NAME[example["task"]]
-    asked = example["targets_pretokenized"]
-    is_answer = asked == example[dataset.target]
-    references = example["references"] if is_answer else [asked]
-    return Target(tuple(references), tuple(example["options"]), example["group"])
-
-
-def _decoded(example: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: registry.decoded(value) for key, value in example.items()}
-
-
-def _postprocess(output: str, *, example: Mapping[str, Any], is_target: bool) -> str | Target:
-    return target_of(_decoded(example)) if is_target else output
-
-
-def _postprocess_option(
-    output: str, *, example: Mapping[str, Any], is_target: bool
-) -> str | OptionTarget:
-    if not is_target:
-        return output
-    decoded = _decoded(example)
-    return OptionTarget(decoded["of"], is_correct=decoded["is_right"] == "yes")
-
-
-def _numbered_metric(dataset: Dataset, number: int) -> Metric:
-    """Scores what a template asks for, in whatever wording is used when it is called.
-
-    What a turned-around template asks for is text of any kind.
-    """
-
-    def metric(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
-        is_usual = is_forward(templates_of(dataset)[number], dataset)
-        scores: dict[str, float] = {}
-        for name in dataset.metrics if is_usual else ("rouge",):
-            scores |= METRICS[name](targets, predictions)
-        return scores
-
-    return metric
-
-
-def _add(
-    name: str, dataset: Dataset, prepare: prompts.Prepare, metrics: Sequence[Metric] | None = None
-) -> None:
-    """Scored by the dataset's metrics unless others are given."""
-    registry.add_task(
-        name,
-        source=examples.source(dataset),
-        preprocessors=[registry.Rendering(prepare, reads=prompts.reads(dataset))],
-        postprocess_fn=_postprocess,
-        metric_fns=metrics or [METRICS[metric] for metric in dataset.metrics],
-    )
-
-
-def _declare(dataset: Dataset) -> None:
-    name = f"flan_{dataset.name}"
-    templates = list(enumerate(own_templates(dataset)))
-    for suffix, form in prompts.FORMS.items():
-        if form.few_shot and "train" not in dataset.splits:
-            continue  # there are no exemplars to be had
-        if not form.options and dataset.kind == "generation":
-            continue  # it has none anyway
-        _add(name + suffix, dataset, prompts.templated(dataset, form))
-        for number, _ in templates:
-            prepare = prompts.templated(dataset, form, number)
-            metric = _numbered_metric(dataset, number)
-            _add(f"{name}{suffix}.t{number}", dataset, prepare, [metric])
-    for suffix, ablation in prompts.ABLATIONS.items():
-        _add(name + suffix, dataset, ablation(dataset))
-    for number, template in templates:
-        if dataset.kind == "classification" and is_forward(template, dataset):
-            prepare = prompts.option_scored(dataset, number)
-            registry.add_task(
-                f"{name}_rank.t{number}",
-                source=examples.option_source(dataset),
-                preprocessors=[
-                    registry.Rendering(prepare, reads=["option", *prompts.reads(dataset)])
-                ],
-                postprocess_fn=_postprocess_option,
-                metric_fns=[rank_accuracy],
-            )
-
-
-def form_of(dataset: Dataset, suffix: str) -> str:
-    """The task of a dataset in a mixture of a form; generation has no form without options."""
-    if dataset.kind == "generation":
-        suffix = suffix.removesuffix("_no_options")
-    return f"flan_{dataset.name}{suffix}"
-
-
-for _dataset in DATASETS:
-    _declare(_dataset)
-for _name, _datasets in datasets_by_mixture().items():
-    for _suffix in (*prompts.FORMS, *prompts.ABLATIONS):
-        registry.add_mixture(
-            _name + _suffix, [form_of(d, _suffix) for d in _datasets], most_examples=MAX_RATE
-        )
+SUITE = Suite(
+    name="flan",
+    summary="FLAN: 70 datasets in 12 clusters, ten templates each",
+    configurables=(f"{_HERE}.settings",),
+    flags=(
+        Flag(
+            "flan_templates",
+            binds="FLAN.templates",
+            macro="FLAN_TEMPLATES",
+            metavar="DIR",
+            help="a checkout of google-research/FLAN, whose wording is used in place of this "
+            "project's",
+        ),
+    ),
+    seeds=("FLAN.seed",),
+    tasks=f"{_HERE}.tasks",
+    mixtures=f"{_HERE}.mixtures",
+    evaluations={"flan": f"{_HERE}.evaluate"},
+    doctor=f"{_HERE}.doctor:diagnose",
+    mini=f"{_HERE}.mini",
+    scores=f"{_HERE}.scores:SCORES",
+    licence="The datasets of FLAN (arXiv:2109.01652), each under its own licence, which its page "
+    "in the TensorFlow Datasets catalogue names.",
+)

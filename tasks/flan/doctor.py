@@ -1,10 +1,12 @@
 """Which of FLAN's datasets are there, and what is to be done for the others."""
 
+import argparse
 from dataclasses import dataclass, field
 from itertools import islice
 
 from tk_instruct.data import tfds_source
 from tk_instruct.errors import MissingDataError, UserError
+from tk_instruct.suite import Diagnosis
 from tk_instruct.tables import table
 
 from . import examples
@@ -36,6 +38,13 @@ class Finding:
     @property
     def is_well(self) -> bool:
         return self.state == "present"
+
+
+def diagnose(args: argparse.Namespace) -> Diagnosis:
+    """Of all datasets."""
+    findings = check()
+    is_well = all(finding.is_well for finding in findings)
+    return Diagnosis(findings, format_report(findings), is_well)
 
 
 def check() -> list[Finding]:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
-from tk_instruct.data import registry, tfds_source
+from tk_instruct.data import tfds_source
+from tk_instruct.data.task import RawExample, Source
 from tk_instruct.errors import UserError
 
 from . import templates
@@ -22,9 +23,9 @@ COMMON = {
 }
 
 
-def source(dataset: Dataset) -> registry.RecordSource:
+def source(dataset: Dataset) -> Source:
     """What SeqIO reads of a dataset; nothing is looked at before it is asked for."""
-    return registry.RecordSource(
+    return Source(
         splits=tuple(dataset.splits),
         fields=COMMON | dict.fromkeys(dataset.fields, False),
         load=partial(load, dataset),
@@ -35,12 +36,12 @@ def source(dataset: Dataset) -> registry.RecordSource:
     )
 
 
-def option_source(dataset: Dataset) -> registry.RecordSource:
+def option_source(dataset: Dataset) -> Source:
     """Each example once for each of its options, as SeqIO scores them."""
     whole = source(dataset)
-    return registry.RecordSource(
+    return Source(
         splits=whole.splits,
-        fields=whole.fields | {"of": False, "option": False, "is_right": False},
+        fields={**whole.fields, "of": False, "option": False, "is_right": False},
         load=partial(_load_options, dataset),
         content=whole.content,
         tfds_name=dataset.tfds,
@@ -48,8 +49,8 @@ def option_source(dataset: Dataset) -> registry.RecordSource:
     )
 
 
-def _load_options(dataset: Dataset, split: str) -> Sequence[registry.RawExample]:
-    def is_right(option: str, record: registry.RawExample) -> bool:
+def _load_options(dataset: Dataset, split: str) -> Sequence[RawExample]:
+    def is_right(option: str, record: RawExample) -> bool:
         return option == record[dataset.target] or option in record["references"]
 
     return [
@@ -77,7 +78,7 @@ def fingerprint(dataset: Dataset, split: str) -> str:
     return f"{tfds_source.fingerprint(dataset.tfds)} {dataset.splits[split]}"
 
 
-def load(dataset: Dataset, split: str) -> Sequence[registry.RawExample]:
+def load(dataset: Dataset, split: str) -> Sequence[RawExample]:
     """A split's records, kept for the next that asks.
 
     Raises UserError where the data is missing, lacks a field that is read, or leaves no example.
@@ -86,7 +87,7 @@ def load(dataset: Dataset, split: str) -> Sequence[registry.RawExample]:
 
 
 @lru_cache(maxsize=4)
-def _load(name: str, split: str, content: str) -> Sequence[registry.RawExample]:
+def _load(name: str, split: str, content: str) -> Sequence[RawExample]:
     del content  # part of the key: files that change are read again
     dataset = BY_NAME[name]
     found = list(records(dataset, split))
@@ -99,7 +100,7 @@ def _load(name: str, split: str, content: str) -> Sequence[registry.RawExample]:
     return found
 
 
-def records(dataset: Dataset, split: str) -> Iterator[registry.RawExample]:
+def records(dataset: Dataset, split: str) -> Iterator[RawExample]:
     """A split's records as they are read; raises what load does, but for an empty split."""
     part = dataset.splits[split]
     start, stop = part.bounds(tfds_source.num_examples(dataset.tfds, part.split))
@@ -109,9 +110,7 @@ def records(dataset: Dataset, split: str) -> Iterator[registry.RawExample]:
             yield record
 
 
-def _record(
-    dataset: Dataset, split: str, index: int, raw: Mapping[str, Any]
-) -> registry.RawExample | None:
+def _record(dataset: Dataset, split: str, index: int, raw: Mapping[str, Any]) -> RawExample | None:
     id_ = f"{dataset.name}-{split}-{index}"
     try:
         fields = dataset.preprocess(raw)

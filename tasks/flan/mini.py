@@ -5,6 +5,7 @@ labels; sentences of a small world of our own, with rules that a tiny model can 
 follows adjectives, entailment what was said, translation a dictionary word for word.
 """
 
+import argparse
 import hashlib
 import os
 import re
@@ -18,8 +19,7 @@ from typing import Any
 
 import gin
 
-from tk_instruct.data.embedded import kept_tree
-from tk_instruct.data.records import default_cache_dir
+from tk_instruct.cache_folder import default_cache_dir, kept_tree
 from tk_instruct.data.vocabulary import kept, train_sentencepiece
 from tk_instruct.errors import MissingDataError, UserError
 from tk_instruct.randomness import draw
@@ -390,6 +390,15 @@ def num_examples() -> dict[str, dict[str, int]]:
                 size = max(_NUM_TEST, -(part.start or 0))
             sizes[dataset.tfds][part.split] = max(size, sizes[dataset.tfds].get(part.split, 0))
     return dict(sizes)
+
+
+def add_arguments(parser: Any) -> None:
+    """It has no arguments of its own."""
+
+
+def main(args: argparse.Namespace) -> int:
+    print(write(args.directory))
+    return 0
 
 
 def write(directory: str | os.PathLike[str]) -> Path:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from tk_instruct.data import prompt, registry
+from tk_instruct.data.task import Render
 from tk_instruct.data.templates import OPTIONS, Template, options_block
+from tk_instruct.data.tokenization import Tokenizer
 from tk_instruct.errors import UserError
 from tk_instruct.randomness import choose, draw
 
@@ -19,7 +20,7 @@ MAX_EXEMPLARS = 16
 MAX_FEW_SHOT_TOKENS = 960
 
 # The tokenizer is needed for exemplars only.
-Prepare = Callable[[Any, int | None], registry.Render]
+Prepare = Callable[[Any, int | None], Render]
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def reads(dataset: Dataset) -> list[str]:
 def templated(dataset: Dataset, form: Form, number: int | None = None) -> Prepare:
     """By one template, or by one drawn for each example; training may turn the task around."""
 
-    def prepare(tokenizer: Any, max_input_tokens: int | None) -> registry.Render:
+    def prepare(tokenizer: Any, max_input_tokens: int | None) -> Render:
         seed, templates, turns = FLAN().seed, templates_of(dataset), _turns()
         if number is not None:
             templates = (_numbered(templates, number, dataset),)
@@ -98,7 +99,7 @@ def option_scored(dataset: Dataset, number: int) -> Prepare:
     """The template's inputs and, as the target, one option; for forward templates only."""
     zero_shot = templated(dataset, Form(), number)
 
-    def prepare(tokenizer: Any, max_input_tokens: int | None) -> registry.Render:
+    def prepare(tokenizer: Any, max_input_tokens: int | None) -> Render:
         template = _numbered(templates_of(dataset), number, dataset)
         if not is_forward(template, dataset):
             raise UserError(
@@ -120,7 +121,7 @@ def untemplated(dataset: Dataset, prefix: str = "") -> Prepare:
     raw = [dataset.fields.index(field) for field in dataset.raw_inputs]
     target = dataset.fields.index(dataset.target)
 
-    def prepare(tokenizer: Any, max_input_tokens: int | None) -> registry.Render:
+    def prepare(tokenizer: Any, max_input_tokens: int | None) -> Render:
         def render(id_: str, split: str, options: Sequence[str], *values: str) -> tuple[str, str]:
             return prefix + "\n".join(values[k] for k in raw), values[target]
 
@@ -154,7 +155,7 @@ class FewShot:
         ids: Sequence[str],
         render: Callable[[int, Template], tuple[str, str]],
         seed: int,
-        tokenizer: prompt.Tokenizer,
+        tokenizer: Tokenizer,
         max_input_tokens: int | None,
         turns: Turns = OWN_TURNS,
     ) -> None:
@@ -201,7 +202,7 @@ def _few_shot(
     dataset: Dataset,
     turns: Turns,
     seed: int,
-    tokenizer: prompt.Tokenizer,
+    tokenizer: Tokenizer,
     max_input_tokens: int | None,
 ) -> FewShot:
     records = examples.load(dataset, "train")

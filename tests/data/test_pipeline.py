@@ -21,10 +21,10 @@ import seqio
 import tensorflow as tf
 from array_record.python.array_record_module import ArrayRecordWriter
 
-from tk_instruct.data import cache, packing, pipeline, records, registry
+from tk_instruct.data import cache, packing, pipeline, registry
 from tk_instruct.data.cache import open_tokens
 from tk_instruct.data.packing import DecoderRows, EncoderDecoderRows
-from tk_instruct.data.registry import RawExample, RecordSource
+from tk_instruct.data.task import RawExample, Rendering, Source, Task
 from tk_instruct.data.tokens import FeatureLengths, Tokens
 from tk_instruct.data.vocabulary import train_sentencepiece
 from tk_instruct.errors import UserError
@@ -32,7 +32,7 @@ from tk_instruct.losses import cross_entropy
 from tk_instruct.model import build
 from tk_instruct.model.config import DecoderConfig, T5Config
 from tk_instruct.step import create_train_state, eval_step
-from tk_instruct.tasks import superni  # noqa: F401
+from tk_instruct.tasks.superni import records
 
 TASK = "superni_en_def_pos1"
 LENGTHS = FeatureLengths(96, 16)
@@ -45,6 +45,7 @@ LETTERS = {
     ]
     for name, count in (("a", 30), ("b", 10))
 }
+AS_IT_IS = Rendering(lambda *_: lambda *texts: texts, reads=["inputs", "targets"])
 SHORT = FeatureLengths(20, 12)
 SIZES: dict[str, Any] = {
     "vocab_size": 32,
@@ -58,20 +59,16 @@ SIZES: dict[str, Any] = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _letters() -> Iterator[None]:
-    def source(rows: Sequence[RawExample]) -> RecordSource:
+    def source(rows: Sequence[RawExample]) -> Source:
         fields = dict.fromkeys(("id", "inputs", "targets"), False)
-        return RecordSource(["train", "test"], fields, lambda _: rows, lambda _: "same")
+        return Source(["train", "test"], fields, lambda _: rows, lambda _: "same")
 
-    as_it_is = registry.Rendering(lambda *_: lambda *texts: texts, reads=["inputs", "targets"])
     for name, rows in LETTERS.items():
-        registry.add_task(
-            f"letters_{name}", source(rows), [as_it_is], lambda output, **_: output, []
-        )
-    registry.add_mixture("letters", ["letters_a", "letters_b"])
+        registry.add(Task(f"letters_{name}", source(rows), AS_IT_IS, dict, []))
+    registry.add(registry.proportional("letters", ["letters_a", "letters_b"]))
     yield
-    seqio.MixtureRegistry.remove("letters")
-    for name in LETTERS:
-        seqio.TaskRegistry.remove(f"letters_{name}")
+    for name in registry.names("letters*"):
+        registry._added.pop(name)
 
 
 @pytest.fixture(autouse=True)
@@ -179,17 +176,17 @@ def test_the_seed_changes_what_is_drawn() -> None:
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = registry.examples
+    real = Task.examples
 
-    def breaks(*args: Any) -> Iterator[dict[str, Any]]:
+    def breaks(*args: Any) -> Iterator[Any]:
         yield next(real(*args))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(registry, "examples", breaks)
+    monkeypatch.setattr(Task, "examples", breaks)
     with pytest.raises(KeyboardInterrupt):
         stored("test")
     assert files(tmp_path) == []
-    monkeypatch.setattr(registry, "examples", real)
+    monkeypatch.setattr(Task, "examples", real)
     assert len(stored("test")) == 26
 
 
@@ -302,19 +299,14 @@ def test_what_a_killed_write_leaves_is_cleared_and_what_a_living_one_writes_stay
 
 def test_data_that_changes_while_it_is_written_is_not_kept(letters: None, tmp_path: Path) -> None:
     versions = iter("abc")
-    source = RecordSource(
+    source = Source(
         ["train"],
         {"id": False, "inputs": False, "targets": False},
         lambda _: LETTERS["a"],
         lambda _: next(versions),
     )
-    as_it_is = registry.get("letters_a").preprocessors[2:3]
-    registry.add_task("restless", source, as_it_is, str, [])
-    try:
-        with pytest.raises(UserError, match="data of restless changed while it was read; run"):
-            open_tokens(registry.get("restless"), "train", SHORT)
-    finally:
-        seqio.TaskRegistry.remove("restless")
+    with pytest.raises(UserError, match="data of restless changed while it was read; run"):
+        open_tokens(Task("restless", source, AS_IT_IS, dict, []), "train", SHORT)
     assert files(tmp_path) == []
 
 
@@ -343,14 +335,6 @@ def test_an_empty_split_and_one_that_is_not_there_are_refused() -> None:
         stored("validation")
     with pytest.raises(UserError, match=f"split='tset' is not one of {TASK}'s: dev, "):
         stored("tset")
-
-
-def test_a_source_that_cannot_say_whether_it_changed_is_refused() -> None:
-    source = seqio.FunctionDataSource(lambda split, shuffle_files: None, ["train"])
-    features = registry.OUTPUT_FEATURES
-    task = seqio.Task("foreign", source=source, preprocessors=[], output_features=features)
-    with pytest.raises(UserError, match="task 'foreign' has a FunctionDataSource, which cannot"):
-        open_tokens(task, "train", LENGTHS)
 
 
 # Packing

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import seqio
-import tensorflow as tf
 
 from tk_instruct.data import registry
-from tk_instruct.data.registry import RawExample, RecordSource
+from tk_instruct.data.seqio_bridge import declarations
+from tk_instruct.data.task import RawExample, Render, Rendering, Source, Task
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.errors import UserError
 
@@ -20,7 +20,7 @@ ROWS: list[RawExample] = [
 LENGTHS = FeatureLengths(16, 8)
 
 
-class Source:
+class Rows:
     """Rows with a count of how often they were asked for."""
 
     def __init__(self, rows: Sequence[RawExample]) -> None:
@@ -31,20 +31,20 @@ class Source:
         self.num_loads += 1
         return self.rows if split == "train" else self.rows[:1]
 
-    def as_seqio(self, narrow: Any = None) -> RecordSource:
+    def source(self, narrow: Any = None) -> Source:
         fields = {"id": False, "part": False, "text": False, "answers": True}
-        return RecordSource(["train", "test"], fields, self.load, lambda split: split, narrow)
+        return Source(["train", "test"], fields, self.load, lambda split: split, narrow)
 
 
-def _part(constituent: str) -> RecordSource:
+def _part(constituent: str) -> Source:
     rows = [row for row in ROWS if row["part"] == constituent.partition("-")[0]]
-    return Source(rows).as_seqio()
+    return Rows(rows).source()
 
 
 prepared: list[tuple[Any, int | None]] = []
 
 
-def _prepare(tokenizer: Any, max_input_tokens: int | None) -> registry.Render:
+def _prepare(tokenizer: Any, max_input_tokens: int | None) -> Render:
     prepared.append((tokenizer, max_input_tokens))
 
     def render(text: str, answers: Sequence[str]) -> tuple[str, str]:
@@ -54,24 +54,26 @@ def _prepare(tokenizer: Any, max_input_tokens: int | None) -> registry.Render:
     return render
 
 
-whole, small = Source(ROWS), Source(ROWS[:2])
+whole, small = Rows(ROWS), Rows(ROWS[:2])
+
+
+def declare(name: str, source: Source) -> None:
+    rendering = Rendering(_prepare, reads=["text", "answers"])
+    registry.add(Task(name, source, rendering, lambda example: example["answers"], []))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _declared() -> Iterator[None]:
-    for name, source, narrow in (("whole", whole, _part), ("small", small, None)):
-        registry.add_task(
-            f"declared_{name}",
-            source.as_seqio(narrow),
-            [registry.Rendering(_prepare, reads=["text", "answers"])],
-            postprocess_fn=lambda output, **_: output,
-            metric_fns=[],
-        )
-    registry.add_mixture("declared_both", ["declared_whole", "declared_small"])
+    declare("declared_whole", whole.source(_part))
+    declare("declared_small", small.source())
+    registry.add(registry.proportional("declared_both", ["declared_whole", "declared_small"]))
+    declarations.declare_names(["declared_both"])
     yield
     seqio.MixtureRegistry.remove("declared_both")
     for name in registry.names("declared_*"):
-        seqio.TaskRegistry.remove(name)
+        registry._added.pop(name)
+        if name in seqio.TaskRegistry.names():
+            seqio.TaskRegistry.remove(name)
 
 
 @pytest.fixture(autouse=True)
@@ -81,14 +83,16 @@ def _bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_declaring_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TK_INSTRUCT_VOCABULARY")
-    lazy = Source(ROWS)
-    registry.add_task("declared_lazy", lazy.as_seqio(), [], lambda output, **_: output, [])
+    lazy = Rows(ROWS)
+    declare("declared_lazy", lazy.source())
+    declarations.declare_names(["declared_lazy"])
     assert registry.get("declared_lazy").name == "declared_lazy"
+    assert seqio.TaskRegistry.get("declared_lazy").name == "declared_lazy"
     assert lazy.num_loads == 0
 
 
 def test_examples_are_rendered_and_tokenised() -> None:
-    first, _, empty, *_ = registry.examples(registry.get("declared_whole"), "train", LENGTHS)
+    first, _, empty, *_ = registry.get("declared_whole").examples("train", LENGTHS)
     assert {key: value for key, value in first.items() if key not in ("inputs", "targets")} == {
         **{"id": "i0", "part": "a", "text": "aé", "answers": ["aé", "né"]},
         **{"inputs_pretokenized": "aé!", "targets_pretokenized": "né"},
@@ -100,19 +104,19 @@ def test_examples_are_rendered_and_tokenised() -> None:
 
 
 def test_examples_come_in_the_order_of_the_source() -> None:
-    found = registry.examples(registry.get("declared_whole"), "train", LENGTHS)
+    found = registry.get("declared_whole").examples("train", LENGTHS)
     assert [example["id"] for example in found] == ["i0", "i1", "i2", "i3", "i4", "i5"]
 
 
 def test_what_is_too_long_is_cut_before_its_eos() -> None:
-    found = list(registry.examples(registry.get("declared_whole"), "train", FeatureLengths(12, 3)))
+    found = list(registry.get("declared_whole").examples("train", FeatureLengths(12, 3)))
     assert found[4]["inputs"].tolist() == [*(byte + 3 for byte in b"longer text"), 1]
     assert {tuple(example["targets"].tolist()) for example in found} == {(113, 198, 1)}
 
 
 def test_rendering_is_prepared_with_tokenizer_and_limit_when_it_is_used() -> None:
     prepared.clear()
-    list(registry.examples(registry.get("declared_whole"), "test", FeatureLengths(9, 5)))
+    list(registry.get("declared_whole").examples("test", FeatureLengths(9, 5)))
     ((tokenizer, limit),) = prepared
     assert tokenizer.encode("a") == [100]
     assert limit == 9
@@ -121,9 +125,9 @@ def test_rendering_is_prepared_with_tokenizer_and_limit_when_it_is_used() -> Non
 @pytest.mark.parametrize("lengths", [LENGTHS, FeatureLengths(12, 3)])
 def test_examples_are_those_of_the_seqio_dataset(lengths: FeatureLengths) -> None:
     """Which is not what they are read from."""
-    task = registry.get("declared_whole")
-    dataset = task.get_dataset(lengths.as_dict(), "train", shuffle=False)
-    found = list(registry.examples(task, "train", lengths))
+    by_seqio = seqio.TaskRegistry.get("declared_whole")
+    dataset = by_seqio.get_dataset(lengths.as_dict(), "train", shuffle=False)
+    found = list(registry.get("declared_whole").examples("train", lengths))
     for example, expected in zip(found, dataset.as_numpy_iterator(), strict=True):
         assert example.keys() == expected.keys()
         for field, value in expected.items():
@@ -136,29 +140,14 @@ def test_examples_are_those_of_the_seqio_dataset(lengths: FeatureLengths) -> Non
                 assert example[field].encode() == value
 
 
-def test_a_task_with_other_preprocessors_is_read_through_seqio() -> None:
-    def shouting(dataset: tf.data.Dataset) -> tf.data.Dataset:
-        return dataset.map(lambda row: {**row, "text": tf.strings.upper(row["text"], "utf-8")})
-
-    rendering = registry.Rendering(_prepare, reads=["text", "answers"])
-    registry.add_task("declared_loud", whole.as_seqio(), [shouting, rendering], str, [])
-    try:
-        found = list(registry.examples(registry.get("declared_loud"), "train", LENGTHS))
-    finally:
-        seqio.TaskRegistry.remove("declared_loud")
-    assert [example["inputs_pretokenized"] for example in found] == [
-        f"{row['text'].upper()}!" for row in ROWS
-    ]
-
-
 def test_a_split_that_is_not_there_is_refused() -> None:
     with pytest.raises(UserError) as caught:
-        next(registry.examples(registry.get("declared_whole"), "dev", LENGTHS))
+        next(registry.get("declared_whole").examples("dev", LENGTHS))
     assert str(caught.value) == "split='dev' is not one of declared_whole's: test, train"
 
 
 def ids_of(shuffle: bool, seed: int | None = None, shard: seqio.ShardInfo | None = None) -> list:
-    source = registry.get("declared_whole").source
+    source = seqio.TaskRegistry.get("declared_whole").source
     dataset = source.get_dataset("train", shuffle=shuffle, seed=seed, shard_info=shard)
     return [example["id"].decode() for example in dataset.as_numpy_iterator()]
 
@@ -178,7 +167,7 @@ def test_shards_are_disjoint_and_complete() -> None:
 
 def test_seqio_shards_a_task_over_hosts() -> None:
     """More hosts than the source has shards: SeqIO shards the examples."""
-    task = registry.get("declared_whole")
+    task = seqio.TaskRegistry.get("declared_whole")
     shards = [
         [
             example["id"].decode()
@@ -195,7 +184,8 @@ def test_the_number_of_examples_is_known() -> None:
     task = registry.get("declared_whole")
     assert task.num_input_examples("train") == 6
     assert task.num_input_examples("test") == 1
-    assert task.source.get_dataset("train").cardinality().numpy() == 6
+    by_seqio = seqio.TaskRegistry.get("declared_whole").source
+    assert by_seqio.get_dataset("train").cardinality().numpy() == 6
 
 
 def test_names_by_shell_pattern_and_by_part() -> None:
@@ -230,7 +220,7 @@ def test_a_subset_is_declared_once_and_holds_one_part() -> None:
     name = registry.subset("declared_whole", "b")
     assert name == "declared_whole.b"
     assert registry.subset("declared_whole", "b") == name
-    found = registry.examples(registry.get(name), "train", LENGTHS)
+    found = registry.get(name).examples("train", LENGTHS)
     assert [example["id"] for example in found] == ["i1", "i3", "i5"]
     assert registry.get(name).num_input_examples("train") == 3
 
@@ -239,7 +229,7 @@ def test_a_subset_of_a_part_whose_name_seqio_refuses() -> None:
     name = registry.subset("declared_whole", "a-1.1 x#2d")
     assert name == "declared_whole.a#2d1.1#20x#232d"
     assert registry.subset("declared_whole", "a-1.1 x-") != name
-    found = registry.examples(registry.get(name), "train", LENGTHS)
+    found = registry.get(name).examples("train", LENGTHS)
     assert [example["id"] for example in found] == ["i0", "i2", "i4"]
 
 
@@ -261,5 +251,5 @@ def test_feature_lengths_that_hold_nothing_are_refused(
 
 
 def test_features_are_int32() -> None:
-    first = next(registry.examples(registry.get("declared_whole"), "train", LENGTHS))
+    first = next(registry.get("declared_whole").examples("train", LENGTHS))
     assert first["inputs"].dtype == first["targets"].dtype == np.int32

@@ -13,10 +13,14 @@ import seqio
 import tensorflow as tf
 
 from tk_instruct import cli
-from tk_instruct.data import cache, registry, seqio_cache
+from tk_instruct.data import cache, registry
+from tk_instruct.data.seqio_bridge import cache as seqio_cache
+from tk_instruct.data.seqio_bridge import declarations
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.errors import EmptySplitError, MissingDataError, UserError
-from tk_instruct.tasks import flan_2022, self_instruct  # noqa: F401
+from tk_instruct.tasks.flan import mixtures  # noqa: F401
+from tk_instruct.tasks.self_instruct import mixtures as _  # noqa: F401
+from tk_instruct.tasks.superni import mixtures as __  # noqa: F401
 
 LENGTHS = FeatureLengths(256, 16)
 SUPERNI, RTE, FEW_SHOT = "superni_en_tk_instruct", "flan_rte", "flan_rte_fewshot"
@@ -76,6 +80,7 @@ def write(path: Path, rows: Sequence[dict[str, Any]]) -> str:
 
 def write_cache(name: str, directory: Path, num_files: int = 2) -> Path:
     """What seqio_cache_tasks writes, without Beam: examples in another order, in several files."""
+    declarations.declare_names([name])
     task = seqio.TaskRegistry.get(name)
     folder = directory / seqio.get_task_dir_from_name(name)
     folder.mkdir(parents=True)
@@ -110,12 +115,13 @@ def examples(name: str, split: str) -> list[dict[str, Any]]:
             key: value.tolist() if isinstance(value, np.ndarray) else value
             for key, value in e.items()
         }
-        for e in registry.examples(registry.get(name), split, LENGTHS)
+        for e in registry.get(name).examples(split, LENGTHS)
     ]
 
 
 def by_seqio(name: str, split: str, use_cached: bool) -> list[dict[str, Any]]:
     """As t5x reads: several hosts, shuffled."""
+    declarations.declare_names([name])
     task = seqio.get_mixture_or_task(name)
     found = [
         {
@@ -166,6 +172,7 @@ def test_a_cached_task_gives_what_its_data_gives(data: Path, tmp_path: Path) -> 
 
 def test_every_task_can_be_cached(data: Path) -> None:
     part = registry.subset(SUPERNI, "task001_x")
+    declarations.declare_names([part])
     names = [n for n in seqio.TaskRegistry.names() if n.startswith(("superni", "flan", "self"))]
     assert len(names) > 1000
     assert part in names
@@ -181,13 +188,9 @@ def test_prompts_follow_seed_and_lengths_of_the_run_that_reads(data: Path, tmp_p
     use(tmp_path / "cached")
     assert examples(FEW_SHOT, "test") == expected
     short = FeatureLengths(60, 4)
-    cached = [
-        e["inputs"].tolist() for e in registry.examples(registry.get(FEW_SHOT), "test", short)
-    ]
+    cached = [e["inputs"].tolist() for e in registry.get(FEW_SHOT).examples("test", short)]
     gin.bind_parameter("use_cached_tasks.enabled", False)
-    assert cached == [
-        e["inputs"].tolist() for e in registry.examples(registry.get(FEW_SHOT), "test", short)
-    ]
+    assert cached == [e["inputs"].tolist() for e in registry.get(FEW_SHOT).examples("test", short)]
 
 
 def test_a_cache_serves_both_tokenizations(
@@ -213,14 +216,14 @@ def test_tokens_of_another_seed_are_others(data: Path, tmp_path: Path) -> None:
 
 def test_tokens_of_a_cache_and_of_its_data_are_kept_apart(data: Path, tmp_path: Path) -> None:
     write_cache(RTE, tmp_path / "one")
-    plain = registry.get(RTE).source.fingerprint("test")
+    plain = registry.get(RTE).fingerprint("test")
     use(tmp_path / "one")
-    one = registry.get(RTE).source.fingerprint("test")
+    one = registry.get(RTE).fingerprint("test")
     assert one != plain
     write_cache(RTE, tmp_path / "two", num_files=3)
     forget()
     use(tmp_path / "two")
-    assert registry.get(RTE).source.fingerprint("test") not in (plain, one)
+    assert registry.get(RTE).fingerprint("test") not in (plain, one)
 
 
 def refused(name: str, split: str) -> str:
@@ -289,7 +292,7 @@ def test_a_cache_of_other_code_is_said(
     write_cache(WRITTEN, tmp_path / "cached")
     use(tmp_path / "cached")
     expected = tokens(WRITTEN, "test")
-    monkeypatch.setattr(seqio_cache, "code_hash", lambda: "later")
+    monkeypatch.setattr(seqio_cache, "code_hash", lambda functions: "later")
     seqio_cache._warn_once.cache_clear()
     assert tokens(WRITTEN, "test") == expected
     assert f"{WRITTEN}/test was cached by another version of this code" in caplog.text
@@ -366,7 +369,7 @@ def test_a_damaged_cache_is_refused(data: Path, tmp_path: Path, how: str) -> Non
 def test_directories_are_a_list() -> None:
     gin.bind_parameter("use_cached_tasks.directories", "/a")
     with pytest.raises(UserError, match=r"SEQIO_CACHE_DIRS='/a' must be a list of paths"):
-        seqio_cache.use_cached_tasks()
+        registry.use_cached_tasks()
 
 
 def test_the_flags_read_a_cached_task(
@@ -395,7 +398,7 @@ def test_seqio_caches_a_task_of_each_suite(data: Path, tmp_path: Path) -> None:
             "seqio_cache_tasks",
             f"--tasks={','.join(names)}",
             f"--output_cache_dir={tmp_path / 'cached'}",
-            "--module_import=tk_instruct.tasks.superni",
+            "--module_import=tk_instruct.tasks.superni.mixtures",
             "--pipeline_options=--runner=BundleBasedDirectRunner",
             "--min_shards=1",
         ]

@@ -13,9 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sentencepiece import sentencepiece_model_pb2
 
-from tk_instruct.data.prompt import Budget
 from tk_instruct.data.tokenization import TOKENIZERS, KeepingLastSpace, Plain
 from tk_instruct.data.vocabulary import vocabulary
+from tk_instruct.tasks.superni.prompt import Budget
 
 TEXTS = ["Name the colour of the fruit.", "Output: a hot, red one.", "Input: what is ½ of 1?"] * 9
 # Unknown characters, ones that stand for several (½ is 1⁄2, and one holds spaces), ones that

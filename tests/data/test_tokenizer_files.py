@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tensorflow as tf
 from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
 
 from tk_instruct.data.vocabulary import train_sentencepiece, vocabulary
@@ -63,7 +62,6 @@ def test_tokenizer_json_alone(tmp_path: Path) -> None:
     texts = {"ab b": [6, 7], "ba": [7, 4], "a": [3, 4], "ab z": [6, 3, 2], "<extra_id_0>": [9]}
     for text, ids in texts.items():
         assert list(found.encode(text)) == ids
-        assert found.encode_tf(tf.constant(text)).numpy().tolist() == ids
     assert found.decode([6, 7]) == "ab b"
     assert (found.vocab_size, found.eos_id, found.unk_id, found.pad_id) == (10, 1, 2, 0)
 

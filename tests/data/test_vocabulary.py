@@ -9,11 +9,12 @@ import seqio
 import tensorflow as tf
 
 from tk_instruct.data import vocabulary as vocabularies
+from tk_instruct.data.seqio_bridge.declarations import ConfiguredVocabulary
 from tk_instruct.data.vocabulary import (
-    ConfiguredVocabulary,
+    ByteVocabulary,
+    SentencePieceVocabulary,
     fingerprint,
     model_bytes,
-    plain,
     train_sentencepiece,
     vocabulary,
 )
@@ -30,7 +31,7 @@ def test_a_sentencepiece_model_gets_a_hundred_sentinels(mini_vocabulary: Path) -
     base = processor(mini_vocabulary)
     found = vocabulary(str(mini_vocabulary))
     assert found.vocab_size == base.vocab_size() + 100
-    assert (found.pad_id, found.eos_id, found.unk_id) == (0, 1, 2)
+    assert found.eos_id == 1
     assert list(found.encode(TEXT)) == base.encode(TEXT)
     assert found.decode(base.encode(TEXT)) == TEXT.replace("\n\n", " ")
     assert list(found.encode("<extra_id_0>"))[-1] == found.vocab_size - 1
@@ -79,7 +80,7 @@ def test_the_name_comes_from_gin_before_the_environment(
     mini_vocabulary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TK_INSTRUCT_VOCABULARY", "bytes")
-    assert isinstance(vocabulary(), seqio.ByteVocabulary)
+    assert isinstance(vocabulary(), ByteVocabulary)
     gin.bind_parameter("vocabulary.name", str(mini_vocabulary))
     assert vocabulary() == vocabulary(str(mini_vocabulary))
 
@@ -112,24 +113,44 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes) -> N
         vocabulary(str(path))
 
 
-def test_the_configured_vocabulary_does_as_the_plain_one(
+ODD_TEXTS = [TEXT, "", " a  b ", "漢字 ǅ", "<extra_id_3>a <extra_id_99>", "\ttab\u3000wide", "\x00"]
+
+
+def test_ids_and_texts_are_those_of_seqio(mini_vocabulary: Path) -> None:
+    """Ids beyond the vocabulary, sentinels and what follows EOS too."""
+    pairs = [
+        (
+            vocabulary(str(mini_vocabulary)),
+            seqio.SentencePieceVocabulary(str(mini_vocabulary), 100),
+        ),
+        (vocabulary("bytes"), seqio.ByteVocabulary()),
+    ]
+    for ours, theirs in pairs:
+        assert fingerprint(ours) == fingerprint(theirs)
+        assert (ours.vocab_size, ours.eos_id) == (theirs.vocab_size, theirs.eos_id)
+        for text in ODD_TEXTS:
+            ids = list(ours.encode(text))
+            assert ids == list(theirs.encode(text))
+            last = ours.vocab_size
+            for odd in (ids, [0, *ids, 2, last - 1, last, 10**6, 1, *ids], ids[::-1], [200, 220]):
+                assert ours.decode(odd) == theirs.decode(odd)
+
+
+def test_the_configured_vocabulary_is_seqios_own(
     mini_vocabulary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configured = ConfiguredVocabulary()
     monkeypatch.setenv("TK_INSTRUCT_VOCABULARY", str(mini_vocabulary))
-    own = vocabulary()
-    assert plain(configured) is own
-    assert plain(own) is own
-    assert fingerprint(configured) == fingerprint(own)
+    theirs = seqio.SentencePieceVocabulary(str(mini_vocabulary), 100)
+    assert isinstance(vocabulary(), SentencePieceVocabulary)
     for name in ("vocab_size", "pad_id", "eos_id", "unk_id", "bos_id", "extra_ids"):
-        assert getattr(configured, name) == getattr(own, name), name
-    ids = own.encode(TEXT)
+        assert getattr(configured, name) == getattr(theirs, name), name
+    ids = theirs.encode(TEXT)
     assert configured.encode(TEXT) == ids
     assert configured.encode_tf(tf.constant(TEXT)).numpy().tolist() == list(ids)
-    # Up to EOS, with ids beyond the vocabulary and sentinels in between.
-    odd = [*ids, own.vocab_size - 1, own.vocab_size, 10**6, own.eos_id, *ids]
-    assert configured.decode(odd) == own.decode(odd)
-    assert configured.decode_tf(tf.constant([odd])).numpy() == own.decode_tf(tf.constant([odd]))
+    odd = [*ids, theirs.vocab_size - 1, theirs.vocab_size, 10**6, theirs.eos_id, *ids]
+    assert configured.decode(odd) == theirs.decode(odd)
+    assert configured.decode_tf(tf.constant([odd])).numpy() == theirs.decode_tf(tf.constant([odd]))
     monkeypatch.setenv("TK_INSTRUCT_VOCABULARY", "bytes")
     assert configured.vocab_size == 259
 

@@ -24,7 +24,7 @@ TASK = {
 
 
 def task_file(path: Path) -> None:
-    from tk_instruct.data.records import TaskSpec, read_task
+    from tk_instruct.tasks.superni.records import TaskSpec, read_task
 
     task, instances = read_task(path)
     assert TaskSpec.from_json(task.to_json()) == task
@@ -48,7 +48,7 @@ def split(path: Path) -> None:
 
 
 def _superni(root: Path, split: str) -> None:
-    from tk_instruct.data.records import SuperNI
+    from tk_instruct.tasks.superni.records import SuperNI
 
     data = SuperNI(str(root), cache_dir=str(root / "cache"))
     assert data.examples("default", split)
@@ -56,13 +56,13 @@ def _superni(root: Path, split: str) -> None:
 
 
 def checked_task_file(path: Path) -> None:
-    from tk_instruct.data import doctor
+    from tk_instruct.tasks.superni import doctor
 
     doctor.format_report(doctor.check_task(path), 1).encode()
 
 
 def checked_splits(path: Path) -> None:
-    from tk_instruct.data import doctor
+    from tk_instruct.tasks.superni import doctor
 
     root = path.parent.parent.parent
     (root / "tasks").mkdir(exist_ok=True)
@@ -77,7 +77,7 @@ def checked_splits(path: Path) -> None:
 def flan_2022(path: Path) -> None:
     import gin
 
-    from tk_instruct.tasks import flan_2022
+    from tk_instruct.tasks.flan import flan_2022
 
     with gin.unlock_config():
         gin.bind_parameter("FLAN2022.cot", str(path))
@@ -96,7 +96,7 @@ def flan_templates(path: Path) -> None:
 
 
 def gpt2_bpe(path: Path) -> None:
-    from tk_instruct.metrics.superni import gpt2_tokenizer
+    from tk_instruct.tasks.superni.metrics import gpt2_tokenizer
 
     for file, content in (("encoder.json", BPE), ("vocab.bpe", MERGES)):
         if file != path.name:

@@ -8,7 +8,7 @@ from damage import OfEachReader, Reader, lines
 
 
 def user_oriented(path: Path) -> Any:
-    from tk_instruct.data.user_oriented import read_user_oriented
+    from tk_instruct.tasks.self_instruct.user_oriented import read_user_oriented
 
     return read_user_oriented(path)
 

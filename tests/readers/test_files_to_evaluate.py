@@ -16,32 +16,32 @@ def predictions(path: Path) -> Any:
 
 
 def references(path: Path) -> Any:
-    from tk_instruct.evaluate.superni import read_references
+    from tk_instruct.tasks.superni.evaluate import read_references
 
     return read_references(path, "default")
 
 
 def training_data(path: Path) -> Any:
-    from tk_instruct.tasks.self_instruct import read_training_data
+    from tk_instruct.tasks.self_instruct.training_data import read_training_data
 
     return list(read_training_data(path))
 
 
 def rating_key(path: Path) -> Any:
-    from tk_instruct.evaluate.user_oriented import _read_key
+    from tk_instruct.tasks.self_instruct.rating import _read_key
 
     return _read_key(path)
 
 
 def ratings(path: Path) -> Any:
-    from tk_instruct.evaluate.user_oriented import _read_ratings
+    from tk_instruct.tasks.self_instruct.rating import _read_ratings
 
     return _read_ratings(path, {"task_1": "ours", "task_2": "theirs"})
 
 
 def published_answers(path: Path) -> Any:
-    from tk_instruct.data.user_oriented import UserOriented
-    from tk_instruct.evaluate.user_oriented import _responses
+    from tk_instruct.tasks.self_instruct.rating import _responses
+    from tk_instruct.tasks.self_instruct.user_oriented import UserOriented
 
     return _responses(path, [UserOriented("task", "task", "Mail", "Shorten it.", "a b", "a")])
 
@@ -73,7 +73,7 @@ def rank_examples(path: Path) -> Any:
 
 
 def scores_of_a_template(path: Path) -> Any:
-    from tk_instruct.evaluate.flan import _scores_if
+    from tk_instruct.tasks.flan.evaluate import _scores_if
 
     scores = _scores_if(AnyPath(path), "a")
     return scores and next(iter(scores.values())) + 1

@@ -5,17 +5,21 @@ Here are the flags. `gin_files` says what gin files set and where, `values` of w
 """
 
 import argparse
-import contextlib
-import importlib
-import os
-import pkgutil
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import gin
 
-from tk_instruct.configuration.loading import configured, load, load_data_of, load_part
+from tk_instruct import suite
+from tk_instruct.configuration import gin_files
+from tk_instruct.configuration.loading import (
+    configured,
+    import_task_module,
+    load,
+    load_data_of,
+    load_part,
+)
 from tk_instruct.errors import UserError
 from tk_instruct.ranges import whole_number
 
@@ -34,6 +38,13 @@ def add_gin_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a gin file, looked for here and among the shipped ones (recipes/…); repeatable, "
         "later ones override earlier ones",
+    )
+    group.add_argument(
+        "--gin_search_paths",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="DIR[,DIR]",
+        help="where gin files are looked for too, before the shipped ones",
     )
     group.add_argument(
         "--gin.NAME=VALUE",
@@ -66,60 +77,25 @@ def add_import_argument(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MODULE",
-        help="a Python module of yours that declares SeqIO tasks or gin configurables; its code "
-        "runs; repeatable",
+        help="a Python module of yours, in this folder or installed, that declares SeqIO tasks or "
+        "gin configurables; its code runs, and gin files may import it; repeatable",
     )
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of every verb that reads tasks."""
+    """The flags of every verb that reads tasks: what all suites share, then each suite's own."""
     add_import_argument(parser)
     group = parser.add_argument_group("data")
-    group.add_argument(
-        "--data_dir",
-        metavar="DIR",
-        help="a natural-instructions checkout, with tasks/ and splits/ "
-        "(else $TK_INSTRUCT_SUPERNI_DIR)",
-    )
-    group.add_argument(
-        "--self_instruct_data",
-        metavar="PATH",
-        help="a run of `tk-instruct self-instruct`, its prepared/train.jsonl, or a file of Alpaca, "
-        "Self-Instruct or P3 records (else $TK_INSTRUCT_SELF_INSTRUCT_DATA)",
-    )
-    group.add_argument(
-        "--user_oriented",
-        metavar="FILE",
-        help="Self-Instruct's user-oriented instructions (else $TK_INSTRUCT_USER_ORIENTED)",
-    )
     group.add_argument("--seed", type=whole_number, help="of every random choice (default: 0)")
     group.add_argument(
-        "--max_instances_per_train_task", type=whole_number, metavar="N", help="default: 100"
-    )
-    group.add_argument(
-        "--max_instances_per_eval_task", type=whole_number, metavar="N", help="default: 100"
-    )
-    group.add_argument(
-        "--num_dev_tasks",
-        type=whole_number,
-        metavar="N",
-        help="train tasks to set aside (default: 0)",
-    )
-    group.add_argument(
-        "--tokenization",
-        metavar="NAME",
-        help="released for Tk-Instruct's published checkpoints, whose tokenizer keeps the space "
-        "at a prompt's end (default: seqio)",
+        "--vocabulary",
+        metavar="V",
+        help="path of a SentencePiece model, t5, mt5, umt5 or bytes (else $TK_INSTRUCT_VOCABULARY)",
     )
     group.add_argument(
         "--tfds_data_dir",
         metavar="DIR",
-        help="where TFDS keeps its datasets, for FLAN (else $TFDS_DATA_DIR, ~/tensorflow_datasets)",
-    )
-    group.add_argument(
-        "--flan_templates",
-        metavar="DIR",
-        help="a checkout of google-research/FLAN, whose wording is used in place of this project's",
+        help="where TFDS keeps its datasets (else $TFDS_DATA_DIR, ~/tensorflow_datasets)",
     )
     group.add_argument(
         "--skip_missing",
@@ -139,11 +115,17 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR[,DIR]",
         help="where it has cached them (its --output_cache_dir)",
     )
-    group.add_argument(
-        "--vocabulary",
-        metavar="V",
-        help="path of a SentencePiece model, t5, mt5, umt5 or bytes (else $TK_INSTRUCT_VOCABULARY)",
-    )
+    for each in suite.suites().values():
+        if each.flags:
+            group = parser.add_argument_group(f"data of {each.name}", each.summary)
+        for flag in each.flags:
+            group.add_argument(
+                f"--{flag.name}",
+                type=flag.type,
+                metavar=flag.metavar,
+                help=flag.help,
+                **flag.options,
+            )
 
 
 def add_length_arguments(parser: argparse.ArgumentParser) -> None:
@@ -168,77 +150,37 @@ def lengths_of(
     return FeatureLengths(**lengths | {name: n for name, n in given.items() if n is not None})
 
 
+# The gin parameters that the flags of all suites set.
 _FLAG_BINDINGS = {
-    "data_dir": ["SuperNI.data_dir"],
-    "seed": ["SuperNI.seed", "FLAN.seed", "SelfInstructData.seed"],
-    "max_instances_per_train_task": ["SuperNI.max_instances_per_train_task"],
-    "max_instances_per_eval_task": ["SuperNI.max_instances_per_eval_task"],
-    "num_dev_tasks": ["SuperNI.num_dev_tasks"],
-    "tokenization": ["SuperNI.tokenization"],
-    "tfds_data_dir": ["tfds_data_dir.directory"],
-    "flan_templates": ["FLAN.templates"],
-    "self_instruct_data": ["SelfInstructData.path"],
-    "user_oriented": ["SelfInstructData.user_oriented"],
-    "skip_missing": ["skip_missing.enabled"],
-    "use_cached_tasks": ["use_cached_tasks.enabled"],
-    "seqio_additional_cache_dirs": ["use_cached_tasks.directories"],
-    "vocabulary": ["vocabulary.name"],
+    "vocabulary": "vocabulary.name",
+    "tfds_data_dir": "tfds_data_dir.directory",
+    "skip_missing": "skip_missing.enabled",
+    "use_cached_tasks": "use_cached_tasks.enabled",
+    "seqio_additional_cache_dirs": "use_cached_tasks.directories",
 }
 
 
-def import_tensorflow_quietly() -> None:
-    """TensorFlow, which SeqIO brings, as a reader of data.
+def import_declarations(modules: Sequence[str] = (), search_paths: Sequence[str] = ()) -> None:
+    """Registers what suites can be told by gin, and imports modules of the user's.
 
-    It is kept off accelerators, whose memory JAX needs, and its start-up messages, which no log
-    level stops, off the terminal.
+    Gin files that are read later may import these modules too, and are looked for in search_paths.
+    Raises UserError where a module is not found.
     """
-    with _standard_error_closed():
-        import tensorflow as tf
-
-        tf.config.set_visible_devices([], "GPU")
-        tf.zeros(())
-
-
-def import_declarations(more: Sequence[str] = ()) -> None:
-    """Imports every module of tk_instruct.tasks, which declares what it has, and more modules.
-
-    Raises UserError where one of those is not found.
-    """
-    import_tensorflow_quietly()
-    package = importlib.import_module("tk_instruct.tasks")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"tk_instruct.tasks.{module.name}")
-    for name in more:
-        if not all(part.isidentifier() for part in name.split(".")):
-            raise UserError(f"--import {name!r} must be a module's name, such as mine.tasks")
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            raise UserError(
-                f"--import {name}: {error}; give the name of a module that Python finds, with its "
-                "folder in PYTHONPATH"
-            ) from error
-
-
-@contextlib.contextmanager
-def _standard_error_closed() -> Iterator[None]:
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+    suite.import_configurables()
+    gin_files.set_surroundings(modules, search_paths)
+    for name in modules:
+        import_task_module(name, "--import")
 
 
 def bind_data_arguments(args: argparse.Namespace) -> None:
     """Binds the flags that were given, over whatever gin files have said.
 
-    What they bind import_declarations() has imported.
+    What they bind import_declarations() has registered.
     """
-    for flag, parameters in _FLAG_BINDINGS.items():
+    bindings = list(_FLAG_BINDINGS.items())
+    for each in suite.suites().values():
+        bindings += [("seed", parameter) for parameter in each.seeds]
+        bindings += [(flag.name, flag.binds) for flag in each.flags]
+    for flag, parameter in bindings:
         if getattr(args, flag, None) is not None:
-            for parameter in parameters:
-                gin.bind_parameter(parameter, getattr(args, flag))
+            gin.bind_parameter(parameter, getattr(args, flag))

@@ -17,10 +17,13 @@ from typing import Any, NamedTuple
 import gin
 from gin import config_parser
 
+from tk_instruct import suite
 from tk_instruct.errors import UserError
 from tk_instruct.files import read_bytes
 
 PACKAGE = "tk_instruct"
+# A file that is made of what the suites say, and the run files include.
+SUITES = "suites.gin"
 # Configurables that do something only where another value refers to them, as @NAME() or @NAME, are
 # registered in these modules of gin's, all others of this project in its own name.
 REFERRED = ("optim.", "values.")
@@ -127,7 +130,7 @@ def read_file(name: str, given: str | None, inside: tuple[Path, ...] = ()) -> It
             f"({name}); put what they set into fewer files"
         )
     is_shipped = shipped().resolve() in path.resolve().parents
-    if is_shipped and name.startswith(("runs/", "t5x/")):
+    if is_shipped and name.startswith(("runs/", "t5x/", SUITES)):
         given = None  # they bind what the models and recipes of both engines may set
     for statement in parse(_text_of(path), name):
         match statement:
@@ -179,7 +182,7 @@ def _setting(statement: Any, place: str, given: str | None) -> Setting:
 
 def _check_import(statement: Any, name: str) -> None:
     module = statement.module
-    if module.split(".")[0] != PACKAGE:
+    if module.split(".")[0] != PACKAGE and not is_trusted(module):
         what = (
             "names objects of any module (dynamic registration)"
             if module.split(".")[0] == "__gin__"
@@ -187,14 +190,54 @@ def _check_import(statement: Any, name: str) -> None:
         )
         raise UserError(
             f"{name}:{statement.location.line_num} {what}; gin files may import only "
-            f"{PACKAGE}'s own modules: take the line out and, if you trust the module, give "
-            "--import MODULE"
+            f"{PACKAGE}'s own modules and those that --import names: take the line out or, if you "
+            "trust the module, give --import MODULE too"
         )
+
+
+def is_trusted(module: str) -> bool:
+    """Whether the user has named a module, or a package that it is in, by --import."""
+    parts = module.split(".")
+    return any(".".join(parts[:n]) in _imported for n in range(1, len(parts) + 1))
+
+
+# What the command line says for all files that are read after it: --import, --gin_search_paths.
+_imported: set[str] = set()
+_search_paths: list[Path] = []
+
+
+def set_surroundings(modules: Iterable[str], search_paths: Iterable[str]) -> None:
+    """Which modules gin files may import beside this project's, and where files are looked for."""
+    _imported.clear()
+    _imported.update(modules)
+    _search_paths[:] = [Path(path).expanduser() for path in search_paths]
+    for path in _search_paths:
+        if not path.is_dir():
+            raise UserError(f"--gin_search_paths: {path} is no directory; correct the path")
+
+
+def prefixes() -> list[str]:
+    """Where gin looks for files that are included, in turn."""
+    return ["", *map(str, _search_paths), str(shipped())]
+
+
+def open_file(path: str) -> StringIO:
+    """A gin file's text for gin itself; a byte order mark is left out."""
+    if os.path.basename(path) == SUITES:
+        return StringIO(suite.gin_settings())
+    with open(path, encoding="utf-8-sig") as file:
+        return StringIO(file.read())
+
+
+def exists(path: str) -> bool:
+    return os.path.isfile(path) or os.path.basename(path) == SUITES
 
 
 def find(name: str) -> Path:
     """A gin file, here or among the shipped ones; raises UserError naming the nearest."""
-    for path in (Path(name), shipped() / name):
+    if name == SUITES:
+        return shipped() / SUITES
+    for path in (Path(name), *(folder / name for folder in _search_paths), shipped() / name):
         # os.path's take any name, also one that is too long.
         if os.path.isfile(path):
             return path
@@ -212,6 +255,8 @@ def find(name: str) -> Path:
 
 
 def _text_of(path: Path) -> str:
+    if path.name == SUITES:
+        return suite.gin_settings()
     content = read_bytes(path)
     if len(content) > _MOST_BYTES:
         raise UserError(

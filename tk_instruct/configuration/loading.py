@@ -7,16 +7,19 @@ import importlib.util  # gin-config expects it to have been imported
 import inspect
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache, partial
+from functools import cache
 from itertools import pairwise
 from typing import Any, TypeVar
 
 import gin
 
+from tk_instruct import suite
 from tk_instruct.configuration import gin_files, values
 from tk_instruct.configuration.gin_files import Key, Macro, Reference, Setting
 from tk_instruct.errors import UserError
+from tk_instruct.quiet_tensorflow import import_tensorflow_quietly
 
 T = TypeVar("T")
 
@@ -37,6 +40,7 @@ def load(
             missing. It names the place, the other side, and the nearest name that exists.
     """
     settings = _read(run_file, paths, bindings, takes_recipes)
+    _import_said_module(settings)
     _refuse_unused(settings, gin_files.is_read_by_code, takes_recipes)
     _refuse_unset(settings)
 
@@ -44,6 +48,7 @@ def load(
 def load_part(run_file: str, paths: Sequence[str], bindings: Sequence[str]) -> None:
     """The same for a run file that uses of a recipe only its data: other macros need not be set."""
     settings = _read(run_file, paths, bindings, takes_recipes=True)
+    _import_said_module(settings)
     _refuse_unused(
         settings,
         lambda selector: _is_of_data(selector) and gin_files.is_read_by_code(selector),
@@ -59,6 +64,7 @@ def load_data_of(description: str, where: str) -> None:
 
     Raises UserError where the text is no gin or a value is not of its field's type.
     """
+    suite.import_configurables()
     statements = gin_files.parse(description, where)
     for statement in statements:
         _import_data_module(getattr(statement, "module", ""))
@@ -101,9 +107,49 @@ def configured(configurable: Callable[..., T]) -> T:
         ) from error
 
 
+@gin.configurable(module="tk_instruct")
+def task_module(name: str | None = None) -> str | None:
+    """The module that declares a recipe's tasks to SeqIO: the macro MIXTURE_OR_TASK_MODULE."""
+    return name
+
+
+def _import_said_module(settings: Sequence[Setting]) -> None:
+    """Imports MIXTURE_OR_TASK_MODULE; raises UserError where a file says it that is not trusted."""
+    said = gin_files.final(settings).get(Key("MIXTURE_OR_TASK_MODULE", gin_files.MACRO, "value"))
+    if said is None or (name := task_module()) is None:
+        return
+    trusted = gin_files.is_trusted(name) or name.startswith(f"{gin_files.PACKAGE}.")
+    if not (said.place.startswith("--gin.") or trusted):
+        raise UserError(
+            f"{said.place}: MIXTURE_OR_TASK_MODULE={name!r} would run that module's code; if you "
+            f"trust it, give --import {name} too"
+        )
+    import_task_module(name, said.place)
+
+
+def import_task_module(name: str, where: str) -> None:
+    """Imports a module of the user's that declares tasks.
+
+    It is found in the current folder too, as by `python -m`, but never in place of what is
+    installed. Raises UserError where it is not found.
+    """
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise UserError(f"{where} {name!r} must be a module's name, such as mine.tasks")
+    if not {"", os.getcwd()} & set(sys.path):
+        sys.path.append(os.getcwd())
+    import_tensorflow_quietly()  # it declares to SeqIO, which brings TensorFlow
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{where} {name}: {error}; give the name of a module in this folder, or of one that "
+            "Python finds, with its folder in PYTHONPATH"
+        ) from error
+
+
 def _import_data_module(name: str) -> None:
     """Of this project, where it is one that declares how data is read."""
-    if name.startswith(_DATA_MODULES):
+    if name.startswith(_data_modules()):
         with contextlib.suppress(ImportError):  # of another version
             importlib.import_module(name)
 
@@ -112,14 +158,18 @@ def _selector(reference: Reference) -> str:
     return gin_files.selector_of(reference.name.rpartition("/")[2])
 
 
-_DATA_MODULES = ("tk_instruct.data.", "tk_instruct.tasks.")
+@cache
+def _data_modules() -> tuple[str, ...]:
+    """Beginnings of the names of modules that data is read with."""
+    modules = (module for each in suite.suites().values() for module in each.configurables)
+    return ("tk_instruct.data.", "tk_instruct.tasks.", *modules)
 
 
 def _is_of_data(selector: str) -> bool:
     """Whether a configurable is one that data is read with."""
     if selector not in gin.config._REGISTRY:
         return False
-    return gin.config._REGISTRY[selector].wrapped.__module__.startswith(_DATA_MODULES)
+    return gin.config._REGISTRY[selector].wrapped.__module__.startswith(_data_modules())
 
 
 def _read(
@@ -130,9 +180,9 @@ def _read(
     for path in paths:
         settings += gin_files.read_file(path, given=path)
     gin.clear_config()
-    gin.config._LOCATION_PREFIXES[:] = ["", str(gin_files.shipped())]
+    gin.config._LOCATION_PREFIXES[:] = gin_files.prefixes()
     # Gin would look inside Python packages too, and takes a folder runs/ or models/ here for one.
-    gin.config._FILE_READERS[:] = [(partial(open, encoding="utf-8-sig"), os.path.isfile)]
+    gin.config._FILE_READERS[:] = [(gin_files.open_file, gin_files.exists)]
     try:
         gin.parse_config_files_and_bindings(
             [str(gin_files.shipped() / run_file), *paths], [], finalize_config=False
@@ -336,9 +386,10 @@ def _refuse_unset(settings: Sequence[Setting]) -> None:
 
 @cache
 def _shipped_settings() -> tuple[Setting, ...]:
-    """Of every shipped file, includes not followed."""
+    """Of every shipped file, includes not followed, and of what the suites say."""
     folder = gin_files.shipped()
-    found: list[Setting] = []
+    text = suite.gin_settings()
+    found = list(gin_files.settings_of(gin_files.parse(text, gin_files.SUITES), gin_files.SUITES))
     for path in sorted(folder.rglob("*.gin")):
         name = str(path.relative_to(folder))
         text = path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A split of a SeqIO task → its tokens on disk, once, in ArrayRecord files read by index.
+"""A split of a task → its tokens on disk, once, in ArrayRecord files read by index.
 
 The key holds everything the tokens depend on: the task, its data and options, the vocabulary, the
 feature lengths and the code that renders. A changed input is another key, so nothing is stale.
@@ -17,16 +17,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import seqio
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from array_record.python.array_record_module import ArrayRecordWriter
 from jaxtyping import Int32
 
-from tk_instruct.data import registry
+from tk_instruct.cache_folder import default_cache_dir
 from tk_instruct.data.code import code_hash
-from tk_instruct.data.records import default_cache_dir
+from tk_instruct.data.task import AnyTask, check_split
 from tk_instruct.data.tokens import FeatureLengths, Tokens
-from tk_instruct.data.vocabulary import fingerprint
 from tk_instruct.errors import UserError
 from tk_instruct.files import cannot_write, remove
 from tk_instruct.progress import Progress
@@ -97,35 +95,30 @@ class Unread(NamedTuple):
         return self.file[self.position]
 
 
-def open_tokens(task: seqio.Task, split: str, lengths: FeatureLengths) -> TokenFile:
+def open_tokens(task: AnyTask, split: str, lengths: FeatureLengths) -> TokenFile:
     """The split's examples, written first where they are not there yet.
 
     Raises UserError for a split the task lacks, an empty one, and a cache that cannot be written.
     """
-    registry.check_split(task, split)
+    check_split(task, split)
     path = _path(task, split, lengths)
     return TokenFile(path, partial(_write, path, task, split, lengths))
 
 
-def _path(task: seqio.Task, split: str, lengths: FeatureLengths) -> Path:
-    if not isinstance(task.source, registry.RecordSource):
-        raise UserError(
-            f"task {task.name!r} has a {type(task.source).__name__}, which cannot tell whether its "
-            "data has changed; declare it through tk_instruct.data.registry.add_task"
-        )
+def _path(task: AnyTask, split: str, lengths: FeatureLengths) -> Path:
     parts = [
         task.name,
         split,
         lengths.as_dict(),
-        fingerprint(task.output_features["inputs"].vocabulary),
-        task.source.fingerprint(split),
-        code_hash(),
+        task.vocabulary_fingerprint,
+        task.fingerprint(split),
+        code_hash(task.code),
     ]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     return default_cache_dir() / "tokens" / f"{task.name[:80]}-{split}-{digest[:32]}.array_record"
 
 
-def _write(path: Path, task: seqio.Task, split: str, lengths: FeatureLengths) -> None:
+def _write(path: Path, task: AnyTask, split: str, lengths: FeatureLengths) -> None:
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -164,6 +157,6 @@ def _remove_abandoned(folder: Path) -> None:
             path.unlink()
 
 
-def _tokens(task: seqio.Task, split: str, lengths: FeatureLengths) -> Iterator[Tokens]:
-    for example in registry.examples(task, split, lengths):
+def _tokens(task: AnyTask, split: str, lengths: FeatureLengths) -> Iterator[Tokens]:
+    for example in task.examples(split, lengths):
         yield Tokens(example["id"], example["inputs"], example["targets"])

@@ -1,19 +1,119 @@
-"""The version of the code that makes examples and tokens from data."""
+"""The version of the code that makes examples and tokens from data, wherever that code lives."""
 
+import ast
+import functools
 import hashlib
+import importlib.metadata
+import inspect
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+# This project's own: what makes tokens from data. A suite's are found as other packages are.
+_OWN = ("tk_instruct.data", "tk_instruct.randomness")
+
+
+def code_hash(functions: Iterable[Any] = (), more: Iterable[str] = ()) -> str:
+    """Differs whenever the code of the functions does, or of what makes tokens in this project.
+
+    Of a package that is installed beside Python's own the version counts, and the file that a
+    function is in; of any other module all files that it belongs to or imports. more are modules
+    or packages by name.
+    """
+    names = {*_OWN, *more}
+    names |= {module for function in functions for module in _modules_of(function)}
+    return _hash_of(frozenset(names))
 
 
 @cache
-def code_hash(*more: ModuleType) -> str:
-    """Of the modules that make tokens from data, declarations included, and of more packages."""
-    import tk_instruct.data
-    import tk_instruct.tasks
-    from tk_instruct import randomness
+def _hash_of(names: frozenset[str]) -> str:
+    digest = hashlib.sha256()
+    files: set[Path] = set()
+    waiting, seen = sorted(names), set[str]()
+    while waiting:
+        name = waiting.pop()
+        module = sys.modules.get(name)
+        if name in seen or module is None or not getattr(module, "__file__", None):
+            continue
+        seen.add(name)
+        file = Path(str(module.__file__))
+        if _is_installed(file):
+            if name in names:
+                digest.update(f"{name} {_version(name)}\0".encode())
+                files.add(file)
+            continue
+        own = _files_of(module)
+        files |= own
+        waiting += sorted(imported for path in own for imported in _imported_by(path, module))
+    for path in sorted(files):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
-    packages = (tk_instruct.data, tk_instruct.tasks, *more)
-    folders = [Path(next(iter(package.__path__))) for package in packages]
-    modules = [Path(randomness.__file__), *(m for folder in folders for m in folder.rglob("*.py"))]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(modules))).hexdigest()
+
+def _files_of(module: ModuleType) -> set[Path]:
+    """All of a package's files, of a suite's too; one file of a module that is in none."""
+    file = Path(str(module.__file__))
+    name = module.__name__ if hasattr(module, "__path__") else module.__package__ or ""
+    depth = 3 if name.startswith("tk_instruct.tasks.") else 2 if name.startswith(_OWN) else 1
+    package = sys.modules.get(".".join(name.split(".")[:depth]))
+    if package is None or not getattr(package, "__path__", None) or package.__name__ == "__main__":
+        return {file}
+    if package.__name__ == "tk_instruct":  # a module of the engine, which makes no tokens
+        return {file}
+    return {file, *(path for folder in package.__path__ for path in Path(folder).rglob("*.py"))}
+
+
+def _imported_by(path: Path, module: ModuleType) -> Iterator[str]:
+    """Modules that a file of the user's imports by their full names, and that are loaded."""
+    if module.__name__.startswith("tk_instruct"):
+        return
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in sys.modules)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            yield from (name for name in found if name in sys.modules)
+
+
+def _modules_of(function: Any) -> Iterator[str]:
+    """Of what a function is made of: parts of a partial, closures, methods' objects."""
+    waiting, seen = [function], set[int]()
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, functools.partial):
+            waiting += [each.func, *each.args, *each.keywords.values()]
+        elif inspect.ismethod(each):
+            waiting += [each.__func__, each.__self__]
+        elif inspect.isfunction(each) or inspect.isclass(each):
+            yield each.__module__
+            waiting += [getattr(each, "__wrapped__", None)]
+            waiting += [cell.cell_contents for cell in getattr(each, "__closure__", None) or ()]
+        elif each is not None and callable(each):
+            yield type(each).__module__
+            waiting += list(getattr(each, "__dict__", {}).values())
+
+
+@cache
+def _is_installed(file: Path) -> bool:
+    """Whether a file belongs to Python or to a package that pip has installed."""
+    places = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return any(Path(place) in file.parents for place in places if place)
+
+
+def _version(module: str) -> str:
+    package = module.split(".")[0]
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return str(getattr(sys.modules[package], "__version__", ""))

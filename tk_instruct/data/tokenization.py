@@ -1,15 +1,29 @@
 """A vocabulary → the tokenizer that texts are counted, cut and encoded with. EOS is added later."""
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    import seqio
+from tk_instruct.data.vocabulary import Vocabulary
+
+
+class Tokenizer(Protocol):
+    """What rendering needs of a vocabulary; name as --tokenization says it."""
+
+    name: str
+
+    def encode(self, s: str) -> list[int]: ...
+
+    def ends(self, s: str) -> list[int]:
+        """For each token, in order, how many characters of s there are up to its end."""
+        ...
 
 
 class Plain:
-    """The ids of a SeqIO vocabulary, a SentencePiece model or one of bytes."""
+    """The ids of a vocabulary as they are."""
 
-    def __init__(self, vocabulary: "seqio.Vocabulary") -> None:
+    name = "seqio"
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         # The SentencePiece processor; a vocabulary of bytes has none.
         self._model: Any = getattr(vocabulary, "tokenizer", None)
@@ -18,7 +32,6 @@ class Plain:
         return list(self._vocabulary.encode(s))
 
     def ends(self, s: str) -> list[int]:
-        """For each token, in order, how many characters of s there are up to its end."""
         if self._model is not None:
             encoded = self._model.encode(s, return_type="offset_mapping")
             return [end for _, end in encoded["offsets"]]
@@ -33,7 +46,9 @@ class KeepingLastSpace(Plain):
     which Tk-Instruct's published checkpoints were trained.
     """
 
-    def __init__(self, vocabulary: "seqio.Vocabulary") -> None:
+    name = "released"
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
         from sentencepiece import SentencePieceNormalizer
 
         super().__init__(vocabulary)
@@ -58,5 +73,25 @@ class KeepingLastSpace(Plain):
 
 _SPACE = "▁"
 
-# By the names that SuperNI.tokenization takes.
-TOKENIZERS: dict[str, type[Plain]] = {"seqio": Plain, "released": KeepingLastSpace}
+# By the names that --tokenization takes.
+TOKENIZERS: dict[str, type[Plain]] = {kind.name: kind for kind in (Plain, KeepingLastSpace)}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most tokens an input may have, EOS included, by a tokenizer's count."""
+
+    tokenizer: Tokenizer
+    max_input_tokens: int
+
+    def admits(self, text: str) -> bool:
+        return len(self.tokenizer.encode(text)) + 1 <= self.max_input_tokens
+
+    def cut(self, text: str) -> str:
+        """The text of the first max_input_tokens tokens, of fewer where it would else have more.
+
+        The EOS is not among them: it takes the place of the last one.
+        """
+        ends = self.tokenizer.ends(text)[: self.max_input_tokens]
+        starts = (text[:end] for end in sorted({0, *ends}, reverse=True))
+        return next(s for s in starts if len(self.tokenizer.encode(s)) <= self.max_input_tokens)

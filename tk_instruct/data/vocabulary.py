@@ -1,19 +1,18 @@
-"""The vocabulary that a run names, loaded when it is first used, and training a small one."""
+"""Vocabularies: loading the one that a run names, and training a small one."""
 
 import difflib
 import hashlib
 import io
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import gin
-import seqio
 
+from tk_instruct.cache_folder import default_cache_dir
 from tk_instruct.data import tokenizer_files
-from tk_instruct.data.records import default_cache_dir
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, read_bytes, write_atomically
 
@@ -28,8 +27,78 @@ PUBLIC = {
 NUM_SENTINELS = {"umt5": 300}  # else T5's 100
 
 
+class Vocabulary(Protocol):
+    """Text to ids and back, as SeqIO's vocabularies do it. Padding is 0; EOS is added elsewhere."""
+
+    @property
+    def eos_id(self) -> int: ...
+    @property
+    def vocab_size(self) -> int: ...
+    def encode(self, s: str) -> Sequence[int]: ...
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text up to the first EOS."""
+        ...
+
+
+class SentencePieceVocabulary:
+    """A SentencePiece model with sentinels, <extra_id_N>, after its pieces.
+
+    Gives the ids and texts of seqio.SentencePieceVocabulary(path, num_sentinels), without
+    TensorFlow.
+    """
+
+    def __init__(self, path: str, model: bytes, num_sentinels: int) -> None:
+        from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
+
+        proto: Any = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
+        proto.ParseFromString(model)
+        for number in reversed(range(num_sentinels)):
+            kind = proto.SentencePiece.USER_DEFINED
+            proto.pieces.add(piece=f"▁<extra_id_{number}>", score=0.0, type=kind)
+
+        self.sentencepiece_model_file = path
+        self.extra_ids = num_sentinels
+        self.sp_model = proto.SerializeToString()
+        self.tokenizer = SentencePieceProcessor()
+        self.tokenizer.LoadFromSerializedProto(self.sp_model)
+
+    @property
+    def eos_id(self) -> int:
+        return self.tokenizer.eos_id()
+
+    @property
+    def vocab_size(self) -> int:
+        return self.tokenizer.GetPieceSize()
+
+    def encode(self, s: str) -> Sequence[int]:
+        return self.tokenizer.EncodeAsIds(s)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        known = [int(i) if i < self.vocab_size else self.tokenizer.unk_id() for i in ids]
+        return self.tokenizer.DecodeIds(_through_eos(known, self.eos_id))
+
+
+class ByteVocabulary:
+    """The bytes of UTF-8, each as its value + 3 (ByT5, arXiv:2105.13626): seqio.ByteVocabulary."""
+
+    eos_id = 1
+    vocab_size = 259
+    extra_ids = 0
+
+    def encode(self, s: str) -> Sequence[int]:
+        return [byte + 3 for byte in s.encode()]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        known = _through_eos([int(i) for i in ids], self.eos_id)
+        return bytes(i - 3 for i in known if 3 <= i < 259).decode(errors="ignore")
+
+
+def _through_eos(ids: list[int], eos_id: int) -> list[int]:
+    return ids[: ids.index(eos_id) + 1] if eos_id in ids else ids
+
+
 @gin.configurable(module="tk_instruct")
-def vocabulary(name: str | None = None) -> seqio.Vocabulary:
+def vocabulary(name: str | None = None) -> Vocabulary:
     """The vocabulary that the gin macro VOCABULARY (or the command line) names.
 
     The path of a SentencePiece model or of Hugging Face's tokenizer.json, `t5`, `mt5`, `umt5` or
@@ -47,9 +116,9 @@ def vocabulary(name: str | None = None) -> seqio.Vocabulary:
 
 
 @lru_cache(maxsize=8)
-def _load(name: str) -> seqio.Vocabulary:
+def _load(name: str) -> Vocabulary:
     if name == "bytes":
-        return seqio.ByteVocabulary()
+        return ByteVocabulary()
     path = PUBLIC.get(name, os.path.expanduser(name))
     if not path.startswith("gs://") and not os.path.isfile(path):
         near = difflib.get_close_matches(name, [*PUBLIC, "bytes"], n=1)
@@ -61,81 +130,23 @@ def _load(name: str) -> seqio.Vocabulary:
     model, num_sentinels = tokenizer_files.read(path, NUM_SENTINELS.get(name, 100))
     if os.path.basename(path) == tokenizer_files.TOKENIZER_JSON:
         path = kept(f"tokenizer.json {hashlib.sha256(model).hexdigest()}", lambda: model)
-    loaded = seqio.SentencePieceVocabulary(path, num_sentinels)
     try:
-        loaded.load_model()
+        return SentencePieceVocabulary(path, model, num_sentinels)
     except Exception as error:  # its sentinels do not suit it
         raise tokenizer_files.cannot_be_loaded(path, error) from error
-    return loaded
 
 
-def model_bytes(vocabulary: seqio.Vocabulary) -> bytes | None:
+def model_bytes(vocabulary: Vocabulary) -> bytes | None:
     """The SentencePiece model, sentinels included; None where the vocabulary needs none."""
-    return getattr(plain(vocabulary), "sp_model", None)
+    return getattr(vocabulary, "sp_model", None)
 
 
-def fingerprint(vocabulary: seqio.Vocabulary) -> str:
+def fingerprint(vocabulary: Vocabulary) -> str:
     """Equal for vocabularies that give every text the same ids."""
-    vocabulary = plain(vocabulary)
     content = model_bytes(vocabulary)
     if content is None:
         content = f"{type(vocabulary).__name__} {vocabulary.vocab_size}".encode()
     return hashlib.sha256(content).hexdigest()[:16]
-
-
-def plain(vocabulary: seqio.Vocabulary) -> seqio.Vocabulary:
-    """The loaded vocabulary that a ConfiguredVocabulary stands for now."""
-    return vocabulary.loaded if isinstance(vocabulary, ConfiguredVocabulary) else vocabulary
-
-
-class ConfiguredVocabulary(seqio.Vocabulary):
-    """Stands for `vocabulary()` in tasks that are declared before anything is configured."""
-
-    @property
-    def loaded(self) -> seqio.Vocabulary:
-        return vocabulary()
-
-    @property
-    def bos_id(self) -> int | None:
-        return self.loaded.bos_id
-
-    @property
-    def eos_id(self) -> int | None:
-        return self.loaded.eos_id
-
-    @property
-    def unk_id(self) -> int | None:
-        return self.loaded.unk_id
-
-    @property
-    def extra_ids(self) -> int:
-        return self.loaded.extra_ids
-
-    @property
-    def vocab_size(self) -> int:
-        return self.loaded.vocab_size
-
-    @property
-    def _base_vocab_size(self) -> int:
-        return self.loaded._base_vocab_size
-
-    def _encode(self, s: str) -> Any:
-        return self.loaded._encode(s)
-
-    def _decode(self, ids: Any) -> str:
-        return self.loaded._decode(ids)
-
-    def _encode_tf(self, s: Any) -> Any:
-        return self.loaded._encode_tf(s)
-
-    def _decode_tf(self, ids: Any) -> Any:
-        return self.loaded._decode_tf(ids)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ConfiguredVocabulary)
-
-    def __hash__(self) -> int:
-        return hash(ConfiguredVocabulary)
 
 
 def kept(key: str, make: Callable[[], bytes]) -> str:

@@ -1,70 +1,66 @@
-"""Score a suite as its paper does; all scores are per cent.
+"""Score predictions: by a suite as its paper does, or by a task's own metrics.
 
-superni: exact match, ROUGE-1 and ROUGE-L of predictions, which may be another system's.
+  tk-instruct evaluate --suite NAME …          the suite's protocol; `--suite NAME --help` tells it
+  tk-instruct evaluate --task NAME --predictions RUN/predictions/NAME-test-STEP.jsonl
+                                               the metric_fns of a SeqIO task or mixture
 
-  tk-instruct evaluate --predictions RUN/predictions/TASK-test-STEP.jsonl --data_dir DATA
-
-flan: what a run's checkpoint makes of the datasets of a cluster, its own held-out one unless
-another is named: zero-shot and few-shot, by generation and by ranking the options, mean ± standard
-deviation over templates and the template that is best on dev. What is predicted and scored is kept
-in the run's directory, so that an interrupted evaluation goes on where it stopped.
-
-  tk-instruct evaluate --suite flan --model_dir RUN
-  tk-instruct evaluate --suite flan --model_dir RUN --cluster nli --shots zero_shot --limit 200
-  tk-instruct evaluate --suite flan --model_dir FLAN --model_dir NO_TEMPLATE --model_dir NAMED
-
-Or predictions of any system, by the ids that ours have (DATASET-SPLIT-NUMBER, as rte-test-0):
-
-  tk-instruct evaluate --suite flan --predictions OURS.jsonl THEIRS.jsonl
-
-user_oriented: the answers to Self-Instruct's 252 instructions of users as a sheet for people to
-rate, systems blinded; then the counts of their ratings, A (best) to D.
-
-  tk-instruct evaluate --suite user_oriented --user_oriented FILE --sheet sheet.csv \\
-      --system ours=RUN/predictions/self_instruct_user_oriented-test-STEP.jsonl --system gpt3=FILE
-  tk-instruct evaluate --suite user_oriented --ratings sheet.csv
+A suite's scores are per cent, those of a task what its metrics give.
 """
 
 import argparse
-import importlib
 import os
+from collections.abc import Mapping, Sequence
 
-from tk_instruct import configuration, distributed
+from tk_instruct import configuration, distributed, suite
+from tk_instruct.evaluate import by_task
 from tk_instruct.evaluate.predictions import FORMATS_READ
 from tk_instruct.files import check_target
 
-SUITES = {
-    "superni": "tk_instruct.evaluate.superni",
-    "flan": "tk_instruct.evaluate.flan",
-    "user_oriented": "tk_instruct.evaluate.user_oriented",
-}
+
+def _modules() -> Mapping[str, str]:
+    return {
+        name: module
+        for each in suite.suites().values()
+        for name, module in each.evaluations.items()
+    }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments of `tk-instruct evaluate`."""
+    """Declares the arguments of `tk-instruct evaluate` that all suites share."""
+    suite.add_suite_argument(parser, _modules(), "what is scored")
     parser.add_argument(
-        "--suite", choices=SUITES, default="superni", help="what is scored (default: %(default)s)"
+        "--task",
+        metavar="NAME",
+        help="in place of --suite: a task or mixture, scored by its own metrics",
     )
     parser.add_argument(
         "--json",
         metavar="FILE",
-        help="also write all scores, those of each task and category too, as one JSON object with "
-        "4 decimals; - prints it in place of the tables",
+        help="also write all scores, those of parts too, as one JSON object with 4 decimals; - "
+        "prints it in place of the tables",
     )
     parser.add_argument(
         "--predictions",
         nargs="+",
         metavar="FILE",
-        help=f"of superni and flan, of any system: {FORMATS_READ}; - is standard input",
+        help=f"of any system: {FORMATS_READ}; - is standard input",
     )
-    for suite, module in SUITES.items():
-        importlib.import_module(module).add_arguments(parser.add_argument_group(suite))
     configuration.add_data_arguments(parser)
     distributed.add_arguments(parser)
+
+
+def add_suite_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Declares the arguments of the suite that is chosen, or of scoring by a task's metrics."""
+    if any(word == "--task" or word.startswith("--task=") for word in words):
+        by_task.add_arguments(parser.add_argument_group("--task"))
+    else:
+        suite.add_arguments_of_suite(parser, _modules(), words)
 
 
 def main(args: argparse.Namespace) -> int:
     if args.json not in (None, "-"):
         args.json = os.path.expanduser(args.json)
         check_target(args.json)
-    return importlib.import_module(SUITES[args.suite]).main(args)
+    if args.task:
+        return by_task.main(args)
+    return suite.part(_modules()[args.suite]).main(args)

@@ -340,7 +340,7 @@ class _Known:
     def __init__(self, lowered: Any, topology: Topology) -> None:
         import jax
 
-        from tk_instruct.data.records import default_cache_dir
+        from tk_instruct.cache_folder import default_cache_dir
 
         key = [lowered.as_text(), topology.name, jax.__version__, _libtpu_version(), _own_version()]
         digest = hashlib.sha256("\0".join(key).encode()).hexdigest()

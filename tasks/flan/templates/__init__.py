@@ -7,17 +7,14 @@ block of options.
 import ast
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
-
-import gin
 
 from tk_instruct.data.templates import OPTIONS, Template
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, read_bytes
-from tk_instruct.ranges import check_seed
 
 from ..datasets import DATASETS, Dataset
+from ..settings import FLAN
 from . import (
     closed_book_qa,
     commonsense,
@@ -53,25 +50,6 @@ OWN: Wording = {
     )
     for name, templates in cluster.TEMPLATES.items()
 }
-
-
-@gin.configurable(module="tk_instruct")
-@dataclass(frozen=True)
-class FLAN:
-    """How FLAN's examples become prompts.
-
-    Attributes:
-        seed: of the templates and of the exemplars that are drawn.
-        templates: a copy of google-research/FLAN, whose wording is used in place of our own.
-        released_turns: whether its marks stand around prompts and answers: `0 PROMPT X 1 FLAN`.
-    """
-
-    seed: int = 0
-    templates: str | None = None
-    released_turns: bool = False
-
-    def __post_init__(self) -> None:
-        check_seed("FLAN.seed", self.seed)
 
 
 def fingerprint() -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from tk_instruct.tasks.flan.datasets import BY_NAME, CLUSTERS, DATASETS
-from tk_instruct.tasks.flan.mixtures import (
+from tk_instruct.tasks.flan.holdouts import (
     LADDER,
     MAX_RATE,
     SUPERGLUE,

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,17 @@ import seqio
 
 from tk_instruct import cli
 from tk_instruct.data import cache, pipeline, registry, tfds_source
+from tk_instruct.data.seqio_bridge import declarations
 from tk_instruct.data.templates import Template
 from tk_instruct.data.tokens import FeatureLengths, Tokens
 from tk_instruct.data.vocabulary import vocabulary
 from tk_instruct.errors import UserError
 from tk_instruct.metrics import METRICS
 from tk_instruct.metrics.target import Target
-from tk_instruct.tasks import flan
 from tk_instruct.tasks.flan import doctor as flan_doctor
-from tk_instruct.tasks.flan import examples, prompts, templates
+from tk_instruct.tasks.flan import examples, mixtures, prompts, templates  # noqa: F401
 from tk_instruct.tasks.flan.datasets import BY_NAME, DATASETS, Dataset
+from tk_instruct.tasks.flan.tasks import target_of
 
 LENGTHS = FeatureLengths(1024, 256)
 DATASET = pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
@@ -37,11 +39,11 @@ pytestmark = pytest.mark.usefixtures("on_mini_flan")
 
 
 def read(name: str, split: str, number: int | None = None) -> list[dict[str, Any]]:
-    return list(itertools.islice(registry.examples(registry.get(name), split, LENGTHS), number))
+    return list(itertools.islice(registry.get(name).examples(split, LENGTHS), number))
 
 
 def tasks_of(dataset: Dataset) -> list[str]:
-    names = seqio.TaskRegistry.names()
+    names = registry.names(f"flan_{dataset.name}*")
     return [n for n in names if re.fullmatch(rf"flan_{dataset.name}(_[a-z_]+)?(\.t\d)?", n)]
 
 
@@ -51,15 +53,15 @@ def tasks_of(dataset: Dataset) -> list[str]:
 def test_importing_declares_everything_and_touches_nothing() -> None:
     code = """
 import sys, time
-import tk_instruct.data.registry
+import tk_instruct.data.seqio_bridge.declarations
 opened = []
 sys.addaudithook(lambda event, args: opened.append(args[0]) if event == "open" else
     opened.append(event) if event.startswith("socket") else None)
 started = time.process_time()
-import tk_instruct.tasks.flan, tk_instruct.tasks.flan_2022
-import tk_instruct.tasks.self_instruct, tk_instruct.tasks.superni
+import tk_instruct.tasks.flan.mixtures
+import tk_instruct.tasks.self_instruct.mixtures, tk_instruct.tasks.superni.mixtures
 seconds = time.process_time() - started
-ours = ("site-packages", "lib/python")
+ours = ("site-packages", "lib/python", "entry_points.txt", "__editable__")
 print(seconds, [o for o in map(str, opened) if not o.endswith((".py", ".pyc"))
     and not any(part in o for part in ours)])
 """
@@ -95,7 +97,7 @@ def test_mixtures_and_their_rates() -> None:
     assert len(rates) == 66
     assert set(rates.values()) == {1 / 66}  # 60 train examples each
     rate = seqio.MixtureRegistry.get("flan_all").get_rate
-    assert rate(registry.get("flan_rte")) == 60.0
+    assert rate(seqio.TaskRegistry.get("flan_rte")) == 60.0
     form = seqio.MixtureRegistry.get("flan_holdout_nli_no_options")
     assert {"flan_sst2_no_options", "flan_aeslc"} <= {task.name for task in form.tasks}
 
@@ -104,11 +106,9 @@ def test_rates_count_no_more_than_3000(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         examples, "count", lambda dataset, split: 30_000 if dataset.name == "rte" else 1000
     )
-    source = examples.source(BY_NAME["rte"])
-    assert source.num_input_examples("train") == 30_000
-    task = registry.get("flan_rte")
-    monkeypatch.setattr(task.source, "count", source.count)
-    assert seqio.MixtureRegistry.get("flan_all").get_rate(task) == 3000
+    task = replace(registry.get("flan_rte"), source=examples.source(BY_NAME["rte"]))
+    assert task.num_input_examples("train") == 30_000
+    assert registry.get("flan_all").parts["flan_rte"](task) == 3000
 
 
 # examples
@@ -123,7 +123,7 @@ def test_every_split_reads_and_every_form_renders(dataset: Dataset) -> None:
         for example in found:
             assert example["inputs_pretokenized"].strip()
             assert not re.search(r"\{\w+\}", example["inputs_pretokenized"])
-            assert flan.target_of(example).references
+            assert target_of(example).references
     for name in tasks_of(dataset):
         assert len(read(name, "test", 2)) == 2
 
@@ -144,7 +144,7 @@ def test_packed_batches_hold_the_tokens_of_all_examples(dataset: Dataset) -> Non
     "name", ["flan_rte", "flan_rte_fewshot.t2", "flan_drop", "flan_rte_rank.t0"]
 )
 def test_seqio_reads_what_we_do(name: str) -> None:
-    task = registry.get(name)
+    task = seqio.TaskRegistry.get(name)
     dataset = task.get_dataset(LENGTHS.as_dict(), "test", shuffle=False, try_in_mem_cache=False)
     ours = read(name, "test")
     for theirs, own in zip(dataset.as_numpy_iterator(), ours, strict=True):
@@ -236,7 +236,7 @@ def test_as_many_exemplars_as_fit() -> None:
 
 def test_a_prompt_that_fills_the_budget_has_no_exemplars() -> None:
     task = registry.get("flan_multi_news_fewshot.t0")
-    for example in registry.examples(task, "test", FeatureLengths(16, 16)):
+    for example in task.examples("test", FeatureLengths(16, 16)):
         assert "###" not in example["inputs_pretokenized"]
         assert example["inputs_pretokenized"].endswith("Output:")
 
@@ -249,7 +249,7 @@ def test_seqio_evaluates_generation_and_ranked_options(tmp_path: Path) -> None:
         ("flan_rte.t0", {"predict_fn": lambda e: "yes"}),
         ("flan_rte_rank.t0", {"score_fn": lambda e: float(e["is_right"] == b"yes")}),
     ):
-        task = registry.get(name)
+        task = seqio.TaskRegistry.get(name)
         found = list(
             task.get_dataset(
                 LENGTHS.as_dict(), "test", shuffle=False, try_in_mem_cache=False
@@ -273,11 +273,11 @@ def test_seqio_evaluates_generation_and_ranked_options(tmp_path: Path) -> None:
 
 @DATASET
 def test_right_answers_score_full_marks_by_the_datasets_metrics(dataset: Dataset) -> None:
-    from tk_instruct.evaluate.flan_predictions import score
     from tk_instruct.metrics.generation import LOWER_IS_BETTER
+    from tk_instruct.tasks.flan.predictions import score
 
     found = read(f"flan_{dataset.name}", "test", 24)
-    targets = [flan.target_of(example) for example in found]
+    targets = [target_of(example) for example in found]
     scores = score(dataset, targets, [target.references[0] for target in targets])
     main = next(iter(scores))
     assert scores[main] == pytest.approx(0.0 if main in LOWER_IS_BETTER else 100.0)
@@ -309,11 +309,11 @@ def test_a_turned_around_template_is_scored_by_what_it_asks_for() -> None:
     own = templates.own_templates(BY_NAME["rte"])
     (number,) = [k for k, t in enumerate(own) if not templates.is_forward(t, BY_NAME["rte"])]
     (example,) = read(f"flan_rte.t{number}", "test", 1)
-    assert flan.target_of(example).references == (example["targets_pretokenized"],)
+    assert target_of(example).references == (example["targets_pretokenized"],)
     (metric,) = registry.get(f"flan_rte.t{number}").metric_fns
     rouge = set(METRICS["rouge"]([Target(("a",))], ["a"]))
-    assert set(metric([flan.target_of(example)], ["yes"])) == rouge
-    assert f"flan_rte_rank.t{number}" not in seqio.TaskRegistry.names()
+    assert set(metric([target_of(example)], ["yes"])) == rouge
+    assert f"flan_rte_rank.t{number}" not in registry.names()
 
 
 def test_what_is_scored_follows_the_users_wording(tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_translation_is_scored_both_ways() -> None:
     own = templates.own_templates(BY_NAME["wmt14_enfr"])
     assert all(templates.is_forward(template, BY_NAME["wmt14_enfr"]) for template in own)
     (back,) = read(f"{name}.t9", "test", 1)
-    assert flan.target_of(back).references == (back["sent1"],)
+    assert target_of(back).references == (back["sent1"],)
 
 
 # bad input
@@ -376,7 +376,7 @@ def test_a_fingerprint_stays_as_it_was_when_runs_were_begun_by_it() -> None:
     """Written out as the first release had it: a run that it began is refused another."""
     part = "Part(split='train', start=None, stop=-200, most=30000, nth=0, of=1)"
     files = tfds_source.fingerprint(BY_NAME["rte"].tfds)
-    assert registry.get("flan_rte").source.fingerprint("train") == f"{files} {part} 0 "
+    assert registry.get("flan_rte").fingerprint("train") == f"{files} {part} 0 "
 
 
 def test_data_that_is_missing_says_where_it_was_looked_for(copied: Path) -> None:
@@ -422,7 +422,7 @@ def test_a_mixture_does_without_what_is_missing_only_when_told(
     with caplog.at_level("INFO", logger="tk_instruct"):
         registry.check_mixture("flan_all")
     assert re.search(r"flan_rte +50\.00% +60", caplog.text)
-    part = seqio.MixtureRegistry.get(registry.available("flan_all"))
+    part = seqio.MixtureRegistry.get(declarations.available("flan_all"))
     assert [part.get_rate(task) for task in part.tasks] == [0.5, 0.5]
     shutil.rmtree(copied / "super_glue")
     with pytest.raises(UserError, match="none of the 66 tasks of flan_all has its data"):

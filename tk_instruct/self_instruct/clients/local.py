@@ -73,7 +73,7 @@ class LocalClient:
     ) -> None:
         from tk_instruct import configuration
 
-        configuration.import_tensorflow_quietly()
+        configuration.import_declarations()
         from tk_instruct import sharding
         from tk_instruct.data.tokens import FeatureLengths
         from tk_instruct.data.vocabulary import vocabulary

@@ -1,0 +1,79 @@
+"""Which datasets are trained on together: all, all but a cluster, SuperGLUE, the cluster ladder."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from .datasets import CLUSTERS, DATASETS, Dataset
+
+MAX_RATE = 3_000  # examples-proportional mixing counts no more of a dataset
+
+SUPERGLUE = ("bool_q", "cb", "copa", "multirc", "record", "rte", "wic", "wsc")
+
+# Clusters that are too close to one that is held out (Wei et al. 2022, section 2.2, footnote).
+TOO_CLOSE: Mapping[str, tuple[str, ...]] = {
+    "reading_comprehension": ("reading_comprehension_commonsense",),
+    "commonsense": ("reading_comprehension_commonsense",),
+    "reading_comprehension_commonsense": ("reading_comprehension", "commonsense"),
+    "paraphrase": ("nli",),
+    "nli": ("paraphrase",),
+}
+
+# The ladder adds these one after another while NLI, closed-book QA and commonsense are held out
+# (section 4.1); conversational QA is a part of the miscellaneous.
+LADDER_HELD_OUT = ("nli", "closed_book_qa", "commonsense")
+LADDER = (
+    "summarization",
+    "translation",
+    "reading_comprehension",
+    "sentiment",
+    "struct_to_text",
+    "coreference",
+    "conversational_qa",
+)
+CONVERSATIONAL_QA = ("coqa", "quac")
+
+TRAINED_ON = tuple(dataset for dataset in DATASETS if dataset.is_in_mixtures)
+
+
+def in_clusters(*clusters: str) -> tuple[Dataset, ...]:
+    """The datasets of clusters, also those that are never trained on."""
+    unknown = [c for c in clusters if c not in (*CLUSTERS, "conversational_qa")]
+    if unknown:
+        raise KeyError(unknown[0])
+    names = CONVERSATIONAL_QA if "conversational_qa" in clusters else ()
+    return tuple(d for d in DATASETS if d.cluster in clusters or d.name in names)
+
+
+def without(held_out: Sequence[Dataset], among: Iterable[Dataset] = TRAINED_ON) -> list[Dataset]:
+    """What can be trained on: nothing held out, nor made from what a held-out dataset was."""
+    origins = frozenset[str]().union(*(dataset.made_from for dataset in held_out))
+    return [
+        dataset for dataset in among if dataset not in held_out and not dataset.made_from & origins
+    ]
+
+
+def holdout(cluster: str) -> list[Dataset]:
+    """Training while a cluster is unseen: the clusters too close to it are left out too.
+
+    Beyond the paper, so is what shares the origin of its examples with a dataset of the cluster,
+    such as SQuAD, from which QNLI was made.
+    """
+    too_close = TOO_CLOSE.get(cluster, ())
+    kept = [dataset for dataset in TRAINED_ON if dataset.cluster not in too_close]
+    return without(in_clusters(cluster), kept)
+
+
+def ladder(num_clusters: int) -> list[Dataset]:
+    """Training on the first clusters of the ladder, by the rule of holdout()."""
+    added = in_clusters(*LADDER[:num_clusters])
+    return without(in_clusters(*LADDER_HELD_OUT), [d for d in TRAINED_ON if d in added])
+
+
+def datasets_by_mixture() -> dict[str, list[Dataset]]:
+    """The datasets of each mixture by its name."""
+    superglue = [dataset for dataset in DATASETS if dataset.name in SUPERGLUE]
+    return {
+        "flan_all": list(TRAINED_ON),
+        **{f"flan_holdout_{cluster}": holdout(cluster) for cluster in CLUSTERS},
+        "flan_holdout_superglue": without(superglue),
+        **{f"flan_clusters_{n}": ladder(n) for n in range(1, len(LADDER) + 1)},
+    }

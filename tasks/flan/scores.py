@@ -1,0 +1,59 @@
+"""What `report` shows of FLAN's scores: its own tables, and one of all templates of a task."""
+
+import re
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+import msgspec
+
+from tk_instruct import schema
+from tk_instruct.report import Number, Scores, SuiteScores, Summary
+
+from .summary import Report, report_text
+
+T = TypeVar("T")
+_Filled: TypeAlias = Annotated[dict[str, T], msgspec.Meta(min_length=1)]
+
+_TEMPLATE = re.compile(r"(?P<task>flan_.+?)\.(?P<template>t[0-9].*)")
+
+
+class _Runs(msgspec.Struct, frozen=True):
+    """What `evaluate --suite flan --json` writes."""
+
+    suite: str
+    runs: list[Report]
+
+
+class _Systems(msgspec.Struct, frozen=True):
+    """What it writes of --predictions: by system and TASK/SPLIT."""
+
+    suite: str
+    systems: _Filled[_Filled[_Filled[Number]]]
+
+    @property
+    def scores(self) -> dict[str, Scores]:
+        return {
+            name: {(key.partition("/")[0], key.partition("/")[2]): of for key, of in found.items()}
+            for name, found in self.systems.items()
+        }
+
+
+class _Scores(SuiteScores):
+    def read(self, content: dict[str, Any], where: str, repair: str) -> Summary | None:
+        form = schema.told_by_fields(content, (_Runs, _Systems, Report))
+        if form is None:
+            return None
+        read = schema.convert(content, form, where, repair)
+        if isinstance(read, _Systems):
+            return Summary(systems=read.scores)
+        reports = read.runs if isinstance(read, _Runs) else [read]
+        return Summary([msgspec.to_builtins(report, enc_hook=float) for report in reports])
+
+    def text(self, report: dict[str, Any]) -> str:
+        return report_text(report)
+
+    def row_of(self, task: str) -> tuple[str, str]:
+        match = _TEMPLATE.fullmatch(task)
+        return (match["task"], match["template"]) if match else (task, "")
+
+
+SCORES = _Scores()

@@ -1,0 +1,111 @@
+"""FLAN 2021 (arXiv:2109.01652) as SeqIO tasks and mixtures.
+
+  flan_DATASET                   a template drawn for each example; of ten, in training
+  flan_DATASET.tK                template K for all examples; for evaluation
+  flan_DATASET_fewshot[.tK]      with up to 16 exemplars of the train split before the prompt
+  flan_DATASET[_fewshot]_no_options[.tK]   without the block of options
+  flan_DATASET_rank.tK           every option as an example, for SeqIO's scores
+  flan_DATASET_no_template, flan_DATASET_dataset_name   the ablations of the instructions' role
+
+Mixtures: flan_all, flan_holdout_CLUSTER, flan_holdout_superglue, flan_clusters_1 to _7; in each of
+the forms too, as flan_holdout_nli_fewshot. Data and wording: tfds_data_dir and FLAN in gin.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from tk_instruct.data.registry import Mixture, proportional
+from tk_instruct.data.task import Example, Rendering, Task
+from tk_instruct.metrics import METRICS, Metric
+from tk_instruct.metrics.classification import rank_accuracy
+from tk_instruct.metrics.target import OptionTarget, Target
+
+from . import examples, flan_2022, prompts
+from .datasets import BY_NAME, DATASETS, Dataset
+from .holdouts import MAX_RATE, datasets_by_mixture
+from .templates import is_forward, own_templates, templates_of
+
+
+def target_of(example: Example) -> Target:
+    """What a prediction for an example is scored against.
+
+    All right answers, or what the template asks for where that is something else.
+    """
+    dataset = BY_NAME[example["task"]]
+    asked = example["targets_pretokenized"]
+    is_answer = asked == example[dataset.target]
+    references = example["references"] if is_answer else [asked]
+    return Target(tuple(references), tuple(example["options"]), example["group"])
+
+
+def _option_target(example: Example) -> OptionTarget:
+    return OptionTarget(example["of"], is_correct=example["is_right"] == "yes")
+
+
+def _numbered_metric(dataset: Dataset, number: int) -> Metric:
+    """Scores what a template asks for, in whatever wording is used when it is called.
+
+    What a turned-around template asks for is text of any kind.
+    """
+
+    def metric(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
+        is_usual = is_forward(templates_of(dataset)[number], dataset)
+        scores: dict[str, float] = {}
+        for name in dataset.metrics if is_usual else ("rouge",):
+            scores |= METRICS[name](targets, predictions)
+        return scores
+
+    return metric
+
+
+def _task(
+    name: str, dataset: Dataset, prepare: prompts.Prepare, metrics: Sequence[Metric] | None = None
+) -> Task:
+    """Scored by the dataset's metrics unless others are given."""
+    rendering = Rendering(prepare, reads=prompts.reads(dataset))
+    metrics = metrics or [METRICS[metric] for metric in dataset.metrics]
+    return Task(name, examples.source(dataset), rendering, target_of, metrics)
+
+
+def _tasks_of(dataset: Dataset) -> Iterator[Task]:
+    name = f"flan_{dataset.name}"
+    templates = list(enumerate(own_templates(dataset)))
+    for suffix, form in prompts.FORMS.items():
+        if form.few_shot and "train" not in dataset.splits:
+            continue  # there are no exemplars to be had
+        if not form.options and dataset.kind == "generation":
+            continue  # it has none anyway
+        yield _task(name + suffix, dataset, prompts.templated(dataset, form))
+        for number, _ in templates:
+            prepare = prompts.templated(dataset, form, number)
+            metric = _numbered_metric(dataset, number)
+            yield _task(f"{name}{suffix}.t{number}", dataset, prepare, [metric])
+    for suffix, ablation in prompts.ABLATIONS.items():
+        yield _task(name + suffix, dataset, ablation(dataset))
+    for number, template in templates:
+        if dataset.kind == "classification" and is_forward(template, dataset):
+            prepare = prompts.option_scored(dataset, number)
+            yield Task(
+                f"{name}_rank.t{number}",
+                examples.option_source(dataset),
+                Rendering(prepare, reads=["option", *prompts.reads(dataset)]),
+                _option_target,
+                [rank_accuracy],
+            )
+
+
+def form_of(dataset: Dataset, suffix: str) -> str:
+    """The task of a dataset in a mixture of a form; generation has no form without options."""
+    if dataset.kind == "generation":
+        suffix = suffix.removesuffix("_no_options")
+    return f"flan_{dataset.name}{suffix}"
+
+
+def declared() -> Iterator[Task | Mixture]:
+    """All tasks and mixtures, those of FLAN 2022 too."""
+    for dataset in DATASETS:
+        yield from _tasks_of(dataset)
+    for name, datasets in datasets_by_mixture().items():
+        for suffix in (*prompts.FORMS, *prompts.ABLATIONS):
+            parts = [form_of(dataset, suffix) for dataset in datasets]
+            yield proportional(name + suffix, parts, most_examples=MAX_RATE)
+    yield from flan_2022.declared()

@@ -1,0 +1,417 @@
+"""FLAN's evaluation: a tiny run on a held-out cluster, its numbers recomputed from the files."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import Any
+
+import pytest
+
+from tk_instruct import cli
+from tk_instruct.data.tokens import FeatureLengths
+from tk_instruct.errors import UserError
+from tk_instruct.tasks.flan import evaluate as protocol
+from tk_instruct.tasks.flan import summary, templates
+from tk_instruct.tasks.flan.datasets import BY_NAME
+from tk_instruct.tasks.flan.protocol import Job, Prompt, meant_by
+
+SETTINGS = [
+    f"{shots}_{method}" for method in ("generation", "rank") for shots in ("zero_shot", "few_shot")
+]
+
+
+@pytest.fixture(scope="module")
+def data_dir(flan_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two datasets, one of the held-out cluster and one that is trained on."""
+    folder = tmp_path_factory.mktemp("tfds")
+    for name in ("super_glue/rte/1.0.2", "glue/sst2/2.0.0"):
+        shutil.copytree(Path(flan_dir) / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three templates of each dataset, of which the last turns RTE around."""
+    three = {name: [pairs[0], pairs[1], pairs[-1]] for name, pairs in templates.OWN.items()}
+    folder = tmp_path_factory.mktemp("wording")
+    (folder / "templates.py").write_text(f"PATTERNS = {three!r}\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(
+    wording: Path,
+    data_dir: Path,
+    flan_vocabulary: Path,
+    tiny_recipe: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A few steps on what is there of a hold-out mixture."""
+    folder = tmp_path_factory.mktemp("run") / "tiny"
+    theirs = f"--flan_templates={wording}"
+    assert train(folder, "flan_holdout_nli", data_dir, flan_vocabulary, tiny_recipe, theirs) == 0
+    return folder
+
+
+def train(
+    folder: Path, mixture: str, data: Path, vocabulary: Path, recipe: list[str], *more: str
+) -> int:
+    return cli.main(
+        [
+            "train",
+            *recipe,
+            f"--gin.MODEL_DIR={folder}",
+            f"--gin.MIXTURE_OR_TASK_NAME={mixture}",
+            "--gin.TASK_FEATURE_LENGTHS={'inputs': 160, 'targets': 8}",
+            "--gin.VOCAB_SIZE=2176",
+            "--gin.TRAIN_STEPS=2",
+            "--gin.EVAL_PERIOD=0",
+            "--gin.CHECKPOINT_PERIOD=2",
+            "--gin.BATCH_SIZE=2",
+            f"--vocabulary={vocabulary}",
+            f"--tfds_data_dir={data}",
+            "--skip_missing",
+            *more,
+        ]
+    )
+
+
+def evaluate(run: Path, *more: str) -> int:
+    return cli.main(["evaluate", "--suite=flan", f"--model_dir={run}", "--limit=5", *more])
+
+
+@pytest.fixture(scope="module")
+def report(run: Path) -> Any:
+    """Of the held-out cluster, which needs not be named."""
+    assert evaluate(run, f"--json={run.parent / 'report.json'}") == 0
+    return json.loads((run.parent / "report.json").read_text())["runs"][0]
+
+
+def test_the_held_out_cluster_is_evaluated_in_every_setting(report: Any) -> None:
+    assert report["trained_on"] == "flan_holdout_nli"
+    assert list(report["clusters"]) == ["nli"]
+    datasets = report["clusters"]["nli"]["datasets"]
+    assert set(datasets) == {"rte"}
+    assert datasets["rte"]["metric"] == "accuracy"
+    assert set(datasets["rte"]["settings"]) == set(SETTINGS)
+    for setting in datasets["rte"]["settings"].values():
+        assert setting["num_templates"] == 2  # the third turns the task around
+
+
+def predicted(run: Path, name: str) -> list[dict[str, Any]]:
+    lines = (run / "predictions" / f"{name}.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_the_numbers_follow_from_the_predictions(run: Path, report: Any, setting: str) -> None:
+    from tk_instruct.data import registry
+    from tk_instruct.inference import load_checkpoint
+
+    load_checkpoint(run, None)  # binds the run's data and vocabulary
+    shots, _, method = setting.rpartition("_")
+    form = {"zero_shot": "", "few_shot": "_fewshot"}[shots]
+    accuracies: dict[str, list[float]] = {"test": [], "validation": []}
+    for number in range(2):
+        for split, found in accuracies.items():
+            task = f"flan_rte{form}.t{number}"
+            rows = predicted(run, f"{task}-{split}-2.first5{'.rank' * (method == 'rank')}")
+            answers = {
+                e["id"]: e["answer"]
+                for e in registry.get(task).examples(split, FeatureLengths(160, 8))
+            }
+            assert len(rows) == 5
+            right = [row["prediction"].strip() == answers[row["id"]] for row in rows]
+            found.append(100 * sum(right) / len(right))
+            if method == "rank":
+                for row in rows:
+                    best = row["scores"].index(max(row["scores"]))
+                    assert row["prediction"] == row["options"][best]
+    summary = report["clusters"]["nli"]["datasets"]["rte"]["settings"][setting]
+    assert summary["mean"] == pytest.approx(fmean(accuracies["test"]), abs=1e-4)
+    assert summary["standard_deviation"] == pytest.approx(pstdev(accuracies["test"]), abs=1e-4)
+    best = accuracies["validation"].index(max(accuracies["validation"]))
+    assert summary["best_on_dev"] == {
+        "template": best,
+        "dev": pytest.approx(accuracies["validation"][best]),
+        "test": pytest.approx(accuracies["test"][best]),
+    }
+
+
+def test_what_is_done_is_not_done_again_and_what_is_not_is(
+    run: Path, report: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in run.glob("*s/flan_*")}
+    assert len(before) == 2 * 4 * 2 * 2  # files, settings, templates, splits
+    lost = run / "scores" / "flan_rte.t1-test-2.first5.json"
+    lost.unlink()
+    again = run.parent / "again.json"
+    assert evaluate(run, f"--json={again}") == 0
+    assert json.loads(again.read_text())["runs"][0] == report
+    changed = {p.name for p, time in before.items() if p.stat().st_mtime_ns != time}
+    assert changed == {"flan_rte.t1-test-2.first5.json", "flan_rte.t1-test-2.first5.jsonl"}
+    monkeypatch.setattr(protocol, "load_model", None)  # all is there: no model is needed
+    assert evaluate(run, f"--json={again}") == 0
+
+
+def test_what_is_printed(run: Path, report: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert evaluate(run) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == (
+        f"{run}, step 2, trained on flan_holdout_nli; per cent, the first 5 examples of each split"
+        "; missing: anli_r1, anli_r2, anli_r3, cb, mnli_matched, mnli_mismatched, qnli, wnli, snli"
+    )
+    assert printed[2] == "nli (test; mean ± standard deviation over templates)"
+    assert printed[3].split("  ")[0] == "dataset"
+    assert [line.split()[0] for line in printed[4:]] == ["rte"]
+    assert len({len(line) for line in printed[3:]}) == 1  # aligned
+    assert evaluate(run, "--json=-", "--dataset=rte", "--shots=zero_shot", "--method=rank") == 0
+    found = json.loads(capsys.readouterr().out)
+    settings = found["runs"][0]["clusters"]["nli"]["datasets"]["rte"]["settings"]
+    assert list(settings) == ["zero_shot_rank"]
+
+
+@pytest.fixture
+def answers(run: Path, report: Any) -> list[dict[str, Any]]:
+    return predicted(run, "flan_rte.t0-test-2.first5.rank")
+
+
+def score(data_dir: Path, *more: object) -> int:
+    arguments = ["evaluate", "--suite=flan", f"--tfds_data_dir={data_dir}"]
+    return cli.main([*arguments, *map(str, more)])
+
+
+def written(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_predictions_of_any_system_are_scored_without_a_run(
+    run: Path,
+    data_dir: Path,
+    answers: list[dict[str, Any]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scores = json.loads((run / "scores" / "flan_rte.t0-test-2.first5.rank.json").read_text())
+    expected = {"accuracy": scores["accuracy"], "num_examples": 5}
+    ours = written(tmp_path / "ours.jsonl", answers)
+    harness = [{"doc": {"id": row["id"]}, "filtered_resps": [row["prediction"]]} for row in answers]
+    theirs = written(tmp_path / "theirs.jsonl", harness)
+    capsys.readouterr()
+    assert score(data_dir, "--limit=5", "--json=-", "--predictions", ours, theirs) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "suite": "flan",
+        "systems": {key: {"flan_rte/test": expected} for key in ("ours.jsonl", "theirs.jsonl")},
+    }
+    assert score(data_dir, "--limit=5", "--predictions", ours) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["flan_rte, per cent", "run         test accuracy  test num_examples"]
+    assert lines[2].split() == ["ours.jsonl", f"{scores['accuracy']:.2f}", "5"]
+
+
+def test_ids_without_a_prediction_count_as_empty(
+    data_dir: Path,
+    answers: list[dict[str, Any]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = written(tmp_path / "p.jsonl", answers[:1])
+    capsys.readouterr()
+    assert score(data_dir, "--limit=4", "--predictions", path) == 0
+    assert "p.jsonl: 3 of 4 ids of rte-test have no prediction and" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("id_", "message"),
+    [
+        ("task1-abc", "p.jsonl:2: id 'task1-abc' is none of FLAN's; ids are DATASET-SPLIT-NUMBER"),
+        ("rte-train2-1", "p.jsonl:2: id 'rte-train2-1' is none of FLAN's; ids are DATASET-SPLIT-"),
+        ("rte-test-99999", "p.jsonl:2: id 'rte-test-99999' is no example of rte, which has"),
+    ],
+)
+def test_ids_of_no_example(
+    id_: str,
+    message: str,
+    data_dir: Path,
+    answers: list[dict[str, Any]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = written(tmp_path / "p.jsonl", [answers[0], {"id": id_, "prediction": "yes"}])
+    assert score(data_dir, "--predictions", path) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"predicted_by": "DIGEST"}'])
+def test_damaged_scores_are_made_again(damage: str, run: Path, report: Any) -> None:
+    path = run / "scores" / "flan_rte.t0-test-2.first5.rank.json"
+    before = path.read_text()
+    path.write_text(damage.replace("DIGEST", json.loads(before)["predicted_by"]))
+    assert evaluate(run, "--dataset=rte", "--shots=zero_shot", "--method=rank") == 0
+    assert path.read_text() == before
+
+
+def test_the_report_shows_what_is_there_of_single_templates(
+    run: Path, report: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert cli.main(["report", str(run)]) == 0
+    shown = capsys.readouterr().out
+    assert "missing: anli_r1" in shown  # the whole evaluation, in its own tables
+    assert "\nrte      accuracy" in shown
+
+
+def test_a_soft_prompt_is_evaluated_on_its_own_dataset(
+    wording: Path,
+    run: Path,
+    data_dir: Path,
+    flan_vocabulary: Path,
+    tiny_recipe: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "prompt"
+    more = [
+        f"--flan_templates={wording}",
+        "--gin.PROMPT_LENGTH=10",
+        "--gin.NUM_TRAIN_EXAMPLES=32",
+        f"--gin.INITIAL_CHECKPOINT_PATH={run}",
+    ]
+    assert train(folder, "flan_rte", data_dir, flan_vocabulary, tiny_recipe, *more) == 0
+    capsys.readouterr()
+    assert evaluate(folder, "--json=-", "--shots=zero_shot", "--method=rank") == 0
+    report = json.loads(capsys.readouterr().out)["runs"][0]
+    assert report["clusters"]["nli"]["datasets"]["rte"]["settings"]["zero_shot_rank"]["mean"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--suite flan evaluates a run or predictions; give --model_dir DIR or --predictions"),
+        (["--model_dir=RUN", "--predictions", "a"], "both say what is scored; give one of them"),
+        (["--model_dir=RUN", "--cluster=nil"], "--cluster=nil must be one of nli, commonsense"),
+        (["--model_dir=RUN", "--dataset=x"], "--dataset=x must be one of anli_r1"),
+        (["--model_dir=RUN", "--limit=0"], "--limit=0 must be at least 1"),
+        (["--model_dir=/nowhere"], "/nowhere"),
+    ],
+)
+def test_errors(
+    arguments: list[str], message: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [argument.replace("RUN", str(run)) for argument in arguments]
+    assert cli.main(["evaluate", "--suite=flan", *given]) == 2
+    assert message in capsys.readouterr().err
+
+
+# summaries of made-up scores
+
+
+def jobs(
+    name: str, setting: str, main: str, test: list[float], dev: list[float], asks_for: str = ""
+) -> Iterator[Any]:
+    shots, _, method = setting.rpartition("_")
+    for split, values in (("test", test), ("validation", dev)):
+        for number, value in enumerate(values):
+            asked = asks_for or BY_NAME[name].target
+            prompt = Prompt(BY_NAME[name], f"flan_{name}.t{number}", shots, number, asked)
+            yield Job(prompt, split, method), {main: value, "other": 0.0}
+
+
+def test_averages_are_over_datasets_as_the_paper_counts_them() -> None:
+    setting = "zero_shot_generation"
+    scores = dict(
+        [
+            *jobs("anli_r1", setting, "accuracy", [10, 20], [1, 2]),
+            *jobs("anli_r2", setting, "accuracy", [30, 40], [2, 1]),
+            *jobs("anli_r3", setting, "accuracy", [50, 60], [1, 1]),
+            *jobs("rte", setting, "accuracy", [80, 90], [3, 4]),
+            *jobs("wmt14_enfr", setting, "bleu", [30, 32], [1, 1]),
+            *jobs("wmt14_enfr", setting, "bleu", [40], [9], asks_for="sent1"),
+            *jobs("wmt16_translate_deen", setting, "bleu", [20], [1]),
+            *jobs("fix_punct", setting, "mean_edit", [5, 7], [9, 8]),
+        ]
+    )
+    found = summary.summarise(scores)
+    # ANLI's three rounds are one dataset: (15 + 35 + 55) / 3 = 35, with RTE's 85.
+    assert found["nli"]["average"] == {setting: {"mean": 60.0, "best_on_dev": (100 / 3 + 90) / 2}}
+    # Each way of a translation is a row, and the two are one dataset.
+    translations = found["translation"]["datasets"]
+    means = {row: about["settings"][setting]["mean"] for row, about in translations.items()}
+    assert means == {"wmt14_enfr": 31, "wmt14_enfr, to sent1": 40, "wmt16_translate_deen": 20}
+    assert found["translation"]["average"][setting]["mean"] == (35.5 + 20) / 2
+    settings = {n: d["settings"][setting] for n, d in found["nli"]["datasets"].items()}
+    assert settings["anli_r1"]["best_on_dev"] == {"template": 1, "dev": 2, "test": 20}
+    assert settings["anli_r3"]["best_on_dev"]["template"] == 0  # the first of equals
+    assert settings["rte"]["standard_deviation"] == 5.0
+    # A distance: less is better, and no part of an average.
+    punctuation = found["miscellaneous"]
+    assert punctuation["average"] == {}
+    about = punctuation["datasets"]["fix_punct"]
+    assert about["lower_is_better"]
+    assert about["settings"][setting]["best_on_dev"] == {"template": 1, "dev": 8, "test": 7}
+
+
+@pytest.mark.parametrize(
+    ("mixture", "clusters"),
+    [
+        ("flan_holdout_commonsense", {"commonsense"}),
+        ("flan_holdout_reading_comprehension_commonsense", {"reading_comprehension_commonsense"}),
+        ("flan_holdout_nli_fewshot_no_options", {"nli"}),
+        ("flan_holdout_translation_dataset_name", {"translation"}),
+        ("flan_clusters_3", {"nli", "closed_book_qa", "commonsense"}),
+        ("flan_rte_fewshot", {"nli"}),
+    ],
+)
+def test_what_a_run_is_evaluated_on_by_default(mixture: str, clusters: set[str]) -> None:
+    assert {dataset.cluster for dataset in meant_by(mixture)} == clusters
+
+
+def test_superglue_is_evaluated_where_it_was_held_out() -> None:
+    assert len(meant_by("flan_holdout_superglue_no_template")) == 8
+    with pytest.raises(UserError, match="'flan_all', which holds no cluster out; give --cluster"):
+        meant_by("flan_all")
+
+
+def made_up(mixture: str, cluster: str, **means: float) -> dict[str, Any]:
+    average = {setting: {"mean": mean} for setting, mean in means.items()}
+    clusters = {cluster: {"average": average, "datasets": {}}}
+    return {"trained_on": mixture, "clusters": clusters}
+
+
+def test_the_role_of_instructions() -> None:
+    reports = [
+        made_up("flan_holdout_nli", "nli", zero_shot_generation=50.0),
+        made_up("flan_holdout_translation", "translation", zero_shot_generation=30.0),
+        made_up("flan_holdout_nli_no_template", "nli", zero_shot_generation=35.0),
+        made_up(
+            "flan_holdout_nli_dataset_name",
+            "nli",
+            zero_shot_generation=41.0,
+            dataset_name_generation=42.0,
+        ),
+    ]
+    roles = summary.role_of_instructions(reports)
+    assert {role: row["average"] for role, row in roles.items()} == {
+        "FLAN": 50.0,  # of NLI, which is all that the others have as well
+        "no template": 35.0,
+        "dataset name → instructions": 41.0,
+        "dataset name → dataset name": 42.0,
+    }
+    assert roles["FLAN"]["clusters"] == {"nli": 50.0, "translation": 30.0}
+    lines = summary.roles_text(roles).splitlines()
+    assert lines[1].split() == [
+        "trained",
+        "→",
+        "asked",
+        "nli",
+        "translation",
+        "average",
+        "published",
+    ]
+    assert lines[2].split() == ["FLAN", "50.0", "30.0", "50.0", "55.2"]
+    assert lines[3].split() == ["no", "template", "35.0", "–", "35.0", "37.3"]
+    assert summary.role_of_instructions(reports[:2]) == {}

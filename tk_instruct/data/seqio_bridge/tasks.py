@@ -1,0 +1,201 @@
+"""Tasks and mixtures that others have declared to SeqIO, as the pipeline and the verbs take them.
+
+Any source and any preprocessors will do, as long as inputs and targets come out as token ids.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+import seqio
+
+from tk_instruct.data import registry
+from tk_instruct.data.task import AnyTask, Example, check_split
+from tk_instruct.data.tokenization import Plain, Tokenizer
+from tk_instruct.data.tokens import FeatureLengths
+from tk_instruct.data.vocabulary import fingerprint, vocabulary
+from tk_instruct.errors import UserError
+from tk_instruct.files import Path, read_bytes
+
+log = logging.getLogger("tk_instruct")
+
+# Where an example keeps what SeqIO gave, for the task's own postprocess_fn.
+_AS_GIVEN = "seqio_example"
+
+
+class SeqIOTask:
+    """A task of SeqIO's registry that this project has not declared."""
+
+    def __init__(self, task: seqio.Task) -> None:
+        self._task = task
+
+    @property
+    def name(self) -> str:
+        return self._task.name
+
+    @property
+    def splits(self) -> Sequence[str]:
+        return tuple(self._task.splits)
+
+    @property
+    def metric_fns(self) -> Sequence[Callable[..., Mapping[str, Any]]]:
+        return self._task.metric_fns
+
+    @cached_property
+    def vocabulary_fingerprint(self) -> str:
+        features = self._task.output_features
+        if not {"inputs", "targets"} <= set(features):
+            raise UserError(
+                f"task {self.name!r} gives the features {', '.join(features)}; what is trained and "
+                "predicted here are inputs and targets: give it these output_features"
+            )
+        vocabulary = features["inputs"].vocabulary
+        return fingerprint(getattr(vocabulary, "loaded", vocabulary))  # a ConfiguredVocabulary's
+
+    @property
+    def code(self) -> Sequence[Any]:
+        return self._task.source, *self._task.preprocessors
+
+    def num_input_examples(self, split: str) -> int:
+        check_split(self, split)
+        known = self._task.num_input_examples(split)
+        return known if known is not None else self._raw(split)[0]
+
+    def fingerprint(self, split: str) -> str:
+        """Of the files of a source that has files; of any other all raw examples are read."""
+        check_split(self, split)
+        source = self._task.source
+        if isinstance(source, seqio.FileDataSource):
+            files = source.list_shards(split)
+            if not files:
+                raise UserError(f"task {self.name!r} has no file for {split}; correct its pattern")
+            hashes = [hashlib.sha256(read_bytes(Path(file))).hexdigest() for file in files]
+            return hashlib.sha256("".join(hashes).encode()).hexdigest()
+        return self._raw(split)[1]
+
+    def _raw(self, split: str) -> tuple[int, str]:
+        return _read_raw(self._task, split)
+
+    def examples(self, split: str, lengths: FeatureLengths) -> Iterator[Example]:
+        """As SeqIO's dataset gives them, with id and task where the task gives none."""
+        check_split(self, split)
+        dataset = self._task.get_dataset(
+            {name: getattr(lengths, name, None) for name in self._task.output_features},
+            split,
+            use_cached=registry.use_cached_tasks() is not None and self._task.cache_dir is not None,
+            shuffle=False,
+            try_in_mem_cache=False,
+        )
+        vocabularies = {n: f.vocabulary for n, f in self._task.output_features.items()}
+        for number, given in enumerate(dataset.as_numpy_iterator()):
+            found = {key: decoded(value) for key, value in given.items()}
+            for feature in ("inputs", "targets"):
+                ids = np.asarray(given[feature])
+                if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
+                    raise UserError(
+                        f"task {self.name!r}: {feature} are {ids.dtype} of shape {ids.shape}, and "
+                        "must be token ids in a row; tokenise them in its preprocessors"
+                    )
+                found[feature] = ids.astype(np.int32)
+                text = f"{feature}_pretokenized"
+                if not isinstance(found.get(text), str):
+                    found[text] = vocabularies[feature].decode(ids.tolist())
+            for key, otherwise in (("id", f"{self.name}-{split}-{number}"), ("task", self.name)):
+                if not isinstance(found.get(key), str):
+                    found[key] = otherwise
+            if not isinstance(found.get("references"), list):
+                found["references"] = [found["targets_pretokenized"]]
+            yield {**found, _AS_GIVEN: given}
+
+    def target(self, example: Example) -> Any:
+        return self._task.postprocess_fn(
+            example["targets_pretokenized"], example=example[_AS_GIVEN], is_target=True
+        )
+
+    def prediction(self, text: str, example: Example) -> Any:
+        return self._task.postprocess_fn(text, example=example[_AS_GIVEN], is_target=False)
+
+    def about(self, example: Example) -> Mapping[str, Sequence[str]]:
+        return {}
+
+    def tokenizer(self) -> Tokenizer:
+        return Plain(vocabulary())
+
+
+@cache
+def _read_raw(task: seqio.Task, split: str) -> tuple[int, str]:
+    """How many raw examples a split has, and a hash of them."""
+    log.info(
+        "%s/%s: %s cannot say whether its data has changed: all examples are read to see",
+        task.name,
+        split,
+        type(task.source).__name__,
+    )
+    digest, number = hashlib.sha256(), 0
+    for example in task.source.get_dataset(split, shuffle=False).as_numpy_iterator():
+        digest.update(_bytes_of(example))
+        number += 1
+    return number, digest.hexdigest()
+
+
+def _bytes_of(value: Any) -> bytes:
+    if isinstance(value, Mapping):
+        return b"".join(key.encode() + b"\0" + _bytes_of(value[key]) for key in sorted(value))
+    array = np.asarray(value)
+    content = b"\0".join(map(_one, array.flat)) if array.dtype == object else array.tobytes()
+    return f"{array.dtype} {array.shape}\0".encode() + content
+
+
+def _one(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else repr(value).encode()
+
+
+class SeqIOMixture:
+    """A mixture of SeqIO's registry; this project's tasks in it are read as everywhere."""
+
+    def __init__(self, mixture: seqio.Mixture) -> None:
+        self._mixture = mixture
+
+    @property
+    def name(self) -> str:
+        return self._mixture.name
+
+    @property
+    def tasks(self) -> Sequence[AnyTask]:
+        return [_as_ours(task) for task in self._mixture.tasks]
+
+    def rates(self) -> Mapping[str, float]:
+        return {task.name: self._mixture.get_rate(task) for task in self._mixture.tasks}
+
+    @property
+    def total_rate(self) -> float:
+        return self._mixture.total_rate
+
+
+def _as_ours(task: seqio.Task) -> Any:
+    return registry.get(task.name) if registry.declared(task.name) else SeqIOTask(task)
+
+
+def names() -> list[str]:
+    return [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
+
+
+def find(name: str) -> SeqIOTask | SeqIOMixture | None:
+    """A task or mixture of SeqIO's registries, if there is one of that name."""
+    if name in seqio.TaskRegistry.names():
+        return SeqIOTask(seqio.TaskRegistry.get(name))
+    if name in seqio.MixtureRegistry.names():
+        return SeqIOMixture(seqio.MixtureRegistry.get(name))
+    return None
+
+
+def decoded(value: Any) -> Any:
+    """Text for TensorFlow's bytes, a list of texts for arrays of them, other values as they are."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, np.ndarray) and value.dtype == object and value.ndim == 1:
+        return [item.decode("utf-8", "replace") for item in value]
+    return value

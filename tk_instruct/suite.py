@@ -1,0 +1,197 @@
+"""The contract of a suite: a data set of instructions with all that its paper defines.
+
+A suite is a package with a light `SUITE` in its `__init__`, found in two places: the folder
+tk_instruct.tasks, and packages of others that name theirs as an entry point,
+
+  [project.entry-points."tk_instruct.suites"]
+  mine = "my_package:SUITE"
+
+The parts are named as "module" or "module:attribute" and imported when they are used, so that
+listing suites and printing help stay fast.
+"""
+
+import argparse
+import importlib
+import importlib.metadata
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from tk_instruct.errors import UserError
+
+ENTRY_POINTS = "tk_instruct.suites"
+_OWN = "tk_instruct.tasks"
+# What all suites share.
+_CONFIGURABLES = ("tk_instruct.data.registry", "tk_instruct.data.tfds_source")
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A setting of a suite's data: a flag of every verb that reads tasks, and a gin macro.
+
+    Attributes:
+        binds: the gin parameter that the flag and the macro set.
+        macro: its name in recipes; None where there is only the flag.
+        type: text → value; raises argparse's errors.
+        options: more for argparse's add_argument, such as nargs.
+    """
+
+    name: str
+    binds: str
+    help: str
+    metavar: str | None = None
+    macro: str | None = None
+    type: Callable[[str], Any] = str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What the verbs need to know; all but name and summary may be left out.
+
+    Attributes:
+        configurables: modules that register the suite's gin configurables. Light.
+        flags: settings of its data.
+        seeds: gin parameters that --seed and RANDOM_SEED set.
+        tasks: a module whose `declared()` gives tasks and mixtures. Light.
+        mixtures: a module that declares tasks to SeqIO when it is imported. Needed only without
+            `tasks`; a suite that has both uses it for SeqIO's own programs.
+        evaluations: by the name that `evaluate --suite` takes, a module with
+            add_arguments(parser) and main(args).
+        doctor: args → Diagnosis.
+        mini: a module that writes synthetic data into args.directory: add_arguments(parser) and
+            main(args).
+        baselines: by the name that `predict --baseline` takes, example → answer.
+        scores: a tk_instruct.report.SuiteScores: what `report` shows.
+        licence: what a model card says of the data.
+    """
+
+    name: str
+    summary: str
+    configurables: tuple[str, ...] = ()
+    flags: tuple[Flag, ...] = ()
+    seeds: tuple[str, ...] = ()
+    tasks: str | None = None
+    mixtures: str | None = None
+    evaluations: Mapping[str, str] = field(default_factory=dict)
+    doctor: str | None = None
+    mini: str | None = None
+    baselines: Mapping[str, str] = field(default_factory=dict)
+    scores: str | None = None
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a suite's doctor has found in its data.
+
+    Attributes:
+        findings: dataclasses, one a finding.
+        report: the same for people; may be empty.
+    """
+
+    findings: Sequence[Any]
+    report: str
+    is_well: bool
+
+
+def part(reference: str) -> Any:
+    """Imports a part of a suite: "module", or "module:attribute"."""
+    module, _, attribute = reference.partition(":")
+    loaded = importlib.import_module(module)
+    return getattr(loaded, attribute) if attribute else loaded
+
+
+@cache
+def suites() -> Mapping[str, Suite]:
+    """All suites by name. Raises UserError where two have the same name, or one cannot be read."""
+    found: dict[str, Suite] = {}
+    for where, suite in _found():
+        if not isinstance(suite, Suite):
+            raise UserError(f"{where} is a {type(suite).__name__}; it must be a tk_instruct Suite")
+        if suite.name in found:
+            raise UserError(
+                f"{where} is called {suite.name!r}, and another suite is too; rename one of them"
+            )
+        found[suite.name] = suite
+    return dict(sorted(found.items()))
+
+
+def _found() -> Iterator[tuple[str, Any]]:
+    package = importlib.import_module(_OWN)
+    for module in pkgutil.iter_modules(package.__path__):
+        yield f"{_OWN}.{module.name}", part(f"{_OWN}.{module.name}:SUITE")
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            suite = point.load()
+        except Exception as error:  # another package's code
+            raise UserError(
+                f"the suite {point.value} cannot be imported ({type(error).__name__}: {error}); "
+                "repair or remove the package that has it"
+            ) from error
+        yield point.value, suite
+
+
+def default() -> str:
+    """The suite of verbs that are not told which."""
+    return part(f"{_OWN}:DEFAULT")
+
+
+@cache
+def import_configurables() -> None:
+    """Registers the gin configurables that data is read with, of all suites too."""
+    of_suites = (module for suite in suites().values() for module in suite.configurables)
+    for module in (*_CONFIGURABLES, *of_suites):
+        importlib.import_module(module)
+
+
+def gin_settings() -> str:
+    """What the run files bind of the suites' settings, in gin's language."""
+    lines = []
+    for suite in suites().values():
+        for flag in suite.flags:
+            if flag.macro:
+                lines += [f"{flag.macro} = None", f"{flag.binds} = %{flag.macro}"]
+        lines += [f"{parameter} = %RANDOM_SEED" for parameter in suite.seeds]
+    return "\n".join(lines) + "\n"
+
+
+def add_suite_argument(
+    parser: argparse.ArgumentParser, modules: Mapping[str, str], what: str
+) -> None:
+    """--suite, of those that have a module for the verb."""
+    parser.add_argument(
+        "--suite",
+        choices=modules,
+        default=default(),
+        help=f"{what} (default: %(default)s); `--suite NAME --help` shows what it takes",
+    )
+
+
+def add_arguments_of_suite(
+    parser: argparse.ArgumentParser, modules: Mapping[str, str], words: Sequence[str]
+) -> None:
+    """The arguments of the suite that the words of a command line choose, in a group of its own.
+
+    Raises UserError for a flag that another suite has and this one has not.
+    """
+    choosing = argparse.ArgumentParser(add_help=False)
+    choosing.add_argument("--suite", default=default())
+    name = choosing.parse_known_args(words)[0].suite
+    if name not in modules:
+        return  # argparse says so
+    module = part(modules[name])
+    module.add_arguments(parser.add_argument_group(f"--suite {name}", module.__doc__))
+    known = parser._option_string_actions
+    for other, module in modules.items():
+        theirs = argparse.ArgumentParser(add_help=False)
+        part(module).add_arguments(theirs)
+        for word in words:
+            flag = word.partition("=")[0]
+            if flag in theirs._option_string_actions and flag not in known:
+                raise UserError(
+                    f"{word} is of --suite {other}, not of {name}; leave it out, or give --suite "
+                    f"{other}"
+                )
