@@ -31,7 +31,7 @@ from tk_instruct.ranges import check_seed, check_whole, number, whole_number
 if TYPE_CHECKING:
     from tk_instruct.self_instruct.classify import Classify
     from tk_instruct.self_instruct.clients import Client
-    from tk_instruct.self_instruct.dispatch import Budget
+    from tk_instruct.self_instruct.dispatch.budget import Budget
     from tk_instruct.self_instruct.instances import Instances
     from tk_instruct.self_instruct.instructions import Instructions
     from tk_instruct.self_instruct.run_directory import RunDirectory

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tk_instruct.self_instruct.clients import SCRIPTED
-from tk_instruct.self_instruct.dispatch import charges
+from tk_instruct.self_instruct.dispatch.ledger import charges
 from tk_instruct.self_instruct.run_directory import RunDirectory
 from tk_instruct.self_instruct.stats import PUBLISHED, num_words
 
