@@ -3,15 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tk_instruct.self_instruct.clients import SCRIPTED
 from tk_instruct.self_instruct.dispatch.ledger import charges
+from tk_instruct.self_instruct.encodings import Example
 from tk_instruct.self_instruct.run_directory import RunDirectory
 from tk_instruct.self_instruct.stats import PUBLISHED, num_words
-
-if TYPE_CHECKING:
-    from tk_instruct.self_instruct.prepare import Example
 
 _STAGES = ("instructions", "classified", "instances")
 
@@ -41,8 +39,8 @@ _LIMITS = """\
 def text(
     run: RunDirectory,
     begun_with: Mapping[str, Any],
-    generated: "Sequence[Example]",
-    train: "Sequence[Example]",
+    generated: Sequence[Example],
+    train: Sequence[Example],
     dropped: Mapping[str, int],
     licence: str | None,
 ) -> str:
@@ -115,7 +113,7 @@ def _how(run: RunDirectory, begun_with: Mapping[str, Any], made: _Made) -> str:
     )
 
 
-def _counts(generated: "Sequence[Example]", train: "Sequence[Example]") -> str:
+def _counts(generated: Sequence[Example], train: Sequence[Example]) -> str:
     names = (  # in the order of PUBLISHED
         "instructions",
         "of which classification",
@@ -136,7 +134,7 @@ def _counts(generated: "Sequence[Example]", train: "Sequence[Example]") -> str:
     )
 
 
-def _figures(examples: "Sequence[Example]") -> list[str]:
+def _figures(examples: Sequence[Example]) -> list[str]:
     instructions = {example.instruction: example.is_classification for example in examples}
     num_classification = sum(instructions.values())
     inputs = [example.input for example in examples if example.input]

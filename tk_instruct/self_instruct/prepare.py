@@ -9,7 +9,6 @@ Written under prepared/, each file whole and the same again from the same run:
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,30 +19,11 @@ import gin
 
 from tk_instruct.errors import UserError
 from tk_instruct.files import write_atomically
-from tk_instruct.randomness import choose, draw
+from tk_instruct.randomness import draw
 from tk_instruct.self_instruct import data_card
+from tk_instruct.self_instruct.encodings import Example, encode
 from tk_instruct.self_instruct.run_directory import RunDirectory
 from tk_instruct.self_instruct.seeds import read_seeds
-
-# Where a prompt ends in Output: a space comes before the completion. The end-of-text mark that
-# GPT-3's completions end with is no part of the text: each trainer adds its own.
-WITH_INPUT = (
-    "{instruction}\nInput: {input}\nOutput:",
-    "{instruction}\n\nInput: {input}\n\nOutput:",
-    "Task: {instruction}\nInput: {input}\nOutput:",
-    "{instruction}\n\n{input}\n\nOutput:",
-    "{instruction}\n\n{input}\n\n",
-    "{instruction}\n{input}\n\n",
-    "Task: {instruction}\n\n{input}\n\n",
-)
-WITHOUT_INPUT = (
-    "{instruction} Output:",
-    "{instruction}\nOutput:",
-    "{instruction}\n\nOutput:",
-    "{instruction}\n",
-    "{instruction}\n\n",
-    "Task: {instruction}\n\n",
-)
 
 
 @gin.configurable(module="tk_instruct")
@@ -64,26 +44,6 @@ class Preparation:
                 f"field_name_removal={self.field_name_removal:g} must be from 0 to 1; 0 leaves "
                 "every input as it is"
             )
-
-
-@dataclass(frozen=True)
-class Example:
-    """An instance of a task, generated or a seed."""
-
-    id: str
-    task: str
-    instruction: str
-    input: str
-    output: str
-    is_classification: bool
-
-    @property
-    def texts(self) -> tuple[str, str, str]:
-        return self.instruction, self.input, self.output
-
-    @property
-    def plain(self) -> dict[str, str]:
-        return {"instruction": self.instruction, "input": self.input, "output": self.output}
 
 
 @dataclass(frozen=True)
@@ -144,32 +104,6 @@ def prepare(run: RunDirectory, settings: Preparation | None = None) -> Prepared:
     )
     write_atomically(folder / "DATA_CARD.md", [card])
     return prepared
-
-
-def encode(example: Example, seed: int, field_name_removal: float) -> tuple[str, str]:
-    """(prompt, completion) in one of the published encodings, drawn by (seed, id)."""
-    input_ = example.input
-    if draw(seed, "field name", example.id) < field_name_removal * 2**64:
-        input_ = without_field_name(input_)
-    templates = WITH_INPUT if input_ else WITHOUT_INPUT
-    template = choose(templates, seed, "encoding", example.id)
-    return render(template, example.instruction, input_, example.output)
-
-
-def render(template: str, instruction: str, input_: str, output: str) -> tuple[str, str]:
-    space = " " if template.endswith("Output:") else ""
-    return template.format(instruction=instruction, input=input_), space + output
-
-
-def without_field_name(input_: str) -> str:
-    """An input without the name of its field, where it has one; double newlines become single.
-
-    A name is what an input begins with, up to a colon. The published rule takes whatever comes
-    before a colon for one, so that `10:30` becomes `30`.
-    """
-    if len(set(re.findall(r"(\w+):", input_))) == 1:
-        input_ = re.sub(r"^[^\W\d][\w ]{,30}:\s+", "", input_)
-    return input_.replace("\n\n", "\n")
 
 
 def _generated(run: RunDirectory) -> Iterator[Example]:
