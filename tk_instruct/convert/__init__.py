@@ -27,6 +27,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from etils import epath
+
+from tk_instruct import configuration
 from tk_instruct.errors import UserError
 from tk_instruct.files import cannot_write
 from tk_instruct.ranges import whole_number
@@ -65,23 +68,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
+    target = Path(args.target).expanduser().absolute()  # Orbax takes no other
+    _check(args, target)
+    folder = _folder(args.source)
     import jax
 
     jax.config.update("jax_platforms", "cpu")  # an accelerator's memory is left alone
-    target = Path(args.target).expanduser().absolute()  # Orbax takes no other
-    if args.scan_layers and args.to not in T5X_FORMATS:
-        raise UserError(f"--scan_layers is a layout of T5X, not of --to {args.to}; leave it out")
-    if args.vocabulary and args.to in T5X_FORMATS:
-        raise UserError(
-            f"--vocabulary has no place in --to {args.to}, which keeps none; leave it out"
-        )
-    if args.step is not None and not 0 <= args.step < 2**31:
-        raise UserError(f"--step={args.step} must be at least 0 and less than 2**31")
-    if args.target.startswith("gs://"):
-        raise UserError(f"{args.target}: TO must be local; write it here, then copy it there")
-    if target.exists():
-        raise UserError(f"{target} is there already; give a TO that is not there, or remove it")
-    checkpoint = open_checkpoint(args.source)
+    checkpoint = _read(folder, args.source)
     if args.step is not None:
         checkpoint = replace(checkpoint, step=args.step)
     convert(checkpoint, target, args.to, args.vocabulary, args.scan_layers)
@@ -94,31 +87,64 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check(args: argparse.Namespace, target: Path) -> None:
+    """Raises UserError for flags that do not go together, and for a TO that cannot be written."""
+    if args.scan_layers and args.to not in T5X_FORMATS:
+        raise UserError(f"--scan_layers is a layout of T5X, not of --to {args.to}; leave it out")
+    if args.vocabulary and args.to in T5X_FORMATS:
+        raise UserError(
+            f"--vocabulary has no place in --to {args.to}, which keeps none; leave it out"
+        )
+    if args.step is not None and not 0 <= args.step < 2**31:
+        raise UserError(f"--step={args.step} must be at least 0 and less than 2**31")
+    if args.target.startswith("gs://"):
+        raise UserError(f"{args.target}: TO must be local; write it here, then copy it there")
+    if target.exists():
+        raise UserError(f"{target} is there already; give a TO that is not there, or remove it")
+
+
 def open_checkpoint(path: str) -> "Checkpoint":
-    """A checkpoint of any format; its tensors are not read yet, but their shapes are checked.
+    """A checkpoint of any format. Its shapes are checked; its tensors are not read yet.
 
     Raises:
         UserError: it is of no known format, or its tensors are not those of its model. Reading a
-            tensor raises it too, where that is damaged or holds values that are not finite.
+            tensor also raises it, if the tensor is damaged or holds values that are not finite.
     """
-    from etils import epath
+    return _read(_folder(path), path)
 
-    from tk_instruct import configuration
-    from tk_instruct.convert import huggingface, ours, shapes, t5x, weight_files
 
+def _folder(path: str) -> epath.Path:
+    """FROM as a folder; raises UserError where there is none."""
     if path.startswith("gs://"):
-        configuration.import_declarations()  # etils needs TensorFlow, which this keeps quiet
+        configuration.import_tensorflow_quietly()  # etils reaches buckets with it
         folder = epath.Path(path)
     else:
         folder = epath.Path(path).expanduser().resolve()
+    with _readable(path):
+        if folder.is_dir():
+            return folder
+        if folder.is_file():
+            raise UserError(f"{path} is a file; give the folder that it is in, {folder.parent}")
+    raise UserError(
+        f"{path} is no folder that can be read from here; check the path (a model of the "
+        "Hugging Face hub is fetched first: hf download NAME --local-dir FOLDER)"
+    )
+
+
+@contextlib.contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Raises UserError, naming FROM, for an OSError."""
     try:
-        if not folder.is_dir():
-            if folder.is_file():
-                raise UserError(f"{path} is a file; give the folder that it is in, {folder.parent}")
-            raise UserError(
-                f"{path} is no folder that can be read from here; check the path (a model of the "
-                "Hugging Face hub is fetched first: hf download NAME --local-dir FOLDER)"
-            )
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error}); check path and permissions") from error
+
+
+def _read(folder: epath.Path, path: str) -> "Checkpoint":
+    """As open_checkpoint; path is FROM as the user gave it, for messages."""
+    from tk_instruct.convert import huggingface, ours, shapes, t5x, weight_files
+
+    with _readable(path):
         folder = _last_step(folder)
         if (folder / "config.json").exists():
             checkpoint, whose = huggingface.read(str(folder)), "its config.json"
@@ -136,13 +162,11 @@ def open_checkpoint(path: str) -> "Checkpoint":
                 "checkpoints/ or description/ (ours), checkpoint_N, state/ with arrays or the file "
                 "checkpoint (T5X); check the path"
             )
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error}); check path and permissions") from error
     shapes.check(checkpoint, checkpoint.config, whose)
     return checkpoint.checked()
 
 
-def _last_step(folder: Any) -> Any:
+def _last_step(folder: epath.Path) -> epath.Path:
     """The last finished checkpoint of a MODEL_DIR, ours or T5X's; any other folder itself."""
     import orbax.checkpoint as ocp
 
@@ -187,7 +211,7 @@ def convert(
         UserError: the format has no such model, there is no vocabulary, a tensor is damaged or
             holds NaN or infinity, or it cannot be written.
     """
-    from tk_instruct.convert import huggingface, model_card, ours, t5x, vocabularies
+    from tk_instruct.convert import huggingface, licences, model_card, ours, t5x, vocabularies
     from tk_instruct.convert.tensors import stack
     from tk_instruct.progress import Progress
 
@@ -208,7 +232,7 @@ def convert(
         if to == "huggingface":
             huggingface.write(folder, checkpoint.config, tensors)
             vocabularies.write_huggingface(folder, loaded)
-            card = model_card.compose(checkpoint, target.name)
+            card = model_card.compose(checkpoint, target.name, licences.licence_of)
             (folder / "README.md").write_text(card, encoding="utf-8")
         elif to == "ours":
             folder.mkdir()

@@ -17,7 +17,7 @@ def load(checkpoint: Checkpoint, given: str | None) -> Any:
     Raises:
         UserError: there is none, it cannot be loaded, or it is too large for the model.
     """
-    configuration.import_declarations()  # SeqIO brings TensorFlow, which this keeps quiet
+    configuration.import_tensorflow_quietly()  # SeqIO brings it
     from tk_instruct.data.vocabulary import vocabulary
 
     name = given or checkpoint.vocabulary

@@ -13,7 +13,7 @@ import gin
 import numpy as np
 from jaxtyping import Int32
 
-from tk_instruct import randomness
+from tk_instruct import configuration, randomness
 from tk_instruct.errors import UserError
 from tk_instruct.self_instruct.clients import Completion, Parameters, Request, before_stop
 
@@ -71,15 +71,15 @@ class LocalClient:
         num_partitions: int = 1,
         seed: int = 0,
     ) -> None:
-        from tk_instruct import configuration
-
+        directory = Path(model_dir).expanduser()
+        if not directory.is_dir():  # said before JAX and TensorFlow take seconds to import
+            raise UserError(f"{model_dir} is no folder; give the MODEL_DIR of a run that has saved")
         configuration.import_tensorflow_quietly()
         from tk_instruct import sharding
         from tk_instruct.data.tokens import FeatureLengths
         from tk_instruct.data.vocabulary import vocabulary
         from tk_instruct.inference import check_vocabulary, load_checkpoint, load_model
 
-        directory = Path(model_dir).expanduser()
         checkpoints, step, about = load_checkpoint(directory, step)
         check_vocabulary(about, directory)
         # By its content too: another one may come to lie there.

@@ -112,13 +112,6 @@ class _OpenAI(ABC):
         timeout_seconds: float = 120.0,
     ) -> None:
         self.model, self.api_key_variable = model, api_key_variable
-        try:
-            import openai
-        except ImportError as error:
-            raise UserError(
-                f"{type(self).__name__} needs the package openai; pip install "
-                "'tk_instruct[generate]'"
-            ) from error
         base_url = base_url or os.environ.get("OPENAI_BASE_URL") or None
         if base_url is not None:
             self._check(base_url)
@@ -133,6 +126,13 @@ class _OpenAI(ABC):
                 f"{api_key_variable} holds what no key has (a line break, a letter that is not "
                 "ASCII); export it again"
             )
+        try:
+            import openai
+        except ImportError as error:
+            raise UserError(
+                f"{type(self).__name__} needs the package openai; pip install "
+                "'tk_instruct[generate]'"
+            ) from error
         self._server = openai.OpenAI(
             api_key=key or "no-key-is-needed",
             base_url=base_url,
