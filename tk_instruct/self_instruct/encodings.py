@@ -65,10 +65,10 @@ def render(template: str, instruction: str, input_: str, output: str) -> tuple[s
 
 
 def without_field_name(input_: str) -> str:
-    """An input without the name of its field, where it has one; double newlines become single.
+    """Removes the field's name where the input has one field; double newlines become single.
 
-    A name is what an input begins with, up to a colon. The published rule takes whatever comes
-    before a colon for one, so that `10:30` becomes `30`.
+    The name is a word or words at the beginning of the input, before a colon. (The published rule
+    removes any text before a colon: `10:30` becomes `30`.)
     """
     if len(set(re.findall(r"(\w+):", input_))) == 1:
         input_ = re.sub(r"^[^\W\d][\w ]{,30}:\s+", "", input_)

@@ -1,11 +1,11 @@
 """Instances as training data, encoded as published (Self-Instruct, arXiv:2212.10560, section 2.3).
 
-Written under prepared/, each file whole and the same again from the same run:
+Writes these files to prepared/, each atomically; the same run gives the same bytes:
 
-  all_generated_instances.jsonl  what the model made: {id, instruction, input, output}
-  train.jsonl                    what is trained on, with {…, prompt, completion}, shuffled
-  alpaca.jsonl, chat.jsonl       the same, as {instruction, input, output} and as messages
-  DATA_CARD.md                   what it is and how it was made
+  all_generated_instances.jsonl  the instances that the model made: {id, instruction, input, output}
+  train.jsonl                    the training examples, shuffled: {…, prompt, completion}
+  alpaca.jsonl, chat.jsonl       the same examples as {instruction, input, output} and as messages
+  DATA_CARD.md                   what the data is and how it was made
 """
 
 import json
@@ -29,9 +29,11 @@ from tk_instruct.self_instruct.seeds import read_seeds
 @gin.configurable(module="tk_instruct")
 @dataclass(frozen=True)
 class Preparation:
-    """include_seeds trains on the seed tasks too; licence is what the data card says of the data's.
+    """How training data is written.
 
-    field_name_removal is the share of inputs that without_field_name is applied to.
+    include_seeds: whether the seed tasks are training examples too.
+    field_name_removal: the share of inputs from which the field's name is removed.
+    licence: the text on the data card; None: a note that it is to be filled in.
     """
 
     include_seeds: bool = True
@@ -48,7 +50,7 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `prepare` has made; dropped counts, by reason, the instances that are not in it."""
+    """The result of `prepare`; dropped is the number of instances left out, by reason."""
 
     folder: Path
     generated: Sequence[Example]
@@ -59,9 +61,9 @@ class Prepared:
 def prepare(run: RunDirectory, settings: Preparation | None = None) -> Prepared:
     """Writes prepared/ from the instances that a run has so far.
 
-    Instances that are there twice, also of two tasks, are kept once; this is looked for before
-    they are encoded (as published it is after, where another encoding hides them) and again after.
-    Raises UserError where there are none.
+    Keeps one of several equal instances, also if they are of different tasks. It looks for them
+    before and after encoding; the published code looks only after, where different encodings hide
+    them. Raises UserError where there are no instances.
     """
     settings = settings or Preparation()
     begun_with = run.begun_with
@@ -139,7 +141,7 @@ def _example(task: str, number: int, record: dict[str, Any], instance: dict[str,
 
 
 def _once(examples: Iterable[Example], dropped: Counter[str]) -> list[Example]:
-    """The first of those whose texts are the same."""
+    """The first of the examples that have the same texts; counts the others as dropped."""
     found: dict[tuple[str, str, str], Example] = {}
     for example in examples:
         if found.setdefault(example.texts, example) is not example:
