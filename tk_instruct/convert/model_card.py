@@ -1,4 +1,4 @@
-"""The model card of an exported model: what is known of it, and nothing else."""
+"""The model card of an exported model; it has only what the checkpoint records."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -17,7 +17,10 @@ LicenceOf = Callable[[str], str | None]
 
 
 def compose(checkpoint: Checkpoint, name: str, licence_of: LicenceOf) -> str:
-    """README.md of a Hugging Face folder of that name, with the front matter that the hub reads."""
+    """README.md of a Hugging Face folder of that name, with the front matter that the hub reads.
+
+    licence_of gives the text for each task in the training data.
+    """
     about = checkpoint.about
     sections = [
         "---\nlibrary_name: transformers\npipeline_tag: text2text-generation\n---",
@@ -63,7 +66,7 @@ def _model(checkpoint: Checkpoint) -> str:
 
 
 def describe(checkpoint: Checkpoint) -> str:
-    """T5 1.1 and the like."""
+    """The family and version of the model, such as T5 1.1."""
     config = checkpoint.config
     if not hasattr(config, "num_encoder_layers"):
         return "decoder alone"
@@ -128,7 +131,7 @@ def _data(content: Mapping[str, Any], licence_of: LicenceOf) -> str:
 
 
 def _scores(checkpoint: Checkpoint) -> str:
-    """The scores of this very step, as `tk-instruct report` puts them."""
+    """The scores of the checkpoint's step, as `tk-instruct report` shows them."""
     if checkpoint.about is None:
         return ""
     folder = Path(checkpoint.path).parent.parent / "scores"
@@ -143,5 +146,5 @@ def _scores(checkpoint: Checkpoint) -> str:
 
 
 def _without_folders(text: str) -> str:
-    """Of the paths of a machine that a configuration names, only the last part."""
+    """Shortens each path of a machine in a configuration to its last part."""
     return re.sub(r"(['\"])(?:/|~/)(?:[^'\"\n]*/)?([^'\"/\n]+)/?\1", r"\1\2\1", text)
