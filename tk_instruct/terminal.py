@@ -57,7 +57,7 @@ class _Shown:
 
     def write(self, text: str) -> int:
         shown = visible(text) if self._is_terminal else text
-        with self._told():
+        with self._reporting_errors():
             try:
                 self.stream.write(shown)
             except UnicodeEncodeError:
@@ -70,11 +70,11 @@ class _Shown:
             self.write(line)
 
     def flush(self) -> None:
-        with self._told():
+        with self._reporting_errors():
             self.stream.flush()
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _reporting_errors(self) -> Iterator[None]:
         """Raises UserError if standard output is full; an error of standard error is ignored."""
         try:
             yield
