@@ -81,7 +81,10 @@ TRAIN = ("train", "--gin_file=recipes/smoke.gin")
         ("tensorflow.python.framework.dtypes", TRAIN),  # while standard error is closed
         ("numpy", ("predict", "--model_dir=none")),
         ("numpy", ("rank", "--model_dir=none")),
-        ("jax", ("convert", "--to=ours", "none", "nowhere")),
+        (
+            "jax",
+            ("convert", "--to=ours", ".", "nowhere"),
+        ),  # a folder: without one nothing is imported
     ],
 )
 def test_an_interrupted_import_ends_the_command(

@@ -1,7 +1,7 @@
-"""One run on several processes: joining them, who writes, and when all stop.
+"""One run on several processes: how they join, which one writes, and when all stop.
 
-Every process runs the same command, has some of the devices of the mesh, and reads and puts on
-them its own rows of every batch.
+Every process runs the same command and has some of the devices of the mesh. It reads its own rows
+of every batch and puts them on its devices.
 """
 
 import argparse
@@ -29,7 +29,7 @@ log = logging.getLogger("tk_instruct")
 T = TypeVar("T")
 Main = Callable[[argparse.Namespace], int]
 
-# Keys of processes that have failed, or ended because of that, where the coordinator keeps them.
+# The coordinator keeps a key here for each process that has failed, or ended because one has.
 _ENDED = "tk_instruct/ended"
 _SECONDS_TO_END = 10
 
@@ -41,19 +41,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--distributed",
         action="store_true",
-        help="join the others as the surroundings say (TPU pods, Slurm, Open MPI, GKE)",
+        help="join the others as the environment says (TPU pods, Slurm, Open MPI, GKE)",
     )
     group.add_argument(
-        "--coordinator", metavar="HOST:PORT", help="of the first process, where nothing says"
+        "--coordinator",
+        metavar="HOST:PORT",
+        help="the first process, if the environment does not name it",
     )
     group.add_argument("--num_processes", type=whole_number, metavar="N", help="with --coordinator")
-    group.add_argument("--process_id", type=whole_number, metavar="I", help="this one's, from 0")
+    group.add_argument(
+        "--process_id", type=whole_number, metavar="I", help="the number of this process, from 0"
+    )
 
 
 def with_others(main: Main) -> Main:
-    """A verb's main as one of several processes, where its arguments say so.
+    """Makes a verb's main join the other processes, if its arguments say so.
 
-    When it fails on one of them all end, rather than wait for it.
+    When one process fails, all end instead of waiting for it.
     """
 
     @wraps(main)
@@ -72,9 +76,9 @@ def with_others(main: Main) -> Main:
 
 @contextlib.contextmanager
 def _interrupted_imports_end_others() -> Iterator[None]:
-    """An interrupt in an import, which ends this process at once, is told to the others before."""
+    """Tells the other processes before an interrupt during an import ends this one at once."""
     usual = signal.getsignal(signal.SIGINT)
-    if not callable(usual):  # it is ignored
+    if not callable(usual):  # the signal is ignored
         yield
         return
 
@@ -91,9 +95,9 @@ def _interrupted_imports_end_others() -> Iterator[None]:
 
 
 def initialize(args: argparse.Namespace) -> bool:
-    """Joins the other processes, if there are any, and says so.
+    """Joins the other processes; returns whether there are any.
 
-    Raises UserError where that is not possible.
+    Raises UserError if they cannot be joined.
     """
     explicit = (args.coordinator, args.num_processes, args.process_id)
     if explicit == (None, None, None) and not args.distributed:
@@ -114,7 +118,7 @@ def initialize(args: argparse.Namespace) -> bool:
         return True
     try:
         jax.distributed.initialize(*explicit)
-    except Exception as error:  # ValueError, RuntimeError and XLA's own, as the surroundings are
+    except Exception as error:  # ValueError, RuntimeError or XLA's own, by environment
         where = f"at {args.coordinator}" if args.coordinator else "that the surroundings name"
         raise UserError(
             f"the other processes could not be joined ({str(error).splitlines()[0][:160]}): start "
@@ -126,13 +130,13 @@ def initialize(args: argparse.Namespace) -> bool:
 
 
 def _coordinator() -> Any:
-    from jax._src import distributed  # what JAX has to offer has no public name
+    from jax._src import distributed  # JAX has no public name for it
 
     return distributed.global_state.client
 
 
 def _end_others(error: BaseException) -> None:
-    """Tells the others that this process fails, and lets it end without waiting for them."""
+    """Tells the others that this process fails, and makes it exit without waiting for them."""
     import jax
 
     status = 2 if isinstance(error, UserError) else 1
@@ -140,11 +144,13 @@ def _end_others(error: BaseException) -> None:
         status = 128 + signal.SIGINT
     line = (str(error).splitlines() or [type(error).__name__])[0]
     _end_together(f"{status} process {jax.process_index()} has failed: {line[:500]}")
-    atexit.register(_exit, status)  # comes before JAX's, which would wait for the others
+    atexit.register(
+        _exit, status
+    )  # runs before JAX's exit handler, which would wait for the others
 
 
 def _end_with_others() -> None:
-    """Ends this process when another one has failed; runs in a thread."""
+    """Ends this process when another one has failed; runs in a thread of its own."""
     import jax
 
     with contextlib.suppress(Exception):  # the run is over, and the coordinator is shut down
@@ -159,11 +165,13 @@ def _end_with_others() -> None:
 
 
 def _end_together(message: str) -> None:
-    """Returns when all processes have said why they end, or soon; last on the coordinator's."""
+    """Returns when all processes have said why they end, or after a while; the coordinator last."""
     import jax
 
     until = time.monotonic() + _SECONDS_TO_END
-    with contextlib.suppress(Exception):  # it has said so already, or the coordinator is gone
+    with contextlib.suppress(
+        Exception
+    ):  # this process has said so already, or the coordinator is gone
         _coordinator().key_value_set(f"{_ENDED}/{jax.process_index()}", message)
     with contextlib.suppress(Exception):
         while len(_said_at_the_end()) < jax.process_count() and time.monotonic() < until:
@@ -173,7 +181,7 @@ def _end_together(message: str) -> None:
 
 
 def _said_at_the_end() -> dict[int, str]:
-    """By process: the status it ends with and why, its own failure or another's."""
+    """By process, its exit status and the reason: its own failure or another process's."""
     found = _coordinator().key_value_dir_get(_ENDED)
     return {int(key.rpartition("/")[2]): message for key, message in found}
 
@@ -185,8 +193,8 @@ def _exit(status: int) -> None:
 
 
 def is_first_process() -> bool:
-    """Whether this process writes what is to be written once."""
-    if "jax" not in sys.modules:  # nor has it joined others
+    """Whether this process is the one that writes files."""
+    if "jax" not in sys.modules:  # then it has not joined others
         return True
     import jax
 
@@ -194,7 +202,7 @@ def is_first_process() -> bool:
 
 
 def as_first_process_has(array: np.ndarray) -> np.ndarray:
-    """The first process's values, on all processes."""
+    """The values of the first process, on every process."""
     import jax
 
     if not jax.distributed.is_initialized():
@@ -205,7 +213,7 @@ def as_first_process_has(array: np.ndarray) -> np.ndarray:
 
 
 def wait_for_others() -> None:
-    """Returns when all processes are here."""
+    """Returns when all processes have called it."""
     import jax
 
     if jax.distributed.is_initialized():
@@ -215,9 +223,9 @@ def wait_for_others() -> None:
 
 
 def until_stopped(batches: Iterable[T]) -> Iterator[T]:
-    """Batches that all processes go through, until one of these gets SIGINT or SIGTERM.
+    """The batches, until a process gets SIGINT or SIGTERM; then all end after the same batch.
 
-    Then all end after the same batch. A single process is interrupted where it is.
+    A single process is interrupted at once.
     """
     import jax
 
@@ -238,11 +246,11 @@ def until_stopped(batches: Iterable[T]) -> Iterator[T]:
 
 @contextlib.contextmanager
 def stop_requested() -> Iterator[Callable[[int], signal.Signals | None]]:
-    """A function of the step done: the signal by which the run was asked to stop, if it was.
+    """Yields a function: the last step done → the signal that asks the run to stop, or None.
 
-    A single process stops at SIGINT (Ctrl-C; a second one interrupts at once) and SIGTERM
-    (preemption). Of several, all stop at the same step once any of them has got SIGTERM, which
-    jax.distributed watches for without a word between them each step, or SIGINT, taken for it.
+    A single process stops at SIGINT (Ctrl-C; a second one interrupts at once) and at SIGTERM
+    (preemption). Several processes all stop at the same step once any of them gets SIGTERM, for
+    which jax.distributed watches without communication at each step. SIGINT counts as SIGTERM.
     """
     import jax
 
@@ -271,7 +279,7 @@ def stop_requested() -> Iterator[Callable[[int], signal.Signals | None]]:
 
 @contextlib.contextmanager
 def _received_signals() -> Iterator[list[signal.Signals]]:
-    """Holds the first SIGINT or SIGTERM; a second one has its usual effect."""
+    """Yields a list that gets the first SIGINT or SIGTERM; a second one has its usual effect."""
     received: list[signal.Signals] = []
     with HeldSignals(received.append):
         yield received

@@ -1,7 +1,7 @@
-"""Files, here or in a bucket: written whole or not at all, and read with errors that say where.
+"""Files, local or in a bucket: atomic writes, and errors that name the file.
 
-A Path is local or gs://BUCKET/…, with the same methods. An object of a bucket is there once it is
-whole, and cannot be appended to or renamed; a folder is a beginning that names have in common.
+A Path is local or gs://BUCKET/…, with the same methods. In a bucket an object appears once it is
+complete and cannot be appended to or renamed; a folder is only a prefix of names.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from tk_instruct.errors import UserError
 
 @register_path_cls(("http://", "https://", "file://", "hf://"))
 class _Elsewhere:
-    """A path of these is refused wherever one is made."""
+    """Makes every Path with one of these prefixes raise UserError."""
 
     def __new__(cls, path: str) -> "_Elsewhere":
         raise UserError(f"{path} is neither a path here nor gs://…; bring it here, give its path")
@@ -30,9 +30,9 @@ def is_local(path: PathLike) -> bool:
 
 
 def inside(folder: PathLike, *names: str) -> Path:
-    """FOLDER/NAME/…; raises UserError where symbolic links lead from there out of the folder.
+    """FOLDER/NAME/…; raises UserError if a symbolic link leads from there out of the folder.
 
-    For what is written to a directory that others may have made.
+    Use it to write into a directory that somebody else may have made.
     """
     path = Path(folder).joinpath(*names)
     if not is_local(folder):
@@ -51,10 +51,10 @@ def absolute(path: PathLike) -> Path:
 
 
 def write_atomically(path: PathLike, content: Iterable[str] | bytes) -> None:
-    """Writes a file (texts as UTF-8) whole or not at all; raises UserError if it cannot.
+    """Writes a file (texts as UTF-8) atomically; raises UserError if it cannot.
 
-    Of a symbolic link the file that it points to is written. Devices and pipes are written
-    through, with BrokenPipeError where the reader has gone.
+    A symbolic link is followed: its target is written. A device or pipe is written directly;
+    BrokenPipeError is raised if its reader has gone.
     """
     try:
         if not isinstance(content, bytes):
@@ -73,9 +73,9 @@ def write_atomically(path: PathLike, content: Iterable[str] | bytes) -> None:
 
 
 def check_target(path: PathLike) -> None:
-    """Raises UserError where a file could not be written at the end of long work.
+    """Raises UserError for a path that can never be written; call it before long work.
 
-    A folder, a file among the folders that lead to it, a chain of links without end.
+    That is a folder, a path through a file, or an endless chain of links.
     """
     if not is_local(path):
         return
@@ -93,7 +93,7 @@ def check_target(path: PathLike) -> None:
 
 
 def is_stream(path: PathLike) -> bool:
-    """Whether what is written to a path goes through it: a device, a pipe, an open descriptor."""
+    """Whether a path keeps no file: it is a device, a pipe or an open descriptor."""
     if not is_local(path):
         return False
     try:
@@ -105,15 +105,15 @@ def is_stream(path: PathLike) -> bool:
 
 
 def _followed(path: PathLike) -> str:
-    """Where a chain of symbolic links ends, which need not exist; an open descriptor as it is.
+    """The end of a chain of symbolic links, which need not exist; an open descriptor as it is.
 
-    Raises OSError for a chain that does not end.
+    Raises OSError for an endless chain.
     """
     followed = os.fspath(path)
     for _ in range(40):
         folder, name = os.path.split(followed)
         followed = os.path.join(os.path.realpath(folder), name)
-        # /dev/stdout, /dev/fd/3: what it points to need not have a name.
+        # /dev/stdout, /dev/fd/3: the open file may have no name.
         if _descriptor(followed) is not None or not os.path.islink(followed):
             return followed
         followed = os.path.join(os.path.dirname(followed), os.readlink(followed))
@@ -127,9 +127,9 @@ def _descriptor(path: str) -> int | None:
 
 def _write_through(path: str, content: bytes) -> None:
     if sys.stdout:
-        sys.stdout.flush()  # what was printed before stands before
+        sys.stdout.flush()  # keeps the order of what was printed before
     descriptor = _descriptor(path)
-    # A duplicate has the position of a file that others write too; opened again it would not.
+    # A duplicate shares its position with other writers of the file; a new descriptor would not.
     with open(path if descriptor is None else os.dup(descriptor), "wb") as stream:
         stream.write(content)
 
@@ -150,7 +150,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def _inherit(path: Path, descriptor: int) -> None:
-    """Owner and mode of the file that is replaced, if there is one, as far as rights go."""
+    """Gives the new file the owner and mode of the file that it replaces, as far as allowed."""
     with contextlib.suppress(OSError):
         replaced = os.stat(path)
         with contextlib.suppress(PermissionError):
@@ -159,14 +159,14 @@ def _inherit(path: Path, descriptor: int) -> None:
 
 
 def remove(temporary: PathLike) -> None:
-    """Removes what a write leaves behind, if anything; its folder need not exist either."""
+    """Removes a file, if there is one; its folder need not exist."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         Path(temporary).unlink()
 
 
 @contextlib.contextmanager
 def as_os_errors() -> Iterator[None]:
-    """OSError in place of what else is raised: TensorFlow, which reaches buckets, has its own."""
+    """Turns other exceptions into OSError: TensorFlow, which reads buckets, raises its own."""
     try:
         yield
     except OSError:
@@ -176,7 +176,7 @@ def as_os_errors() -> Iterator[None]:
 
 
 def cannot_write(path: PathLike, error: OSError) -> UserError:
-    """The message for a write that failed: what, why, and what to do."""
+    """The error for a write that failed: the file, the reason and the repair."""
     repair = (
         "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "choose another place"
     )
@@ -187,19 +187,19 @@ def cannot_write(path: PathLike, error: OSError) -> UserError:
 
 
 def needs_bucket_package(path: PathLike) -> UserError:
-    """The message for a place in a bucket, where the package that reaches it is missing."""
+    """The error for a path in a bucket when the package that reads buckets is missing."""
     return UserError(
         f"{os.fspath(path)} needs the package google-cloud-storage; install it with "
         "pip install 'tk_instruct[gcs]'"
     )
 
 
-# Linux's /dev/zero, full, random and urandom, which would fill the memory.
+# Linux's /dev/zero, full, random and urandom: reading them would fill the memory.
 _ENDLESS = {os.makedev(1, minor) for minor in (5, 7, 8, 9)}
 
 
 def read_bytes(path: PathLike) -> bytes:
-    """A file's content; raises UserError where it cannot be read."""
+    """The content of a file; raises UserError if it cannot be read."""
     try:
         if is_local(path) and os.stat(path).st_rdev in _ENDLESS:
             raise OSError("it never ends")
@@ -212,7 +212,7 @@ def read_bytes(path: PathLike) -> bytes:
 
 
 def read_file(path: PathLike) -> bytes:
-    """As read_bytes, of what is read more than once; UserError for a pipe, which waits."""
+    """As read_bytes, for a file that is read more than once; raises UserError for a pipe."""
     if is_stream(path):
         raise UserError(
             f"{path} is a pipe or a device, which cannot be read again; put a file in its place"

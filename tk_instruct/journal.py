@@ -1,4 +1,4 @@
-"""What a verb makes of each example, as JSON lines: kept as they come, so that none is lost."""
+"""Predictions as JSON lines: batches are kept as they come, so that a killed run continues."""
 
 import hashlib
 import itertools
@@ -28,16 +28,16 @@ from tk_instruct.progress import Progress
 
 log = logging.getLogger("tk_instruct")
 
-# A tokenised example with its texts, as registry.examples gives it: id, task, inputs and more.
+# A tokenised example with its texts, from registry.examples: id, task, inputs and more.
 Example = Mapping[str, Any]
-# A line of the output: id, task, prediction and what a verb has to add.
+# A line of the output: id, task, prediction and the fields that a verb adds.
 Row = dict[str, Any]
-# Examples → their rows, batch after batch, in whatever order suits it.
+# Examples → their rows, batch by batch, in any order.
 Predict = Callable[[Sequence[Example]], Iterator[Sequence[Row]]]
 
 
 class _Row(msgspec.Struct, frozen=True):
-    """What every row has; what a verb has added is kept as it is."""
+    """The fields of every row; other fields are kept unchecked."""
 
     id: str
     task: str
@@ -55,13 +55,18 @@ def write_rows(
     identity: Mapping[str, Any],
     doing: str,
 ) -> int:
-    """Predicts what is not there yet, then writes all rows in the order of ids; their number.
+    """Predicts the examples that are not predicted yet; writes all rows in order of their ids.
 
-    identity (JSON) tells predictors, their settings and their data apart: what another one has
-    left unfinished is not gone on with. Of several processes all predict and the first one writes.
+    Returns the number of rows. All processes of a run predict, and the first one writes.
 
-    Raises UserError where an id stands for two examples, and where another process is writing the
-    same output on a local disk.
+    Args:
+        identity: JSON that differs between predictors, settings and data. Unfinished work is
+            continued only if it has the same identity.
+        doing: the title of the progress line.
+
+    Raises:
+        UserError: two examples have the same id, or another process is writing the same output on
+            a local disk.
     """
     _check_ids(examples, doing)
     with _alone(output):
@@ -92,7 +97,7 @@ def write_rows(
 
 
 def _alone(output: PathLike) -> AbstractContextManager[Any]:
-    """Holds an output's lock; in a bucket two writers waste time and harm nothing."""
+    """Locks an output; not in a bucket, where two writers only waste time."""
     check_target(output)
     journal = f"{os.fspath(output)}.unfinished"
     if is_local(output) and os.path.islink(journal):
@@ -118,7 +123,7 @@ def _line(row: Row) -> str:
 
 
 def say_where(count: int, output: PathLike) -> None:
-    """Prints how many rows were written, and where; not among rows that went through."""
+    """Prints how many rows were written, and where; to standard error if the output is a stream."""
     print(
         f"{count:,} predictions in {output}", file=sys.stderr if is_stream(output) else sys.stdout
     )
@@ -129,9 +134,9 @@ def _hash(content: bytes) -> str:
 
 
 class _Journal:
-    """Rows as they come: a file OUTPUT.unfinished/IDENTITY-NUMBER-HASH.jsonl for each batch.
+    """Unfinished rows: each batch is a file OUTPUT.unfinished/IDENTITY-NUMBER-HASH.jsonl.
 
-    HASH is of the file's content. A device or a pipe has none: it cannot be gone on with.
+    HASH is of the file's content. An output that is a device or a pipe has no journal.
     """
 
     def __init__(self, output: Path, belongs_to: str) -> None:
@@ -145,9 +150,9 @@ class _Journal:
         return list(self.folder.iterdir()) if self.is_kept and self.folder.is_dir() else []
 
     def read(self) -> dict[str, str]:
-        """By ids, the lines that an interrupted run with the same settings has left.
+        """By id, the lines that an interrupted run with the same identity has left.
 
-        A damaged file is no loss.
+        Skips a damaged file: its examples are predicted again.
         """
         found: dict[str, str] = {}
         for path in (self.folder / name for name in self.names):
@@ -170,7 +175,7 @@ class _Journal:
                 path.unlink()
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Raises UserError if it cannot."""
+        """Keeps a batch; raises UserError if that is not possible."""
         if self.is_kept:
             content = "".join(map(_line, rows)).encode()
             self.names.append(f"{self.prefix}{len(self.names):06}-{_hash(content)}.jsonl")

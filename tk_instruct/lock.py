@@ -1,4 +1,4 @@
-"""One process at a time writes something: a locked file, or in a bucket an object kept fresh."""
+"""Locks, so that one process at a time writes: a locked file, or in a bucket a renewed object."""
 
 import contextlib
 import datetime
@@ -25,22 +25,22 @@ from tk_instruct.files import (
 log = logging.getLogger("tk_instruct")
 
 SECONDS_BETWEEN_SIGNS = 20
-_NOT_SO = 412  # HTTP's precondition failed: the object is of another generation, or not there
+_PRECONDITION_FAILED = 412  # the object has another generation, or does not exist
 
 
 @contextlib.contextmanager
 def held(path: PathLike, what: str) -> Iterator[Callable[[], None]]:
-    """Holds a lock, a file or object; gives a function that raises UserError once it is lost.
+    """Holds a lock; yields a function that raises UserError once the lock is lost.
 
-    The lock of a process that was killed is free: a local one at once; one in a bucket after a
-    minute, in which it is watched for signs of life. Of several processes of a run the first one
-    takes it.
+    If its process is killed, a local lock is free at once, a lock in a bucket after a minute
+    without a sign of that process. Of several processes of one run, the first takes the lock.
 
     Args:
-        what: what is held and how, "RUN is being trained".
+        path: the file, or the object in a bucket, that is the lock.
+        what: what the lock protects, for the message: "RUN is being trained".
 
     Raises:
-        UserError: another process holds it, which is named; or it cannot be written.
+        UserError: another process holds the lock (the message names it), or it cannot be written.
     """
     if not distributed.is_first_process():
         yield lambda: None
@@ -72,16 +72,16 @@ def _file(name: str, me: str, refused: Callable[[str], UserError]) -> Iterator[A
         yield lambda: None
     finally:
         path.unlink(missing_ok=True)
-        os.close(file)  # which ends the lock
+        os.close(file)  # frees the lock
         if is_new:
-            with contextlib.suppress(OSError):  # something has been written there
+            with contextlib.suppress(OSError):  # it is not empty
                 path.parent.rmdir()
 
 
 def _locked(path: Path, refused: Callable[[str], UserError]) -> int:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Not through a link, which could lead to any file.
+        # A link is not followed: it could lead to any file.
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -89,13 +89,13 @@ def _locked(path: Path, refused: Callable[[str], UserError]) -> int:
             by = os.read(file, 1000).decode("utf-8", "replace")
             os.close(file)
             raise refused(by) from error
-        except OSError as error:  # a file system without locks
+        except OSError as error:  # the file system has no locks
             log.warning("%s cannot be locked (%s): start no second process", path, error.strerror)
             return file
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file), path.stat()):
                 return file
-        os.close(file)  # the one who held it has removed it just now
+        os.close(file)  # its holder has just removed the file: try again
 
 
 @contextlib.contextmanager
@@ -108,11 +108,11 @@ def _object(path: str, me: str, refused: Callable[[str], UserError]) -> Iterator
     blob = storage.Client().bucket(bucket).blob(name)
 
     def write(generation: int) -> bool:
-        """Replaces the object of this generation; 0: makes one where there is none."""
+        """Replaces the object if it has this generation; 0: creates it if there is none."""
         try:
             blob.upload_from_string(me, if_generation_match=generation)
         except Exception as error:
-            if getattr(error, "code", None) == _NOT_SO:
+            if getattr(error, "code", None) == _PRECONDITION_FAILED:
                 return False
             raise
         return True

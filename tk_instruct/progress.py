@@ -1,4 +1,4 @@
-"""A line that says how far long work is: redrawn on a terminal, now and then in a log file."""
+"""A progress line for long work: redrawn on a terminal, printed now and then in a log."""
 
 import sys
 import time
@@ -17,8 +17,8 @@ def clock(seconds: float) -> str:
 class Progress:
     """`with Progress("reading", total) as progress: … progress.advance()`; writes to stderr.
 
-    The time left is reckoned from the first item on, which pays for starting and compiling.
-    Work that is done within a second or, in a log, within the interval, shows nothing.
+    The time left is estimated without the first item, whose time includes starting and compiling.
+    Work that ends within a second (in a log: within the interval) shows nothing.
     """
 
     def __init__(self, what: str, total: int, first: int = 0) -> None:
@@ -36,7 +36,7 @@ class Progress:
         return self
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Counts items as done; the note, where it is not empty, is shown from now on."""
+        """Counts items as done; a note that is not empty is shown from now on."""
         self.done += count
         self.note = note or self.note
         now = time.monotonic()

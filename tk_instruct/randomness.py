@@ -1,4 +1,4 @@
-"""Random choices as pure functions of (seed, purpose, ids): no global generator, no order."""
+"""Random choices as pure functions of (seed, purpose, ids), without a global generator."""
 
 import hashlib
 import itertools
@@ -9,22 +9,22 @@ T = TypeVar("T")
 
 
 def draw(seed: int, purpose: str, *ids: str) -> int:
-    """A 64-bit number that depends on nothing but the arguments.
+    """A 64-bit number that depends only on the arguments.
 
-    The purpose keeps choices apart that are made for the same ids: which instances are sampled
-    says nothing about which of their references is trained on.
+    Choices with the same ids and different purposes are independent: for example, which instances
+    are sampled and which of their references is trained on.
     """
     key = "\x1f".join((str(seed), purpose, *ids)).encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.sha256(key).digest()[:8], "big")
 
 
 def choose(options: Sequence[T], seed: int, purpose: str, *ids: str) -> T:
-    """One of the options, uniformly over ids (bias below options / 2**64)."""
+    """One of the options, each with the same probability (bias below options / 2**64)."""
     return options[draw(seed, purpose, *ids) % len(options)]
 
 
 def sample(options: Sequence[T], count: int, seed: int, purpose: str, *ids: str) -> list[T]:
-    """count different options in random order; all of them shuffled where there are no more."""
+    """count different options in random order; all of them, shuffled, if there are fewer."""
     count = min(count, len(options))
     chosen: dict[int, None] = {}
     for attempt in itertools.count():

@@ -1,4 +1,4 @@
-"""Numbers that a setting may have, checked where the setting is made; flags' numbers as typed."""
+"""Checks of the numbers in settings, and the types of number flags."""
 
 import argparse
 import math
@@ -6,14 +6,14 @@ from typing import Any
 
 from tk_instruct.errors import UserError
 
-# What islice, NumPy and gin's integers hold; more is a slip of the finger.
+# The largest integer of islice and NumPy; a larger one is a typing error.
 _MOST = 2**63 - 1
-# JAX's keys are made of so many: of a larger seed they would take the last bits alone.
+# JAX makes keys of 32 bits of a seed: it would ignore the higher bits of a larger seed.
 NUM_SEEDS = 2**32
 
 
 def check_number(name: str, value: Any, interval: str, try_: object) -> None:
-    """Raises UserError unless a value is a finite number of an interval, such as "[0, 1)"."""
+    """Raises UserError unless a value is a finite number in an interval, such as "[0, 1)"."""
     low, high = map(float, interval[1:-1].split(","))
     if (
         isinstance(value, int | float)
@@ -40,10 +40,10 @@ def check_seed(name: str, value: Any) -> None:
 
 
 def whole_number(text: str) -> int:
-    """A flag's type; what it must be is said by the range that its setting is checked with."""
+    """The type of a flag for whole numbers; the setting checks the range."""
     try:
         value = int(text)
-    except ValueError:  # also of more digits than Python reads
+    except ValueError:  # also for more digits than Python reads
         value = None
     if value is None or abs(value) > _MOST:
         raise argparse.ArgumentTypeError(
@@ -53,7 +53,7 @@ def whole_number(text: str) -> int:
 
 
 def number(text: str) -> float:
-    """A flag's type, as whole_number."""
+    """The type of a flag for numbers; the setting checks the range."""
     try:
         return float(text)
     except ValueError:

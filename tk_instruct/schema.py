@@ -1,7 +1,7 @@
-"""JSON read by a schema: data of the type that is asked for, or a UserError that says why not.
+"""Reads JSON by a schema: returns data of the schema's type, or raises UserError.
 
-A schema is a msgspec.Struct, or any type that msgspec reads. Fields that it does not name are
-passed over.
+A schema is a msgspec.Struct, or any other type that msgspec reads. Fields that the schema does not
+name are ignored.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ _WORDS = {
 _CORRECT = "correct the file or restore it"
 _LENGTH = re.compile(r" of length >= 1$")
 _AT = re.compile(r" - at `(?P<key>key` in `)?\$(?P<path>.*)`$", re.DOTALL)
-# An escaped backslash, a pair, or half of one.
+# An escaped backslash, a surrogate pair, or half of a pair.
 _SURROGATES = re.compile(
     r"(?P<whole>\\\\|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 )
@@ -39,19 +39,19 @@ _PART = re.compile(r"\.(?P<name>[^.\[\]]+)|\[(?P<index>[0-9]+)\]")
 
 
 def read(path: PathLike, schema: type[T], repair: str = _CORRECT) -> T:
-    """A file's document; UserError names file, field, value, rule and what to do."""
+    """The document in a file; UserError names the file, field, value, rule and repair."""
     return parse(read_bytes(path), schema, str(path), repair)
 
 
 def read_lines(path: PathLike, schema: type[T], repair: str = _CORRECT) -> Iterator[tuple[int, T]]:
-    """(line number, document) of each line of a file that is not empty; errors as of read."""
+    """(line number, document) of each line that is not empty; raises UserError as read."""
     return parse_lines(read_bytes(path), schema, path, repair)
 
 
 def parse_lines(
     content: bytes, schema: type[T], path: PathLike, repair: str = _CORRECT
 ) -> Iterator[tuple[int, T]]:
-    """As read_lines, of what has been read."""
+    """As read_lines, for the content of a file."""
     for number, line in enumerate(_without_mark(content).splitlines(), start=1):
         if line.strip():
             yield number, parse(line, schema, f"{path}:{number}", repair)
@@ -60,9 +60,9 @@ def parse_lines(
 def read_records(
     path: PathLike, schema: type[T], repair: str = _CORRECT
 ) -> Iterator[tuple[str, T]]:
-    """(where it stands, document) of each line, or of each item where the file is one list.
+    """(place, document) of each line or, if the file is one list, of each item.
 
-    Errors as of read.
+    Raises UserError as read.
     """
     content = _without_mark(read_bytes(path))
     if content.lstrip().startswith(b"["):
@@ -75,21 +75,22 @@ def read_records(
 
 
 def parse(content: bytes, schema: type[T], where: str, repair: str = _CORRECT) -> T:
-    """A JSON document in UTF-8; raises UserError, which begins with `where`.
+    """Reads a JSON document in UTF-8; raises UserError, whose message begins with `where`.
 
-    Half a surrogate pair, which no text can be written with, becomes U+FFFD. NaN, Infinity and
-    numbers that no float holds are not numbers.
+    Half a surrogate pair, which cannot be written as UTF-8, becomes U+FFFD. NaN, Infinity and
+    numbers too large for a float do not count as numbers.
     """
     content = _without_mark(content)
-    # What fails here may be what Python writes and others do not; and below the value is at hand.
+    # What fails here is read again below: it may be JSON that only Python writes (half a surrogate
+    # pair), and the error message needs the value.
     with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        content.decode()  # msgspec does not look into texts that the schema does not name
+        content.decode()  # msgspec does not check texts that the schema does not name
         return _decoder(schema).decode(content)
     return convert(_loads(content, where, repair), schema, where, repair)
 
 
 def convert(document: Any, schema: type[T], where: str, repair: str = _CORRECT) -> T:
-    """What has been read otherwise, as of a MessagePack; raises UserError as parse does."""
+    """Checks a document that is already read, from MessagePack for example; raises as parse."""
     try:
         return msgspec.convert(document, schema)
     except (ValueError, TypeError, RecursionError) as error:
@@ -97,7 +98,7 @@ def convert(document: Any, schema: type[T], where: str, repair: str = _CORRECT) 
 
 
 def told_by_fields(record: Mapping[str, Any], schemas: Iterable[type[T]]) -> type[T] | None:
-    """The first of some Structs all of whose required fields a record has, if there is one."""
+    """The first Struct whose required fields a record all has; None if there is none."""
     for schema in schemas:
         fields = msgspec.structs.fields(cast(type[msgspec.Struct], schema))
         if all(field.encode_name in record for field in fields if field.required):
@@ -131,7 +132,7 @@ def _loads(content: bytes, where: str, repair: str) -> Any:
 
 
 class _NoNumber(float):
-    """NaN, infinity, or what no float holds; a schema refuses it where it asks for something."""
+    """NaN, infinity or a number too large for a float; every schema but Any refuses it."""
 
     def __new__(cls, text: str) -> "_NoNumber":
         number = super().__new__(cls, text)
@@ -146,7 +147,7 @@ def _float(text: str) -> float:
 
 
 def _int(text: str) -> int | float:
-    number = _float(text)  # which is quick for a million digits
+    number = _float(text)  # fast also for a million digits
     return int(text) if abs(number) < 2**63 else number
 
 
@@ -169,14 +170,14 @@ def _refuse(document: Any, error: Exception, where: str, repair: str) -> NoRetur
     rule = re.sub("^Invalid base64 .*", "must be base64", rule)
     rule = re.sub("^Invalid enum value .*", "must be one of the values that are allowed", rule)
     found, value = _value_at(document, path)
-    if at and at["key"]:  # which of them is not told
+    if at and at["key"]:  # msgspec does not say which key
         found, field = False, f"a key of {field or 'the document'}"
     is_value = f"is {shortened(value)} but " if found else ""
     raise UserError(f"{where}: {field or 'the document'} {is_value}{rule}; {repair}") from error
 
 
 def _value_at(document: Any, path: str) -> tuple[bool, Any]:
-    """What stands at a path of msgspec's, where it can be told."""
+    """(True, the value at msgspec's path); (False, None) if the path cannot be followed."""
     if "".join(match[0] for match in _PART.finditer(path)) != path:
         return False, None
     try:

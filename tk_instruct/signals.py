@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: interrupts that no library drops, and those that wait for a good moment."""
+"""SIGINT and SIGTERM: interrupts that no library swallows, and signals that are held."""
 
 import contextlib
 import os
@@ -14,19 +14,20 @@ _SECONDS_BETWEEN_TRIES = 0.02
 
 @contextlib.contextmanager
 def insistent_interrupts() -> Iterator[None]:
-    """Ctrl-C ends the work in which it comes: by KeyboardInterrupt, in an import at once.
+    """Makes Ctrl-C always end the work: by KeyboardInterrupt or, during an import, at once.
 
-    Python drops a KeyboardInterrupt that a destructor or a callback raises (JAX calls one at every
-    garbage collection): it is raised again, until it arrives. Extension modules turn one that
-    comes while they are imported into an ImportError, or go on half imported: there the process
-    ends, with "interrupted" and status 130. Does nothing where Ctrl-C has another meaning.
+    Python drops a KeyboardInterrupt that is raised in a destructor or a callback (JAX has one that
+    runs at every garbage collection). Here it is raised again until it arrives. An extension
+    module that is being imported may turn it into an ImportError, or continue half imported. So
+    there the process ends, with "interrupted" and status 130. Does nothing if Ctrl-C already has
+    another handler.
     """
     if not _is_main_thread() or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
     try:
-        terminal = os.dup(2)  # which imports may have closed
-    except OSError:  # it was closed before
+        terminal = os.dup(2)  # an import may close standard error
+    except OSError:  # it is closed already
         terminal = os.open(os.devnull, os.O_WRONLY)
     usual_hook = sys.unraisablehook
 
@@ -51,7 +52,7 @@ def insistent_interrupts() -> Iterator[None]:
     finally:
         has_ended = True
         signal.setitimer(signal.ITIMER_REAL, 0)
-        if sys.unraisablehook is try_again:  # else another one has come, which calls it
+        if sys.unraisablehook is try_again:  # else a later hook calls it
             sys.unraisablehook = usual_hook
         for number, handler in usual.items():
             signal.signal(number, handler)
@@ -59,7 +60,7 @@ def insistent_interrupts() -> Iterator[None]:
 
 
 def is_importing(frame: FrameType | None) -> bool:
-    """Whether a frame, or one that has called it, is that of an import."""
+    """Whether a frame, or one of its callers, is an import."""
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
             return True
@@ -68,10 +69,10 @@ def is_importing(frame: FrameType | None) -> bool:
 
 
 class HeldSignals:
-    """`with HeldSignals(handle)` calls handle for the first SIGINT or SIGTERM that comes in it.
+    """`with HeldSignals(handle)` calls handle for the first SIGINT or SIGTERM in the block.
 
-    A second one has its usual effect. What is ignored stays so (shells have what runs in the
-    background ignore Ctrl-C). Does nothing in other threads than the main one, which gets no
+    A second one has its usual effect. A signal that is ignored stays ignored (shells make
+    background processes ignore Ctrl-C). Does nothing outside the main thread: other threads get no
     signals.
     """
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows under a header row, aligned: the first column left, numbers right."""
+    """Rows under a header row as aligned text: the first column left, columns of numbers right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     numeric = [
         column > 0 and all(row[column][:1].isdigit() or row[column] == "–" for row in rows[1:])

@@ -1,7 +1,7 @@
-"""Standard output and error as a verb has them: safe on a terminal, and failing in plain words.
+"""Standard output and error of a verb: safe on a terminal, with plain errors when full.
 
-Texts come from files that others wrote. What a terminal would obey, or not show, is written as an
-escape there; a pipe or a file gets every character as it is.
+Texts come from files that others wrote. On a terminal, characters that it would obey or hide are
+written as escapes. A pipe or a file gets every character as it is.
 """
 
 import codecs
@@ -17,9 +17,9 @@ from typing import Any, TextIO
 
 from tk_instruct.errors import UserError
 
-# Control characters except tab and newline, what changes the direction of text, what breaks lines,
-# is invisible or is no character. The joiners U+200C and U+200D stay: Persian, Hindi and emoji are
-# spelt with them.
+# Control characters except tab and newline; characters that change the direction of text or break
+# lines; invisible characters; code points that are no characters. The joiners U+200C and U+200D are
+# not among them: Persian, Hindi and emoji need them.
 _HIDDEN = re.compile(
     "[\0-\b\v-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
@@ -27,12 +27,12 @@ _HIDDEN = re.compile(
 
 
 def visible(text: str) -> str:
-    r"""The text with what a terminal would obey or hide as escapes: `\x1b`, `\u202e`."""
+    r"""Escapes the characters that a terminal would obey or hide: `\x1b`, `\u202e`."""
     return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def redraw(line: str) -> None:
-    """Writes a line to standard error, a terminal, over the line that stands there."""
+    """Replaces the last line on standard error, which is a terminal."""
     stream = getattr(sys.stderr, "stream", sys.stderr)
     print(f"\r\x1b[K{visible(line)}", end="", file=stream, flush=True)
 
@@ -43,12 +43,12 @@ def _as_in_json(error: UnicodeError) -> tuple[str, int]:
     return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
-# What an encoding lacks, as \u00e9: JSON stays the same JSON.
+# Writes a character that an encoding lacks as \u00e9, so that JSON stays the same JSON.
 codecs.register_error("tk_instruct.as_in_json", _as_in_json)
 
 
 class _Shown:
-    """A standard stream; what it has besides is the stream's."""
+    """A standard stream with safe writes; all other attributes are the stream's own."""
 
     def __init__(self, stream: io.TextIOWrapper, name: str) -> None:
         self.stream = stream
@@ -57,7 +57,7 @@ class _Shown:
 
     def write(self, text: str) -> int:
         shown = visible(text) if self._is_terminal else text
-        with self._told():
+        with self._reporting_errors():
             try:
                 self.stream.write(shown)
             except UnicodeEncodeError:
@@ -70,12 +70,12 @@ class _Shown:
             self.write(line)
 
     def flush(self) -> None:
-        with self._told():
+        with self._reporting_errors():
             self.stream.flush()
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Says that standard output is full; of standard error there is nowhere to say it."""
+    def _reporting_errors(self) -> Iterator[None]:
+        """Raises UserError if standard output is full; an error of standard error is ignored."""
         try:
             yield
         except BrokenPipeError:
@@ -94,11 +94,11 @@ class _Shown:
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """Has sys.stdout and sys.stderr show what is safe; a closed one takes everything and is empty.
+    """Makes sys.stdout and sys.stderr safe; a closed one is replaced by /dev/null.
 
-    Those that are not the system's, as a notebook's, are left alone.
+    Streams that are not the system's, such as a notebook's, stay as they are.
     """
-    os.environ.setdefault("PYTHON_COLORS", "0")  # escapes of tracebacks, which would be shown
+    os.environ.setdefault("PYTHON_COLORS", "0")  # colours of tracebacks would be shown as escapes
     _occupy_closed()
     with contextlib.ExitStack() as stack:
         for name in ("stdout", "stderr"):
@@ -118,15 +118,18 @@ def guarded() -> Iterator[None]:
 
 
 def _occupy_closed() -> None:
-    """Has no file get the number of a closed standard stream: what libraries write to that number,
-    a message of XLA's for example, would stand in the file."""
+    """Opens /dev/null in place of closed standard streams.
+
+    Otherwise a file could get the number of a closed stream, and a library that writes to that
+    number, such as XLA, would write into the file.
+    """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
 
 
 def _end_output() -> None:
-    """Writes out what is left, now and not at exit, where nothing could be said of a failure."""
+    """Flushes standard output now: at exit a failure could not be reported."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -138,5 +141,5 @@ def _end_output() -> None:
 
 
 def _drop(stream: TextIO) -> None:
-    """Has what is left in a stream, which would be tried again at exit, go nowhere."""
+    """Sends the rest of a stream to /dev/null: Python would try to write it again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

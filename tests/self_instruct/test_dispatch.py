@@ -31,15 +31,11 @@ from tk_instruct.self_instruct.clients import (
     UnansweredError,
 )
 from tk_instruct.self_instruct.clients.openai import OpenAIChat, OpenAICompletions
-from tk_instruct.self_instruct.dispatch import (
-    Budget,
-    Charges,
-    Dispatcher,
-    RateLimit,
-    Retries,
-    Tokens,
-    charges,
-)
+from tk_instruct.self_instruct.dispatch import Dispatcher
+from tk_instruct.self_instruct.dispatch.budget import Budget, Tokens
+from tk_instruct.self_instruct.dispatch.ledger import Charges, charges
+from tk_instruct.self_instruct.dispatch.pace import RateLimit
+from tk_instruct.self_instruct.dispatch.retries import Retries
 from tk_instruct.self_instruct.run_directory import Record, RunDirectory
 
 HERE = Path(__file__).parent
@@ -614,9 +610,9 @@ Trace = Callable[[FrameType, str, Any], Any]
 
 @contextlib.contextmanager
 def traced(event: Callable[[FrameType, str], None]) -> Iterator[None]:
-    """Calls event for each call, line and return of this thread in a dispatcher and its locks."""
+    """Calls event for each call, line and return of this thread in dispatch/ and its locks."""
     usual = sys.gettrace()
-    files = (dispatch.__file__, threading.__file__)
+    files = (str(Path(dispatch.__file__).parent), threading.__file__)
 
     def trace(frame: FrameType, kind: str, _: Any) -> Trace | None:
         if not frame.f_code.co_filename.startswith(files):

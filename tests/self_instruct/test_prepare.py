@@ -10,7 +10,7 @@ import pytest
 
 from tk_instruct.errors import UserError
 from tk_instruct.randomness import choose
-from tk_instruct.self_instruct import prepare
+from tk_instruct.self_instruct import encodings, prepare
 from tk_instruct.self_instruct.prepare import Preparation, Prepared
 from tk_instruct.self_instruct.run_directory import RunDirectory
 
@@ -78,59 +78,6 @@ def lines(path: Path, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-@pytest.mark.parametrize(
-    ("template", "prompt", "completion"),
-    [
-        (0, "Add.\nInput: 1 {x}\nOutput:", " 2"),
-        (1, "Add.\n\nInput: 1 {x}\n\nOutput:", " 2"),
-        (2, "Task: Add.\nInput: 1 {x}\nOutput:", " 2"),
-        (3, "Add.\n\n1 {x}\n\nOutput:", " 2"),
-        (4, "Add.\n\n1 {x}\n\n", "2"),
-        (5, "Add.\n1 {x}\n\n", "2"),
-        (6, "Task: Add.\n\n1 {x}\n\n", "2"),
-    ],
-)
-def test_the_seven_encodings_with_input(template: int, prompt: str, completion: str) -> None:
-    assert len(prepare.WITH_INPUT) == 7
-    found = prepare.render(prepare.WITH_INPUT[template], "Add.", "1 {x}", "2")
-    assert found == (prompt, completion)
-
-
-@pytest.mark.parametrize(
-    ("template", "prompt", "completion"),
-    [
-        (0, "Say {hi}. Output:", " hi"),
-        (1, "Say {hi}.\nOutput:", " hi"),
-        (2, "Say {hi}.\n\nOutput:", " hi"),
-        (3, "Say {hi}.\n", "hi"),
-        (4, "Say {hi}.\n\n", "hi"),
-        (5, "Task: Say {hi}.\n\n", "hi"),
-    ],
-)
-def test_the_six_encodings_without_input(template: int, prompt: str, completion: str) -> None:
-    assert len(prepare.WITHOUT_INPUT) == 6
-    found = prepare.render(prepare.WITHOUT_INPUT[template], "Say {hi}.", "", "hi")
-    assert found == (prompt, completion)
-
-
-@pytest.mark.parametrize(
-    ("input_", "expected"),
-    [
-        ("Word: tree", "tree"),
-        ("Word: tree\n\nWord: sea", "tree\nWord: sea"),
-        ("Word: tree\n\nKind: plant", "Word: tree\nKind: plant"),
-        ("no field\n\nat all", "no field\nat all"),
-        ("Word:", "Word:"),
-        # Where the published rule takes more than a name.
-        ("A text. Question: why?", "A text. Question: why?"),
-        ("10:30", "10:30"),
-        ("At 10:30", "At 10:30"),
-    ],
-)
-def test_an_input_loses_the_name_of_its_only_field(input_: str, expected: str) -> None:
-    assert prepare.without_field_name(input_) == expected
-
-
 def test_files_and_what_is_in_them(tmp_path: Path) -> None:
     run = make_run(
         tmp_path / "run",
@@ -158,7 +105,7 @@ def test_files_and_what_is_in_them(tmp_path: Path) -> None:
     for row, example, plain, chat in zip(
         train, result.train, lines(run, "alpaca.jsonl"), lines(run, "chat.jsonl"), strict=True
     ):
-        assert (row["prompt"], row["completion"]) == prepare.encode(example, 7, 0.5)
+        assert (row["prompt"], row["completion"]) == encodings.encode(example, 7, 0.5)
         assert plain == {key: row[key] for key in ("instruction", "input", "output")}
         asked = f"{row['instruction']}\n\n{row['input']}" if row["input"] else row["instruction"]
         assert chat["messages"] == [
@@ -184,9 +131,10 @@ def test_choices_depend_on_seed_and_id_alone(tmp_path: Path) -> None:
     assert of_more == lines(first, "train.jsonl")  # the same examples, encoded and ordered alike
 
     used = Counter(
-        choose(prepare.WITH_INPUT, 7, "encoding", row["id"]) for row in lines(first, "train.jsonl")
+        choose(encodings.WITH_INPUT, 7, "encoding", row["id"])
+        for row in lines(first, "train.jsonl")
     )
-    assert used.keys() == set(prepare.WITH_INPUT)
+    assert used.keys() == set(encodings.WITH_INPUT)
     assert max(used.values()) < 2 * min(used.values())
     order = [row["id"] for row in lines(first, "train.jsonl")]
     assert order != sorted(order)

@@ -14,7 +14,8 @@ from tk_instruct.errors import UserError
 from tk_instruct.self_instruct.classify import Classify, classify
 from tk_instruct.self_instruct.clients import Client, Completion, Parameters, Request
 from tk_instruct.self_instruct.clients.scripted import ScriptedClient
-from tk_instruct.self_instruct.dispatch import Budget, Dispatcher
+from tk_instruct.self_instruct.dispatch import Dispatcher
+from tk_instruct.self_instruct.dispatch.budget import Budget
 from tk_instruct.self_instruct.instances import Instances, instantiate
 from tk_instruct.self_instruct.instructions import Generation, Instructions, generate
 from tk_instruct.self_instruct.prompts import FewShot

@@ -1,17 +1,17 @@
-"""Take weights in and out: Hugging Face (safetensors), T5X (Orbax or legacy), and our own runs.
+"""Convert weights between Hugging Face (safetensors), T5X (Orbax or legacy), and our own runs.
 
-What FROM is, is seen by its files: a Hugging Face folder (config.json, and model.safetensors or its
-shards), a MODEL_DIR of ours or one of its checkpoints/N, a MODEL_DIR of T5X or one of its
-checkpoint_N; local or gs://. Of a MODEL_DIR the last step is taken. The weights come out bit for
-bit, as float32 (bfloat16 and float16 are widened, which is exact), one tensor after another; NaN
-and infinity are refused.
+FROM, local or gs://, is recognised by its files: a Hugging Face folder (config.json, and
+model.safetensors or its shards), a MODEL_DIR of ours or one of its checkpoints/N, a MODEL_DIR of
+T5X or one of its checkpoint_N. The last step of a MODEL_DIR is converted. The weights keep their
+values: they are written as float32, and bfloat16 and float16 convert to it exactly. NaN and
+infinity are refused. One tensor after another is read and written.
 
   tk-instruct convert flan-t5-xl runs/flan_t5_xl --to ours
   tk-instruct convert runs/superni/checkpoints/1000 export/tk-instruct-xl --to huggingface
   tk-instruct convert t5_1_1_lm100k_xl/checkpoint_1100000 runs/lm --to ours --vocabulary t5
 
-No optimizer's state is written. t5x trains on from --to t5x or t5x_legacy with
-gin/t5x/finetune.gin, which starts the optimizer anew.
+No optimizer state is written. With gin/t5x/finetune.gin, t5x continues training from --to t5x or
+t5x_legacy with a new optimizer state.
 """
 
 import argparse
@@ -27,8 +27,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from etils import epath
+
 from tk_instruct.errors import UserError
 from tk_instruct.files import cannot_write
+from tk_instruct.quiet_tensorflow import import_tensorflow_quietly
 from tk_instruct.ranges import whole_number
 
 if TYPE_CHECKING:
@@ -65,23 +68,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
+    target = Path(args.target).expanduser().absolute()  # Orbax takes no other
+    _check(args, target)
+    folder = _folder(args.source)
     import jax
 
-    jax.config.update("jax_platforms", "cpu")  # an accelerator's memory is left alone
-    target = Path(args.target).expanduser().absolute()  # Orbax takes no other
-    if args.scan_layers and args.to not in T5X_FORMATS:
-        raise UserError(f"--scan_layers is a layout of T5X, not of --to {args.to}; leave it out")
-    if args.vocabulary and args.to in T5X_FORMATS:
-        raise UserError(
-            f"--vocabulary has no place in --to {args.to}, which keeps none; leave it out"
-        )
-    if args.step is not None and not 0 <= args.step < 2**31:
-        raise UserError(f"--step={args.step} must be at least 0 and less than 2**31")
-    if args.target.startswith("gs://"):
-        raise UserError(f"{args.target}: TO must be local; write it here, then copy it there")
-    if target.exists():
-        raise UserError(f"{target} is there already; give a TO that is not there, or remove it")
-    checkpoint = open_checkpoint(args.source)
+    jax.config.update("jax_platforms", "cpu")  # takes no memory of an accelerator
+    checkpoint = _read(folder, args.source)
     if args.step is not None:
         checkpoint = replace(checkpoint, step=args.step)
     convert(checkpoint, target, args.to, args.vocabulary, args.scan_layers)
@@ -94,31 +87,64 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check(args: argparse.Namespace, target: Path) -> None:
+    """Raises UserError for flags that do not go together, and for a TO that cannot be written."""
+    if args.scan_layers and args.to not in T5X_FORMATS:
+        raise UserError(f"--scan_layers is a layout of T5X, not of --to {args.to}; leave it out")
+    if args.vocabulary and args.to in T5X_FORMATS:
+        raise UserError(
+            f"--vocabulary has no place in --to {args.to}, which keeps none; leave it out"
+        )
+    if args.step is not None and not 0 <= args.step < 2**31:
+        raise UserError(f"--step={args.step} must be at least 0 and less than 2**31")
+    if args.target.startswith("gs://"):
+        raise UserError(f"{args.target}: TO must be local; write it here, then copy it there")
+    if target.exists():
+        raise UserError(f"{target} is there already; give a TO that is not there, or remove it")
+
+
 def open_checkpoint(path: str) -> "Checkpoint":
-    """A checkpoint of any format; its tensors are not read yet, but their shapes are checked.
+    """A checkpoint of any format. Its shapes are checked; its tensors are not read yet.
 
     Raises:
         UserError: it is of no known format, or its tensors are not those of its model. Reading a
-            tensor raises it too, where that is damaged or holds values that are not finite.
+            tensor also raises it, if the tensor is damaged or holds values that are not finite.
     """
-    from etils import epath
+    return _read(_folder(path), path)
 
-    from tk_instruct import configuration
-    from tk_instruct.convert import huggingface, ours, shapes, t5x, weight_files
 
+def _folder(path: str) -> epath.Path:
+    """FROM as a folder; raises UserError where there is none."""
     if path.startswith("gs://"):
-        configuration.import_declarations()  # etils needs TensorFlow, which this keeps quiet
+        import_tensorflow_quietly()  # etils reaches buckets with it
         folder = epath.Path(path)
     else:
         folder = epath.Path(path).expanduser().resolve()
+    with _readable(path):
+        if folder.is_dir():
+            return folder
+        if folder.is_file():
+            raise UserError(f"{path} is a file; give the folder that it is in, {folder.parent}")
+    raise UserError(
+        f"{path} is no folder that can be read from here; check the path (a model of the "
+        "Hugging Face hub is fetched first: hf download NAME --local-dir FOLDER)"
+    )
+
+
+@contextlib.contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Raises UserError, naming FROM, for an OSError."""
     try:
-        if not folder.is_dir():
-            if folder.is_file():
-                raise UserError(f"{path} is a file; give the folder that it is in, {folder.parent}")
-            raise UserError(
-                f"{path} is no folder that can be read from here; check the path (a model of the "
-                "Hugging Face hub is fetched first: hf download NAME --local-dir FOLDER)"
-            )
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error}); check path and permissions") from error
+
+
+def _read(folder: epath.Path, path: str) -> "Checkpoint":
+    """As open_checkpoint; path is FROM as the user gave it, for messages."""
+    from tk_instruct.convert import huggingface, ours, shapes, t5x, weight_files
+
+    with _readable(path):
         folder = _last_step(folder)
         if (folder / "config.json").exists():
             checkpoint, whose = huggingface.read(str(folder)), "its config.json"
@@ -136,14 +162,12 @@ def open_checkpoint(path: str) -> "Checkpoint":
                 "checkpoints/ or description/ (ours), checkpoint_N, state/ with arrays or the file "
                 "checkpoint (T5X); check the path"
             )
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error}); check path and permissions") from error
     shapes.check(checkpoint, checkpoint.config, whose)
     return checkpoint.checked()
 
 
-def _last_step(folder: Any) -> Any:
-    """The last finished checkpoint of a MODEL_DIR, ours or T5X's; any other folder itself."""
+def _last_step(folder: epath.Path) -> epath.Path:
+    """The last finished checkpoint of a MODEL_DIR, ours or T5X's; any other folder unchanged."""
     import orbax.checkpoint as ocp
 
     if (folder / "config.json").exists():
@@ -177,15 +201,15 @@ def convert(
     vocabulary: str | None = None,
     scan_layers: bool = False,
 ) -> None:
-    """Writes a checkpoint in one of FORMATS, whole or not at all.
+    """Writes a checkpoint in one of FORMATS, completely or not at all.
 
     Args:
-        vocabulary: as data.vocabulary names it; None for the checkpoint's own.
-        scan_layers: in T5X's formats, all layers in one array.
+        vocabulary: a name that data.vocabulary takes; None: the checkpoint's own.
+        scan_layers: T5X's formats only: all layers in one array.
 
     Raises:
         UserError: the format has no such model, there is no vocabulary, a tensor is damaged or
-            holds NaN or infinity, or it cannot be written.
+            holds NaN or infinity, or the target cannot be written.
     """
     from tk_instruct.convert import huggingface, model_card, ours, t5x, vocabularies
     from tk_instruct.convert.tensors import stack
@@ -193,7 +217,7 @@ def convert(
 
     loaded: Any = None
     if to == "huggingface":
-        huggingface.family_of(checkpoint.config)  # refuses what has none
+        huggingface.family_of(checkpoint.config)  # raises UserError where there is none
     if to in ("huggingface", "ours"):
         loaded = vocabularies.load(checkpoint, vocabulary)
     megabytes = 4 * checkpoint.num_parameters() // _MEGABYTE
@@ -208,7 +232,7 @@ def convert(
         if to == "huggingface":
             huggingface.write(folder, checkpoint.config, tensors)
             vocabularies.write_huggingface(folder, loaded)
-            card = model_card.compose(checkpoint, target.name)
+            card = model_card.compose(checkpoint, target.name, _licence_of)
             (folder / "README.md").write_text(card, encoding="utf-8")
         elif to == "ours":
             folder.mkdir()
@@ -220,13 +244,21 @@ def convert(
             t5x.write_legacy(folder, checkpoint.step, tensors)
 
 
+def _licence_of(task: str) -> str | None:
+    """What the suite of a task says of its data."""
+    from tk_instruct.data import registry
+
+    found = registry.suite_of(task)
+    return found.licence or None if found else None
+
+
 def _history(checkpoint: "Checkpoint") -> dict[str, Any]:
-    """What a run of ours says of its data and configuration; for others, what they were."""
+    """Data and configuration for a Description: those of our run, or a note of the origin."""
     if checkpoint.about is None:
         parts = Path(checkpoint.path).parts[-1 if checkpoint.format == "huggingface" else -2 :]
         origin = f"# Converted from {'/'.join(parts)} ({checkpoint.format})."
         return {"data": {}, "gin": origin}
-    # Without a batch size: there is no optimizer's state for the run to go on with.
+    # Without the batch size: a run cannot continue without optimizer state.
     data = {key: value for key, value in checkpoint.about.data.items() if key != "batch_size"}
     return {"data": data, "gin": checkpoint.about.gin}
 
@@ -234,9 +266,9 @@ def _history(checkpoint: "Checkpoint") -> dict[str, Any]:
 def _counted(
     checkpoint: "Checkpoint", progress: "Progress", checksums: dict[str, str] | None
 ) -> dict[str, "Tensor"]:
-    """The tensors in order, counted as megabytes done when they are read whole.
+    """The tensors in order; reading a whole one advances the progress by its megabytes.
 
-    Then their checksums, where these are wanted, are verified and put into `checksums`.
+    It also verifies its checksum and puts that into `checksums`, unless that is None.
     """
     from tk_instruct.convert.tensors import in_order
 
@@ -261,7 +293,7 @@ def _counted(
 
 
 def _verified(checkpoint: "Checkpoint", params: Mapping[str, Any]) -> dict[str, str]:
-    """Checksums of parameters; raises UserError where they are not as saved."""
+    """Checksums of parameters; raises UserError where they differ from the saved ones."""
     from tk_instruct.checksums import verify
 
     try:
@@ -272,8 +304,8 @@ def _verified(checkpoint: "Checkpoint", params: Mapping[str, Any]) -> dict[str, 
 
 @contextlib.contextmanager
 def _beside(target: Path) -> Iterator[Path]:
-    """A folder to write, which takes the target's name if all goes well, and else is removed."""
-    target = Path(os.path.realpath(target))  # a link stays, and what it points to is made
+    """Yields a folder beside the target; renames it to the target, or removes it on an error."""
+    target = Path(os.path.realpath(target))  # a link is kept: the folder that it points to is made
     temporary = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -281,7 +313,7 @@ def _beside(target: Path) -> Iterator[Path]:
         temporary.rename(target)
     except BaseException as error:
         _remove(temporary)
-        # TensorStore and safetensors say it in words.
+        # TensorStore and safetensors name the error number in their messages.
         code = re.search(r"os[_ ]error(?:_code=')? ?(\d+)", str(error))
         if isinstance(error, OSError):
             raise cannot_write(target, error) from error
@@ -292,7 +324,7 @@ def _beside(target: Path) -> Iterator[Path]:
 
 
 def _remove(folder: Path) -> None:
-    """Removes a folder into which something in the background may still be writing."""
+    """Removes a folder; a background thread may still be writing into it."""
     gone = 0
     for _ in range(50):
         shutil.rmtree(folder, ignore_errors=True)
@@ -303,7 +335,7 @@ def _remove(folder: Path) -> None:
 
 
 def initial_params(path: str, like: Any, config: "T5Config | DecoderConfig") -> tuple[Any, int]:
-    """The parameters that are at a path, INITIAL_CHECKPOINT_PATH for example, and their step.
+    """The parameters at a path, such as INITIAL_CHECKPOINT_PATH, and their step.
 
     Raises UserError as open_checkpoint and params_of do.
     """
@@ -312,18 +344,18 @@ def initial_params(path: str, like: Any, config: "T5Config | DecoderConfig") -> 
 
 
 def params_of(checkpoint: "Checkpoint", like: Any, config: "T5Config | DecoderConfig") -> Any:
-    """A checkpoint's parameters, of any format, in place on the devices.
+    """The parameters of a checkpoint of any format, placed on the devices.
 
     Each process reads only the parts that its devices hold, one tensor after another.
 
     Args:
         like: the tree of the model's parameters, stacked or not, as jax.ShapeDtypeStruct with
             shardings.
-        config: of that model.
+        config: the configuration of that model.
 
     Raises:
-        UserError: a tensor is missing, extra or of another shape than the model's, is damaged or
-            holds NaN or infinity.
+        UserError: a tensor is missing, is not the model's, has another shape than the model's, is
+            damaged, or holds NaN or infinity.
     """
     from flax.traverse_util import flatten_dict, unflatten_dict
 
@@ -349,7 +381,7 @@ def params_of(checkpoint: "Checkpoint", like: Any, config: "T5Config | DecoderCo
 def _placed(tensor: "Tensor", leaf: Any) -> Any:
     import jax
 
-    parts: dict[str, Any] = {}  # devices that hold the same part share what is read
+    parts: dict[str, Any] = {}  # a part that several devices hold is read once
 
     def part(index: Any) -> Any:
         key = str(index)

@@ -23,7 +23,7 @@ from tk_instruct.model.config import DecoderConfig, T5Config
 
 T = TypeVar("T")
 MAX_SHARD_BYTES = 10**9
-# Rows of embeddings from which on a model is taken for mT5.
+# A model with at least this many rows of embeddings is taken for mT5.
 MT5_ROWS = 250_000
 
 _ACTIVATIONS = {"relu": ("relu",), "gated-gelu": ("gelu", "linear")}
@@ -44,7 +44,7 @@ _TokenId = int | list[int] | None
 
 
 class _SpecialTokens(msgspec.Struct, frozen=True):
-    """What config.json and generation_config.json say of them."""
+    """The special tokens in config.json and generation_config.json."""
 
     pad_token_id: _TokenId = None
     eos_token_id: _TokenId = None
@@ -53,7 +53,7 @@ class _SpecialTokens(msgspec.Struct, frozen=True):
 
 
 class _Config(msgspec.Struct, frozen=True):
-    """config.json; a field that is null is as one that is absent."""
+    """config.json; null means the same as an absent field."""
 
     vocab_size: int
     d_model: int
@@ -75,17 +75,17 @@ class _Config(msgspec.Struct, frozen=True):
 
 
 class _Tokenizer(msgspec.Struct, frozen=True):
-    """tokenizer_config.json; the rest of it is data.tokenizer_files' to read."""
+    """tokenizer_config.json; data.tokenizer_files reads its other fields."""
 
     tokenizer_class: str | None = None
 
 
-# In old checkpoints, and read by nothing: cross-attention has no positions.
+# Old checkpoints have it, but nothing reads it: cross-attention has no positions.
 _UNUSED = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
 
 
 def stored_name(name: str) -> str:
-    """Hugging Face's name of one of our parameters; its own for any other."""
+    """Hugging Face's name of one of our parameters; any other name unchanged."""
     outside = {"token_embedder/embedding": _EMBEDDING, "decoder/logits_dense/kernel": _LOGITS}
     match = re.fullmatch(r"(encoder|decoder)/(?:layers_(\d+)/)?(\w+)(?:/(\w+))?/\w+", name)
     if name in outside or not match:
@@ -93,7 +93,7 @@ def stored_name(name: str) -> str:
     stack, layer, part, projection = match.groups()
     if part == f"{stack}_norm":
         return f"{stack}.final_layer_norm.weight"
-    # What all layers share, the first one has.
+    # The first layer has what all layers share.
     block = f"{stack}.block.{layer or 0}.layer"
     mlp = 1 if stack == "encoder" else 2
     if part == "mlp":
@@ -119,11 +119,11 @@ def _transposed(name: str) -> bool:
 def read(path: str) -> Checkpoint:
     """A folder with config.json and model.safetensors, of T5, mT5, umT5 or ByT5.
 
-    The model computes what transformers 5 computes from the same files. bfloat16 and float16 come
-    out as float32, which is exact.
+    The model computes the same as transformers 5 does from the same files. bfloat16 and float16
+    are read as float32, which is exact.
 
     Raises:
-        UserError: it is damaged, of another kind, or of a model that cannot be computed here.
+        UserError: it is damaged, of another kind, or of a model that does not exist here.
     """
     folder = epath.Path(path)
     file = f"{path}/config.json"
@@ -162,7 +162,7 @@ def read(path: str) -> Checkpoint:
 
 
 def _other_names(config: T5Config, stored: Mapping[str, Tensor]) -> dict[str, str]:
-    """Our names for what T5s of other depths and feed-forward blocks have."""
+    """Our names for the tensors of T5s with other depths and feed-forward blocks."""
     blocks = (re.match(r"\w+\.block\.(\d+)\.", name) for name in stored)
     depth = len({match[1] for match in blocks if match}) or 1
     deep = replace(config, num_encoder_layers=depth, num_decoder_layers=depth)
@@ -174,7 +174,7 @@ def _other_names(config: T5Config, stored: Mapping[str, Tensor]) -> dict[str, st
 
 
 def _family(document: Mapping[str, Any], file: str) -> str:
-    """Asked for first: a model of another family has other fields."""
+    """The model_type; checked first, because other families have other fields."""
     family = document.get("model_type")
     if not isinstance(family, str) or family not in _ARCHITECTURES:
         raise UserError(
@@ -185,7 +185,7 @@ def _family(document: Mapping[str, Any], file: str) -> str:
 
 
 def _check_special_tokens(said: _SpecialTokens, file: str) -> None:
-    """Padding is 0, EOS 1 and a decoder starts from 0 everywhere here, as in every T5."""
+    """Raises UserError unless padding is 0, EOS is 1 and the decoder starts with 0, as in T5."""
     for name, expected in _SPECIAL_TOKENS.items():
         value = getattr(said, name)
         if value is not None and value not in (expected, [expected]):
@@ -197,7 +197,7 @@ def _check_special_tokens(said: _SpecialTokens, file: str) -> None:
 
 
 def _check_kind(stored: Mapping[str, Tensor], path: str) -> None:
-    """Raises UserError for the weights of something else than an encoder-decoder."""
+    """Raises UserError if the weights are not of an encoder-decoder that writes text."""
     heads = ("classification_head.", "classifier.", "qa_outputs.")
     extra = [name for name in stored if name.startswith(heads)]
     if extra:
@@ -229,12 +229,13 @@ def _check_kind(stored: Mapping[str, Tensor], path: str) -> None:
 def _tables(
     said: _Config, family: str, stored: Mapping[str, Tensor], path: str
 ) -> tuple[dict[str, Tensor], bool]:
-    """The tensors with one table of embeddings, shared.weight, and whether logits come from it.
+    """The tensors with one table of embeddings, shared.weight; whether logits come from it.
 
-    A table that has several names is often saved under one of them only. transformers 5 ties
-    lm_head.weight to it where the file has none, and divides by sqrt(d_model) apart from that:
-    where scale_decoder_outputs says so, else where tie_word_embeddings is not false, never in mT5.
-    Tied without that division is an output layer of its own that begins as a copy of the table.
+    The table has several names and is often saved under only one of them. transformers 5 uses the
+    table as lm_head.weight if the file has no such tensor. It decides separately whether to divide
+    by sqrt(d_model): by scale_decoder_outputs, else if tie_word_embeddings is not false; never in
+    mT5. A tied table without that division equals an output layer of its own that starts as a copy
+    of the table.
     """
     file = f"{path}/config.json"
     ties = said.tie_word_embeddings is not False
@@ -243,7 +244,7 @@ def _tables(
     inputs = [name for name in _TABLES[:-1] if name in stored]
     head = stored.get(_LOGITS)
     if not inputs and not head:
-        return others, scales  # what is missing is told with the rest
+        return others, scales  # shapes.check names what is missing
     table = stored[inputs[0] if inputs else _LOGITS]
     for name in inputs[1:]:
         if not _equal(stored[name], table):
@@ -299,7 +300,7 @@ def _config(said: _Config, family: str, tied: bool, num_tensors: int, file: str)
             f"feed_forward_proj={activation!r}; there is no such model here"
         )
     for name in ("num_layers", "num_decoder_layers"):
-        # Before a model of so many layers is made to compare it with the tensors.
+        # Checked before a model of so many layers is built to compare it with the tensors.
         if (getattr(said, name) or 0) > num_tensors:
             raise UserError(
                 f"{file}: {name}={getattr(said, name)}, but the files hold only {num_tensors} "
@@ -331,7 +332,7 @@ def _or(value: T | None, default: T) -> T:
 
 
 def _vocabulary(folder: epath.Path) -> str | None:
-    """What data.vocabulary takes; raises UserError where that would not give the model's ids."""
+    """The name that data.vocabulary takes; raises UserError if that gives other ids."""
     settings = folder / "tokenizer_config.json"
     said = schema.read(settings, _Tokenizer, REPAIR) if settings.exists() else _Tokenizer()
     if said.tokenizer_class == "ByT5Tokenizer":
@@ -346,7 +347,7 @@ def _vocabulary(folder: epath.Path) -> str | None:
 
 
 def family_of(config: T5Config | DecoderConfig) -> str:
-    """The model_type that computes what the model does; raises UserError where none does."""
+    """The model_type that computes the same as a model; raises UserError where there is none."""
     if isinstance(config, DecoderConfig):
         raise UserError(
             "Hugging Face has no decoder-only model of T5's layers; convert it --to ours or t5x"
@@ -362,9 +363,9 @@ def family_of(config: T5Config | DecoderConfig) -> str:
 
 
 def config_json(config: T5Config | DecoderConfig) -> dict[str, Any]:
-    """What config.json says, for transformers 4 and 5."""
+    """The content of config.json, for transformers 4 and 5."""
     family = family_of(config)
-    assert isinstance(config, T5Config)  # or there is no family
+    assert isinstance(config, T5Config)  # family_of has refused others
     feed_forward = {value: name for name, value in _ACTIVATIONS.items()}[config.mlp_activations]
     return {
         "architectures": [_ARCHITECTURES[family]],
@@ -406,7 +407,9 @@ def write(folder: Path, config: T5Config | DecoderConfig, tensors: Mapping[str, 
         weight_map |= {stored_name(name): file for name in names}
         shard = {stored_name(name): _theirs(name, tensors[name]).whole() for name in names}
         save_file(shard, folder / file, metadata={"format": "pt"})
-        shutil.copymode(folder / "config.json", folder / file)  # safetensors lets only us read it
+        shutil.copymode(
+            folder / "config.json", folder / file
+        )  # safetensors writes files that only their owner may read
         del shard  # before the next one is read
     if len(shards) > 1:
         total = sum(tensor.nbytes for tensor in tensors.values())

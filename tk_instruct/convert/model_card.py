@@ -1,7 +1,7 @@
-"""The model card of an exported model: what is known of it, and nothing else."""
+"""The model card of an exported model; it has only what the checkpoint records."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tk_instruct import __version__, report
@@ -10,33 +10,17 @@ from tk_instruct.convert.huggingface import family_of
 from tk_instruct.convert.tensors import Checkpoint
 from tk_instruct.files import Path
 
-# Beginnings of task names → what they are of, and the terms that its sources state.
-_COLLECTIONS = {
-    "superni_": (
-        "Super-NaturalInstructions (arXiv:2204.07705): Apache-2.0 for the collection. The licence "
-        "of each dataset in it is named, where it is known, in its task file (`Instance License`)."
-    ),
-    "ni_v1_": (
-        "Natural Instructions v1 (arXiv:2104.08773): Apache-2.0 for the collection. The datasets "
-        "that it was made from keep their own licences."
-    ),
-    "flan_": (
-        "The datasets of FLAN (arXiv:2109.01652), each under its own licence, which its page in "
-        "the TensorFlow Datasets catalogue names."
-    ),
-    "p3_": (
-        "P3 (arXiv:2110.08207): Apache-2.0 for the prompts. Each dataset keeps its own licence."
-    ),
-    "self_instruct": (
-        "Self-Instruct (arXiv:2212.10560): Apache-2.0 for the seed tasks. What a language model "
-        "has generated from them falls under the terms of that model."
-    ),
-}
 _MOST_TASKS = 20
 
+LicenceOf = Callable[[str], str | None]
+"""The name of a task → what it is of and under which licence; None where that is not known."""
 
-def compose(checkpoint: Checkpoint, name: str) -> str:
-    """README.md of a Hugging Face folder of that name, with the front matter that the hub reads."""
+
+def compose(checkpoint: Checkpoint, name: str, licence_of: LicenceOf) -> str:
+    """README.md of a Hugging Face folder of that name, with the front matter that the hub reads.
+
+    licence_of gives the text for each task in the training data.
+    """
     about = checkpoint.about
     sections = [
         "---\nlibrary_name: transformers\npipeline_tag: text2text-generation\n---",
@@ -44,7 +28,7 @@ def compose(checkpoint: Checkpoint, name: str) -> str:
         _model(checkpoint),
         _use(name),
         "## Training\n\n" + (_training(about, checkpoint.step) if about else _UNKNOWN_TRAINING),
-        "## Data\n\n" + _data(about.data.get("content", {}) if about else {}),
+        "## Data\n\n" + _data(about.data.get("content", {}) if about else {}, licence_of),
     ]
     scores = _scores(checkpoint)
     if scores:
@@ -82,7 +66,7 @@ def _model(checkpoint: Checkpoint) -> str:
 
 
 def describe(checkpoint: Checkpoint) -> str:
-    """T5 1.1 and the like."""
+    """The family and version of the model, such as T5 1.1."""
     config = checkpoint.config
     if not hasattr(config, "num_encoder_layers"):
         return "decoder alone"
@@ -131,18 +115,15 @@ def _training(about: Description, step: int) -> str:
     return ", ".join(fact for fact in facts if fact) + "."
 
 
-def _data(content: Mapping[str, Any]) -> str:
+def _data(content: Mapping[str, Any], licence_of: LicenceOf) -> str:
     if not content:
         return "Not recorded in the checkpoint that these weights come from."
     names = sorted(content)
     shown = ", ".join(f"`{name}`" for name in names[:_MOST_TASKS])
     more = f" and {len(names) - _MOST_TASKS} more" if len(names) > _MOST_TASKS else ""
-    known = [
-        text
-        for prefix, text in _COLLECTIONS.items()
-        if any(name.startswith(prefix) for name in names)
-    ]
-    unknown = [name for name in names if not name.startswith(tuple(_COLLECTIONS))]
+    licences = {name: licence_of(name) for name in names}
+    known = list(dict.fromkeys(text for text in licences.values() if text))
+    unknown = [name for name, text in licences.items() if not text]
     if unknown:
         known.append(f"{', '.join(f'`{name}`' for name in unknown)}: licence not recorded.")
     tasks = "task" if len(names) == 1 else "tasks"
@@ -150,7 +131,7 @@ def _data(content: Mapping[str, Any]) -> str:
 
 
 def _scores(checkpoint: Checkpoint) -> str:
-    """The scores of this very step, as `tk-instruct report` puts them."""
+    """The scores of the checkpoint's step, as `tk-instruct report` shows them."""
     if checkpoint.about is None:
         return ""
     folder = Path(checkpoint.path).parent.parent / "scores"
@@ -165,5 +146,5 @@ def _scores(checkpoint: Checkpoint) -> str:
 
 
 def _without_folders(text: str) -> str:
-    """Of the paths of a machine that a configuration names, only the last part."""
+    """Shortens each path of a machine in a configuration to its last part."""
     return re.sub(r"(['\"])(?:/|~/)(?:[^'\"\n]*/)?([^'\"/\n]+)/?\1", r"\1\2\1", text)

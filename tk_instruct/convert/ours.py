@@ -1,4 +1,4 @@
-"""Our own checkpoints: MODEL_DIR/checkpoints/N, and beside it the vocabulary."""
+"""Our own checkpoints: MODEL_DIR/checkpoints/N, with the vocabulary in MODEL_DIR."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -24,7 +24,7 @@ VOCABULARY_FILE = "sentencepiece.model"
 
 
 def read(path: str) -> Checkpoint:
-    """MODEL_DIR/checkpoints/N, of a run or converted; raises UserError for a soft prompt alone."""
+    """MODEL_DIR/checkpoints/N, trained or converted; raises UserError for only a soft prompt."""
     folder = epath.Path(path)
     try:
         about = read_description(folder)
@@ -60,10 +60,11 @@ def write(
     about: Mapping[str, Any],
     checksums: Mapping[str, str],
 ) -> None:
-    """A MODEL_DIR to predict with and to start training from; without an optimizer's state.
+    """A MODEL_DIR for prediction and as a start of training, without optimizer state.
 
-    about are Description's vocabulary, data and gin; checksums are those of the tensors, and may
-    be there only once these have been read.
+    Args:
+        about: Description's vocabulary, data and gin.
+        checksums: those of the tensors; it may be filled while these are read.
     """
     of_step = np.array(step, np.int32)
     description = Description(**{"model": asdict(config), **about})

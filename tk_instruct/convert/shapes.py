@@ -1,4 +1,4 @@
-"""From a checkpoint's shapes to the model that they are of, and what is wrong where they differ."""
+"""Finds the model of a checkpoint by its shapes; says what differs if the shapes are wrong."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from tk_instruct.model.config import DecoderConfig, T5Config
 Shape = tuple[int, ...]
 
 _SIZES = {512: "small", 768: "base", 1024: "large", 2048: "XL", 4096: "XXL"}
-# What decides shapes and names, those that say most first.
+# The fields that decide shapes and names, the most telling first.
 _DECISIVE = (
     "d_model",
     "num_layers",
@@ -32,7 +32,7 @@ _DECISIVE = (
 
 @cache
 def expected_shapes(config: T5Config | DecoderConfig) -> Mapping[str, Shape]:
-    """Shape of each parameter of a model, layer by layer."""
+    """The shape of each parameter of a model, layer by layer."""
     import jax
     from flax import linen as nn
     from flax.traverse_util import flatten_dict
@@ -46,13 +46,13 @@ def expected_shapes(config: T5Config | DecoderConfig) -> Mapping[str, Shape]:
 
 
 def infer_config(shapes: Mapping[str, Shape], path: str) -> T5Config | DecoderConfig:
-    """The model that tensors of these names and shapes are of.
+    """The configuration of a model with tensors of these names and shapes.
 
-    What shapes do not tell is as in the published models: relu in a feed-forward block of one
-    projection, gated GELU in one of two, relative positions up to 128, no dropout.
+    Fields that do not show in shapes are as in the published models: ReLU in a feed-forward block
+    with one projection, gated GELU in one with two, relative positions up to 128, no dropout.
 
     Raises:
-        UserError: these are not a T5's tensors.
+        UserError: the tensors are not those of a T5.
     """
 
     def shape(pattern: str) -> Shape:
@@ -97,9 +97,10 @@ def infer_config(shapes: Mapping[str, Shape], path: str) -> T5Config | DecoderCo
 
 
 def check(checkpoint: Checkpoint, config: T5Config | DecoderConfig, whose: str) -> None:
-    """Raises UserError unless a checkpoint has exactly the tensors of `whose` configuration.
+    """Raises UserError unless a checkpoint has exactly the tensors of a configuration.
 
-    The message names a tensor, its shape on both sides and the likely cause.
+    The message names a tensor, its shape on both sides and the likely cause; `whose` says in it
+    where the configuration comes from.
     """
     found = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
     wanted = expected_shapes(config)
@@ -119,7 +120,7 @@ def check(checkpoint: Checkpoint, config: T5Config | DecoderConfig, whose: str) 
 
 
 def _cause(found: Mapping[str, Shape], config: T5Config | DecoderConfig, whose: str) -> str:
-    """What most likely went wrong, and the repair."""
+    """The most likely cause of a difference, and the repair."""
     try:
         theirs = asdict(infer_config(found, ""))
     except UserError:
@@ -129,7 +130,7 @@ def _cause(found: Mapping[str, Shape], config: T5Config | DecoderConfig, whose: 
         kinds = ("an encoder-decoder", "a decoder alone")
         kind, other = kinds if "num_layers" in ours else kinds[::-1]
         return f"the checkpoint is {kind}, {whose} is of {other}; use a model of its architecture"
-    # Activations have no shape: only their number shows.
+    # Shapes show the number of activations only.
     of_shape = {"mlp_activations": len}
     changed = [
         field

@@ -1,4 +1,4 @@
-"""Arrays in files by TensorStore, local or gs://, and Orbax checkpoints written array by array."""
+"""Reads arrays by TensorStore, local or gs://; writes Orbax checkpoints array by array."""
 
 import ctypes
 import gc
@@ -28,7 +28,7 @@ from tk_instruct.errors import UserError
 CHUNK_BYTES = 64 * 2**20
 MAX_BYTES_AT_ONCE = 256 * 2**20
 _STRUCTURE = "checkpoint"
-# All of their values are float32 values too.
+# float32 holds every value of these types.
 _DTYPES = [np.dtype(dtype) for dtype in (np.float32, np.float16, ml_dtypes.bfloat16)]
 
 
@@ -46,7 +46,7 @@ class _LeafMetadata(msgspec.Struct, frozen=True):
 
 
 class _Metadata(msgspec.Struct, frozen=True):
-    """_METADATA, which Orbax writes of a tree."""
+    """The file _METADATA that Orbax writes for a tree."""
 
     tree_metadata: dict[str, _LeafMetadata]
     use_zarr3: bool | None = None
@@ -61,16 +61,16 @@ def key_value_store(path: str) -> dict[str, str]:
 
 
 def stored_array(name: str, path: str, spec: Mapping[str, Any]) -> Tensor:
-    """An array that TensorStore reads; raises UserError, on reading too, where it cannot."""
+    """An array in TensorStore; raises UserError, now or on reading, if it cannot be read."""
     try:
-        # A chunk that is not there would be read as zeros.
+        # By default a missing chunk is read as zeros.
         array = ts.open({**spec, "fill_missing_data_reads": False}, open=True, read=True).result()
     except ValueError as error:
         raise unreadable(name, path, error) from error
     check_dtype(array.dtype.numpy_dtype, name, path)
 
     def read(index: Index) -> np.ndarray:
-        # TensorStore ends the process where memory is not given.
+        # TensorStore ends the process if it gets no memory.
         for what in (array.chunk_layout.read_chunk.shape or (), array[index].shape):
             _check_fits(what, array.dtype.numpy_dtype.itemsize, name, path)
         try:
@@ -108,15 +108,15 @@ def unreadable(name: str, path: str, error: Exception) -> UserError:
 
 
 def is_orbax_tree(folder: epath.Path) -> bool:
-    """Whether Orbax has saved a tree there: with _METADATA since 2023, before that without."""
+    """Whether a folder is a tree that Orbax has saved; trees before 2023 have no _METADATA."""
     names = ("_METADATA", _STRUCTURE, "manifest.ocdbt")
     return any((folder / name).exists() for name in names) or bool(_leaf_folders(folder))
 
 
 def read_orbax(state: str, prefix: str) -> dict[str, Tensor]:
-    """The arrays under a prefix of a tree that Orbax has saved, by names with slashes.
+    """The arrays under a prefix of a tree that Orbax has saved; names have slashes.
 
-    Raises UserError where the tree cannot be read.
+    Raises UserError if the tree cannot be read.
     """
     return {
         name.removeprefix(prefix): held_array(name, state, leaf)
@@ -128,7 +128,7 @@ def read_orbax(state: str, prefix: str) -> dict[str, Tensor]:
 
 
 def held_array(name: str, path: str, array: np.ndarray) -> Tensor:
-    """An array that has been read with the file that names the others."""
+    """An array that was stored in the file of the tree itself, and so is in memory already."""
     check_dtype(array.dtype, name, path)
     return Tensor(array.shape, lambda index: array[index].astype(np.float32))
 
@@ -144,13 +144,14 @@ def read_orbax_integer(state: str, name: str) -> int:
 
 
 def orbax_leaves(state: str) -> dict[str, dict[str, Any] | np.ndarray]:
-    """Of each leaf of a tree that Orbax has saved, TensorStore's specification or its value.
+    """The leaves of a tree that Orbax has saved: a TensorStore specification, or the value.
 
-    The tree is told by _METADATA (since 2023); by a msgpack file `checkpoint`, in which a leaf is
-    PLACEHOLDER://NAME (or AGGREGATED://NAME; in 2022 a specification) or its value; or, without
-    either, by the folders' names. Arrays lie in a folder each, or all in one OCDBT store.
+    The structure of the tree comes from _METADATA (since 2023), or from a msgpack file
+    `checkpoint`, in which a leaf is PLACEHOLDER://NAME (or AGGREGATED://NAME; in 2022 a
+    specification) or its value. Without either file the names of the folders give it. Each array
+    has a folder, or all are in one OCDBT store.
 
-    Raises UserError where none can be read, and for a leaf that would lie outside the folder.
+    Raises UserError if none can be read, and for a leaf that would be outside the folder.
     """
     folder = epath.Path(state)
     leaves: dict[str, Any] = {}  # names with slashes → name of the folder, or value
@@ -168,7 +169,7 @@ def orbax_leaves(state: str) -> dict[str, dict[str, Any] | np.ndarray]:
                 keys = [str(part.key) for part in leaf.key_metadata]
                 if not (leaf.value_metadata and leaf.value_metadata.skip_deserialize):
                     leaves["/".join(keys)] = ".".join(keys)
-    except Exception as error:  # msgpack raises its own; what is not Orbax's has other keys
+    except Exception as error:  # msgpack has its own; files that are not Orbax's lack keys
         raise unreadable(what, state, error) from error
     if not leaves:
         leaves = {name.replace(".", "/"): name for name in _leaf_folders(folder)}
@@ -189,7 +190,7 @@ def orbax_leaves(state: str) -> dict[str, dict[str, Any] | np.ndarray]:
 
 
 def check_inside(name: str, path: str) -> None:
-    """Raises UserError for the name of a leaf that leads out of the checkpoint's folder."""
+    """Raises UserError if the name of a leaf leads out of the checkpoint's folder."""
     if name.startswith("/") or {"..", ""} & set(name.split("/")):
         raise UserError(
             f"{path}: a leaf is named {name!r}, which must be a name inside the folder; it is not "
@@ -202,7 +203,7 @@ def _leaf_folders(folder: epath.Path) -> list[str]:
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Leaves by names with slashes; a specification of TensorStore is a leaf."""
+    """The leaves by names with slashes; a TensorStore specification is one leaf."""
     if isinstance(tree, list | tuple):
         tree = {str(number): item for number, item in enumerate(tree)}
     if not isinstance(tree, dict) or {"driver", "kvstore"} <= set(tree):
@@ -212,7 +213,7 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _named(leaf: Any) -> Any:
-    """The name of the folder of an array that is not in the file itself; else the value."""
+    """The name of the array's folder or, if the array is in the file itself, its value."""
     if isinstance(leaf, dict):
         return leaf["kvstore"]["path"].rstrip("/").rpartition("/")[2]
     if isinstance(leaf, str):
@@ -222,14 +223,14 @@ def _named(leaf: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Leaf:
-    """What Orbax takes for an array; it is read when it is its turn to be written."""
+    """Stands for an array in Orbax; it is read only when it is written."""
 
     name: str
     tensor: Tensor
 
 
 class _LeafHandler(type_handlers.NumpyHandler):
-    """Writes a few arrays after a few others, as NumPy's, in the order of `groups`."""
+    """Writes arrays group by group, in the format of NumPy arrays."""
 
     def __init__(self, groups: Sequence[Sequence[str]]) -> None:
         super().__init__(deepcopy_host_arrays=False)
@@ -246,7 +247,7 @@ class _LeafHandler(type_handlers.NumpyHandler):
                 for name in names:
                     tensor, info, arg = leaves[name]
                     futures += await super().serialize([tensor.whole()], [info], [arg])
-            finally:  # whatever happens, what has begun to be written must end before
+            finally:  # writes that have begun must end, also after an error
                 errors = [error for error in map(_error_of, futures) if error]
             if errors:
                 raise errors[0]
@@ -256,9 +257,9 @@ class _LeafHandler(type_handlers.NumpyHandler):
 
 
 def _give_memory_back() -> None:
-    """To the system, what was written: Orbax holds it in cycles, glibc in pieces."""
+    """Returns the memory of written arrays: Orbax keeps it in cycles, glibc in free blocks."""
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other libraries have none
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have no malloc_trim
     if trim:
         trim(0)
 
@@ -279,13 +280,13 @@ def write_orbax(
     tensors: Mapping[str, Tensor],
     jsons: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """Saves one step as Orbax's CheckpointManager does: item `state`, and items of JSON.
+    """Saves one step as Orbax's CheckpointManager does: the item `state` and items of JSON.
 
-    The tree of `state` are arrays and tensors by names with slashes; the tensors are read and
+    `state` is the tree of arrays and tensors, whose names have slashes. The tensors are read and
     written in their order, a few at a time.
     """
     registry = type_handlers.create_type_handler_registry(
-        (jax.Array, type_handlers.ArrayHandler()),  # Orbax warns without
+        (jax.Array, type_handlers.ArrayHandler()),  # without it Orbax warns
         (np.ndarray, type_handlers.NumpyHandler()),
         (_Leaf, _LeafHandler(batches(tensors, MAX_BYTES_AT_ONCE))),
     )

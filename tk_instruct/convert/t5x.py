@@ -1,4 +1,4 @@
-"""T5X's checkpoints: Orbax (`state/`), and the older msgpack file with TensorStore's arrays."""
+"""T5X's checkpoints: by Orbax (`state/`), or the older msgpack file with TensorStore arrays."""
 
 import re
 from collections.abc import Mapping
@@ -25,16 +25,16 @@ from tk_instruct.model.config import DecoderConfig, T5Config
 
 
 def is_orbax(folder: epath.Path) -> bool:
-    """Whether a folder is checkpoint_N/ as T5X saves it by default, or its state/."""
+    """Whether a folder is a checkpoint_N/ that T5X saves by default, or its state/."""
     if (folder / "state").is_dir():
         return storage.is_orbax_tree(folder / "state")
-    # The older format's file has the same name.
+    # The older format has a file of the same name.
     is_told = (folder / "_METADATA").exists() or not (folder / "checkpoint").exists()
     return is_told and storage.is_orbax_tree(folder)
 
 
 def read_orbax(path: str) -> Checkpoint:
-    """checkpoint_N/ as T5X saves it by default, since 2022, or its state/."""
+    """A checkpoint_N/ that T5X saves by default (since 2022), or its state/."""
     state = f"{path}/state" if (epath.Path(path) / "state").is_dir() else path
     tensors = storage.read_orbax(state, "target/")
     step = storage.read_orbax_integer(state, "state/step")
@@ -42,7 +42,7 @@ def read_orbax(path: str) -> Checkpoint:
 
 
 def read_legacy(path: str) -> Checkpoint:
-    """checkpoint_N/ as T5X saves it with use_orbax=False, and as it was published."""
+    """A checkpoint_N/ that T5X saves with use_orbax=False; the published ones are such."""
     file = f"{path}/checkpoint"
     try:
         content = serialization.msgpack_restore(epath.Path(file).read_bytes())
@@ -55,16 +55,16 @@ def read_legacy(path: str) -> Checkpoint:
         step = int(state["state"]["step"])
     except UserError:
         raise
-    except Exception as error:  # msgpack raises its own; what is not T5X's has other keys
+    except Exception as error:  # msgpack has its own; files that are not T5X's lack keys
         raise storage.unreadable("optimizer/target", file, error) from error
     tensors = {name: _legacy_tensor(name, path, leaf) for name, leaf in leaves.items()}
     return _checkpoint(path, "t5x_legacy", tensors, step)
 
 
 def _legacy_tensor(name: str, path: str, leaf: Any) -> Tensor:
-    if isinstance(leaf, np.ndarray | np.generic):  # small ones are in the file itself
+    if isinstance(leaf, np.ndarray | np.generic):  # small arrays are in the file itself
         return storage.held_array(name, path, np.asarray(leaf))
-    # Paths are relative, in one of two places; the bucket that is named is not the real one.
+    # The relative path is in one of two places; the bucket in the file is not the real one.
     try:
         relative = str(leaf["kvstore"].get("path") or leaf["path"])
         driver = leaf["driver"]
@@ -104,9 +104,9 @@ def _heads_apart(name: str, tensor: Tensor, heads: int) -> Tensor:
 
 
 def scalable(tensors: Mapping[str, Tensor], config: T5Config | DecoderConfig) -> dict[str, Tensor]:
-    """As T5X's scalable_t5 has them: heads apart, relative positions in each layer.
+    """The tensors of T5X's scalable_t5: an axis for heads, relative positions in each layer.
 
-    T5X's t5 and decoder_only have them as we do.
+    T5X's t5 and decoder_only have the same tensors as our models.
     """
     if isinstance(config, DecoderConfig):
         raise UserError(
@@ -118,7 +118,7 @@ def scalable(tensors: Mapping[str, Tensor], config: T5Config | DecoderConfig) ->
 
 
 def write_orbax(folder: Path, step: int, tensors: Mapping[str, Tensor]) -> None:
-    """folder/checkpoint_N/; parameters and step, without an optimizer's state."""
+    """Writes folder/checkpoint_N/: parameters and step, without optimizer state."""
     storage.write_orbax(
         folder,
         step,
@@ -130,7 +130,7 @@ def write_orbax(folder: Path, step: int, tensors: Mapping[str, Tensor]) -> None:
 
 
 def write_legacy(folder: Path, step: int, tensors: Mapping[str, Tensor]) -> None:
-    """folder/checkpoint_N/; parameters and step, without an optimizer's state."""
+    """Writes folder/checkpoint_N/: parameters and step, without optimizer state."""
     checkpoint = folder / f"checkpoint_{step}"
     checkpoint.mkdir(parents=True)
     specs = {}
@@ -149,7 +149,7 @@ def write_legacy(folder: Path, step: int, tensors: Mapping[str, Tensor]) -> None
         }
         specs[name] = spec
         here = {**spec, "kvstore": storage.key_value_store(f"{checkpoint}/{relative}")}
-        # Chunks of zeros too: without them it would look like a copy that is not whole.
+        # Chunks of zeros are written too: a missing chunk would look like an incomplete copy.
         here["store_data_equal_to_fill_value"] = True
         ts.open(here, create=True).result().write(tensor.whole()).result()
     content = {

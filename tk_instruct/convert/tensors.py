@@ -1,4 +1,4 @@
-"""Checkpoints as names, shapes and tensors that are read when they are asked for."""
+"""Checkpoints as names, shapes, and tensors that are read on demand."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -21,31 +21,31 @@ BIAS = "relpos_bias/rel_embedding"
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor where it is stored; `read` gets a part of it, one slice an axis, as float32."""
+    """A stored tensor; `read` returns a part of it (one slice for each axis) as float32."""
 
     shape: tuple[int, ...]
     read: Callable[[Index], np.ndarray]
 
     @property
     def nbytes(self) -> int:
-        """As float32."""
+        """The size as float32."""
         return 4 * int(np.prod(self.shape, dtype=np.int64))
 
     def whole(self) -> np.ndarray:
-        """All of it, in C order."""
+        """The whole tensor, in C order."""
         return np.ascontiguousarray(self.read((slice(None),) * len(self.shape)))
 
     def transposed(self) -> "Tensor":
         return Tensor(self.shape[::-1], lambda index: self.read(index[::-1]).T)
 
     def reshaped(self, *shape: int) -> "Tensor":
-        """Whatever part is asked for, all of it is read."""
+        """Reading a part of the result reads the whole tensor."""
         return Tensor(shape, lambda index: self.whole().reshape(shape)[index])
 
 
 def check_finite(array: np.ndarray, name: str, path: str) -> None:
-    """Raises UserError for NaN or an infinity in an array that is read; makes no copy of it."""
-    # Both are NaN where one value is.
+    """Raises UserError for NaN or infinity in an array; makes no copy of it."""
+    # Both are NaN if one value is.
     if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
         count = array.size - np.count_nonzero(np.isfinite(array))
         raise UserError(
@@ -57,11 +57,14 @@ def check_finite(array: np.ndarray, name: str, path: str) -> None:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint in any format; tensors are by T5X's names, layer by layer.
+    """A checkpoint in any format.
 
-    vocabulary is what data.vocabulary takes, None where the format stores none; about is what a
-    run of ours has said of itself, checksums what it has kept of its arrays, if anything;
-    stored_name gives the name of a tensor in the format.
+    Attributes:
+        tensors: by T5X's names, layer by layer.
+        vocabulary: a name that data.vocabulary takes; None if the format stores none.
+        about: the description that a run of ours has saved.
+        checksums: those that a run of ours has saved.
+        stored_name: gives the name of a tensor in the format.
     """
 
     path: str
@@ -75,7 +78,7 @@ class Checkpoint:
     stored_name: Callable[[str], str] = str
 
     def checked(self) -> "Checkpoint":
-        """The same, whose tensors raise UserError when what is read of them is not finite."""
+        """The same checkpoint; reading a value that is not finite raises UserError."""
 
         def read(name: str, index: Index) -> np.ndarray:
             array = self.tensors[name].read(index)
@@ -93,7 +96,7 @@ class Checkpoint:
 
 
 def batches(tensors: Mapping[str, Tensor], most_bytes: int) -> list[list[str]]:
-    """Names in their order, in groups of at most so many bytes or of a single tensor."""
+    """The names in order, in groups of at most most_bytes; a larger tensor is a group alone."""
     groups: list[list[str]] = [[]]
     size = 0
     for name, tensor in tensors.items():
@@ -106,13 +109,13 @@ def batches(tensors: Mapping[str, Tensor], most_bytes: int) -> list[list[str]]:
 
 
 def split_layer(name: str) -> tuple[str, int] | None:
-    """encoder/layers_3/X → (encoder/encoder/X, 3); None for what belongs to no layer."""
+    """encoder/layers_3/X → (encoder/encoder/X, 3); None for a tensor outside the layers."""
     match = re.fullmatch(r"(\w+)/layers_(\d+)/(.+)", name)
     return (f"{match[1]}/{match[1]}/{match[3]}", int(match[2])) if match else None
 
 
 def in_order(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensor of all layers together, so that a stacked one is read only once."""
+    """Sorts the same tensor of all layers together, so that a stacked tensor is read only once."""
     return dict(sorted(tensors.items(), key=lambda item: split_layer(item[0]) or (item[0], 0)))
 
 
@@ -124,7 +127,7 @@ def unstack(tensors: Mapping[str, Tensor], path: str) -> dict[str, Tensor]:
         of_all = (index[0], slice(None), *index[1:])
         key = (name, str(of_all))
         if key not in kept:
-            kept.clear()  # first: two of an 11B model would be 8 GB
+            kept.clear()  # before reading: two tensors of an 11B model take 8 GB
             kept[key] = tensors[name].read(of_all)
         return kept[key][:, layer]
 
@@ -183,7 +186,7 @@ def _stacked(layers: Sequence[Tensor]) -> Tensor:
 
 
 def bias_for_each_layer(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A stack's table of relative positions becomes one, the same, in each of its layers."""
+    """Copies a stack's shared table of relative positions into each of its layers."""
     stacks = {name.split("/")[0] for name in tensors if re.fullmatch(rf"\w+/{BIAS}", name)}
     result = {
         name: tensors[name] for name in tensors if name.removesuffix(f"/{BIAS}") not in stacks
@@ -196,7 +199,7 @@ def bias_for_each_layer(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def shared_bias(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tables of relative positions that are the same in all layers of each stack become one."""
+    """Replaces the layers' tables of relative positions by one a stack, if they are all equal."""
     tables: dict[str, list[np.ndarray]] = {}
     for name, tensor in tensors.items():
         layer = re.fullmatch(rf"(\w+)/layers_\d+/{BIAS}", name)

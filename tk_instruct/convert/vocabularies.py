@@ -1,23 +1,21 @@
-"""A checkpoint's vocabulary, in our run directories and in Hugging Face's folders."""
+"""Loads a checkpoint's vocabulary; writes it to our run directories and Hugging Face folders."""
 
 import json
 import re
 from pathlib import Path
 from typing import Any
 
-from tk_instruct import configuration
 from tk_instruct.convert.ours import VOCABULARY_FILE
 from tk_instruct.convert.tensors import Checkpoint
 from tk_instruct.errors import UserError
 
 
 def load(checkpoint: Checkpoint, given: str | None) -> Any:
-    """The SeqIO vocabulary that was given, else the checkpoint's own.
+    """The vocabulary that is given, else the checkpoint's own.
 
     Raises:
         UserError: there is none, it cannot be loaded, or it is too large for the model.
     """
-    configuration.import_declarations()  # SeqIO brings TensorFlow, which this keeps quiet
     from tk_instruct.data.vocabulary import vocabulary
 
     name = given or checkpoint.vocabulary
@@ -36,7 +34,7 @@ def load(checkpoint: Checkpoint, given: str | None) -> Any:
 
 
 def write_ours(folder: Path, loaded: Any) -> dict[str, Any]:
-    """MODEL_DIR/sentencepiece.model, where the vocabulary is one; what a run says of it."""
+    """Writes MODEL_DIR/sentencepiece.model, if there is one; returns Description.vocabulary."""
     from tk_instruct.data.vocabulary import fingerprint, model_bytes
 
     content = model_bytes(loaded)
@@ -50,7 +48,7 @@ def write_ours(folder: Path, loaded: Any) -> dict[str, Any]:
 
 
 def write_huggingface(folder: Path, loaded: Any) -> None:
-    """tokenizer_config.json, and spiece.model where the vocabulary is a SentencePiece model."""
+    """Writes tokenizer_config.json and, for a SentencePiece vocabulary, spiece.model."""
     from tk_instruct.data.vocabulary import model_bytes
 
     content = model_bytes(loaded)
@@ -69,7 +67,7 @@ def write_huggingface(folder: Path, loaded: Any) -> None:
 
 
 def without_sentinels(model: bytes) -> tuple[bytes, int]:
-    """A SentencePiece model without the sentinels at its end, and their number.
+    """A SentencePiece model without the sentinels at its end; their number.
 
     transformers adds them itself, with the same ids, as <extra_id_0> and so on.
     """

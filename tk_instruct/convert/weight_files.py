@@ -1,4 +1,4 @@
-"""Which files of a Hugging Face folder hold the weights, and the tensors in them."""
+"""Finds the files of a Hugging Face folder that hold the weights, and reads their tensors."""
 
 import shlex
 import shutil
@@ -34,11 +34,11 @@ class _Index(msgspec.Struct, frozen=True):
 def stored_tensors(folder: epath.Path) -> dict[str, Tensor]:
     """The tensors of the files that transformers reads, as float32.
 
-    These are model.safetensors, or else the shards of model.safetensors.index.json. Every other
-    *.safetensors is left alone: an adapter, an average of the weights, an older save.
+    The files are model.safetensors, else the shards in model.safetensors.index.json. Every other
+    *.safetensors is ignored: it may be an adapter, an average of the weights, or an older save.
 
     Raises:
-        UserError: there are no weights, or the files are not those that the index tells of.
+        UserError: there are no weights, or the files do not match the index.
     """
     weight_map: Mapping[str, str] = {}
     if not (folder / WEIGHTS).exists():
@@ -65,7 +65,7 @@ def stored_tensors(folder: epath.Path) -> dict[str, Tensor]:
                 f"{folder}: {name} is not in {file}, where {WEIGHTS_INDEX} has it; the index and "
                 "the files are of two saves: fetch or save the folder again"
             )
-    # Of a model inside another: "module." of DistributedDataParallel, "_orig_mod.", "model.".
+    # Names of a model inside another have a prefix: "module.", "_orig_mod.", "model.".
     layers = (name.partition("encoder.block.") for name in tensors)
     wrapper = next((before for before, layer, _ in layers if layer), "")
     if all(name.startswith(wrapper) for name in tensors):
@@ -74,7 +74,7 @@ def stored_tensors(folder: epath.Path) -> dict[str, Tensor]:
 
 
 def _weight_map(index: epath.Path) -> dict[str, str]:
-    """Tensors' names → files in the folder of the index, which all are there."""
+    """Tensor name → file, as the index has it; all these files are in its folder."""
     weight_map = schema.read(index, _Index, REPAIR).weight_map
     for name, file in weight_map.items():
         if not _is_inside(index.parent, file):
@@ -96,9 +96,10 @@ def _weight_map(index: epath.Path) -> dict[str, str]:
 
 
 def _is_inside(folder: epath.Path, file: str) -> bool:
-    """Whether it is the plain name of a file of the folder.
+    """Whether `file` is a plain name of a file in the folder.
 
-    A link must not lead out of it, but for the hub's cache, where every file is a link to a blob.
+    A symbolic link must not lead out of the folder, except in the hub's cache, where every file is
+    a link to a blob.
     """
     if "/" in file or "\\" in file or "\0" in file or file in ("", ".", ".."):
         return False
@@ -110,7 +111,7 @@ def _is_inside(folder: epath.Path, file: str) -> bool:
 
 
 def no_model(folder: epath.Path) -> UserError | None:
-    """What of Hugging Face's a folder holds but a model, and what to do; None for nothing."""
+    """The error for a folder with files of Hugging Face's but no model; None for other folders."""
     found = sorted(file.name for file in folder.iterdir())
     tensors = [name for name in found if name.endswith(".safetensors")]
     kinds = ("pytorch_model", "adapter_model")
@@ -177,13 +178,13 @@ _MERGE = (
 
 
 def _python(program: str, folder: epath.Path) -> str:
-    """The command that makes of a folder one that is read, beside it."""
+    """The command that writes a readable copy of a folder beside it."""
     source = str(folder).rstrip("/")
     return f"python -c {shlex.quote(program)} {shlex.quote(source)} {shlex.quote(source + '-new')}"
 
 
 def _local_copies(folder: epath.Path) -> Callable[[str], str]:
-    """The local path of one of the folder's files; from gs:// it is copied, once."""
+    """A function: the name of a file → its local path; copies a file of gs:// once."""
     if not str(folder).startswith("gs://"):
         return lambda name: str(folder / name)
     kept = tempfile.TemporaryDirectory(prefix="tk-instruct-convert")
@@ -200,7 +201,7 @@ def _local_copies(folder: epath.Path) -> Callable[[str], str]:
 
 def _tensors_in(file: str) -> dict[str, Tensor]:
     def read(name: str, index: Index) -> np.ndarray:
-        # Opened each time: what an open file has mapped or cached adds up.
+        # Opened each time: an open file would keep more and more in memory.
         try:
             with safe_open(file, "np", backend="pread") as opened:
                 return opened.get_slice(name)[index].astype(np.float32, copy=False)

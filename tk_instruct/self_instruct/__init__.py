@@ -1,9 +1,9 @@
 """Generate instruction data with a language model: Self-Instruct (arXiv:2212.10560).
 
-From seed tasks to a data set, a stage a verb; `run` does them all. Everything is kept in RUN as it
-comes, so that the same command, given again, goes on wherever it was stopped, and asks for no
-answer again that it has; a higher --num_instructions adds to what is there. Without a model a
-script makes up text that means nothing, to see how it goes.
+Each stage is a verb of its own; `run` does all of them, from the seed tasks to the data set. Every
+answer is kept in RUN at once. Give the same command again to continue a run that was stopped: it
+does not ask again for an answer that it has. A higher --num_instructions adds to the data. Without
+a model a script makes up text that means nothing, to show how a run goes.
 
   tk-instruct self-instruct run --run_dir RUN
   tk-instruct self-instruct run --run_dir RUN --model NAME --base_url http://localhost:8000/v1
@@ -31,7 +31,7 @@ from tk_instruct.ranges import check_seed, check_whole, number, whole_number
 if TYPE_CHECKING:
     from tk_instruct.self_instruct.classify import Classify
     from tk_instruct.self_instruct.clients import Client
-    from tk_instruct.self_instruct.dispatch import Budget
+    from tk_instruct.self_instruct.dispatch.budget import Budget
     from tk_instruct.self_instruct.instances import Instances
     from tk_instruct.self_instruct.instructions import Instructions
     from tk_instruct.self_instruct.run_directory import RunDirectory
@@ -39,56 +39,61 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tk_instruct")
 
-# Flags, which set the macros of runs/self_instruct.gin: type, name of the value and help.
+# Each flag sets a macro of runs/self_instruct.gin; by flag: type, name of the value, help.
 _Flags = Mapping[str, tuple[Callable[[str], Any], str, str]]
 _MODEL: _Flags = {
-    "model": (str, "NAME", "of a server that speaks OpenAI's protocol"),
-    "base_url": (str, "URL", "of that server (default: OpenAI's)"),
-    "api": (str, "API", "of that server: completions or chat (default: completions)"),
-    "model_dir": (str, "DIR", "a run of `train` whose checkpoint writes"),
+    "model": (str, "NAME", "a model of a server that speaks OpenAI's protocol"),
+    "base_url": (str, "URL", "the address of that server (default: OpenAI's)"),
+    "api": (str, "API", "what that server offers: completions or chat (default: completions)"),
+    "model_dir": (str, "DIR", "a run of `train`, whose checkpoint is the model"),
 }
 _PRICES: _Flags = {
-    "prompt_price": (number, "USD", "of a million tokens of prompts"),
-    "completion_price": (number, "USD", "of a million tokens of completions"),
+    "prompt_price": (number, "USD", "the price of a million tokens of prompts"),
+    "completion_price": (number, "USD", "the price of a million tokens of completions"),
 }
 _BUDGET: _Flags = {
-    "max_usd": (number, "USD", "ask for nothing that could cost more in all, whenever asked"),
-    "max_tokens": (whole_number, "N", "the same in tokens, of prompts and completions together"),
-    "concurrency": (whole_number, "N", "requests under way at a time (default: 8)"),
-    "requests_per_minute": (whole_number, "N", "the most that the server allows"),
-    "tokens_per_minute": (whole_number, "N", "the most that the server allows"),
+    "max_usd": (number, "USD", "the most that RUN may cost, earlier commands included"),
+    "max_tokens": (
+        whole_number,
+        "N",
+        "the most tokens that RUN may take, of prompts and completions together",
+    ),
+    "concurrency": (whole_number, "N", "the number of requests at a time (default: 8)"),
+    "requests_per_minute": (whole_number, "N", "the most requests that the server allows"),
+    "tokens_per_minute": (whole_number, "N", "the most tokens that the server allows"),
 }
 _BEGINNING: _Flags = {
-    "seeds": (str, "FILE", "of seed tasks, in place of the project's own 175"),
-    "seed": (whole_number, "N", "of every random choice (default: 0)"),
+    "seeds": (str, "FILE", "a file of seed tasks (default: the project's own 175)"),
+    "seed": (whole_number, "N", "the seed of every random choice (default: 0)"),
 }
 _INSTRUCTIONS: _Flags = {
-    "num_instructions": (whole_number, "N", "stop when there are so many (default: 100)")
+    "num_instructions": (whole_number, "N", "generate until RUN has this many (default: 100)")
 }
-_PREPARE: _Flags = {"licence": (str, "TEXT", "of what the model writes, for the data card")}
-_MACROS = {"seed": "RANDOM_SEED"}  # the others are the flags in capitals
+_PREPARE: _Flags = {"licence": (str, "TEXT", "the licence of the generated data, for its card")}
+_MACROS = {"seed": "RANDOM_SEED"}  # any other flag's macro is its name in capitals
 
 STAGES = {
-    "instructions": "1: ask for new instructions, keep those that are new",
-    "classify": "2: ask which of them are classification",
-    "instances": "3: ask for inputs and outputs of each",
-    "prepare": "4: write data to train on, as prompts, as chat and as plain fields",
-    "stats": "count, and draw what the data looks like",
+    "instructions": "1: ask for instructions, keep those that are new",
+    "classify": "2: ask which instructions are classification tasks",
+    "instances": "3: ask for inputs and outputs of each instruction",
+    "prepare": "4: write training data, as prompts, as chat and as plain fields",
+    "stats": "count the data and its cost, and draw figures of it",
 }
+_SEED_TASKS = "seed_tasks.jsonl"
 _BEGIN = ("instructions", "run")
 _ASK = ("instructions", "classify", "instances", "run")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="stage", metavar="STAGE", required=True)
-    for name, summary in {**STAGES, "run": "all of them"}.items():
+    for name, summary in {**STAGES, "run": "all stages, one after the other"}.items():
         action = actions.add_parser(
             name,
             help=summary,
             description=__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        action.add_argument("--run_dir", metavar="RUN", required=True, help="where all is kept")
+        action.add_argument("--run_dir", metavar="RUN", required=True, help="the folder of the run")
         if name in _BEGIN:
             _add_flags(action, {**_BEGINNING, **_INSTRUCTIONS})
         if name in ("prepare", "run"):
@@ -118,7 +123,7 @@ def main(args: argparse.Namespace) -> int:
             f"{run.path} holds no run; `tk-instruct self-instruct instructions --run_dir "
             f"{args.run_dir}` begins one"
         )
-    # What only reads the records does so while others are added to them.
+    # Only stages that ask take the lock: the others may read while another process writes.
     with run if args.stage in _ASK else contextlib.nullcontext():
         if args.stage in _ASK:
             _ask(args.stage, run, settings)
@@ -140,7 +145,7 @@ def main(args: argparse.Namespace) -> int:
 @gin.configurable(module="tk_instruct")
 @dataclass(frozen=True)
 class SelfInstructRun:
-    """A run of data generation, as gin and the flags set it."""
+    """The settings of a run of data generation; gin and the flags fill them."""
 
     seed: int | None
     seeds: str | None
@@ -163,7 +168,7 @@ class SelfInstructRun:
             raise UserError(f"api={self.api!r} must be completions or chat")
         for field in ("budget", "instructions", "classify", "instances"):
             made, wanted = type(getattr(self, field)).__name__, field.capitalize()
-            if made != wanted:  # by name, for the types are imported when a run asks for them
+            if made != wanted:  # compared by name: the types are not imported here
                 raise UserError(f"SelfInstructRun.{field} is {made}; it must be @{wanted}()")
         if self.model and self.model_dir:
             raise UserError(
@@ -189,7 +194,7 @@ class SelfInstructRun:
 
 
 def _configured(args: argparse.Namespace) -> SelfInstructRun:
-    # What gin sets has to be imported first.
+    # Gin can set only what has been imported.
     from tk_instruct.self_instruct import (  # noqa: F401
         classify,
         instances,
@@ -211,40 +216,33 @@ def _configured(args: argparse.Namespace) -> SelfInstructRun:
 
 
 def _ask(stage: str, run: "RunDirectory", settings: SelfInstructRun) -> None:
-    """Does what asks a model, with the seed and the seed tasks that a run is begun with.
+    """Runs the stages that ask a model; begins the run if there is none and nothing is wrong.
 
-    Raises UserError where a run was begun with others, or the text of the script and of a model
-    would be mixed; what cannot work begins no run.
+    Raises UserError where the run was begun with another seed, other seed tasks or another lag, or
+    where text of the script and of a model would be mixed.
     """
     from tk_instruct.self_instruct.classify import classify
     from tk_instruct.self_instruct.dispatch import Dispatcher
     from tk_instruct.self_instruct.instances import instantiate
     from tk_instruct.self_instruct.instructions import generate
     from tk_instruct.self_instruct.prompts import FewShot
-    from tk_instruct.self_instruct.seeds import read_seeds, write_seeds
+    from tk_instruct.self_instruct.seeds import write_seeds
 
-    begun_with, kept = run.begun_with, run.path / "seed_tasks.jsonl"
-    seed, given = settings.seed, settings.seeds
-    if begun_with is not None and (seed is None or stage not in _BEGIN):
-        seed = int(begun_with["seed"])
-    seed = seed or 0
-    if kept.exists() and (given is None or stage not in _BEGIN):
-        given = str(kept)
-    seeds = read_seeds(given)
+    kept_seeds = run.path / _SEED_TASKS
+    seed, seeds = _seed_and_tasks(stage, run, settings)
     few_shot = FewShot(seeds, seed)
-    identity = _identity(seed, seeds, settings)
+    identity = _identity(stage, seed, seeds, settings)
     lag = settings.instructions.lag
-    if stage not in _BEGIN:
-        del identity["Instructions.lag"]
-    elif settings.concurrency > lag:
+    if stage in _BEGIN and settings.concurrency > lag:
         log.info("instructions: no more than Instructions.lag=%d requests under way", lag)
-    if begun_with is not None:
+    is_new = run.begun_with is None
+    if not is_new:
         run.agree(identity)
     with contextlib.closing(settings.client(seed)) as client:
-        if begun_with is None:
+        if is_new:
             run.begin(identity)
-        if not kept.exists():
-            write_seeds(kept, seeds)
+        if not kept_seeds.exists():
+            write_seeds(kept_seeds, seeds)
         with Dispatcher(client, run, settings.budget, settings.concurrency) as dispatcher:
             common = (run, dispatcher, seed)
             do = {
@@ -259,14 +257,31 @@ def _ask(stage: str, run: "RunDirectory", settings: SelfInstructRun) -> None:
                 log.info("%s: %d in %s, %s so far", name, count, run.path, dispatcher.spent)
 
 
+def _seed_and_tasks(
+    stage: str, run: "RunDirectory", settings: SelfInstructRun
+) -> tuple[int, "Sequence[SeedTask]"]:
+    """The seed and the seed tasks of the run; a stage that begins runs may be given others."""
+    from tk_instruct.self_instruct.seeds import read_seeds
+
+    begun_with, kept = run.begun_with, run.path / _SEED_TASKS
+    seed, given = settings.seed, settings.seeds
+    if begun_with is not None and (seed is None or stage not in _BEGIN):
+        seed = int(begun_with["seed"])
+    if kept.exists() and (given is None or stage not in _BEGIN):
+        given = str(kept)
+    return seed or 0, read_seeds(given)
+
+
 def _identity(
-    seed: int, seeds: "Sequence[SeedTask]", settings: SelfInstructRun
+    stage: str, seed: int, seeds: "Sequence[SeedTask]", settings: SelfInstructRun
 ) -> dict[str, int | str | bool]:
-    """What a run cannot change on its way."""
+    """The settings that a run keeps from its beginning to its end."""
     content = json.dumps([task.as_json() for task in seeds]).encode()
-    return {
+    identity: dict[str, int | str | bool] = {
         "seed": seed,
         "seeds": hashlib.sha256(content).hexdigest()[:16],
         "scripted": not (settings.model or settings.model_dir),
-        "Instructions.lag": settings.instructions.lag,
     }
+    if stage in _BEGIN:
+        identity["Instructions.lag"] = settings.instructions.lag
+    return identity

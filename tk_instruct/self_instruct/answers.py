@@ -1,6 +1,6 @@
-"""What a model says in an answer: without its reasoning, up to where the published stops end it.
+"""What a model's answer says: its text without reasoning, up to the published stop sequences.
 
-Answers are kept as they came, so that what is read out of them can be read again.
+responses.jsonl keeps answers as they came, so that they can be read again when these rules change.
 """
 
 import re
@@ -40,12 +40,12 @@ _CLOSING = rf"""
     | <\|channel\|>final\b[^\n]{{0,60}}?<\|message\|>
     | <channel\|>
 """
-# `</details>` ends much else, so it counts only after its own opening.
+# `</details>` also ends other things, so it counts only after its own opening mark.
 _MARK = re.compile(
     rf"(?ix)(?P<opening>{_OPENING})|(?P<closing>{_CLOSING})|(?P<closing_details></details>)"
 )
 _BEGINS_LINE = re.compile(r"(?:\A|[\n>\]])[ \t]*\Z")
-# gpt-oss where its marks were taken out of the text.
+# An answer of gpt-oss whose marks a server has removed.
 _BARE_HARMONY = re.compile(r"\Aanalysis(?=[A-Z\s]).*?assistantfinal|\Aanalysis(?=[A-Z])", re.DOTALL)
 _END_OF_TURN = re.compile(
     r"<\|(?:im_end|eot_id|eom_id|end|return|endoftext|end_of_text|end_of_solution|END_RESPONSE"
@@ -55,10 +55,11 @@ _WRAPPED = re.compile(r"\A\s*<(answer|response|solution)>(.*?)(?:</\1>.*)?\Z", r
 
 
 def without_reasoning(text: str) -> str | None:
-    """What is said after all notes to itself; None where a model has not come to the end of them.
+    """The answer after the model's reasoning; None where the reasoning does not end.
 
-    Notes may begin without a mark, because a server's template has set it; then all before the
-    mark of their end is left out. Within a line a mark that nothing closes is part of the text.
+    Reasoning may begin without a mark, because the server's template has set the mark; then all
+    text before the closing mark is reasoning. An opening mark within a line that no mark closes is
+    part of the answer.
     """
     kept: list[str] = []
     position, opened_by = 0, ""
@@ -92,18 +93,19 @@ def without_reasoning(text: str) -> str | None:
 
 @dataclass(frozen=True)
 class Answer:
-    """text is None where there is no answer: reasoning alone. is_cut_off: its end is missing."""
+    """text is None where the model only reasoned. is_cut_off: the end of the answer is missing."""
 
     text: str | None
     is_cut_off: bool
 
 
 def answer(response: Mapping[str, Any], published_stop: Sequence[str]) -> Answer:
-    """What a record of responses.jsonl says.
+    """The answer in a record of responses.jsonl.
 
-    It is cut at its request's stop sequences, published_stop where none were sent, for servers
-    that cannot. Those of white space alone are left to the parser: a chat begins with a line of its
-    own. A task that is repeated at the beginning does not end an answer.
+    It is cut at the stop sequences of its request or, if the request had none, at published_stop.
+    Stop sequences of white space alone do not cut it, because a chat model begins with a line of
+    its own; the parser deals with them. `Task:` on the first line repeats the task and does not
+    cut it either.
     """
     text = without_reasoning(response["text"])
     if text is None:
@@ -116,7 +118,7 @@ def answer(response: Mapping[str, Any], published_stop: Sequence[str]) -> Answer
 
 
 def yes_or_no(text: str) -> bool | None:
-    """What an answer begins with, perhaps after the question; None if neither."""
+    """Whether an answer begins with yes or no, perhaps after the question; None if neither."""
     word = _VERDICT.match(text) or _VERDICT.match(text.partition(_QUESTION)[2])
     return word[1].lower() == "yes" if word else None
 

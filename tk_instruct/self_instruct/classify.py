@@ -15,7 +15,7 @@ from tk_instruct.self_instruct.prompts import FewShot
 from tk_instruct.self_instruct.run_directory import Record, RunDirectory
 
 STAGE = "classify"
-_NUM_TO_JUDGE_BY = 5  # answers, of which most are neither yes nor no
+_MIN_ANSWERS = 5  # before the share of unclear answers is judged
 
 
 @gin.configurable(module="tk_instruct")
@@ -31,10 +31,10 @@ def classify(
     few_shot: FewShot,
     settings: Classify,
 ) -> int:
-    """Asks about every instruction that has not been asked about; how many there are.
+    """Asks for each new instruction whether it is classification; the number of instructions.
 
-    An answer that is neither yes nor no counts as no, as published. Raises UserError where most of
-    what is asked now is answered so.
+    An answer that is neither yes nor no counts as no, as published. Raises UserError where most
+    answers to this process are neither.
     """
     log = run.log("classified")
     tasks = made_by("instructions", run.log("instructions"), ("id", "instruction"))
@@ -58,7 +58,7 @@ def classify(
             verdict = yes_or_no(said)
             if request.key in asked_now:
                 num_now, num_unclear = num_now + 1, num_unclear + (verdict is None)
-            if num_now >= _NUM_TO_JUDGE_BY and 2 * num_unclear > num_now:
+            if num_now >= _MIN_ANSWERS and 2 * num_unclear > num_now:
                 raise _unclear(num_unclear, num_now, response, request)
             log.append(
                 [

@@ -1,17 +1,15 @@
-"""DATA_CARD.md: what generated data is, how it was made, and what is known to be wrong with it."""
+"""DATA_CARD.md: what the generated data is, how it was made, and its known limits."""
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tk_instruct.self_instruct.clients import SCRIPTED
-from tk_instruct.self_instruct.dispatch import charges
+from tk_instruct.self_instruct.dispatch.ledger import charges
+from tk_instruct.self_instruct.encodings import Example
 from tk_instruct.self_instruct.run_directory import RunDirectory
 from tk_instruct.self_instruct.stats import PUBLISHED, num_words
-
-if TYPE_CHECKING:
-    from tk_instruct.self_instruct.prepare import Example
 
 _STAGES = ("instructions", "classified", "instances")
 
@@ -41,14 +39,19 @@ _LIMITS = """\
 def text(
     run: RunDirectory,
     begun_with: Mapping[str, Any],
-    generated: "Sequence[Example]",
-    train: "Sequence[Example]",
+    generated: Sequence[Example],
+    train: Sequence[Example],
     dropped: Mapping[str, int],
     licence: str | None,
 ) -> str:
-    """The card, the same for the same run: no date but those of the records.
+    """The card. The same run gives the same text: its dates are those of the records.
 
-    begun_with are the settings in run.json, dropped the counts of what was not prepared, by rule.
+    Args:
+        begun_with: the settings in run.json.
+        generated: the examples that the model made.
+        train: the examples of train.jsonl.
+        dropped: by rule, the number of instances that were not prepared.
+        licence: the text of its section; None: a note that it is to be filled in.
     """
     made = _Made(run)
     return "\n".join(
@@ -69,7 +72,12 @@ def _read(run: RunDirectory, name: str) -> Iterable[Any]:
 
 
 class _Made:
-    """By which model, with which parameters, from when to when: of all records of the stages."""
+    """Who made the records of the stages, and when.
+
+    Attributes:
+        by: the number of records by (stage, model, request parameters).
+        first, last: the times of the first and the last record.
+    """
 
     def __init__(self, run: RunDirectory) -> None:
         self.by: Counter[tuple[str, str, str]] = Counter()
@@ -115,7 +123,7 @@ def _how(run: RunDirectory, begun_with: Mapping[str, Any], made: _Made) -> str:
     )
 
 
-def _counts(generated: "Sequence[Example]", train: "Sequence[Example]") -> str:
+def _counts(generated: Sequence[Example], train: Sequence[Example]) -> str:
     names = (  # in the order of PUBLISHED
         "instructions",
         "of which classification",
@@ -136,7 +144,7 @@ def _counts(generated: "Sequence[Example]", train: "Sequence[Example]") -> str:
     )
 
 
-def _figures(examples: "Sequence[Example]") -> list[str]:
+def _figures(examples: Sequence[Example]) -> list[str]:
     instructions = {example.instruction: example.is_classification for example in examples}
     num_classification = sum(instructions.values())
     inputs = [example.input for example in examples if example.input]
@@ -160,7 +168,7 @@ def _mean_words(texts: Iterable[str]) -> str:
 
 
 def _left_out(run: RunDirectory, dropped: Mapping[str, int]) -> str:
-    """Rule by rule, of each step that drops."""
+    """The number of dropped items by step and rule."""
     rows = [
         (step, rule, f"{number:,}")
         for step, counts in (

@@ -1,7 +1,7 @@
-"""Instances out of an answer that is examples (stage 3).
+"""Reads the instances from an answer that consists of examples (stage 3).
 
-Cues (`Example 1`, `Output:`, `Class label:`) begin lines, and may be Markdown (`### Example 1`,
-`- **Output**: …`); examples may be JSON. In an answer of one line cues count within it too.
+A cue (`Example 1`, `Output:`, `Class label:`) begins a line and may be Markdown (`### Example 1`,
+`- **Output**: …`); examples may be JSON. In an answer of one line, cues count within the line too.
 """
 
 import json
@@ -36,7 +36,7 @@ _EXAMPLE = (
     rf"{_EXAMPLE_NAME}{{}}[ \t]*[*_]*[.:：)]?[*_]*[.:：]?(?=\s|$)(?![ \t]*(?:input|output)[ \t]*:)"
 )
 _NEXT_EXAMPLE = rf"(?:^|(?<=\s)){_EXAMPLE}"
-# `**Example 1: A title**` above a field, which is not the output.
+# The heading `**Example 1: A title**` above a field other than the output.
 _TITLED = (
     rf"(?<=[#* ]){_EXAMPLE_NAME}[0-9]+[ \t]*[.:：–—-][^\n*]+(?:\*\*)?[ \t]*"
     rf"(?=\s*\n{_MARKS}(?!output|answer|expected){FIELD_NAME}{_COLON})"
@@ -50,7 +50,7 @@ _OUTPUT_KEYS = ("output", "class label", "label", "class", "answer", "response")
 
 
 def input_first(text: str) -> list[Instance]:
-    """`Example 1⏎Field: …⏎Output: …⏎Example 2…`, or an output alone; none without such a cue."""
+    """Instances as `Example 1⏎Field: …⏎Output: …⏎Example 2…`, or one output; none without a cue."""
     text = _without_closing(text)
     if (found := _instances_of_json(text)) is not None:
         return found
@@ -72,14 +72,14 @@ def _input_first(text: str, output: str) -> list[Instance]:
     if not _cue(output, text).search(text) and (
         len(examples) == 1 or any(map(_A_FIELD.match, map(str.strip, examples)))
     ):
-        return []  # or its outputs have a name that is not known
+        return []  # the outputs are missing, or have an unknown name
     return [_input_and_output(example, output) for example in examples if example.strip()]
 
 
 def output_first(text: str) -> list[Instance]:
-    """`Class label: …⏎Field: …⏎Class label: …`; what comes before the first label is left out.
+    """Instances as `Class label: …⏎Field: …⏎Class label: …`, from the first label on.
 
-    Where fields come before labels, as models like to write them, they are read as such.
+    Models often write the fields before the labels; that order is recognised and read too.
     """
     text = _without_closing(text)
     if (found := _instances_of_json(text)) is not None:
@@ -121,19 +121,19 @@ _LABEL_NAMES = (CLASS_LABEL.removesuffix(":"), "Label", "Class", "Category")
 
 
 def _name_among(names: Sequence[str], text: str) -> str:
-    """The first that is a cue in a text, else the first."""
+    """The first name that is a cue in the text; if none is, the first name."""
     return next((name for name in names if _cue(name, text).search(text)), names[0])
 
 
 def _are_last(before: str, parts: Sequence[str]) -> bool:
-    """Whether labels stand after their fields: some before the first, and none after the last."""
+    """Whether labels follow their fields: some come before the first label, none after the last."""
     fields = _plain_lines(before).strip()
     is_input = bool(_FIELD.match(fields)) and not fields.endswith((":", "："))
     return bool(parts) and is_input and "\n" not in parts[-1].strip()
 
 
 def _labels_last(before: str, parts: Sequence[str]) -> list[Instance]:
-    """`Field: …⏎Class label: …⏎Field: …⏎Class label: …`."""
+    """Instances as `Field: …⏎Class label: …⏎Field: …⏎Class label: …`."""
     found = []
     for part in parts:
         label, _, after = part.strip().partition("\n")
@@ -146,16 +146,17 @@ def _labels_last(before: str, parts: Sequence[str]) -> list[Instance]:
 
 
 def _plain_lines(text: str) -> str:
-    """Without opening remarks and headings of examples, and without the Markdown of fields."""
+    """Removes opening remarks, headings of examples, and the Markdown of field names."""
     lines = without_remarks(text, Counter()).split("\n")
     lines = [line for line in lines if line.strip() and not _EXAMPLE_LINE.match(line)]
     return _FIELD.sub(lambda field: f"{field[2]}:{closed(field[1], field[3])}", "\n".join(lines))
 
 
 def _pairs(text: str, output: str) -> list[str]:
-    """Inputs with their outputs that no `Example 2` parts.
+    """Splits examples that have no `Example 2` between them.
 
-    One begins where the first field of the first comes again after an output, else at any field.
+    After an output, an example begins where the first field of the first example occurs again; if
+    it does not, at the next field.
     """
     outputs = {match.start() for match in _cue(output, text).finditer(text)}
     if "\n" not in text.strip() or len(outputs) < 2:
@@ -174,18 +175,18 @@ def _pairs(text: str, output: str) -> list[str]:
             first = first or fields[start].removesuffix(" 1")
             num_first += _is_same(fields[start], first)
     if num_first > 1:
-        return []  # all inputs, then all outputs
+        return []  # all inputs come before all outputs
     parts = [text[a:b] for a, b in zip(starts, [*starts[1:], None], strict=True)]
     return [_OWN_NUMBER.sub("", part) for part in _without_headings(parts)]
 
 
 def _is_same(name: str, first: str) -> bool:
-    """Whether two fields have one name, but perhaps for the number of their example."""
+    """Whether a field has the name of the first one, perhaps with a number: `Text 2` and `Text`."""
     return name == first or re.fullmatch(rf"{re.escape(first)} \d+", name) is not None
 
 
 def _without_opening(text: str) -> str:
-    """Without the lines that a chat model says before what it was asked for."""
+    """Removes a chat model's opening remarks."""
     lines = text.strip().split("\n")
     while lines and (not lines[0].strip() or re.search(r"[:：][*_]*\Z", lines[0])):
         if lines[0].strip() and not OPENING_REMARK.match(lines[0]):
@@ -195,7 +196,7 @@ def _without_opening(text: str) -> str:
 
 
 def _code_aside(text: str) -> tuple[str, list[str]]:
-    """A text with marks in place of its code, in which cues are none, and the code."""
+    """A text with a mark in place of each block of code, where nothing is a cue; the blocks."""
     code: list[str] = []
 
     def mark(fenced: re.Match[str]) -> str:
@@ -217,7 +218,7 @@ def _with_code(found: list[Instance], code: list[str]) -> list[Instance]:
 
 
 def _without_closing(text: str) -> str:
-    """An answer without the fence around it, and without what a chat model says after it."""
+    """Removes the fence around an answer, and a chat model's closing remarks."""
     text = text.strip()
     if fenced := FENCED.search(text):
         inside, before = fenced["inside"], text[: fenced.start()]
@@ -233,7 +234,7 @@ def _without_closing(text: str) -> str:
 
 
 def _instances_of_json(text: str) -> list[Instance] | None:
-    """Of objects with an output and an input, or other fields that are named; None without."""
+    """Instances of JSON objects with an output, and an input or other fields; None without any."""
     found = of_json(text)
     objects = list(_objects(found[1])) if found else []
     instances = []
@@ -249,7 +250,7 @@ def _instances_of_json(text: str) -> list[Instance] | None:
 
 
 def _objects(document: Any, depth: int = 4) -> Iterator[dict[str, Any]]:
-    """Objects in a list, or in a list of an object that has no output."""
+    """The objects in lists; an object whose only field is a list stands for that list."""
     if isinstance(document, list) and depth:
         for each in document:
             yield from _objects(each, depth - 1)
@@ -268,7 +269,7 @@ def _as_text(value: Any) -> str:
 
 
 def _cue(name: str, text: str) -> re.Pattern[str]:
-    """`Name:`, `Name 1:`: at the beginning of lines or, where there is but one, of words."""
+    """`Name:` or `Name 1:` at the beginning of a line or, in a text of one line, of a word."""
     named = rf"{name}[ \t]*[0-9]*{_COLON}"
     cue = rf"(?m:^){_MARKS}(?i:(?:{_NUMBERED}[ \t]+{_MARKS})?{named})"
     if "\n" not in text.strip():
@@ -289,7 +290,7 @@ _ANY_CUE = re.compile(
 
 
 def _input_and_output(example: str, output_name: str) -> Instance:
-    """Up to the first Output:, and from there to the next one or the next Input:."""
+    """Input: up to the first `Output:`; output: from there to the next `Output:` or `Input:`."""
     cues = list(_cue(output_name, example).finditer(example))
     if not cues:
         return Instance("", example.strip())
@@ -300,7 +301,7 @@ def _input_and_output(example: str, output_name: str) -> Instance:
 
 
 def _input(text: str, cue: re.Match[str]) -> str:
-    """An input without `Input:`; where its cue is in Markdown the names of its fields are too."""
+    """Removes `Input:`, and the Markdown of field names if the output's cue has Markdown too."""
     if re.search(r"[>#•*_-]", cue[0]):
         text = _FIELD.sub(lambda field: f"{field[2]}:{closed(field[1], field[3])}", text)
     text = text.strip()
@@ -311,5 +312,5 @@ def _input(text: str, cue: re.Match[str]) -> str:
 
 
 def _without_headings(parts: list[str]) -> list[str]:
-    """Each without the rule, `Example 2` or `2.` at its end that belongs to the next one."""
+    """Removes the rule, `Example 2` or `2.` at the end of each part: it belongs to the next one."""
     return [_HEADINGS.sub("", part) for part in parts[:-1]] + parts[-1:]

@@ -1,4 +1,4 @@
-"""Which instructions and instances are not worth keeping: named rules, in the published order."""
+"""Named rules for dropping instructions and instances, in the published order."""
 
 import re
 import string
@@ -17,7 +17,7 @@ from tk_instruct.self_instruct.seeds import Instance
 class Heuristics:
     """Rules for instructions, with the published values for English.
 
-    Words are parted by white space. For a language that has none between words, or another script,
+    White space separates words. For another script, or a language without spaces between words,
     set min_words, unsuitable_words and ascii_first_character.
     """
 
@@ -87,7 +87,7 @@ def instance_broken_by(instance: Instance) -> str | None:
 
 
 def contradict(instances: Sequence[Instance]) -> bool:
-    """Whether a task has the same input, not empty, with different outputs."""
+    """Whether two instances have the same input, which is not empty, but different outputs."""
     outputs: dict[str, str] = {}
     return any(
         instance.input and outputs.setdefault(instance.input, instance.output) != instance.output

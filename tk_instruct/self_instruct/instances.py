@@ -1,4 +1,4 @@
-"""Stage 3: a model gives inputs and outputs of tasks; of classification it gives labels first."""
+"""Stage 3: the model writes inputs and outputs of each task; for classification, labels first."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _FIELDS = ("id", "instruction", "is_classification")
 @gin.configurable(module="tk_instruct")
 @dataclass(frozen=True)
 class Instances:
-    """How instances are asked for: at most max_instances of a task are kept."""
+    """The requests for instances; at most max_instances of each task are kept."""
 
     parameters: Parameters
     classification_parameters: Parameters
@@ -44,7 +44,7 @@ def instantiate(
     few_shot: FewShot,
     settings: Instances,
 ) -> int:
-    """Asks for instances of every classified instruction that has none yet; how many there are."""
+    """Asks for instances of each classified instruction without any; the number of instructions."""
     log = run.log("instances")
     tasks = made_by("classify", run.log("classified"), _FIELDS)
     done = {record["id"] for record in log.read()}
@@ -88,10 +88,10 @@ def _record(task: Record, response: Record, seed: int, max_instances: int) -> Re
 def kept(
     said: Answer, is_classification: bool, max_instances: int, seed: int, id_: str
 ) -> tuple[list[Instance], dict[str, int]]:
-    """The instances of an answer that are worth keeping, and how many each rule has dropped.
+    """The instances of an answer that pass the rules, and how many each rule drops.
 
-    Of more than max_instances some are drawn. An answer in which none is found counts as one that
-    `unparsed` has dropped, one of reasoning alone as one that `no_answer` has.
+    From more than max_instances, max_instances are drawn. An answer without instances counts as
+    one that the rule `unparsed` drops; an answer that is only reasoning, `no_answer`.
     """
     dropped: Counter[str] = Counter()
     parse = examples.output_first if is_classification else examples.input_first

@@ -1,4 +1,4 @@
-"""Stage 1: a model is shown tasks and goes on with the list; what is new is kept, and shown too."""
+"""Stage 1: the model continues a list of tasks; new tasks are kept and shown in later prompts."""
 
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -29,12 +29,16 @@ STOP = ("\n\n", "\n16", "16.", "16 .")  # as published
 class Instructions:
     """How instructions are asked for and chosen.
 
-    A prompt shows num_in_context instructions, num_machine_in_context of them the model's own. A
-    new one is kept whose ROUGE-L with every other is below max_similarity. The model's own that a
-    prompt shows were accepted at least lag requests before: so that lag requests can be under way
-    at a time and none depends on which of them is answered first. The run gives up when
-    most_fruitless requests in a row brought nothing new. ROUGE-L compares what tokenize makes of
-    texts: @rouge_tokens, or @unicode_tokens for languages other than English.
+    parameters: of the requests.
+    num_in_context: instructions that a prompt shows; num_machine_in_context of them are the
+        model's own.
+    max_similarity: a new instruction is kept if its ROUGE-L with every other one is below this.
+    lag: the model's own instructions in a prompt were accepted at least this many requests before.
+        So this many requests can be sent at a time, and no prompt depends on which of them is
+        answered first.
+    most_fruitless: the run ends after this many requests in a row that brought nothing new.
+    tokenize: the tokens that ROUGE-L compares: @rouge_tokens, or @unicode_tokens for languages
+        other than English.
     """
 
     parameters: Parameters
@@ -65,7 +69,7 @@ class Instructions:
 
 
 class Generation:
-    """The state of stage 1: a function of seeds, settings and the answers processed so far."""
+    """The state of stage 1; it depends only on seeds, settings and the answers processed so far."""
 
     def __init__(
         self, run: RunDirectory, seeds: Sequence[SeedTask], seed: int, settings: Instructions
@@ -85,7 +89,8 @@ class Generation:
             if request["request_idx"] != index or not is_whole:
                 break
             self.num_accepted_after.append(after)
-        # After a kill between the two files, or where a line was taken out, it is made again.
+        # A kill between the two writes, or a deleted line, leaves the files unequal: the rest is
+        # made again.
         self.requests.keep(self.num_processed)
         self.instructions.keep(self.num_accepted_after[-1])
         self.accepted = [(id_, text) for id_, text, _ in found[: self.num_accepted_after[-1]]]
@@ -98,12 +103,12 @@ class Generation:
 
     @property
     def num_accepted_per_request(self) -> float:
-        """Of the last hundred, and of one of which all was new, so that few are asked in vain."""
+        """The mean over the last hundred requests and one more, as if that had brought only new."""
         last = self.num_accepted_after[-101:]
         return (last[-1] - last[0] + self.settings.num_in_context) / len(last)
 
     def request(self, index: int) -> tuple[Request, list[str]]:
-        """The prompt and the ids of the tasks in it; index - lag must have been processed."""
+        """A request and the ids of the tasks in its prompt; needs index - lag to be processed."""
         settings = self.settings
         num_own = self.num_accepted_after[max(0, index - settings.lag + 1)]
         own = randomness.sample(
@@ -122,13 +127,34 @@ class Generation:
         return Request(STAGE, index, prompt, settings.parameters), [id_ for id_, _ in shown]
 
     def process(self, request: Request, parents: Sequence[str], response: Record) -> None:
-        """Takes an answer's new instructions in; on disk when it returns."""
+        """Adds the new instructions of an answer; they are on disk when this returns."""
+        candidates, dropped = self._candidates(response)
+        num_candidates = len(candidates) + dropped.total()
+        about = provenance(response, self.seed, parents)
+        accepted = self._accepted(request, candidates, about)
+        dropped["similar"] = len(candidates) - len(accepted)
+        self.instructions.append(accepted)
+        self.requests.append(
+            [
+                {
+                    "request_idx": request.index,
+                    "key": request.key,
+                    "num_candidates": num_candidates,
+                    "num_accepted": len(accepted),
+                    "dropped": dict(sorted((+dropped).items())),
+                }
+            ]
+        )
+        self.accepted += [(record["id"], record["instruction"]) for record in accepted]
+        self.num_accepted_after.append(len(self.accepted))
+
+    def _candidates(self, response: Record) -> tuple[list[str], Counter[str]]:
+        """The instructions of an answer that pass the rules; how many items each rule drops."""
         said = answer(response, STOP)
-        items, dropped = list[str](), Counter(no_answer=1)
-        if said.text is not None:
-            found = lists.instructions(said.text, self.settings.num_in_context + 1)
-            items, dropped = found.items, Counter(found.left_out)
-        num_candidates = len(items) + dropped.total()
+        if said.text is None:
+            return [], Counter(no_answer=1)
+        found = lists.instructions(said.text, self.settings.num_in_context + 1)
+        items, dropped = found.items, Counter(found.left_out)
         if said.is_cut_off and items:
             items = items[:-1]  # the others are whole
             dropped["cut_off"] += 1
@@ -138,11 +164,15 @@ class Generation:
                 dropped[rule] += 1
             else:
                 candidates.append(item[:1].upper() + item[1:])
-        about = provenance(response, self.seed, parents)
+        return candidates, dropped
+
+    def _accepted(
+        self, request: Request, candidates: Sequence[str], about: Record
+    ) -> list[dict[str, Any]]:
+        """Records of the candidates that are not similar to any in the pool; adds them to it."""
         accepted: list[dict[str, Any]] = []
         for text, similarity in zip(candidates, self.pool.compare(candidates), strict=True):
             if similarity.maximum >= self.settings.max_similarity:
-                dropped["similar"] += 1
                 continue
             self.pool.add(text)
             accepted.append(
@@ -155,20 +185,7 @@ class Generation:
                     "provenance": about,
                 }
             )
-        self.instructions.append(accepted)
-        self.requests.append(
-            [
-                {
-                    "request_idx": request.index,
-                    "key": request.key,
-                    "num_candidates": num_candidates,
-                    "num_accepted": len(accepted),
-                    "dropped": dict(sorted(dropped.items())),
-                }
-            ]
-        )
-        self.accepted += [(record["id"], record["instruction"]) for record in accepted]
-        self.num_accepted_after.append(len(self.accepted))
+        return accepted
 
 
 def generate(
@@ -179,13 +196,13 @@ def generate(
     settings: Instructions,
     num_instructions: int,
 ) -> int:
-    """Until there are num_instructions or, with the last answer, some more; their number.
+    """Asks until there are num_instructions or, with the last answer, a few more; their number.
 
-    Raises UserError where the model has nothing new to say.
+    Raises UserError where the model says nothing new.
     """
     state = Generation(run, seeds, seed, settings)
     under_way: deque[tuple[Request, list[str], Future[Record], bool]] = deque()
-    num_fruitless = 0  # of the last answers, in a row, to what this process has asked
+    num_fruitless = 0  # answers in a row, to requests of this process, without anything new
     with Progress("instructions", num_instructions, first=len(state.accepted)) as progress:
         while (before := len(state.accepted)) < num_instructions:
             if num_fruitless == settings.most_fruitless:
@@ -211,13 +228,13 @@ def generate(
 
 
 def provenance(response: Record, seed: int, parents: Sequence[str]) -> dict[str, Any]:
-    """Where a record comes from: what every line of every stage carries."""
+    """Where a record comes from; every line of every stage has it."""
     of_response = ("model", "parameters", "prompt_sha256", "created_at")
     return {**{name: response[name] for name in of_response}, "seed": seed, "parents": [*parents]}
 
 
 def made_by(stage: str, log: Log, fields: Sequence[str]) -> list[Record]:
-    """What an earlier stage has made, of it the fields; raises UserError where that is nothing."""
+    """These fields of the records of an earlier stage; raises UserError where there are none."""
     if records := [{field: record[field] for field in fields} for record in log.read()]:
         return records
     raise UserError(

@@ -1,8 +1,8 @@
-"""Instructions out of an answer that is a list (stage 1).
+"""Reads the instructions from an answer that is a list (stage 1).
 
-Cues (`9.`, `Task 9:`, `- `) begin lines, and may be Markdown (`**9. …**`); lists may be JSON. In an
-answer of one line, as the text of a vocabulary without a newline is (T5's), cues count within it
-too: of numbers those that are due next.
+A cue (`9.`, `Task 9:`, `- `) begins a line and may be Markdown (`**9. …**`); a list may be JSON. An
+answer may have one line only, because a vocabulary such as T5's has no newline. There cues count
+within the line too, but a number only if it is the next one.
 """
 
 import re
@@ -25,8 +25,9 @@ from tk_instruct.self_instruct.markup import (
     without_remarks,
 )
 
-# `9.`, `9\.`, `(9)`, `９、`, `9️⃣`, `⑨` set an item off; `9:`, `9 -`, `Task 9`, `Aufgabe 9:` do where
-# 9 is the very next, since lines of an instruction begin like that too (`Sentence 1: …`).
+# Strong marks are always a cue: `9.`, `9\.`, `(9)`, `９、`, `9️⃣`, `⑨`. Weak marks are a cue only if
+# 9 is the very next number: `9:`, `9 -`, `Task 9`, `Aufgabe 9:`. For a line of an instruction may
+# begin like that too: `Sentence 1: …`.
 _LABEL = (
     r"(?:task|instruction|question|item|q|no\.|nr\.|任务|指令|タスク)[ \t]*#?[ \t]*|(?<=#)(?=\d)"
 )
@@ -61,23 +62,24 @@ _LAST_SENTENCE = re.compile(
     r"(?i)(?<=[.!?])\s+(?:let me know if you|i hope (?:this|these) help|feel free to (?:ask|reach)|"
     r"would you like (?:me to|more)).*\Z"
 )
-# Of JSON objects.
+# The keys under which a JSON object may have its text.
 _TEXT_KEYS = ("instruction", "task", "text", "description", "prompt", "question")
 
 
 @dataclass(frozen=True)
 class Instructions:
-    """Items of a list in their order, and how much else there was: `remark`, `heading`."""
+    """The items of a list in their order, and the number of `remark` and `heading` left out."""
 
     items: list[str]
     left_out: Counter[str] = field(default_factory=Counter)
 
 
 def instructions(text: str, first: int) -> Instructions:
-    """The items of a list that goes on after the number first, white space collapsed.
+    """The items of an answer that continues a list from the number first, white space collapsed.
 
-    What a chat model says before it repeats that number, or begins anew at 1, is no item, nor is
-    what it says after a blank line, at which completions stop. Bullets part a list without numbers.
+    A chat model may repeat the number first, or start again at 1: what it says before that is a
+    remark. What follows a blank line, where completions stop, is a remark too. In a list without
+    numbers, bullets separate the items.
     """
     text = _as_list("\n".join(text.splitlines()))
     left_out: Counter[str] = Counter()
@@ -115,7 +117,7 @@ def _unnumbered(text: str, first: int, left_out: Counter[str]) -> Instructions:
         return Instructions([], left_out)
     letters = list(_LETTER.finditer(text))
     in_line = list(_NEXT_BULLET.finditer(text)) if "\n" not in text.strip() else []
-    if len(letters) > 1 and letters[0].start() == 0:  # else they are choices of an item
+    if len(letters) > 1 and letters[0].start() == 0:  # later ones are choices of one item
         cues = letters
     else:
         cues = in_line if len(in_line) > 1 else list(_BULLET.finditer(text))
@@ -134,7 +136,7 @@ class _Cue(NamedTuple):
 
 
 def _numbers(text: str, first: int) -> list[_Cue]:
-    """Where the items of a list begin: at first or the number after it, or anew at 1."""
+    """The numbers that begin items. The list starts at first, at first + 1, or again at 1."""
     found = [_Cue(match, _value(match["number"])) for match in _NUMBER.finditer(text)]
     goes_on = _chain(text, found, {first, first + 1}, first)
     anew = _chain(text, found, {1}, first)
@@ -145,10 +147,10 @@ def _numbers(text: str, first: int) -> list[_Cue]:
 
 
 def _chain(text: str, found: list[_Cue], begins: set[int], first: int) -> list[_Cue]:
-    """A list's numbers: each goes on from the one before, and some are left out or repeated.
+    """The numbers of one list: each continues from the one before; gaps and repeats may occur.
 
-    Marks that lines of an item begin with, too, count for the very next number alone. A number that
-    does not go on belongs to a list within an item, where it is indented or follows a colon.
+    A weak mark, with which lines of an item begin too, counts only at the very next number. A
+    number that is indented or follows a colon may belong to a list within an item.
     """
     chain: list[_Cue] = []
     for cue in found:
@@ -167,17 +169,17 @@ def _chain(text: str, found: list[_Cue], begins: set[int], first: int) -> list[_
     return chain
 
 
-_MOST_LEFT_OUT = 20  # numbers; 1789. is a year
+_MOST_LEFT_OUT = 20  # the largest gap in numbers: `1789.` is a year
 
 
 def _is_strong(cue: _Cue) -> bool:
-    """Whether its mark is a list's, with the white space that is often missing in Chinese."""
+    """Whether a number has a strong mark, and white space (often missing in Chinese) after it."""
     is_set_off = cue.match["end"] or cue.match["circled"] is not None
     return bool(is_set_off) and cue.match["space"] is not None and not cue.match["word"]
 
 
 def _is_within(text: str, match: re.Match[str], first: re.Match[str]) -> bool:
-    """Whether a number is part of a list within an item."""
+    """Whether a number belongs to a list within an item: it is indented, or follows a colon."""
     indent, of_first = (len(each["indent"].expandtabs()) for each in (match, first))
     return indent >= of_first + 2 or text[: match.start()].rstrip().endswith((":", "："))
 
@@ -189,7 +191,7 @@ def _value(digits: str) -> int:
 def _without_titles(
     cues: list[re.Match[str]], bodies: list[str], left_out: Counter[str]
 ) -> list[str]:
-    """Bodies without their first lines where each is a title in Markdown: `### Task 9: Rivers`."""
+    """Removes the first line of each body if all are titles in Markdown: `### Task 9: Rivers`."""
     texts = []
     for cue, body in zip(cues, bodies, strict=True):
         title, _, text = body.strip().partition("\n")
@@ -204,9 +206,10 @@ def _without_titles(
 
 
 def _item(text: str, is_last: bool, left_out: Counter[str]) -> str:
-    """An item up to a blank line, without the headings and remarks that come after it.
+    """The text of an item, up to a blank line, without the headings and remarks after it.
 
-    A block that is indented, is code or is what a colon announces goes on with it.
+    A block after a blank line still belongs to the item if it is indented, is code or follows a
+    colon.
     """
     kept, *blocks = _BLANK_LINE.split(text.strip())
     goes_on = True
@@ -242,7 +245,7 @@ def _item(text: str, is_last: bool, left_out: Counter[str]) -> str:
 
 
 def _plain(item: str) -> str:
-    """On one line, without the marks and the label around all of it."""
+    """The item on one line, without quotation marks, bold marks and a label around all of it."""
     item = BOLD.sub(r"\2", " ".join(item.split()))
     item = _OWN_LABEL.sub("", item)
     if quoted := _QUOTED.match(item):
@@ -251,7 +254,7 @@ def _plain(item: str) -> str:
 
 
 def _as_list(text: str) -> str:
-    """Without the fence around a list, and with the items of XML and of a table as bullets."""
+    """Removes the fence around a list; turns items of XML and rows of a table into bullets."""
     if fenced := FENCED.search(text):
         inside, before = fenced["inside"], text[: fenced.start()]
         is_list = _NUMBER.match(inside) or _BULLET.match(inside) or JSON_START.match(inside)
@@ -270,7 +273,7 @@ def _as_list(text: str) -> str:
 
 
 def _texts(document: Any, depth: int = 4) -> Iterator[str]:
-    """Of strings, lists of them and objects with a text, or with a list."""
+    """The texts in a JSON document: strings, in lists, and in objects under _TEXT_KEYS."""
     if isinstance(document, str):
         yield document
     elif not depth:

@@ -1,4 +1,4 @@
-"""What a chat model puts around and into what it was asked for: Markdown, remarks, JSON."""
+"""What a chat model adds to the answer proper: Markdown, remarks and JSON."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import Any
 BOLD = re.compile(r"^(\*+)([^*].*?)\1")
 RULE = re.compile(r"[ \t]*(?:[-*_=][ \t]*){3,}\Z")
 FENCED = re.compile(r"(?ms)^[ \t]*(```+|~~~+)[\w-]*[ \t]*\n(?P<inside>.*?)(?:^[ \t]*\1[ \t]*$|\Z)")
-# What a chat model says around what it was asked for.
+# Remarks of a chat model before and after the answer proper.
 INTERJECTION = (
     r"(?:sure(?: thing)?|certainly|of course|absolutely|okay|ok|alright|great|got it|understood|"
     r"no problem)\b"
@@ -37,7 +37,7 @@ JSON_START = re.compile(r"(?m)^[ \t]*(?=\[\s*[\"{\[]|\{\s*\")")
 
 
 def without_remarks(text: str, left_out: Counter[str]) -> str:
-    """What stands before a list without the lines that a chat model says before it."""
+    """The text before a list without its opening remarks, which are counted as left out."""
     lines = text.strip().split("\n")
     while lines:
         line = lines[0]
@@ -54,7 +54,7 @@ def without_remarks(text: str, left_out: Counter[str]) -> str:
 
 
 def of_json(text: str) -> tuple[tuple[str, str], list[Any]] | None:
-    """What is around JSON, and its elements; of what was cut off those that are whole."""
+    """(text before, text after) JSON, and its elements; of JSON that is cut off, the whole ones."""
     start = JSON_START.search(text)
     if not start or not is_remark(text[: start.start()]):
         return None
@@ -79,20 +79,20 @@ def is_remark(text: str) -> bool:
 
 
 def between(text: str, cues: list[re.Match[str]]) -> list[str]:
-    """What comes before, between and after cues."""
+    """The text before the first cue, between cues, and after the last one."""
     ends = [*(cue.start() for cue in cues), len(text)]
     after = zip(cues, ends[1:], strict=True)
     return [text[: ends[0]], *(closed(cue[0], text[cue.end() : end]) for cue, end in after)]
 
 
 def closed(cue: str, text: str) -> str:
-    """A text without what closes bold that its cue opens: `**9. Name a river.**`."""
+    """Removes the mark that closes bold which the cue has opened: `**9. Name a river.**`."""
     opened = re.findall(r"\*{2,3}", cue)
     return text.replace(opened[-1], "", 1) if len(opened) % 2 else text
 
 
 def split_at_next(text: str, pattern: str, number: int) -> list[str]:
-    """Parts of a line before the number, between it and the one after, and so on."""
+    """Splits a line at the number, at the next number, and so on; the pattern has their place."""
     parts = []
     while match := re.search(pattern.format(number), text):
         parts.append(text[: match.start()])

@@ -1,7 +1,7 @@
-"""Which instructions are new: ROUGE-L of candidates to all that there are (arXiv:2212.10560, 2.2).
+"""Which instructions are new: ROUGE-L to every instruction so far (arXiv:2212.10560, 2.2).
 
-Each distinct token is one character, so that a text's tokens are a string, and rapidfuzz finds the
-longest common subsequences of many pairs of strings at once.
+Each distinct token becomes one character and each text one string, so that rapidfuzz can find the
+longest common subsequences of many pairs of texts at once.
 """
 
 import re
@@ -28,10 +28,10 @@ NUM_MOST_SIMILAR = 10
 
 _UNKNOWN = "\0"  # a token that no text of the pool has
 _SURROGATES = range(0xD800, 0xE000)
-_MAX_TOKENS = sys.maxunicode - len(_SURROGATES)  # code points but those and _UNKNOWN
+_MAX_TOKENS = sys.maxunicode - len(_SURROGATES)  # all code points but these and _UNKNOWN
 
 _ROUGE_TOKEN = re.compile("[a-z0-9]+")
-# How Unicode names begin of scripts that do not put spaces between words.
+# The first words of Unicode's names of characters in scripts without spaces between words.
 _UNSPACED_SCRIPTS = (
     "CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR",
 )  # fmt: skip
@@ -39,7 +39,7 @@ _UNSPACED_SCRIPTS = (
 
 @gin.register(module="tk_instruct")
 def rouge_tokens(text: str) -> list[str]:
-    """What rouge-score compares: runs of a-z and 0-9, case folded; of other scripts nothing."""
+    """The tokens of rouge-score: runs of a-z and 0-9, case folded; none in other scripts."""
     return _ROUGE_TOKEN.findall(text.lower())
 
 
@@ -48,7 +48,7 @@ def unicode_tokens(text: str) -> list[str]:
     """Words of any language: runs of letters, marks and digits, case and compatibility folded.
 
     In scripts without spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese) each
-    character is one.
+    character is a word.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     return "".join(map(_spaced, folded)).split()
@@ -57,7 +57,7 @@ def unicode_tokens(text: str) -> list[str]:
 @cache
 def _spaced(character: str) -> str:
     category = unicodedata.category(character)
-    if category == "Cf":  # a soft hyphen, a joiner: invisible, and no end of a word
+    if category == "Cf":  # a soft hyphen, a joiner: invisible, it does not end a word
         return ""
     if category[0] not in "LMN":
         return " "
@@ -68,9 +68,10 @@ def _spaced(character: str) -> str:
 
 @dataclass(frozen=True)
 class Similarity:
-    """ROUGE-L F1, fractions, of one text to the texts of a pool; 0 where the pool is empty.
+    """ROUGE-L F1 (fractions) of one text to the texts of a pool; 0 where the pool is empty.
 
-    most_similar: at most NUM_MOST_SIMILAR texts, best first, equal ones in the pool's order.
+    most_similar: at most NUM_MOST_SIMILAR texts of the pool with their scores, best first; texts
+    with the same score in the pool's order.
     """
 
     maximum: float
@@ -79,14 +80,14 @@ class Similarity:
 
 
 class NoveltyPool:
-    """Texts that what is generated has to differ from; `len(pool)` of them, in order.
+    """The texts from which a new one must differ; `len(pool)` of them, in order.
 
         for candidate, similarity in zip(candidates, pool.compare(candidates)):
             if similarity.maximum < 0.7:
                 pool.add(candidate)
 
-    With rouge_tokens scores are those of RougeScorer(["rougeL"], use_stemmer=False), and a text
-    without a-z and 0-9 scores 0 even to itself: for other languages take unicode_tokens.
+    With rouge_tokens the scores equal RougeScorer(["rougeL"], use_stemmer=False). There a text
+    without a-z and 0-9 scores 0 even against itself: take unicode_tokens for other languages.
     """
 
     def __init__(self, texts: Iterable[str] = (), tokenize: Tokenize = rouge_tokens) -> None:
@@ -103,7 +104,7 @@ class NoveltyPool:
         return len(self._texts)
 
     def add(self, text: str) -> None:
-        """Raises UserError where there are more distinct tokens than Unicode has characters."""
+        """Raises UserError if there are more distinct tokens than Unicode has characters."""
         tokens = self._tokenize(text)
         try:
             encoded = "".join([self._characters[token] for token in tokens])
@@ -117,14 +118,14 @@ class NoveltyPool:
         self._lengths.append(len(encoded))
 
     def similarities(self, candidates: Sequence[str]) -> Float[np.ndarray, "candidates pool"]:
-        """ROUGE-L F1 of each candidate to each text of the pool, fractions; the pool stays.
+        """ROUGE-L F1 (fractions) of each candidate to each text; does not change the pool.
 
-        They are 2·LCS / (tokens of both), rounded once, so that a score of 7/10 is not below 0.7.
+        A score is 2·LCS / (tokens of both), rounded once, so that 7/10 is not below 0.7.
         """
         return self._similarities([self._encode(text) for text in candidates], 0)
 
     def compare(self, candidates: Sequence[str]) -> Iterator[Similarity]:
-        """Of each candidate in turn to the pool as it is then: what is added on the way counts."""
+        """Compares each candidate in turn to the pool as it is then, with what was added before."""
         size = len(self)
         for text, scores in zip(candidates, self.similarities(candidates), strict=True):
             added = self._similarities([self._encode(text)], size)[0]
@@ -139,7 +140,7 @@ class NoveltyPool:
         common = cdist(
             encoded, self._encoded[first:], scorer=LCSseq.similarity, dtype=np.int32, workers=1
         )
-        # At least 1: what is empty has nothing in common with what is empty, either.
+        # At least 1: two empty texts have nothing in common.
         lengths = np.array([max(len(text), 1) for text in encoded], np.int32)
         common *= 2
         return common / (lengths[:, None] + np.array(self._lengths, np.int32)[first:])

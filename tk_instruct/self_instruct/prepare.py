@@ -1,15 +1,14 @@
 """Instances as training data, encoded as published (Self-Instruct, arXiv:2212.10560, section 2.3).
 
-Written under prepared/, each file whole and the same again from the same run:
+Writes these files to prepared/, each atomically; the same run gives the same bytes:
 
-  all_generated_instances.jsonl  what the model made: {id, instruction, input, output}
-  train.jsonl                    what is trained on, with {…, prompt, completion}, shuffled
-  alpaca.jsonl, chat.jsonl       the same, as {instruction, input, output} and as messages
-  DATA_CARD.md                   what it is and how it was made
+  all_generated_instances.jsonl  the instances that the model made: {id, instruction, input, output}
+  train.jsonl                    the training examples, shuffled: {…, prompt, completion}
+  alpaca.jsonl, chat.jsonl       the same examples as {instruction, input, output} and as messages
+  DATA_CARD.md                   what the data is and how it was made
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,38 +19,21 @@ import gin
 
 from tk_instruct.errors import UserError
 from tk_instruct.files import write_atomically
-from tk_instruct.randomness import choose, draw
+from tk_instruct.randomness import draw
 from tk_instruct.self_instruct import data_card
+from tk_instruct.self_instruct.encodings import Example, encode
 from tk_instruct.self_instruct.run_directory import RunDirectory
 from tk_instruct.self_instruct.seeds import read_seeds
-
-# Where a prompt ends in Output: a space comes before the completion. The end-of-text mark that
-# GPT-3's completions end with is no part of the text: each trainer adds its own.
-WITH_INPUT = (
-    "{instruction}\nInput: {input}\nOutput:",
-    "{instruction}\n\nInput: {input}\n\nOutput:",
-    "Task: {instruction}\nInput: {input}\nOutput:",
-    "{instruction}\n\n{input}\n\nOutput:",
-    "{instruction}\n\n{input}\n\n",
-    "{instruction}\n{input}\n\n",
-    "Task: {instruction}\n\n{input}\n\n",
-)
-WITHOUT_INPUT = (
-    "{instruction} Output:",
-    "{instruction}\nOutput:",
-    "{instruction}\n\nOutput:",
-    "{instruction}\n",
-    "{instruction}\n\n",
-    "Task: {instruction}\n\n",
-)
 
 
 @gin.configurable(module="tk_instruct")
 @dataclass(frozen=True)
 class Preparation:
-    """include_seeds trains on the seed tasks too; licence is what the data card says of the data's.
+    """How training data is written.
 
-    field_name_removal is the share of inputs that without_field_name is applied to.
+    include_seeds: whether the seed tasks are training examples too.
+    field_name_removal: the share of inputs from which the field's name is removed.
+    licence: the text on the data card; None: a note that it is to be filled in.
     """
 
     include_seeds: bool = True
@@ -67,28 +49,8 @@ class Preparation:
 
 
 @dataclass(frozen=True)
-class Example:
-    """An instance of a task, generated or a seed."""
-
-    id: str
-    task: str
-    instruction: str
-    input: str
-    output: str
-    is_classification: bool
-
-    @property
-    def texts(self) -> tuple[str, str, str]:
-        return self.instruction, self.input, self.output
-
-    @property
-    def plain(self) -> dict[str, str]:
-        return {"instruction": self.instruction, "input": self.input, "output": self.output}
-
-
-@dataclass(frozen=True)
 class Prepared:
-    """What `prepare` has made; dropped counts, by reason, the instances that are not in it."""
+    """The result of `prepare`; dropped is the number of instances left out, by reason."""
 
     folder: Path
     generated: Sequence[Example]
@@ -99,9 +61,9 @@ class Prepared:
 def prepare(run: RunDirectory, settings: Preparation | None = None) -> Prepared:
     """Writes prepared/ from the instances that a run has so far.
 
-    Instances that are there twice, also of two tasks, are kept once; this is looked for before
-    they are encoded (as published it is after, where another encoding hides them) and again after.
-    Raises UserError where there are none.
+    Keeps one of several equal instances, also if they are of different tasks. It looks for them
+    before and after encoding; the published code looks only after, where different encodings hide
+    them. Raises UserError where there are no instances.
     """
     settings = settings or Preparation()
     begun_with = run.begun_with
@@ -146,32 +108,6 @@ def prepare(run: RunDirectory, settings: Preparation | None = None) -> Prepared:
     return prepared
 
 
-def encode(example: Example, seed: int, field_name_removal: float) -> tuple[str, str]:
-    """(prompt, completion) in one of the published encodings, drawn by (seed, id)."""
-    input_ = example.input
-    if draw(seed, "field name", example.id) < field_name_removal * 2**64:
-        input_ = without_field_name(input_)
-    templates = WITH_INPUT if input_ else WITHOUT_INPUT
-    template = choose(templates, seed, "encoding", example.id)
-    return render(template, example.instruction, input_, example.output)
-
-
-def render(template: str, instruction: str, input_: str, output: str) -> tuple[str, str]:
-    space = " " if template.endswith("Output:") else ""
-    return template.format(instruction=instruction, input=input_), space + output
-
-
-def without_field_name(input_: str) -> str:
-    """An input without the name of its field, where it has one; double newlines become single.
-
-    A name is what an input begins with, up to a colon. The published rule takes whatever comes
-    before a colon for one, so that `10:30` becomes `30`.
-    """
-    if len(set(re.findall(r"(\w+):", input_))) == 1:
-        input_ = re.sub(r"^[^\W\d][\w ]{,30}:\s+", "", input_)
-    return input_.replace("\n\n", "\n")
-
-
 def _generated(run: RunDirectory) -> Iterator[Example]:
     log = run.log("instances")
     found = False
@@ -205,7 +141,7 @@ def _example(task: str, number: int, record: dict[str, Any], instance: dict[str,
 
 
 def _once(examples: Iterable[Example], dropped: Counter[str]) -> list[Example]:
-    """The first of those whose texts are the same."""
+    """The first of the examples that have the same texts; counts the others as dropped."""
     found: dict[tuple[str, str, str], Example] = {}
     for example in examples:
         if found.setdefault(example.texts, example) is not example:

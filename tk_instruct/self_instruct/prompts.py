@@ -1,7 +1,7 @@
-"""What a model is shown at each stage, in the published form (arXiv:2212.10560, appendix A).
+"""The prompts of each stage, in the published form (arXiv:2212.10560, appendix A).
 
-Headers and examples are this project's: the examples come from the seed tasks, the same for every
-request of a run, so that servers that cache the beginnings of prompts can.
+Headers and examples are this project's own. The examples come from the seed tasks and are the same
+for every request of a run, so that a server can cache the beginning of the prompt.
 """
 
 import re
@@ -12,8 +12,8 @@ from tk_instruct.errors import UserError
 from tk_instruct.self_instruct.seeds import Instance, SeedTask
 
 NUM_YES, NUM_NO = 12, 19  # examples of stage 2
-# Examples of stage 3, and the characters that they may take together: in the 2,048 tokens of the
-# published model, of about four characters, an answer has room too.
+# Examples of stage 3: their number, and the most characters of all together. The published model
+# takes 2,048 tokens of about four characters; this leaves room for the answer.
 _CLASSIFICATION = (8, 4000)
 _WITH_INPUT, _WITHOUT_INPUT = (12, 4000), (4, 1000)
 
@@ -31,7 +31,7 @@ _OUTPUT_FIRST = (
     "Where a task needs no input, give the label alone."
 )
 CLASS_LABEL = "Class label:"
-# One to three words, and perhaps a number: `Sentence`, `Review 2`, `The original words`.
+# One to three words, then perhaps a number: `Sentence`, `Review 2`, `The original words`.
 FIELD_NAME = r"[^\W\d_]+(?: [^\W\d_]+){0,2}(?: [0-9]+)?"
 
 
@@ -47,7 +47,7 @@ def numbered_list(instructions: Sequence[str]) -> str:
 class FewShot:
     """The prompts of stages 2 and 3, with examples from the seed tasks.
 
-    Raises UserError where there are none to show of one of the two kinds of tasks.
+    Raises UserError where the seed tasks are all classification, or none of them is.
     """
 
     def __init__(self, seeds: Sequence[SeedTask], seed: int) -> None:
@@ -78,11 +78,11 @@ class FewShot:
         return f"{self._questions}\n\n{_question(instruction)}"
 
     def input_first(self, instruction: str) -> str:
-        """Stage 3 of tasks that are not classification: inputs, each with its output."""
+        """Stage 3, tasks that are not classification: each example is an input, then its output."""
         return f"{self._input_first}\n\nTask: {instruction.strip()}\n"
 
     def output_first(self, instruction: str) -> str:
-        """Stage 3 of classification: labels, each with an input, so that all labels come up."""
+        """Stage 3, classification: each example is a label, then an input; so all labels occur."""
         return f"{self._output_first}\n\nTask: {instruction.strip()}\n"
 
 
@@ -109,7 +109,7 @@ def _output_first(task: SeedTask) -> str:
 
 
 def _fields(instance: Instance) -> str:
-    """The input with the name of its (first) field before it."""
+    """The input, beginning with the name of its first field."""
     text = instance.input.strip()
     return text if not text or re.match(rf"{FIELD_NAME}:\s", text) else f"Input: {text}"
 
@@ -126,9 +126,10 @@ def _short_ones(
     purpose: str,
     text_of: Callable[[SeedTask], str],
 ) -> list[SeedTask]:
-    """Those with several instances first; none takes more than twice its share of the room.
+    """At most count tasks whose texts fit into `room` characters together.
 
-    The shortest alone where all are too long.
+    Tasks with several instances come first. A task whose text is longer than twice its share of
+    the room is left out; if all are, the shortest is taken.
     """
     shuffled = _choose(tasks, len(tasks), seed, purpose)
     chosen: list[SeedTask] = []

@@ -1,4 +1,4 @@
-"""What a line of each file of a run directory is; fields that are not named are passed over."""
+"""The schema of a line of each file of a run directory; other fields are passed over."""
 
 from typing import Annotated, Any, TypedDict
 
@@ -131,7 +131,7 @@ Setting = int | float | str | bool | None
 
 
 class Begun(TypedDict):
-    """run.json, whose other fields are Settings that a run cannot change on its way"""
+    """run.json; its other fields are Settings that a run keeps to its end"""
 
     seed: Seed
 
@@ -145,4 +145,4 @@ SCHEMAS: dict[str, Any] = {
     "instances": Instances,
     "seed_tasks": SeedTask,
 }
-"""By the name of the log."""
+"""Schemas by the name of the log."""

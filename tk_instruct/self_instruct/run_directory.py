@@ -1,6 +1,6 @@
-"""A run's directory: append-only JSON lines that survive a kill, held by one writer at a time.
+"""A run's directory: files of JSON lines that survive a kill; one process at a time writes them.
 
-A directory that has not been entered can be read, also while another process writes it.
+Any process can read it, also while another one writes: reading needs no lock.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ Record = dict[str, Any]
 _OWN = {"lock", "reserved"}
 _RESTORE = "restore it, or begin a run in another folder"
 _REMOVE = "remove the line and run it again: what it held is made again"
-_BALLAST_BYTES = 8 << 20  # room for the answers that are still coming when the disk is full
+_BALLAST_BYTES = 8 << 20  # reserved for answers that still arrive when the disk is full
 
 
 class RunDirectory:
     """`with RunDirectory(path) as run: run.log("instructions").append(records)`.
 
-    Raises UserError where a link leads out of it, where another process is writing, and where the
-    disk is full before anything has been asked.
+    Raises UserError where a symbolic link leads out of it, where another process is writing, and
+    where the disk has no room for the reserve.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -69,14 +69,14 @@ class RunDirectory:
         self.close()
 
     def close(self) -> None:
-        """From now on others may write here, and the logs do not."""
+        """Ends writing: the logs write no more, and another process may."""
         for log in self._logs.values():
             log.close()
         self._remove_ballast()
         self._lock.__exit__(None, None, None)
 
     def log(self, name: str) -> "Log":
-        """The records of NAME.jsonl."""
+        """The file NAME.jsonl."""
         if name not in self._logs:
             path = self.path / f"{name}.jsonl"
             self._logs[name] = Log(path, self._release, SCHEMAS.get(name, Record))
@@ -84,7 +84,7 @@ class RunDirectory:
 
     @property
     def begun_with(self) -> dict[str, Any] | None:
-        """What a run cannot change on its way; None where there is no run."""
+        """The settings that the run keeps to its end; None where there is no run."""
         path = self.path / "run.json"
         if not path.exists():
             return None
@@ -93,7 +93,7 @@ class RunDirectory:
         return begun
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Keeps the settings; raises UserError where there are other files and no run."""
+        """Writes the settings; raises UserError where there are files of something else."""
         if others := sorted({path.name for path in self.path.iterdir()} - _OWN):
             raise UserError(
                 f"{self.path} holds {others[0]} and no run of self-instruct; take another folder"
@@ -111,7 +111,7 @@ class RunDirectory:
                 )
 
     def check_room(self) -> None:
-        """Raises UserError once the room reserved for what is still coming has been drawn on."""
+        """Raises UserError once the disk was full and the reserve has been used."""
         if self._is_full:
             raise UserError(
                 f"{self.path}: the disk is full; free some space and run it again: it goes on"
@@ -123,12 +123,12 @@ class RunDirectory:
 
     def _reserve(self) -> None:
         with self._ballast.open("wb") as file:
-            file.write(os.urandom(_BALLAST_BYTES))  # which no file system can make smaller
+            file.write(os.urandom(_BALLAST_BYTES))  # no file system can compress it
             file.flush()
             os.fsync(file.fileno())
 
     def _release(self) -> None:
-        """Gives the reserved room back."""
+        """Frees the reserved room."""
         self._is_full = True
         self._remove_ballast()
 
@@ -138,10 +138,10 @@ class RunDirectory:
 
 
 class Log:
-    """JSON objects in a file, one a line, that is only ever appended to; for several threads.
+    """A file of JSON objects, one a line, that several threads may append to.
 
-    A last line that a kill has torn is passed over, and cut off when the file is next appended to:
-    what it was the beginning of has not been used.
+    A kill may leave an incomplete last line. Reading ignores it and the next write removes it:
+    nothing has used its record yet.
     """
 
     def __init__(self, path: Path, make_room: Callable[[], None], of_line: Any) -> None:
@@ -151,9 +151,9 @@ class Log:
         self._is_whole = self._is_closed = False
 
     def read(self) -> Iterator[Any]:
-        """All but a torn last line.
+        """The records, without an incomplete last line.
 
-        Raises UserError, with file and line, for what is not of the file's schema.
+        Raises UserError, with file and line, for a record that is not of the file's schema.
         """
         if not self.path.exists():
             return
@@ -162,12 +162,12 @@ class Log:
                 if not line.endswith(b"\n") and not _is_json(line):
                     return
                 record = schema.parse(line, self._of_line, f"{self.path}:{number}", _REMOVE)
-                if b"\\ud" in line:  # half a surrogate pair stays what it was
+                if b"\\ud" in line:  # keeps half a surrogate pair, which schema.parse replaces
                     record = msgspec.convert(json.loads(line), self._of_line)
                 yield record
 
     def keep(self, count: int) -> None:
-        """Cuts off what follows the first count records."""
+        """Removes all records after the first count ones."""
         with self._lock:
             self._make_whole()
             if self.path.exists():
@@ -177,10 +177,10 @@ class Log:
                     file.truncate(file.tell())
 
     def append(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """All of them are on disk when it returns; raises UserError, with none there, if it cannot.
+        """Writes records; all are on disk when this returns.
 
-        Where the disk is full the room that the run has reserved is drawn on first, after which
-        RunDirectory.check_room raises.
+        If the disk is full, the reserve is used; from then on RunDirectory.check_room raises.
+        Raises UserError, and writes no record, if that does not help.
         """
         data = _lines(records)
         if not data:
@@ -196,7 +196,7 @@ class Log:
                     raise cannot_write(self.path, error) from first
 
     def note(self, record: Mapping[str, Any]) -> None:
-        """Appends what a kill must not lose but a power cut may, and for which no room is kept."""
+        """Appends a record that survives a kill, but perhaps no power cut; uses no reserve."""
         with self._lock:
             try:
                 self._write(_lines([record]), lambda file: None)
@@ -204,7 +204,7 @@ class Log:
                 raise cannot_write(self.path, error) from error
 
     def close(self) -> None:
-        """Once what is being written is there: a thread that comes too late writes nothing."""
+        """Waits for a write in progress; a later write raises UserError."""
         with self._lock:
             self._is_closed = True
 
@@ -212,7 +212,7 @@ class Log:
         if self._is_closed:
             raise UserError(f"{self.path} is no longer written by this process")
         self._make_whole()
-        # Without a buffer: what a failed write left in one would be written on closing.
+        # Without a buffer: close() would write what a failed write has left in it.
         with self.path.open("ab", buffering=0) as file:
             before = file.tell()
             try:
@@ -227,7 +227,7 @@ class Log:
                 raise
 
     def _make_whole(self) -> None:
-        """Ends the file with the end of a line, once."""
+        """Removes an incomplete last line: before the first write and after a write that failed."""
         if self._is_whole:
             return
         if self.path.exists() and self.path.stat().st_size:
@@ -237,7 +237,7 @@ class Log:
             ):
                 end = content.rfind(b"\n") + 1
                 torn = content[end:]
-            if _is_json(torn):  # all but its end was written
+            if _is_json(torn):  # only the end of the line is missing
                 with self.path.open("ab") as appended:
                     appended.write(b"\n")
             elif torn:

@@ -1,4 +1,4 @@
-"""Tasks written by people, from which a model is shown what a task is."""
+"""Seed tasks: written by people, they show a model what a task is."""
 
 import json
 from collections.abc import Sequence

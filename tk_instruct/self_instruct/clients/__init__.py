@@ -1,4 +1,4 @@
-"""What a language model is asked and answers, and how asking it can fail; one module a client."""
+"""Requests to a language model, completions, and errors; each client is a module here."""
 
 import hashlib
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ import gin
 from tk_instruct.errors import UserError
 from tk_instruct.ranges import check_number, check_whole
 
-FRAME_TOKENS = 256  # the most that a client, and a chat's template, may add to a prompt
+FRAME_TOKENS = 256  # the most tokens that a client and a chat template may add to a prompt
 
 
 SCRIPTED = "scripted"
@@ -20,11 +20,11 @@ SCRIPTED = "scripted"
 @gin.configurable(module="values.tk_instruct")
 @dataclass(frozen=True)
 class Parameters:
-    """Of one request, with the names and meanings of OpenAI's completions.
+    """The parameters of a request, with the names and meanings of OpenAI's completions.
 
-    max_tokens of the completion; temperature 0 takes the likeliest token each time, whatever top_p.
-    What is None is not sent: the server has a default, or knows no such parameter. Without stop
-    answers are cut at the published sequences once they are there.
+    max_tokens is of the completion. temperature 0 takes the likeliest token each time, whatever
+    top_p. A parameter that is None is not sent: the server has a default, or does not know the
+    parameter. If stop is None, answers are cut at the published stop sequences after they arrive.
     """
 
     max_tokens: int
@@ -35,7 +35,7 @@ class Parameters:
     stop: tuple[str, ...] | None = ()
 
     def __post_init__(self) -> None:
-        # Budgets count on it, so that it cannot be left out.
+        # It cannot be left out: budgets count with it.
         check_whole("Parameters.max_tokens", self.max_tokens, 1, 10**7)
         for name, interval, try_ in (
             ("temperature", "[0, 100]", "0, which takes the likeliest, or None"),
@@ -58,9 +58,9 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Request:
-    """A prompt to complete: the index-th of its stage.
+    """A prompt to complete, the index-th of its stage.
 
-    parameters_scope: of its Parameters in gin, where that is not the stage's name.
+    parameters_scope: the gin scope of its Parameters, if that is not the stage's name.
     """
 
     stage: str
@@ -79,7 +79,7 @@ class Request:
 
     @property
     def key(self) -> str:
-        """By which a run knows what it has asked already: nothing else tells requests apart."""
+        """The identity of the request in a run: requests with the same key are the same."""
         return f"{self.stage}-{self.index:06}-{self.prompt_sha256[:16]}"
 
 
@@ -87,8 +87,8 @@ class Request:
 class Completion:
     """A model's answer, without the prompt and without the stop sequence that ended it.
 
-    finish_reason is "length" where max_tokens ended it, "stop" where the model did, else what the
-    server says ("content_filter"). Counts of tokens are the server's, None where it gave none.
+    finish_reason is "length" if max_tokens ended it, "stop" if the model did, else the server's
+    word ("content_filter"). The numbers of tokens are the server's, None if it gave none.
     """
 
     text: str
@@ -99,17 +99,17 @@ class Completion:
 
 
 def before_stop(text: str, stop: Iterable[str] | None) -> str:
-    """What comes before the first stop sequence; all of it where there is none."""
+    """The text before the first stop sequence in it; the whole text if there is none."""
     ends = [text.find(end) for end in stop or () if end in text]
     return text[: min(ends, default=len(text))]
 
 
 class UnansweredError(Exception):
-    """A request that may succeed when it is sent again.
+    """A request that failed, and may succeed when it is sent again.
 
-    may_be_paid: the server may have done the work (a connection that broke off in the answer).
-    retry_after_seconds: how long the server asks to be left alone.
-    was_reached: False where nothing is there that could be asked.
+    may_be_paid: the server may have done the work (the connection broke off during the answer).
+    retry_after_seconds: the pause that the server asks for.
+    was_reached: False if no server could be reached.
     """
 
     def __init__(
@@ -126,9 +126,9 @@ class UnansweredError(Exception):
 
 
 class RefusedError(Exception):
-    """A prompt that is not completed, for nothing, however often it is asked; others may be.
+    """A prompt that the server will never complete, and charges nothing for; others may succeed.
 
-    It counts as answered by an empty text, with this finish_reason.
+    It counts as answered by an empty text with this finish_reason.
     """
 
     def __init__(self, reason: str, finish_reason: str) -> None:
@@ -137,20 +137,20 @@ class RefusedError(Exception):
 
 
 class Client(Protocol):
-    """Something that completes prompts; called from several threads at once."""
+    """Completes prompts; several threads may call it at once."""
 
     model: str
     """Its name, for the record."""
 
     def complete(self, request: Request, idempotency_key: str) -> Completion:
-        """Raises UnansweredError where asking again may help, RefusedError where another prompt
-        may be answered, UserError where neither does.
+        """Raises UnansweredError if the same request may succeed later, RefusedError if only other
+        prompts may, UserError if none will.
 
-        What is asked again comes with the same idempotency_key, by which a server that knows such
-        keys answers without doing, and charging for, the work once more.
+        A request that is sent again has the same idempotency_key. A server that knows such keys
+        then does not do the work, or charge for it, a second time.
         """
         ...
 
     def close(self) -> None:
-        """Gives back what it holds; nothing is asked any more."""
+        """Frees what the client holds; it is not called again."""
         ...

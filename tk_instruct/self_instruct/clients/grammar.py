@@ -1,4 +1,4 @@
-"""A little grammar of instructions, inputs and outputs: English in form, without any meaning.
+"""A small grammar of instructions, inputs and outputs: English in form, without meaning.
 
 `{name}` in a phrase stands for one of the phrases of that name.
 """
@@ -8,20 +8,20 @@ import re
 
 
 def expand(phrase: str, rng: random.Random) -> str:
-    """The phrase with every {name} in it replaced, again and again, by a phrase drawn for it."""
+    """Replaces every {name} in a phrase by a random phrase of that name, until none is left."""
     while "{" in phrase:
         phrase = re.sub(r"\{(\w+)\}", lambda name: rng.choice(GRAMMAR[name[1]]), phrase, count=1)
     return phrase
 
 
 def sentence(name: str, rng: random.Random) -> str:
-    """One of the phrases of that name, expanded; sentences begin with capitals."""
+    """A random phrase of that name, expanded; each sentence begins with a capital."""
     text = expand(f"{{{name}}}", rng)
     return re.sub(r"(^|[.?] )([^\W\d_])", lambda start: start[1] + start[2].upper(), text)
 
 
 def _phrases(text: str) -> list[str]:
-    """One a line, or several that are parted by ` | `."""
+    """The phrases in a text: one a line, or several on a line with ` | ` between them."""
     return [phrase.strip() for phrase in re.split(r"\n| \| ", text) if phrase.strip()]
 
 

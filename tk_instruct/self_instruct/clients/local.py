@@ -1,4 +1,4 @@
-"""A client of the project's own: a run's checkpoint, decoded on this machine's devices."""
+"""A client without a server: decodes with a run's checkpoint on this machine's devices."""
 
 import logging
 import threading
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tk_instruct")
 
-_SECONDS_TO_GATHER = 0.02  # in which whoever has just been answered asks again
+_SECONDS_TO_GATHER = 0.02  # enough for threads that were just answered to send the next request
 
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """A request on its way through a batch, with what its program and its shape depend on."""
+    """A request in a batch; its compiled program depends on `shape`."""
 
     key: int
     tokens: list[int]
@@ -44,22 +44,22 @@ class _Row:
 class LocalClient:
     """One model of a run, encoder-decoder or decoder-only.
 
-    Requests that wait at the same time are decoded together if their parameters and rounded
-    lengths are the same, always in batch_size rows, so that the shape that a request is computed
-    in, and with it the answer, does not depend on the others. What is drawn depends on
-    (seed, request.key) only. Each (parameters, rounded length) is compiled once. It is at its
-    fastest when asked by batch_size threads at once.
+    Requests that wait at the same time are decoded as one batch, if their parameters and rounded
+    lengths are the same. A batch always has batch_size rows: so the shape in which a request is
+    computed, and with it the answer, does not depend on the other requests. Sampling depends only
+    on (seed, request.key). Each pair (parameters, rounded length) is compiled once. The client is
+    fastest when batch_size threads call it at once.
 
-    Of a prompt with more than max_input_tokens (default: what the model was trained with) the end
-    is kept: the last instruction and what is to be completed.
+    Only the end of a prompt with more than max_input_tokens (default: as in training) is kept: it
+    has the last instruction and the beginning of the completion.
 
-    SentencePiece vocabularies such as T5's have no line break: lines of a prompt run together, and
-    the text comes in one line. A numbered list can then only be parted at the next number, a yes
-    or no is the first word, examples begin at `Example 2`; stop sequences with a line break do
-    nothing. A vocabulary that has line breaks, as `bytes` has, gives lines.
+    SentencePiece vocabularies such as T5's have no line break: the lines of a prompt run together,
+    and the answer is one line. Then a numbered list is split at the next numbers, yes or no is the
+    first word, examples begin at `Example 2`, and stop sequences with a line break do nothing. A
+    vocabulary with line breaks, such as `bytes`, gives lines.
 
-    Raises UserError where there is no such checkpoint and where batch_size does not divide over
-    the devices.
+    Raises UserError if there is no such checkpoint, and if batch_size does not divide over the
+    devices.
     """
 
     def __init__(
@@ -71,18 +71,17 @@ class LocalClient:
         num_partitions: int = 1,
         seed: int = 0,
     ) -> None:
-        from tk_instruct import configuration
-
-        configuration.import_declarations()
+        directory = Path(model_dir).expanduser()
+        if not directory.is_dir():  # checked before JAX takes seconds to import
+            raise UserError(f"{model_dir} is no folder; give the MODEL_DIR of a run that has saved")
         from tk_instruct import sharding
         from tk_instruct.data.tokens import FeatureLengths
         from tk_instruct.data.vocabulary import vocabulary
         from tk_instruct.inference import check_vocabulary, load_checkpoint, load_model
 
-        directory = Path(model_dir).expanduser()
         checkpoints, step, about = load_checkpoint(directory, step)
         check_vocabulary(about, directory)
-        # By its content too: another one may come to lie there.
+        # With a hash of its content: another checkpoint may take its place.
         self.model = f"{checkpoints.directory / str(step)}@{checkpoints.content(step)[:16]}"
         self._vocabulary = vocabulary()
         self._loaded = load_model(checkpoints, step, about, num_partitions)
@@ -99,14 +98,14 @@ class LocalClient:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="local model")
 
     def close(self) -> None:
-        """Ends after the batch that is being decoded; who waits for a later one gets an error."""
+        """Finishes the batch that is being decoded; requests that wait for a later one fail."""
         with self._lock:
             self._is_closed = True
         self._fail(_closed())
         self._worker.shutdown()
 
     def complete(self, request: Request, idempotency_key: str) -> Completion:
-        """Raises what went wrong in the batch, for this request or for one before it."""
+        """Raises the error of the request's batch, or of a batch before it."""
         row = self._row(request)
         with self._lock:
             if self._is_closed:
@@ -138,12 +137,12 @@ class LocalClient:
                 )
             tokens = tokens[-self._max_input_tokens :]
         key = randomness.draw(self._seed, "self_instruct", request.key)
-        # The stop sequences have no say in what is compiled.
+        # Stop sequences do not change the compiled program.
         parameters = replace(request.parameters, stop=())
         return _Row(key, tokens, row_length(len(tokens), self._max_input_tokens), parameters)
 
     def _answer_some(self) -> None:
-        """Decodes a batch of those who wait: called as often as there are requests, or more."""
+        """Decodes a batch of requests that wait, if any; called once for each request."""
         self._let_gather()
         with self._lock:
             batch = [row for row in self._waiting if row.shape == self._waiting[0].shape]
@@ -194,9 +193,9 @@ def _closed() -> UserError:
 def _decode(
     parameters: Parameters, model: "LanguageModel", params: Any, key_data: Any, **arrays: Any
 ) -> Any:
-    """Target ids of a batch: the function of (params, arrays) that is compiled.
+    """Target ids of a batch; this function of (params, arrays) is compiled.
 
-    A parameter that is None is 1, or a penalty of 0: the model's own distribution.
+    A temperature or top_p of None is 1, a penalty of None is 0: the model's own distribution.
     """
     import jax
 

@@ -1,4 +1,4 @@
-"""Any server that speaks OpenAI's protocol: /completions or /chat/completions."""
+"""Clients for servers that speak OpenAI's protocol: /completions or /chat/completions."""
 
 import math
 import os
@@ -24,13 +24,13 @@ from tk_instruct.self_instruct.clients import (
     UnansweredError,
 )
 
-_MAY_SUCCEED_LATER = {408, 409, 425, 429}  # and all from 500 on
-# Nothing is charged for these. Of others, a gateway's 502 and 504 among them, it is not known
-# whether the model had done the work.
+_MAY_SUCCEED_LATER = {408, 409, 425, 429}  # and every status from 500 on
+# With these statuses nothing is charged. With others, such as a gateway's 502 and 504, the model
+# may have done the work.
 _NOT_PAID = {425, 429, 500, 503}
 _NOT_REACHED = {"ConnectError", "ConnectTimeout", "ProxyError"}
 _NEVER_SENT = {*_NOT_REACHED, "PoolTimeout"}
-# Codes, or types, that refuse one prompt: OpenAI's, Azure's and llama.cpp's.
+# Codes or types of errors that refuse one prompt: OpenAI's, Azure's and llama.cpp's.
 _REFUSALS = (
     "content_filter",
     "content_policy_violation",
@@ -43,7 +43,7 @@ _SAYS_TOO_LONG = re.compile(
 )
 
 
-_MOST_TOKENS = 10**9  # of a request; who counts more does not count
+_MOST_TOKENS = 10**9  # of a request; a larger number is an error of the server
 
 
 class _Choice(msgspec.Struct, frozen=True):
@@ -52,18 +52,18 @@ class _Choice(msgspec.Struct, frozen=True):
 
     @property
     def said(self) -> str:
-        return self.text or ""  # None: all was filtered
+        return self.text or ""  # None: the server has filtered the whole text
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """Of a message in parts; one of another kind, as of reasoning, has no text."""
+    """A part of a message; parts of other types, such as reasoning, have no text."""
 
     type: Any = "text"
     text: Any = None
 
 
 class _Message(msgspec.Struct, frozen=True):
-    """Reasoning that has a field of its own is passed over."""
+    """Reasoning in a field of its own is not read."""
 
     content: str | list[_Part | str] | None = None
 
@@ -79,7 +79,7 @@ class _ChatChoice(msgspec.Struct, frozen=True):
             parts = [part for part in content if isinstance(part, str) or part.type in _TEXTS]
             texts = [part if isinstance(part, str) else part.text for part in parts]
             return "".join(text for text in texts if isinstance(text, str))
-        return content or ""  # None: all was filtered, or thought
+        return content or ""  # None: all of it was filtered, or was reasoning
 
 
 _TEXTS = ("text", "output_text")
@@ -98,10 +98,10 @@ class _Chat(msgspec.Struct, frozen=True):
 
 
 class _OpenAI(ABC):
-    """A server at base_url (None: $OPENAI_BASE_URL, else OpenAI) and one of its models.
+    """A model of the server at base_url (None: $OPENAI_BASE_URL, else OpenAI).
 
-    The key is in the environment variable, is sent to base_url and is written nowhere; a server
-    of your own at base_url needs none. timeout_seconds: how long the server may be silent.
+    The key is read from the environment variable, sent to base_url and written nowhere. A server
+    of your own needs none. timeout_seconds: how long the server may send nothing.
     """
 
     def __init__(
@@ -112,13 +112,6 @@ class _OpenAI(ABC):
         timeout_seconds: float = 120.0,
     ) -> None:
         self.model, self.api_key_variable = model, api_key_variable
-        try:
-            import openai
-        except ImportError as error:
-            raise UserError(
-                f"{type(self).__name__} needs the package openai; pip install "
-                "'tk_instruct[generate]'"
-            ) from error
         base_url = base_url or os.environ.get("OPENAI_BASE_URL") or None
         if base_url is not None:
             self._check(base_url)
@@ -133,6 +126,13 @@ class _OpenAI(ABC):
                 f"{api_key_variable} holds what no key has (a line break, a letter that is not "
                 "ASCII); export it again"
             )
+        try:
+            import openai
+        except ImportError as error:
+            raise UserError(
+                f"{type(self).__name__} needs the package openai; pip install "
+                "'tk_instruct[generate]'"
+            ) from error
         self._server = openai.OpenAI(
             api_key=key or "no-key-is-needed",
             base_url=base_url,
@@ -159,7 +159,7 @@ class _OpenAI(ABC):
             **self._arguments(_sendable(request.prompt), request.parameters),
             "extra_headers": {"Idempotency-Key": idempotency_key},
         }
-        # What is raised is raised outside, so that no chain of exceptions leads to the request,
+        # Raised after the `except` block, so that no chain of exceptions leads to the request,
         # which holds the key.
         try:
             content = self._send(arguments)
@@ -181,9 +181,9 @@ class _OpenAI(ABC):
     def _send(self, arguments: dict[str, Any]) -> bytes: ...
 
     def _completion(self, content: bytes) -> Completion:
-        """An answer; one that is not what was asked for was worked on, and perhaps charged for.
+        """The completion in an answer's bytes; only its text is required.
 
-        Only the text has to be there: what else is missing or odd costs no second request.
+        Raises UnansweredError for an answer without a completion: it may have to be paid.
         """
         try:
             answer = schema.parse(content, self._schema, "answer")
@@ -251,7 +251,7 @@ class _OpenAI(ABC):
         )
 
     def _repair(self, said: str, fields: Mapping[str, Any], request: Request) -> str:
-        """Which gin parameter has to change, and to what, where a server refuses one."""
+        """How to change the gin parameter that a server refuses."""
         name = _refused_parameter(said, fields)
         parameter = f"{request.scope}/Parameters.{name}"
         value = getattr(request.parameters, name or "", None)
@@ -274,9 +274,9 @@ class _OpenAI(ABC):
         return f"correct the parameters of this stage ({request.scope}/Parameters) in gin"
 
     def _scrubbed(self, text: str) -> str:
-        """One short line without the key."""
+        """A text of the server as one short line, without the key."""
         key = self._server.api_key
-        if len(key) > 3:  # what stands in for a key may be a letter
+        if len(key) > 3:  # a local server's placeholder may be a single letter
             text = text.replace(key, "[key]")
         return " ".join(text.split())[:300]
 
@@ -306,7 +306,7 @@ _LONGEST_LEAD_BYTES = FRAME_TOKENS // 2
 
 @gin.configurable(module="tk_instruct")
 class OpenAICompletions(_OpenAI):
-    """A model that continues the prompt (/completions), as the published ones do."""
+    """A model that continues the prompt (/completions), as in the paper."""
 
     _schema = _Completions
 
@@ -325,9 +325,10 @@ class OpenAICompletions(_OpenAI):
 class OpenAIChat(_OpenAI):
     """A model that answers the prompt as a user's message (/chat/completions).
 
-    max_tokens_name: some models want max_completion_tokens.
-    lead: a line before the prompt, which asks for the form of a completion; "": the prompt alone.
-    It is no system message because some models take none.
+    max_tokens_name: the name under which max_tokens is sent; some models want
+        max_completion_tokens.
+    lead: a line before the prompt that asks for a continuation; "": no such line. It is not a
+        system message, because some models take none.
     """
 
     _schema = _Chat
@@ -354,7 +355,7 @@ class OpenAIChat(_OpenAI):
         return {
             "messages": [{"role": "user", "content": content}],
             self.max_tokens_name: parameters.max_tokens,
-            # Some begin with a line of their own, at whose end nothing has been said yet.
+            # A chat model may begin with a line of its own, which a line break would end.
             **_stop([end for end in parameters.stop or () if end.strip()]),
         }
 
@@ -363,14 +364,14 @@ class OpenAIChat(_OpenAI):
 
 
 def _sampling(parameters: Parameters) -> dict[str, Any]:
-    """What is to be sent even where OpenAI assumes it: other servers assume something else."""
+    """Sampling parameters; those at OpenAI's defaults too, since other servers have others."""
     sent: dict[str, Any] = {}
     if parameters.temperature is not None:
         sent["temperature"] = parameters.temperature
-    # At temperature 0 it changes nothing, and vLLM refuses the published 0.
+    # At temperature 0 top_p changes nothing, and vLLM refuses the published top_p of 0.
     if parameters.temperature != 0 and parameters.top_p is not None:
         sent["top_p"] = parameters.top_p
-    # No server known assumes penalties, and some models refuse them whatever their value.
+    # Every known server's default is no penalty, and some models refuse penalties of any value.
     for name in ("presence_penalty", "frequency_penalty"):
         if value := getattr(parameters, name):
             sent[name] = value
@@ -382,7 +383,7 @@ def _stop(sequences: Sequence[str] | None) -> dict[str, Any]:
 
 
 def _refused_parameter(said: str, fields: Mapping[str, Any]) -> str | None:
-    """The one that a server names in `param`, or in quotes, or as the place of an error."""
+    """The parameter that an error of the server names: in `param`, or in its text."""
     if fields.get("param") in _PARAMETERS:
         return str(fields["param"])
     words = {name: re.search(rf"(?<![\w]){name}(?![\w])", said) for name in _PARAMETERS}
@@ -393,7 +394,7 @@ def _refused_parameter(said: str, fields: Mapping[str, Any]) -> str | None:
 
 
 def _sendable(prompt: str) -> str:
-    """Half a pair of surrogates, which is not Unicode, becomes U+FFFD."""
+    """Replaces half a surrogate pair, which is not valid Unicode, by U+FFFD."""
     return prompt.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -405,7 +406,7 @@ def _count(usage: Mapping[str, Any], name: str) -> int | None:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds, from a number (HTTP's or OpenAI's in milliseconds) or a date."""
+    """Seconds to wait: from `retry-after`, a number or a date, or OpenAI's `retry-after-ms`."""
     try:
         if "retry-after-ms" in headers:
             seconds = float(headers["retry-after-ms"]) / 1000

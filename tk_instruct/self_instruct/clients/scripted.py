@@ -1,7 +1,7 @@
-"""A client without a model: for newcomers, who have none yet, and for tests.
+"""A client without a model, for first trials and for tests.
 
-Answers are made up by a little grammar. They have the form of a language model's, with mistakes
-such as language models make, so that every filter has something to do; they mean nothing.
+A small grammar makes up the answers. They have the form of a language model's answers, with the
+mistakes that language models make, so that every filter has work; they mean nothing.
 """
 
 import math
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 _TOKENS_PER_WORD = 4 / 3  # about what English has in OpenAI's vocabularies
 
-# What an item is, and how often in a hundred.
+# Kinds of items, and how many of a hundred are of each kind.
 _INSTRUCTIONS = {
     "instruction": 68,
     "classification": 20,
@@ -42,7 +42,7 @@ _EXAMPLES = {
     "announced": 1.5,
     "long": 0.5,
 }
-_UNCLEAR = 0.01  # of the answers to a yes-or-no question
+_UNCLEAR = 0.01  # the share of answers to a yes-or-no question that are neither
 _NUM_EXAMPLES = {1: 55, 2: 22, 3: 10, 4: 6, 5: 4, 6: 2, 7: 1}
 
 _CLASSIFICATION = re.compile(
@@ -54,15 +54,15 @@ _NEEDS_INPUT = re.compile(r"\b(following|given|below|this|here is|each)\b", re.I
 
 
 class ScriptedClient:
-    """Completes the three kinds of prompts, known by how they end, at once and for nothing.
+    """Completes the prompts of the three stages, which it tells apart by how they end.
 
-    What it answers is a pure function of the request. A token is counted for every 3/4 of a word.
+    The answer is a pure function of the request. Every 3/4 of a word counts as a token.
     """
 
     model = SCRIPTED
 
     def complete(self, request: Request, idempotency_key: str) -> Completion:
-        """Raises UserError for a prompt of a form that no stage has."""
+        """Raises UserError for a prompt that is of no stage."""
         rng = random.Random(randomness.draw(0, "scripted", request.key))
         text = before_stop(_answer(request.prompt, rng), request.parameters.stop)
         words = list(re.finditer(r"\S+", text))
@@ -106,17 +106,17 @@ def _drawn(weights: Mapping[T, float], rng: random.Random) -> T:
 
 
 def _list(prompt: str, first: int, rng: random.Random) -> str:
-    """Instructions with their numbers, from where the prompt's list breaks off."""
+    """Numbered instructions that continue the prompt's list."""
     seen = re.findall(r"^\d+\. *(.+)$", prompt, re.MULTILINE)
     new: list[str] = []
-    while len(new) < 8:  # of which the published stop leaves seven
+    while len(new) < 8:  # the published stop sequences leave seven of them
         new.append(_instruction(_drawn(_INSTRUCTIONS, rng), seen + new, rng))
     numbered = (f"{number}. {text}" for number, text in enumerate(new, first))
     return "\n".join(numbered).removeprefix(f"{first}.")
 
 
 def _instruction(kind: str, seen: list[str], rng: random.Random) -> str:
-    """Of a kind; the text may be taken from what was seen."""
+    """An instruction of a kind; a copy is of one that was seen."""
     match kind:
         case "copy" if seen:
             return rng.choice(seen)
@@ -140,7 +140,7 @@ def _yes_or_no(instruction: str, rng: random.Random) -> str:
 
 
 def _examples(instruction: str, rng: random.Random) -> str:
-    """Each one's input, field by field, and then its output; or an output alone."""
+    """Examples: the input, field by field, then the output; or an output alone."""
     pairs = _pairs(lambda: _statements(rng.randint(1, 2), rng), rng)
     if not _NEEDS_INPUT.search(instruction):
         return f"Output: {pairs[0][1]}\n\nTask:"
@@ -152,7 +152,7 @@ def _examples(instruction: str, rng: random.Random) -> str:
 
 
 def _labelled(instruction: str, rng: random.Random) -> str:
-    """Each one's label, and then its input, field by field."""
+    """Examples: the label, then the input, field by field."""
     named = [label for label in GRAMMAR["label"] if re.search(rf"\b{label}\b", instruction)]
     labels = named or rng.sample(GRAMMAR["label"], 3)
     pairs = _pairs(lambda: rng.choice(labels).capitalize(), rng)
@@ -160,7 +160,7 @@ def _labelled(instruction: str, rng: random.Random) -> str:
 
 
 def _pairs(new_output: Callable[[], str], rng: random.Random) -> list[tuple[str, str]]:
-    """Inputs and outputs of a task's examples."""
+    """(input, output) of each example of a task."""
     pairs: list[tuple[str, str]] = []
     for _ in range(_drawn(_NUM_EXAMPLES, rng)):
         pairs.append(_pair(_drawn(_EXAMPLES, rng), pairs, new_output, rng))

@@ -1,4 +1,4 @@
-"""Figures of generated instructions, as PNG: the same numbers give the same bytes."""
+"""Figures of generated instructions as PNG; the same numbers give the same bytes."""
 
 import io
 import math
@@ -39,9 +39,9 @@ def similarity_histogram(similarities: Float[np.ndarray, " instructions"]) -> by
 
 
 def length_histograms(lengths: Mapping[str, Int[np.ndarray, " texts"]]) -> bytes:
-    """PNG with a histogram a kind of text, of lengths in words.
+    """PNG with a histogram of lengths, in words, for each kind of text.
 
-    What is longer than 99 per cent of them is counted in the last bar, at "N+".
+    Texts longer than 99 per cent of all are counted in the last bar, "N+".
     """
     figure = Figure(figsize=(4 * len(lengths), 3.6), dpi=_DOTS_PER_INCH, layout="constrained")
     for axes, (what, words) in zip(figure.subplots(1, len(lengths)), lengths.items(), strict=True):
@@ -80,20 +80,20 @@ def _bars(axes: Axes, counts: Int[np.ndarray, " bars"], edges: np.ndarray) -> No
         axes.text(0.5, 0.5, "none yet", transform=axes.transAxes, ha="center", va="center")
 
 
-# Of the figure of verbs and nouns, in inches: radii of the rings and of the labels outside them.
+# The figure of verbs and nouns: radii in inches of the rings and of the labels outside them.
 _HOLE, _BETWEEN, _OUTSIDE, _LABELS, _EDGE = 0.9, 2.6, 3.2, 3.75, 5.75
-_CAPTION = 0.6  # its height
-_TOP = 90.0  # degrees, where the largest wedge is
-_LINE_HEIGHT = 1.15  # of the size of type
+_CAPTION = 0.6  # inches high
+_TOP = 90.0  # degrees, the direction of the largest wedge
+_LINE_HEIGHT = 1.15  # times the font size
 _NOUN_POINTS, _VERB_POINTS, _SMALLEST_POINTS = 9, 11, 6
-_LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
-_MOST_CHARACTERS = 24  # of a label: what fits
+_LUMINANCE = (0.299, 0.587, 0.114)  # weights of red, green and blue (ITU-R BT.601)
+_MOST_CHARACTERS = 24  # in a label
 
 
 def root_verb_rings(verbs: Sequence[RootVerb], caption: str) -> bytes:
-    """PNG of verbs (inner ring) and their nouns (outer ring), as large as they are common.
+    """PNG of verbs (inner ring) and their nouns (outer ring); wedges are as large as counts.
 
-    A verb that is too rare to be written in its place is written with its nouns.
+    If a verb's wedge is too small for its name, the labels of its nouns have the name.
     """
     height = 2 * _EDGE + _CAPTION
     figure = Figure(figsize=(2 * _EDGE, height), dpi=_DOTS_PER_INCH)
@@ -133,17 +133,17 @@ def root_verb_rings(verbs: Sequence[RootVerb], caption: str) -> bytes:
 
 
 def _arcs(start: float, extents: Sequence[float]) -> list[tuple[float, float]]:
-    """(from, to) of arcs in degrees, one after the other, clockwise."""
+    """(from, to) in degrees of arcs that follow each other clockwise."""
     return list(pairwise(start - end for end in accumulate(extents, initial=0.0)))
 
 
 def _spread(angles: Sequence[float], apart: float) -> list[float]:
-    """Falling angles of one turn from the top, moved as little as puts them `apart` (degrees).
+    """Angles, falling from the top, moved as little as possible to be `apart` (degrees).
 
-    Least squares, by pooling those that would overlap: each keeps its distance to the first of
-    its pool, which goes where they all are nearest to what they ask for.
+    Least squares by pooling: labels that would overlap form a pool, in which they are exactly
+    `apart`; the pool is placed where the sum of squared moves is smallest.
     """
-    pools: list[tuple[float, int]] = []  # (angle that its first asks for, how many)
+    pools: list[tuple[float, int]] = []  # (angle of the first label, number of labels)
     for number, angle in enumerate(angles):
         first, count = angle + apart * number, 1
         while pools and pools[-1][0] < first:
@@ -174,7 +174,7 @@ def _radial_text(
     points: float,
     color: str,
 ) -> None:
-    """Along a radius, from `radius` on; never upside down."""
+    """Writes along a radius, from `radius` on; never upside down."""
     is_turned = math.cos(math.radians(angle)) < 0
     if len(text) > _MOST_CHARACTERS:
         text = text[: _MOST_CHARACTERS - 1] + "…"

@@ -1,4 +1,4 @@
-"""What `stats` has counted, as text for a terminal and as a page."""
+"""The statistics as text for a terminal and as an HTML page."""
 
 import base64
 import html
@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from tk_instruct.self_instruct.clients import SCRIPTED
 from tk_instruct.tables import table
 
-Stats = dict[str, Any]  # as stats.json has it
+Stats = dict[str, Any]  # the content of stats.json
 Rows = list[list[str]]
 
 
@@ -53,7 +53,7 @@ class _RootVerb(TypedDict):
 
 
 class StatsFile(TypedDict):
-    """stats.json as it is read again."""
+    """The schema by which stats.json is read."""
 
     models: list[str]
     data: _Data
@@ -100,13 +100,13 @@ img { max-width: 100%; }
 
 
 def as_text(stats: Stats) -> str:
-    """Aligned tables, and what there is to say of them."""
+    """Aligned tables, with warnings before and notes after them."""
     tables = [f"{title}\n{table(rows)}" for title, rows in _tables(stats).items()]
     return "\n\n".join([*_warnings(stats), *tables, "\n".join(_notes(stats))])
 
 
 def as_html(stats: Stats, images: Mapping[str, bytes]) -> str:
-    """A page of its own, with the figures (PNG, by their names) in it."""
+    """An HTML page that contains the figures; images has their PNGs by name."""
     parts = [f"<p><strong>{html.escape(warning)}</strong></p>" for warning in _warnings(stats)]
     for title, rows in _tables(stats).items():
         parts += [f"<h2>{html.escape(title)}</h2>", _html_table(rows)]
@@ -126,7 +126,7 @@ def as_html(stats: Stats, images: Mapping[str, bytes]) -> str:
 
 
 def captions(stats: Stats) -> dict[str, str]:
-    """Of the figures, by their names."""
+    """The figures' captions, by name."""
     verbs = stats["root_verbs"]
     num_covered = sum(sum(verb["nouns"].values()) for verb in verbs)
     num_instructions = stats["data"]["accepted"]["instructions"]
@@ -161,7 +161,7 @@ def _notes(stats: Stats) -> list[str]:
 
 
 def _tables(stats: Stats) -> dict[str, Rows]:
-    """Rows under a header row, by title."""
+    """By title, a header row and the rows under it."""
     data, cost = stats["data"], stats["cost"]
     spent = [
         *cost["stages"].items(),

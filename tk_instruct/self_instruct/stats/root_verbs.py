@@ -1,4 +1,4 @@
-"""What instructions ask for: their root verbs and the nouns these act on, by spaCy."""
+"""The root verbs of instructions and their direct objects, found by spaCy."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,8 +10,8 @@ import gin
 from tk_instruct.errors import UserError
 from tk_instruct.progress import Progress
 
-_LAYERS = ("DEP", "POS", "LEMMA")  # of annotation, in spaCy's names
-_DIRECT_OBJECTS = {"dobj", "obj"}  # in the labels of English pipelines and of Universal ones
+_LAYERS = ("DEP", "POS", "LEMMA")  # the annotations that are needed, as spaCy names them
+_DIRECT_OBJECTS = {"dobj", "obj"}  # as English pipelines and Universal Dependencies label them
 
 
 @gin.configurable(module="tk_instruct")
@@ -29,7 +29,7 @@ class Parsing:
 
 @dataclass(frozen=True)
 class RootVerb:
-    """A root verb, how many instructions have it with a direct object, and of which nouns."""
+    """A root verb, the number of instructions that have it with an object, and these by noun."""
 
     verb: str
     count: int
@@ -41,8 +41,8 @@ def root_verbs(
 ) -> list[RootVerb]:
     """The most common root verbs with their most common objects (arXiv:2212.10560, 3.2).
 
-    Best first, equal ones in alphabetical order. Raises UserError where there is no spaCy or no
-    such pipeline, saying how to get it.
+    The most common first, equal ones in alphabetical order. Raises UserError, which says how to
+    install it, if spaCy or the pipeline is missing.
     """
     pairs = Counter(pair for pair in verbs_and_objects(instructions, parsing) if pair is not None)
     verbs = Counter[str]()
@@ -57,7 +57,7 @@ def root_verbs(
 def verbs_and_objects(
     instructions: Sequence[str], parsing: Parsing
 ) -> Iterator[tuple[str, str] | None]:
-    """(verb, noun) of each instruction, None where it has none; raises UserError as root_verbs."""
+    """(verb, noun) of each instruction, None if it lacks one; raises UserError as root_verbs."""
     nlp = _pipeline(parsing.spacy_model)
     with Progress("parsing instructions", len(instructions)) as progress:
         for doc in nlp.pipe(instructions, batch_size=parsing.batch_size):
@@ -73,11 +73,12 @@ def verbs_and_objects(
 
 
 def root_verb_and_object(doc: Any) -> tuple[str, str] | None:
-    """Lemmas of the verb that a Doc's first sentence is about and of the noun that it acts on.
+    """The lemmas of the root verb of a Doc's first sentence and of its direct object.
 
-    Published rule (instruction_visualize.ipynb of yizhongw/self-instruct): from the root down,
-    always to the first child, the first token that is a verb; of its children the first direct
-    object that is a common noun. None where either is missing.
+    The rule is the published one (instruction_visualize.ipynb of yizhongw/self-instruct). The verb
+    is the first verb on the way from the root to the first child, to its first child, and so on.
+    The object is the verb's first child that is a direct object and a common noun. None if either
+    is missing.
     """
     token = next((sentence.root for sentence in doc.sents), None)
     while token is not None and token.pos_ != "VERB":

@@ -1,0 +1,54 @@
+"""What the answers say of the server: when the same failure again and again must end the run."""
+
+from tk_instruct.errors import UserError
+from tk_instruct.self_instruct.answers import without_reasoning
+from tk_instruct.self_instruct.clients import Completion, RefusedError, Request
+
+_MOST_REFUSED = 20  # prompts in a row; with more the fault is not in the prompts
+_MOST_SILENT = 4  # answers in a row that reach max_tokens and say nothing
+
+
+class Server:
+    """Counts failures in a row; one thread at a time may use it.
+
+    Attributes:
+        was_reached: whether any request has reached the server.
+    """
+
+    def __init__(self) -> None:
+        self.was_reached = False
+        self._num_refused = self._num_silent = 0
+
+    def failed(self, error: Exception) -> None:
+        self.was_reached |= getattr(error, "was_reached", True)
+
+    def refused(self, error: RefusedError) -> None:
+        """Raises UserError when the server refuses one prompt after the other."""
+        self._num_refused += 1
+        if self._num_refused > _MOST_REFUSED:
+            raise UserError(
+                f"the server has refused {self._num_refused} prompts on end (the last: {error}); "
+                "correct the parameters of this stage in gin, or take another model, and run it "
+                "again: it goes on"
+            )
+
+    def completed(self) -> None:
+        self.was_reached, self._num_refused = True, 0
+
+    def check_speaks(self, request: Request, is_silent: bool) -> None:
+        """Raises UserError when one answer after the other is silent."""
+        self._num_silent = self._num_silent + 1 if is_silent else 0
+        if self._num_silent >= _MOST_SILENT:
+            name, most = f"{request.scope}/Parameters.max_tokens", request.parameters.max_tokens
+            raise UserError(
+                f"the last {self._num_silent} answers had said nothing yet when they ended at "
+                f"{name}={most}: the model reasons before it answers; raise it "
+                f"(--gin.{name}={max(2048, 4 * most)}), or take --gin_file=servers/reasoning.gin, "
+                "and run it again: it goes on"
+            )
+
+
+def is_silent(completion: Completion) -> bool:
+    """Whether an answer ends at max_tokens and is empty, or only reasoning, up to there."""
+    said = without_reasoning(completion.text) or ""
+    return completion.finish_reason == "length" and not said.strip()
