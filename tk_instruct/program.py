@@ -20,10 +20,11 @@ from tk_instruct.step import (
     Batch,
     Metrics,
     TrainState,
+    abstract_state,
     create_train_state,
     eval_step,
+    start_from,
     train_step,
-    trained_and_frozen,
 )
 
 if TYPE_CHECKING:
@@ -82,11 +83,17 @@ def program_of(
         UserError: the run's layout or batch does not divide over the devices.
     """
     devices = jax.devices() if devices is None else devices
-    net = model.build(run.model, run.prompt_length)
+    net, tx = model.build(run.model, run.prompt_length), run.optimizer
+    state, frozen = abstract_state(net, tx)
     num_fsdp_shards = run.num_fsdp_shards
     if num_fsdp_shards == "auto":
         num_fsdp_shards = sharding.fsdp_shards_for_memory(
-            net, run.optimizer, run.num_partitions, len(devices), device_bytes
+            # Gradients have the size of the parameters that are trained.
+            sharding.num_bytes((state, state.params, frozen)),
+            run.model.d_model,
+            run.num_partitions,
+            len(devices),
+            device_bytes,
         )
     mesh = sharding.make_mesh(run.num_partitions, num_fsdp_shards, devices)
     lengths = FeatureLengths(**run.feature_lengths)
@@ -99,28 +106,23 @@ def program_of(
     check_positions(batch_size, lengths)
     sharding.check_batch_size(batch_size, mesh, run.num_microbatches)
 
-    initialise = partial(create_train_state, net, run.optimizer)
-    shardings = sharding.state_shardings(net, run.optimizer, mesh)
-    state = jax.eval_shape(initialise, jax.eval_shape(lambda: jax.random.key(0)))
+    state, frozen = sharding.placed((state, frozen), mesh)
+    shardings = jax.tree.map(lambda array: array.sharding, state)
     loss = partial(cross_entropy, z_loss=run.z_loss, label_smoothing=run.label_smoothing)
     return Program(
         mesh=mesh,
         lengths=lengths,
         layout=layout,
         batch_size=batch_size,
-        state=sharding.placed(state, shardings),
-        frozen=trained_and_frozen(sharding.abstract_params(net, mesh))[1],
-        initialise=jax.jit(initialise, out_shardings=shardings),
-        start=jax.jit(
-            lambda params, step: TrainState(step, params, run.optimizer.init(params)),
-            donate_argnums=0,
-            out_shardings=shardings,
-        ),
+        state=state,
+        frozen=frozen,
+        initialise=jax.jit(partial(create_train_state, net, tx), out_shardings=shardings),
+        start=jax.jit(partial(start_from, tx=tx), donate_argnums=0, out_shardings=shardings),
         train_step=jax.jit(
             partial(
                 train_step,
                 model=net,
-                tx=run.optimizer,
+                tx=tx,
                 loss=loss,
                 num_microbatches=run.num_microbatches,
             ),

@@ -8,15 +8,12 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
-import optax
 from flax import linen as nn
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Num
 
 from tk_instruct.errors import UserError
-from tk_instruct.model.language_model import LanguageModel
-from tk_instruct.step import TrainState, create_train_state, init_params, trained_and_frozen
 
 # Rows of a batch lie over data and fsdp; parameters over fsdp (gathered where they are used) and
 # model (multiplied where they lie); what remains is the same on all devices of the data axis.
@@ -72,30 +69,31 @@ def make_mesh(
     return Mesh(placed, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
 
 
+def num_bytes(arrays: Any) -> int:
+    """The size of all arrays of a tree together; abstract arrays, also boxed ones, will do."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(arrays))
+
+
 def fsdp_shards_for_memory(
-    model: LanguageModel,
-    tx: optax.GradientTransformation,
+    state_bytes: int,
+    d_model: int,
     num_partitions: int | Literal["auto"],
     num_devices: int,
     device_bytes: int | None = None,
 ) -> int:
-    """1 where parameters, gradients and optimizer take at most half of the memory, else the most.
+    """1 where what a run keeps takes at most half of the memory, else most_fsdp_shards.
 
-    device_bytes is what a device has, by default what it says; where it says nothing (CPUs), 1.
+    Args:
+        state_bytes: size of parameters, gradients and optimizer together.
+        d_model: width of the model.
+        device_bytes: memory of a device; by default what the device reports. A CPU reports
+            nothing: then 1.
     """
     memory = device_bytes or (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     partitions = 1 if num_partitions == "auto" else num_partitions
-    if memory is None:
+    if memory is None or state_bytes / partitions <= memory / 2:
         return 1
-    key = jax.random.key(0)
-    state = jax.eval_shape(lambda rng: create_train_state(model, tx, rng), key)
-    _, frozen = trained_and_frozen(jax.eval_shape(lambda rng: init_params(model, rng), key))
-    gradients = state.params  # are like these
-    leaves = jax.tree.leaves((state, gradients, frozen))
-    per_partition = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves) / partitions
-    if per_partition <= memory / 2:
-        return 1
-    return most_fsdp_shards(model.config.d_model, max(1, num_devices // partitions))
+    return most_fsdp_shards(d_model, max(1, num_devices // partitions))
 
 
 def most_fsdp_shards(d_model: int, num_groups: int) -> int:
@@ -223,73 +221,34 @@ def shard_batch(
     return {name: global_array(local) for name, local in local_batch.items()}
 
 
-def state_shardings(
-    model: LanguageModel, tx: optax.GradientTransformation, mesh: Mesh
-) -> TrainState:
-    """A NamedSharding for every array of create_train_state(model, tx, rng).
+def placed(arrays: Any, mesh: Mesh) -> Any:
+    """Abstract arrays without their boxes, each with its place on the mesh.
 
-    Parameters follow LOGICAL_AXIS_RULES. An optimizer slot of its parameter's shape is sharded
-    like it; the others (counters, factored moments) are small and on every device.
+    An array in a box of flax.linen.LogicallyPartitioned is sharded by LOGICAL_AXIS_RULES; one
+    without a box is on every device.
 
     Raises:
         KeyError: a logical axis that the table does not name.
         UserError: an axis that does not divide over the mesh.
     """
-    key = jax.random.key(0)
-    boxed = jax.eval_shape(lambda rng: init_params(model, rng), key)
-    state = jax.eval_shape(lambda rng: create_train_state(model, tx, rng), key)
-    everywhere = replicated(mesh)
-    boxed, _ = trained_and_frozen(boxed)
-    params = jax.tree_util.tree_map_with_path(
-        lambda path, box: _param_sharding(path, box, mesh), boxed, is_leaf=_is_box
-    )
-    like_params: Any = jax.tree.structure(state.params)
 
-    def slots(tree: Any) -> Any:
-        if jax.tree.structure(tree) != like_params:
-            return everywhere
-        return jax.tree.map(
-            lambda slot, param, sharding: sharding if slot.shape == param.shape else everywhere,
-            tree,
-            state.params,
-            params,
-        )
+    def place(path: Any, leaf: Any) -> jax.ShapeDtypeStruct:
+        if not nn.meta.is_axis_metadata(leaf):
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh))
+        array = leaf.value
+        return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=_sharding(path, leaf, mesh))
 
-    opt_state = jax.tree.map(
-        slots, state.opt_state, is_leaf=lambda tree: jax.tree.structure(tree) == like_params
-    )
-    return state.replace(step=everywhere, params=params, opt_state=opt_state)
+    return jax.tree_util.tree_map_with_path(place, arrays, is_leaf=nn.meta.is_axis_metadata)
 
 
-def placed(abstract: Any, shardings: Any) -> Any:
-    """Shapes and types from jax.eval_shape together with where each array is to lie."""
-    return jax.tree.map(
-        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-        abstract,
-        shardings,
-    )
-
-
-def _is_box(tree: Any) -> bool:
-    return isinstance(tree, nn.LogicallyPartitioned)
-
-
-def _param_sharding(path: Any, box: Any, mesh: Mesh) -> NamedSharding:
+def _sharding(path: Any, box: nn.LogicallyPartitioned, mesh: Mesh) -> NamedSharding:
     mesh_axes = [LOGICAL_AXIS_RULES[name] for name in box.names]
     for name, mesh_axis, size in zip(box.names, mesh_axes, box.value.shape, strict=True):
         shards = mesh.shape[mesh_axis] if isinstance(mesh_axis, str) else 1
         if size % shards:
+            keys = (key.key for key in path if isinstance(key, jax.tree_util.DictKey))
             raise UserError(
-                f"{name}={size} of {jax.tree_util.keystr(path, simple=True, separator='/')} does "
-                f"not divide over {shards} {mesh_axis} shards; try {math.gcd(size, shards)}"
+                f"{name}={size} of {'/'.join(keys)} does not divide over {shards} {mesh_axis} "
+                f"shards; try {math.gcd(size, shards)}"
             )
     return NamedSharding(mesh, PartitionSpec(*mesh_axes))
-
-
-def abstract_params(model: LanguageModel, mesh: Mesh) -> Any:
-    """Shapes, types and shardings of a model's parameters."""
-    boxed = jax.eval_shape(lambda rng: init_params(model, rng), jax.random.key(0))
-    shardings = jax.tree_util.tree_map_with_path(
-        lambda path, box: _param_sharding(path, box, mesh), boxed, is_leaf=_is_box
-    )
-    return placed(nn.meta.unbox(boxed), shardings)

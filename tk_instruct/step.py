@@ -1,6 +1,7 @@
 """The state of a run, one pure training step, one evaluation step."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -39,10 +40,7 @@ class TrainState:
 
 
 def init_params(model: LanguageModel, rng: Array) -> Any:
-    """Fresh parameters, each in a box with the names of its logical axes.
-
-    Works under jax.eval_shape, which is how to learn shapes and axes for free.
-    """
+    """Fresh parameters, each in a box with the names of its logical axes."""
     token = jnp.zeros((1, 1), jnp.int32)
     batch = {
         "encoder_input_tokens": token,
@@ -54,8 +52,13 @@ def init_params(model: LanguageModel, rng: Array) -> Any:
     return model.init(rng, batch, deterministic=True, method="logits")["params"]
 
 
+def abstract_params(model: LanguageModel) -> Any:
+    """The shapes and types of init_params, in the same boxes; computes nothing."""
+    return jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+
+
 def trained_and_frozen(params: Any) -> tuple[Any, Any]:
-    """A model's parameters in two: of one with a soft prompt, only the prompt is trained."""
+    """Splits a model's parameters; where there is a soft prompt, only the prompt is trained."""
     if "soft_prompt" not in params:
         return params, {}
     frozen = dict(params)
@@ -65,9 +68,50 @@ def trained_and_frozen(params: Any) -> tuple[Any, Any]:
 def create_train_state(
     model: LanguageModel, tx: optax.GradientTransformation, rng: Array
 ) -> TrainState:
-    """Step 0. A pure function of the key: jit it with out_shardings to create it in place."""
+    """The state at step 0. Jit it with out_shardings to create it in place.
+
+    It depends on the key alone.
+    """
     params, _ = trained_and_frozen(nn.meta.unbox(init_params(model, rng)))
-    return TrainState(step=jnp.zeros((), jnp.int32), params=params, opt_state=tx.init(params))
+    return start_from(params, jnp.zeros((), jnp.int32), tx=tx)
+
+
+def start_from(
+    params: Any, step: Int[Array, ""], *, tx: optax.GradientTransformation
+) -> TrainState:
+    """The state at a step with these parameters and a fresh optimizer."""
+    return TrainState(step=step, params=params, opt_state=tx.init(params))
+
+
+def abstract_state(
+    model: LanguageModel, tx: optax.GradientTransformation
+) -> tuple[TrainState, Any]:
+    """The shapes and types of create_train_state, and of the frozen parameters.
+
+    Parameters are boxed with their logical axes. So is each slot of the optimizer that has the
+    shape of its parameter; the others (counters, factored moments) are small and have no box.
+    """
+    trained, frozen = trained_and_frozen(abstract_params(model))
+    params = nn.meta.unbox(trained)
+    step = jax.ShapeDtypeStruct((), jnp.int32)
+    state = jax.eval_shape(partial(start_from, tx=tx), params, step)
+    structure = jax.tree.structure(params)
+
+    def is_slot_of_each(tree: Any) -> bool:
+        return jax.tree.structure(tree) == structure
+
+    def boxed(slots: Any) -> Any:
+        if not is_slot_of_each(slots):
+            return slots
+        return jax.tree.map(
+            lambda box, slot: box.replace_boxed(slot) if slot.shape == box.value.shape else slot,
+            trained,
+            slots,
+            is_leaf=nn.meta.is_axis_metadata,
+        )
+
+    opt_state = jax.tree.map(boxed, state.opt_state, is_leaf=is_slot_of_each)
+    return state.replace(params=trained, opt_state=opt_state), frozen
 
 
 def train_step(

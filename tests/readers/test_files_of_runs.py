@@ -152,11 +152,12 @@ def restored_run(path: Path) -> Any:
     from tk_instruct.checkpoint import Checkpoints
     from tk_instruct.model import build
     from tk_instruct.model.config import config_from_fields
-    from tk_instruct.sharding import abstract_params, make_mesh
+    from tk_instruct.sharding import make_mesh, placed
+    from tk_instruct.step import abstract_params
 
     model_dir = next(folder for folder in path.parents if (folder / "checkpoints").is_dir())
     beside(model_dir, "run")
-    like = abstract_params(build(config_from_fields(MODEL)), make_mesh(1))
+    like = placed(abstract_params(build(config_from_fields(MODEL))), make_mesh(1))
     with Checkpoints(model_dir, read_only=True) as checkpoints, contextlib.suppress(UserError):
         step = checkpoints.step_or_latest(None)
         checkpoints.description(step)

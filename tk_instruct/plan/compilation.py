@@ -284,11 +284,12 @@ def _decode(
     import numpy as np
 
     from tk_instruct import model, predict, sharding
+    from tk_instruct.step import abstract_params
 
     partitions = layout.num_partitions if layout else run.num_partitions
     mesh = sharding.make_mesh(partitions, 1, devices)
     net = model.build(replace(run.model, scan_layers=False, remat="none"))
-    params = sharding.abstract_params(net, mesh)
+    params = sharding.placed(abstract_params(net), mesh)
     batch_size = batch_size or ROWS_PER_SHARD * sharding.num_row_shards(mesh)
     sharding.check_batch_size(batch_size, mesh)
     lengths = run.feature_lengths
