@@ -7,7 +7,7 @@ import pytest
 from tk_instruct import optim, step
 from tk_instruct.model.config import T5Config
 from tk_instruct.program import program_of
-from tk_instruct.train import TrainRun
+from tk_instruct.train_run import TrainRun
 
 
 @pytest.mark.parametrize("prompt_length", [0, 4])

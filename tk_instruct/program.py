@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 from jax.sharding import Mesh
@@ -26,9 +26,7 @@ from tk_instruct.step import (
     start_from,
     train_step,
 )
-
-if TYPE_CHECKING:
-    from tk_instruct.train import TrainRun
+from tk_instruct.train_run import TrainRun
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def check_positions(batch_size: int, lengths: FeatureLengths) -> None:
 
 
 def program_of(
-    run: "TrainRun",
+    run: TrainRun,
     devices: Sequence[jax.Device] | None = None,
     device_bytes: int | None = None,
 ) -> Program:

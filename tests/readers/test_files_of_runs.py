@@ -223,13 +223,13 @@ def declared() -> None:
     from tk_instruct import configuration
 
     configuration.import_declarations()
-    import tk_instruct.train  # noqa: F401
+    import tk_instruct.train_run  # noqa: F401
 
 
 def gin_run(path: Path) -> Any:
     """Through gin, too."""
     from tk_instruct import configuration
-    from tk_instruct.train import TrainRun
+    from tk_instruct.train_run import TrainRun
 
     declared()
     configuration.load("runs/train.gin", [str(path)], ["MODEL_DIR = x"])

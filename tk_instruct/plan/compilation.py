@@ -23,7 +23,7 @@ from tk_instruct.plan.topology import Topology
 if TYPE_CHECKING:
     import jax
 
-    from tk_instruct.train import TrainRun
+    from tk_instruct.train_run import TrainRun
 
 Verb = Literal["train", "predict"]
 

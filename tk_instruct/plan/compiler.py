@@ -52,7 +52,7 @@ def _read_run(
     from tk_instruct import configuration
 
     configuration.import_declarations(modules)
-    from tk_instruct.train import TrainRun
+    from tk_instruct.train_run import TrainRun
 
     configuration.load("runs/plan.gin", gin_files, gin_bindings)
     return cloudpickle.dumps(configuration.configured(TrainRun))
