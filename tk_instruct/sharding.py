@@ -241,7 +241,7 @@ def placed(arrays: Any, mesh: Mesh) -> Any:
     return jax.tree_util.tree_map_with_path(place, arrays, is_leaf=nn.meta.is_axis_metadata)
 
 
-def _sharding(path: Any, box: nn.LogicallyPartitioned, mesh: Mesh) -> NamedSharding:
+def _sharding(path: Any, box: Any, mesh: Mesh) -> NamedSharding:
     mesh_axes = [LOGICAL_AXIS_RULES[name] for name in box.names]
     for name, mesh_axis, size in zip(box.names, mesh_axes, box.value.shape, strict=True):
         shards = mesh.shape[mesh_axis] if isinstance(mesh_axis, str) else 1

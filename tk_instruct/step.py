@@ -95,7 +95,7 @@ def abstract_state(
     params = nn.meta.unbox(trained)
     step = jax.ShapeDtypeStruct((), jnp.int32)
     state = jax.eval_shape(partial(start_from, tx=tx), params, step)
-    structure = jax.tree.structure(params)
+    structure: Any = jax.tree.structure(params)
 
     def is_slot_of_each(tree: Any) -> bool:
         return jax.tree.structure(tree) == structure

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import gin
-from optax import GradientTransformationExtraArgs
 
 from tk_instruct import optim
 from tk_instruct.errors import UserError
@@ -50,7 +49,7 @@ class TrainRun:
     mixture: str
     feature_lengths: Mapping[str, int]
     model: T5Config | DecoderConfig
-    optimizer: GradientTransformationExtraArgs
+    optimizer: optim.Optimizer
     steps: int
     initial_checkpoint_path: str | None = None
     prompt_length: int = 0
@@ -82,7 +81,7 @@ class TrainRun:
         check_number("LABEL_SMOOTHING", self.label_smoothing, "[0, 1)", try_=0.1)
         for field, kind, example in (
             ("model", T5Config | DecoderConfig, "@T5Config()"),
-            ("optimizer", GradientTransformationExtraArgs, "@optim.adafactor()"),
+            ("optimizer", optim.Optimizer, "@optim.adafactor()"),
         ):
             if not isinstance(value := getattr(self, field), kind):
                 raise UserError(
