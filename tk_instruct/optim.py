@@ -53,14 +53,15 @@ def adafactor(
     does that with step_offset set to that checkpoint's step, and not otherwise.
 
     Args:
-        learning_rate: of the run's step.
-        multiply_by_parameter_scale: without, steps are as large for any parameter.
-        weight_decay: the share of itself that each parameter loses in a step, whatever the
-            learning rate is: T5X's weight_decay_rate.
-        max_gradient_norm: scales down gradients whose norm, over all parameters, is above it.
+        learning_rate: a number, or a schedule of the run's step.
+        multiply_by_parameter_scale: if False, steps are not relative to the parameter.
+        weight_decay: the share of its value that each parameter loses in a step. It does not
+            depend on the learning rate, as T5X's weight_decay_rate.
+        max_gradient_norm: gradients with a larger norm, over all parameters, are scaled down to
+            it; None never scales.
 
     Raises:
-        UserError: a number that no optimizer can have; as adamw and the schedules do.
+        UserError: a number is out of its range.
     """
     check_number("decay_rate", decay_rate, "(0, 1]", try_=0.8)
     check_number("weight_decay", weight_decay, "[0, 1)", try_=1e-4)
@@ -81,7 +82,10 @@ def adamw(
     weight_decay: float = 0.0,
     max_gradient_norm: float | None = None,
 ) -> Optimizer:
-    """AdamW (arXiv:1711.05101); layer-norm scales are not decayed. Arguments as in adafactor."""
+    """AdamW (arXiv:1711.05101). Layer-norm scales have no weight decay.
+
+    Arguments and errors are as in adafactor, but weight_decay is multiplied by the learning rate.
+    """
     for name, decay in (("b1", b1), ("b2", b2)):
         check_number(name, decay, "[0, 1)", try_=0.9)
     check_number("eps", eps, "(0, 1)", try_=1e-8)
@@ -93,9 +97,12 @@ def adamw(
 
 
 def constant(learning_rate: float, warmup_steps: int = 0, step_offset: int = 0) -> Schedule:
-    """learning_rate, reached linearly from 0 over warmup_steps.
+    """Rises linearly from 0 to learning_rate over warmup_steps, and stays there.
 
-    This and the other schedules count from step_offset: what comes before is as step 0.
+    All schedules count steps from step_offset; earlier steps are taken for step 0.
+
+    Raises:
+        UserError: a number is out of its range.
     """
     _check_schedule(learning_rate, warmup_steps, step_offset)
     return _from(step_offset, lambda step: learning_rate * _warmup(step, warmup_steps))
@@ -104,7 +111,7 @@ def constant(learning_rate: float, warmup_steps: int = 0, step_offset: int = 0) 
 def inverse_square_root(
     peak_learning_rate: float, warmup_steps: int, flat_steps: int = 0, step_offset: int = 0
 ) -> Schedule:
-    """Linear from 0 to the peak at warmup_steps, flat to flat_steps, then falling as 1/sqrt(step).
+    """Rises linearly until warmup_steps, is flat until flat_steps, then falls as 1/sqrt(step).
 
     T5 was pretrained with inverse_square_root(0.01, warmup_steps=0, flat_steps=10_000)
     (arXiv:1910.10683, section 3.1.2).
@@ -125,7 +132,7 @@ def inverse_square_root(
 def linear_warmup_decay(
     peak_learning_rate: float, warmup_steps: int, decay_steps: int, step_offset: int = 0
 ) -> Schedule:
-    """Linear from 0 to the peak at warmup_steps, then linear to 0 decay_steps later."""
+    """Rises linearly to the peak at warmup_steps, then falls linearly to 0 in decay_steps."""
     _check_schedule(peak_learning_rate, warmup_steps, step_offset)
     check_whole("decay_steps", decay_steps, 1, MOST_STEPS)
 

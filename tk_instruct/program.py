@@ -1,4 +1,4 @@
-"""What a training run computes, and where, before any data: for the run itself and for its plan."""
+"""The functions that a training run computes, and their devices; `train` and `plan` use them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,15 +31,18 @@ from tk_instruct.train_run import TrainRun
 
 @dataclass(frozen=True)
 class Program:
-    """A run's jitted functions over a mesh, and what they take.
+    """A run's jitted functions over a mesh, and their arguments.
 
     Attributes:
+        lengths: tokens of a row's inputs and targets.
+        layout: makes rows of examples.
         batch_size: rows of a global batch.
-        state: shapes, types and places of the arrays that a step updates, and
-        frozen: of the parameters that it reads only; none, unless a soft prompt is trained.
+        state: shapes, types and shardings of the state.
+        frozen: shapes, types and shardings of the parameters that are not trained; empty, unless
+            a soft prompt is trained.
         initialise: key → state at step 0.
-        start: parameters, step → state with fresh moments; the parameters are given away.
-        train_step: state (given away), batch, key, frozen parameters → next state and metrics.
+        start: parameters (donated), step → state with a fresh optimizer.
+        train_step: state (donated), batch, key, frozen parameters → next state and metrics.
         eval_step: parameters, batch → metrics.
     """
 
@@ -55,12 +58,12 @@ class Program:
     eval_step: Callable[[Any, Batch], Metrics]
 
 
-# Of a batch; 64 times those of the largest recipe.
+# Input and target tokens of one batch. The largest recipe has 64 times fewer.
 _MOST_POSITIONS = 2**26
 
 
 def check_positions(batch_size: int, lengths: FeatureLengths) -> None:
-    """Raises UserError for a batch that no memory holds."""
+    """Raises UserError for a batch that is too large for any memory."""
     positions = batch_size * (lengths.inputs + lengths.targets)
     if positions > _MOST_POSITIONS:
         raise UserError(
@@ -75,10 +78,13 @@ def program_of(
     devices: Sequence[jax.Device] | None = None,
     device_bytes: int | None = None,
 ) -> Program:
-    """The program of a run on devices (default: all there are) of so much memory each.
+    """The program of a run on these devices (by default all).
+
+    Args:
+        device_bytes: memory of a device; by default what the device reports.
 
     Raises:
-        UserError: the run's layout or batch does not divide over the devices.
+        UserError: the model or the batch does not divide over the devices.
     """
     devices = jax.devices() if devices is None else devices
     net, tx = model.build(run.model, run.prompt_length), run.optimizer
@@ -127,7 +133,7 @@ def program_of(
             donate_argnums=0,
             out_shardings=(shardings, sharding.replicated(mesh)),
         ),
-        # Validation is measured without what only makes training go better.
+        # z_loss and label smoothing help training; validation measures the plain cross-entropy.
         eval_step=jax.jit(
             partial(eval_step, model=net, loss=partial(cross_entropy, z_loss=0.0)),
             out_shardings=sharding.replicated(mesh),

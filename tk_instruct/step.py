@@ -1,4 +1,4 @@
-"""The state of a run, one pure training step, one evaluation step."""
+"""The state of a run, a pure training step and an evaluation step."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,8 +16,8 @@ from tk_instruct.errors import UserError
 from tk_instruct.losses import Mean, token_accuracy
 from tk_instruct.model.language_model import LanguageModel
 
-# What data/pipeline.py makes. decoder_target_tokens and decoder_loss_weights [batch, targets] are
-# read here, the rest by the model.
+# A batch of data/pipeline.py. The step reads decoder_target_tokens and decoder_loss_weights
+# [batch, targets]; the model reads the rest.
 Batch = Mapping[str, Num[Array, "batch length"]]
 # (logits, targets, weights) → loss, such as partial(cross_entropy, z_loss=1e-4).
 Loss = Callable[
@@ -29,9 +29,9 @@ Metrics = dict[str, Mean]
 
 @flax.struct.dataclass
 class TrainState:
-    """All that a step changes: plain arrays, parameters under T5X's names.
+    """Everything that a training step changes, as plain arrays.
 
-    params are those that are trained; the model has frozen ones beside them.
+    params holds the trained parameters, under T5X's names. Frozen parameters are not in the state.
     """
 
     step: Int[Array, ""]
@@ -132,8 +132,9 @@ def train_step(
 
     Args:
         frozen: the model's parameters that are not in the state.
-        num_microbatches: of equally many rows, gone through one after another: activations take
-            so many times less memory, the update is the same (but for dropout, which draws anew).
+        num_microbatches: number of equal parts of the batch, computed one after another. The
+            memory of the activations is divided by this number. The update is the same, except
+            that dropout draws other masks.
 
     Returns:
         The next state, and the metrics loss, accuracy (of the parameters before the update) and
@@ -143,8 +144,9 @@ def train_step(
         UserError: num_microbatches does not divide the batch.
     """
     dropout_key = jax.random.fold_in(rng, state.step)
-    # Of the whole batch, and known beforehand: so nothing has to go over the gradients again.
-    weight = jnp.maximum(jnp.sum(batch["decoder_loss_weights"]), 1)  # all padding changes nothing
+    # The weight of the whole batch is known before its loss. Dividing the loss by it is cheaper
+    # than dividing the gradients afterwards. It is at least 1, so a batch of padding is no error.
+    weight = jnp.maximum(jnp.sum(batch["decoder_loss_weights"]), 1)
 
     def gradients_of(batch: Batch, dropout_key: Array) -> tuple[Any, Metrics]:
         def share_of_loss(params: Any) -> tuple[Array, Metrics]:
@@ -179,9 +181,9 @@ def eval_step(params: Any, batch: Batch, *, model: LanguageModel, loss: Loss) ->
 
 
 def _split(batch: Batch, num_microbatches: int) -> dict[str, Num[Array, "parts rows length"]]:
-    """Every num_microbatches-th row into the same part.
+    """Puts every num_microbatches-th row into the same part.
 
-    So each part lies over the same devices as the batch, and no row has to move between them.
+    Each part then lies over all devices of the batch, and no row moves between devices.
     """
     rows = len(batch["decoder_target_tokens"])
     if num_microbatches < 1 or rows % num_microbatches:

@@ -41,7 +41,11 @@ def main(args: argparse.Namespace) -> int:
 
 
 def train(run: TrainRun) -> None:
-    """Restores or starts, steps, evaluates, saves; raises UserError for what a user can repair."""
+    """Restores or starts a run, trains, validates and saves.
+
+    Raises:
+        UserError: an error that the user can repair.
+    """
     from tk_instruct import convert, sharding
     from tk_instruct.data import cache, registry
     from tk_instruct.program import program_of
@@ -51,7 +55,7 @@ def train(run: TrainRun) -> None:
     program = program_of(run)
     sharding.check_memory((program.state, program.frozen))
     if run.eval_every_steps:
-        # Now, not at the first validation hours later, is the time to find that there is none.
+        # A missing validation split is told now, not at the first validation hours later.
         for task in registry.tasks_of(run.mixture):
             cache.open_tokens(task, "validation", program.lengths)
     model_dir = Path(run.model_dir).expanduser()
@@ -181,7 +185,7 @@ def _train(
             stop = stop_at(done)
             if _due(done, run.save_every_steps) or done == run.steps or stop:
                 check_lock()
-                write.check_losses()  # so that every checkpoint is a good one
+                write.check_losses()  # a checkpoint after a NaN would be useless
                 checkpoints.save(done, state, batches.get_state(), about, scores)
             if stop and done < run.steps:
                 checkpoints.wait()
@@ -241,7 +245,7 @@ def _vocabulary_of(run: TrainRun) -> dict[str, Any]:
 
 
 def _keep_former_configuration(model_dir: Path, step: int, former: str, now: str) -> None:
-    """Says what has changed, and keeps config.gin as it was: config_until_STEP.gin."""
+    """Warns of changed settings, and keeps the former config.gin as config_until_STEP.gin."""
     old, new = _settings(former), _settings(now)
     changed = [
         f"{name}={new.get(name, 'not set')} (until then {old.get(name, 'not set')})"
@@ -261,12 +265,12 @@ def _keep_former_configuration(model_dir: Path, step: int, former: str, now: str
 
 
 def _settings(config: str) -> dict[str, str]:
-    """What gin.config_str has written, value by name; a long value goes on in indented lines."""
+    """The output of gin.config_str as name → value; it indents the further lines of a value."""
     return dict(re.findall(r"(?m)^(\S+) = (.*)$", re.sub(r" *\\?\n +", " ", config)))
 
 
 def _keep_with_run(model_dir: Path, about: "Description") -> None:
-    """config.gin, and a copy of the vocabulary, so that the directory can be moved."""
+    """Writes config.gin and a copy of the vocabulary, so that the directory can be moved."""
     from tk_instruct.data.vocabulary import model_bytes, vocabulary
 
     write_atomically(model_dir / "config.gin", [about.gin])

@@ -1,4 +1,4 @@
-"""What a training run is: its settings, and the names by which gin files give them."""
+"""The settings of a training run, and the names by which gin files give them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tk_instruct.errors import UserError
 from tk_instruct.model.config import DecoderConfig, T5Config
 from tk_instruct.ranges import check_number, check_seed, check_whole
 
-# The engine itself does without gin; here it is given names that gin files can use.
+# The engine itself does not import gin. Its functions get their gin names here.
 for _config in (T5Config, DecoderConfig):
     gin.external_configurable(_config, module="values.tk_instruct")
 for _configurable in (
@@ -27,22 +27,26 @@ for _configurable in (
 @gin.configurable(module="tk_instruct")
 @dataclass(frozen=True)
 class TrainRun:
-    """One training run. Periods count steps, 0 means never.
+    """One training run. Periods are in steps; 0 means never.
 
     Attributes:
-        steps: at which the run ends; those of an initial checkpoint count.
-        initial_checkpoint_path: whose parameters a new run starts from, at its step; or where a
-            soft prompt is trained, the frozen model.
-        prompt_length: vectors of a soft prompt, which then is all that is trained, from step 0; 0
+        steps: the step at which the run ends; the steps of an initial checkpoint count.
+        initial_checkpoint_path: the checkpoint whose parameters and step a new run starts from.
+            With a soft prompt, the frozen model.
+        prompt_length: vectors of a soft prompt. Only the prompt is then trained, from step 0. 0
             trains the model.
-        num_train_examples: so many of each task's train split, drawn by the seed; None is all.
-        batch_size: packed rows a step, or instead of it
-        batch_tokens: positions a step, of the encoder or of a decoder alone.
+        num_train_examples: examples of each task's train split, drawn by the seed; None is all.
+        batch_size: packed rows in a step. Give this or batch_tokens.
+        batch_tokens: positions in a step, of the encoder, or of a decoder without encoder.
         num_microbatches: parts of a batch whose gradients are computed one after another.
-        keep_checkpoints: how many of the last ones stay, beside that of the lowest validation loss.
+        keep_checkpoints: number of last checkpoints to keep. The checkpoint with the lowest
+            validation loss is kept too.
         num_partitions: devices that compute a layer together.
-        num_fsdp_shards: such groups that keep the parameters between them; "auto" is all of
-            them where memory needs it, else 1.
+        num_fsdp_shards: groups of such devices that share one copy of the parameters. "auto" is 1
+            where the memory allows it, else as many as are fast.
+
+    Raises:
+        UserError: a setting that no run can have.
     """
 
     model_dir: str

@@ -19,10 +19,10 @@ _MIN_PARAMETER_SCALE = 1e-3
 
 
 class AdafactorState(NamedTuple):
-    """Second moments in float32, of each parameter either v or v_row and v_col.
+    """Second moments in float32: for each parameter either v, or v_row and v_col.
 
-    The unused ones of a parameter have the shape (1,). num_updates is how many updates are in
-    the moments.
+    The moments that a parameter does not use have the shape (1,). num_updates counts the updates
+    that the moments hold.
     """
 
     num_updates: Int[Array, ""]
@@ -70,7 +70,7 @@ def adamw(
 
 
 def _clip(max_gradient_norm: float | None) -> optax.GradientTransformation:
-    # Both have the same empty state, so that clipping can be switched in a run that continues.
+    # Both have the same empty state, so a continued run can switch clipping on or off.
     if max_gradient_norm is None:
         return optax.identity()
     return optax.clip_by_global_norm(max_gradient_norm)
@@ -160,7 +160,7 @@ def _map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
 
 
 def _axes_of_a_layer(path: Any, param: Any) -> tuple[int, ...]:
-    """All axes, but in a stack of layers not the one that the layers are along."""
+    """All axes of a parameter, without the axis of layers if it stacks layers."""
     stacked = is_stacked(jax.tree_util.keystr(path, simple=True, separator="/"))
     return tuple(axis for axis in range(param.ndim) if not (stacked and axis == LAYER_AXIS))
 

@@ -329,9 +329,9 @@ def planned(path: Path) -> Any:
     """What is damaged is compiled again."""
     from tk_instruct.plan import compilation
 
-    known = object.__new__(compilation._Known)  # of no program
-    known.path = path
-    found = known.read()
+    cached = object.__new__(compilation._CachedAnswer)  # of no program
+    cached.path = path
+    found = cached.read()
     return found and (found.sent_bytes, found.mesh[2], found.layout.remat.upper())
 
 

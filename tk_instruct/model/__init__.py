@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def build(config: T5Config | DecoderConfig, prompt_length: int = 0) -> "LanguageModel":
     """The module of a configuration; its parameters come from step.init_params or a checkpoint."""
-    # Gin files need the configurations, which is no reason to import JAX.
+    # Gin needs the configurations of this package only, and not JAX, which the modules import.
     from tk_instruct.model.decoder import Decoder
     from tk_instruct.model.t5 import T5
 
