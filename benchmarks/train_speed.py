@@ -83,7 +83,7 @@ def ours(examples: Sequence[Example], spec: Mapping[str, Any]) -> tuple[Round, s
     from tk_instruct.data.tokens import FeatureLengths, Tokens
     from tk_instruct.losses import cross_entropy
     from tk_instruct.model.config import T5Config
-    from tk_instruct.step import create_train_state, train_step
+    from tk_instruct.step import abstract_state, create_train_state, train_step
 
     size = {**spec["size"]}
     layers = size.pop("num_layers")
@@ -106,7 +106,8 @@ def ours(examples: Sequence[Example], spec: Mapping[str, Any]) -> tuple[Round, s
         for rows in steps
     ]
     initialise = partial(create_train_state, net, tx)
-    shardings = sharding.state_shardings(net, tx, mesh)
+    state, _ = sharding.placed(abstract_state(net, tx), mesh)
+    shardings = jax.tree.map(lambda array: array.sharding, state)
     step = jax.jit(
         partial(train_step, model=net, tx=tx, loss=partial(cross_entropy, z_loss=1e-4)),
         donate_argnums=0,

@@ -77,7 +77,7 @@ def test_gin_bindings_where_there_is_no_gin(capsys: pytest.CaptureFixture[str]) 
 
 
 def load(tmp_path: Path, recipe: str, *bindings: str) -> None:
-    import tk_instruct.train  # noqa: F401  (registers what the run file binds)
+    import tk_instruct.train_run  # noqa: F401  (registers what the run file binds)
 
     configuration.import_declarations()
     path = tmp_path / "recipe.gin"

@@ -31,7 +31,7 @@ def _declarations() -> None:
 
 def run_of(*files: str, **macros: str) -> Any:
     """The run of the smoke recipe, other files and macros as they would be typed."""
-    from tk_instruct.train import TrainRun
+    from tk_instruct.train_run import TrainRun
 
     typed = [f"{name.replace('__', '.')} = {value}" for name, value in macros.items()]
     configuration.load("runs/train.gin", [SMOKE, *files], ["MODEL_DIR = x", *typed])

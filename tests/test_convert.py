@@ -27,6 +27,7 @@ from tk_instruct.errors import UserError
 from tk_instruct.model import build
 from tk_instruct.model.config import DecoderConfig, T5Config, config_from_fields
 from tk_instruct.model.stacking import stack_layers
+from tk_instruct.step import abstract_params
 
 SIZES: dict[str, Any] = {
     "vocab_size": 384,
@@ -264,7 +265,7 @@ def test_what_is_converted_is_a_run_directory(tmp_path: Path, mini_vocabulary: P
     with Checkpoints(tmp_path / "run", read_only=True) as checkpoints:
         assert checkpoints.step_or_latest(None) == 1200
         about = checkpoints.description(1200)
-        like = sharding.abstract_params(build(config), sharding.make_mesh(1))
+        like = sharding.placed(abstract_params(build(config)), sharding.make_mesh(1))
         params = checkpoints.restore_params(1200, like)
     assert_same(jax.device_get(flatten_dict(params, sep="/")), weights)
     assert config_from_fields(about.model) == replace(config, relative_attention_max_distance=128)
@@ -496,7 +497,7 @@ def test_a_checkpoint_of_another_model_is_explained(
 ) -> None:
     folder = export(tmp_path / "hf")
     config = config_of("t5_1_1", **changed)
-    like = sharding.abstract_params(build(config), sharding.make_mesh(1))
+    like = sharding.placed(abstract_params(build(config)), sharding.make_mesh(1))
     with pytest.raises(UserError, match=message):
         convert.initial_params(str(folder), like, config)
 
@@ -507,7 +508,7 @@ def initial_params_on_eight_devices(folder: str) -> list[str]:
     wrong = []
     for scan_layers in (False, True):
         config = config_of("t5_1_1", scan_layers=scan_layers)
-        like = sharding.abstract_params(build(config), sharding.make_mesh(2))
+        like = sharding.placed(abstract_params(build(config)), sharding.make_mesh(2))
         for source in ("hf", "ours", "t5x", "legacy", "scanned"):
             params, step = convert.initial_params(f"{folder}/{source}", like, config)
             right = unflatten_dict(expected, sep="/")

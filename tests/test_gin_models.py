@@ -10,7 +10,7 @@ import pytest
 from tk_instruct import configuration, model
 from tk_instruct.model.config import DecoderConfig, T5Config
 from tk_instruct.step import init_params
-from tk_instruct.train import TrainRun
+from tk_instruct.train_run import TrainRun
 
 FILES = Path(__file__).parents[1] / "gin" / "models"
 # T5: arXiv:1910.10683 and 2002.05202; mT5: 2010.11934; ByT5: 2105.13626 (its 300M to 12.9B are

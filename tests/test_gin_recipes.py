@@ -130,7 +130,7 @@ def test_a_misspelt_macro_fails(run_file: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_loads_on_our_engine(recipe: Path) -> None:
-    from tk_instruct.train import TrainRun
+    from tk_instruct.train_run import TrainRun
 
     configuration.import_declarations()
     configuration.load("runs/train.gin", [str(recipe)], ["MODEL_DIR = 'x'"])
@@ -145,7 +145,7 @@ def test_every_recipe_loads_on_our_engine(recipe: Path) -> None:
     "encoding", sorted((GIN / "encodings").glob("*.gin")), ids=lambda p: p.stem
 )
 def test_an_encoding_is_chosen_by_a_file(encoding: Path) -> None:
-    from tk_instruct.train import TrainRun
+    from tk_instruct.train_run import TrainRun
 
     for recipe, track in (("tk_instruct_11b", "en"), ("mtk_instruct_13b", "xlingual")):
         configuration.import_declarations()

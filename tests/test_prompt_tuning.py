@@ -36,7 +36,7 @@ from tk_instruct.model.stacking import unstack_layers
 from tk_instruct.plan import compilation
 from tk_instruct.soft_prompt import sampled_vocabulary
 from tk_instruct.step import TrainState, init_params, train_step, trained_and_frozen
-from tk_instruct.train import TrainRun
+from tk_instruct.train_run import TrainRun
 
 SIZES: dict[str, Any] = {"vocab_size": 32, "d_model": 16, "num_heads": 2, "head_dim": 8, "d_ff": 24}
 CONFIGS: dict[str, T5Config | DecoderConfig] = {

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 import pytest
 from flax import linen as nn
-from jax.sharding import PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
 from tk_instruct import optim
 from tk_instruct.errors import UserError
@@ -28,12 +28,13 @@ from tk_instruct.sharding import (
     local_rows,
     make_mesh,
     most_fsdp_shards,
+    num_bytes,
+    placed,
     replicated,
     shard_batch,
-    state_shardings,
     use,
 )
-from tk_instruct.step import create_train_state, train_step
+from tk_instruct.step import abstract_state, create_train_state, train_step
 
 MODEL = T5(
     T5Config(
@@ -75,6 +76,10 @@ def on_eight_devices(call: str) -> Any:
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def state_shardings(model: T5, tx: optax.GradientTransformation, mesh: Mesh) -> Any:
+    return jax.tree.map(lambda array: array.sharding, placed(abstract_state(model, tx), mesh)[0])
 
 
 def compare(meshes: Sequence[tuple[int, int, int]]) -> dict[str, Any]:
@@ -226,12 +231,13 @@ def test_parameters_and_slots_follow_the_table() -> None:
 def shards_by_memory() -> list[int]:
     """For adamw: parameters, gradients and two moments, 4 bytes each."""
     net, tx = T5(replace(MODEL.config, d_model=512)), optim.adamw(0.1)
-    shapes = jax.eval_shape(partial(create_train_state, net, tx), jax.random.key(0))
-    state = 4 * sum(leaf.size * 4 for leaf in jax.tree.leaves(shapes.params))
+    state, _ = abstract_state(net, tx)
+    size = num_bytes((state, state.params))
+    assert size == 4 * sum(leaf.size * 4 for leaf in jax.tree.leaves(state.params)) + 2 * 4
     return [
-        *(fsdp_shards_for_memory(net, tx, 1, 8, memory) for memory in (3 * state, state)),
-        fsdp_shards_for_memory(net, tx, 4, 8, state // 10),
-        fsdp_shards_for_memory(net, tx, "auto", 8),
+        *(fsdp_shards_for_memory(size, 512, 1, 8, memory) for memory in (3 * size, size)),
+        fsdp_shards_for_memory(size, 512, 4, 8, size // 10),
+        fsdp_shards_for_memory(size, 512, "auto", 8),
     ]
 
 

@@ -61,11 +61,12 @@ def parameters(model_dir: Path, step: int) -> dict[str, np.ndarray]:
     from tk_instruct import model
     from tk_instruct.checkpoint import Checkpoints
     from tk_instruct.model.config import config_from_fields
-    from tk_instruct.sharding import abstract_params, make_mesh
+    from tk_instruct.sharding import make_mesh, placed
+    from tk_instruct.step import abstract_params
 
     checkpoints = Checkpoints(model_dir, read_only=True)
     net = model.build(config_from_fields(checkpoints.description(step).model))
-    params = checkpoints.restore_params(step, abstract_params(net, make_mesh(1)))
+    params = checkpoints.restore_params(step, placed(abstract_params(net), make_mesh(1)))
     leaves = jax.tree_util.tree_leaves_with_path(params)
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 

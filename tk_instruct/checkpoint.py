@@ -1,8 +1,9 @@
-"""Saves and restores a run: one record of state, data cursor and what they belong to (Orbax).
+"""Saves and restores the checkpoints of a run with Orbax.
 
-A checkpoint is written beside its place and renamed, so that it is there whole or not at all.
-Saving goes on in the background while the run steps. In a run of several processes each of them
-makes the same calls, on a file system that they share.
+A checkpoint holds the state, the data cursor and a description of the run. It is written under
+another name and then renamed, so it is either complete or absent. Saving continues in the
+background while the run trains. In a run of several processes all of them make the same calls, on
+a file system that they share.
 """
 
 import hashlib
@@ -35,21 +36,20 @@ from tk_instruct.files import (
     read_bytes,
 )
 
-# What a checkpoint was made with and must be continued with: field → (what it is, the repair).
+# The fields of a description that must not change when a run continues, and the repair.
 _REPAIRS = {
     "model": "train the model that the checkpoint holds",
     "vocabulary": "use the vocabulary that the checkpoint was trained with",
     "data": "train on the same data",
     "soft_prompt": "train as long a prompt, for the same INITIAL_CHECKPOINT_PATH (and step)",
 }
-# What changes no number's meaning.
+# Parts of these fields that may change, because they do not change what the numbers mean.
 _MAY_CHANGE = {
     "model": {"dtype", "remat"},
     "vocabulary": {"name"},
     "data": set[str](),
     "soft_prompt": {"frozen"},
 }
-
 
 _DAMAGED = "it was not saved so"
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class _Lengths(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Data(msgspec.Struct, frozen=True):
-    """Nothing of weights that were converted."""
+    """The training data; converted weights have none."""
 
     mixture: str | None = None
     lengths: _Lengths | None = None
@@ -83,7 +83,7 @@ class _Prompt(msgspec.Struct, frozen=True):
 
 
 class _Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of Description, what is asked for by name."""
+    """The fields of a Description that the code reads by name."""
 
     model: dict[str, Any]
     vocabulary: _Vocabulary
@@ -100,7 +100,7 @@ _Nanoseconds = Annotated[int, msgspec.Meta(ge=0, lt=2**63 - 1)] | None
 
 
 class _Written(msgspec.Struct, frozen=True):
-    """What Orbax's own class of the file asks for."""
+    """The fields that Orbax reads in its file _CHECKPOINT_METADATA."""
 
     item_handlers: dict[str, Any] | str | None = None
     metrics: dict[str, Any] | None = None
@@ -115,18 +115,21 @@ _READ_BY_ORBAX: dict[str, tuple[type[Any], str]] = {
     "_CHECKPOINT_METADATA": (_Written, "when and by what the checkpoint was written"),
 }
 _Checksums = Annotated[dict[str, str], msgspec.Meta(min_length=1)]
-# 2⁵³ is more than any run reaches.
+# No run reaches 2⁵³.
 _Cursor = dict[str, Annotated[int, msgspec.Meta(ge=0, lt=2**53)]]
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a checkpoint's numbers mean.
+    """What the numbers of a checkpoint mean.
 
-    model are the fields of the model's configuration; vocabulary is {name, fingerprint}; data is
-    what the cursor points into (mixture, feature lengths, batch size, seed, fingerprints); gin is
-    the configuration. Where the parameters are a soft prompt alone, soft_prompt is {length, frozen:
-    the path of the model that it stands before, fingerprint and checksum: of that model}.
+    Attributes:
+        model: the fields of the model's configuration.
+        vocabulary: name and fingerprint.
+        data: what the cursor points into: mixture, feature lengths, batch size, seed, fingerprints.
+        gin: the gin configuration.
+        soft_prompt: empty, or for a soft prompt: length, frozen (the path of the frozen model),
+            fingerprint and checksum of the frozen model.
     """
 
     model: Mapping[str, Any]
@@ -136,7 +139,7 @@ class Description:
     soft_prompt: Mapping[str, Any] = field(default_factory=dict)
 
     def check_continues(self, saved: "Description", where: Path) -> None:
-        """Raises UserError where a run may not go on from a saved one, naming the fields."""
+        """Raises UserError where a run cannot continue from a saved one; it names the fields."""
         for part, repair in _REPAIRS.items():
             # As JSON, in which a tuple is a list. An older prompt has no checksum of its model.
             mine, theirs = (json.loads(json.dumps(getattr(x, part))) for x in (self, saved))
@@ -155,8 +158,8 @@ class Description:
 class Checkpoints:
     """The checkpoints of one run directory, MODEL_DIR/checkpoints/<step>/.
 
-    The last `keep` stay (None: all), and the one with the lowest validation loss. Close it, or
-    use it as a context manager: only then is what was saved last known to be on disk.
+    The last `keep` checkpoints are kept (None: all), and the one with the lowest validation loss.
+    Close it, or use it as a context manager: only then is the last checkpoint surely on disk.
     """
 
     def __init__(
@@ -200,17 +203,20 @@ class Checkpoints:
                 best_mode="min",
                 create=False,
                 read_only=read_only,
-                cleanup_tmp_directories=not read_only,  # what a killed save left behind
+                cleanup_tmp_directories=not read_only,  # left by a save that was killed
             ),
         )
         self._saving: int | None = None
 
     def _check_read_by_orbax(self) -> None:
-        """Orbax reads these of all checkpoints at once, and does not say which is damaged."""
+        """Raises UserError for a damaged file that Orbax reads.
+
+        Orbax reads these files of all checkpoints at once, and does not say which is damaged.
+        """
         for name, (kind, what) in _READ_BY_ORBAX.items():
             for file in self.directory.glob(f"[0-9]*/{name}"):
                 if not file.parents[name.count("/")].name.isdecimal():
-                    continue  # what a killed save has left
+                    continue  # left by a save that was killed
                 remove = "rm" if is_local(file) else "gcloud storage rm"
                 repair = (
                     f"it only says {what}: remove it, and the same command continues:\n"
@@ -219,7 +225,7 @@ class Checkpoints:
                 content = read_bytes(file)
                 schema.parse(content, kind, str(file), repair)
                 try:
-                    json.loads(content.decode())  # as Orbax does, with what no schema names
+                    json.loads(content.decode())  # as Orbax does; the schema skips unknown fields
                 except (ValueError, RecursionError) as error:
                     raise UserError(f"{file}: not JSON ({error}); {repair}") from error
 
@@ -230,23 +236,23 @@ class Checkpoints:
         try:
             self.close()
         except UserError:
-            if kind is None:  # else the exception under way is the one to hear of
+            if kind is None:  # else the first exception is the one to report
                 raise
 
     def latest_step(self) -> int | None:
-        """The last step that is on disk; waits for a save that is under way, as wait() does."""
+        """The last step that is on disk; waits for an unfinished save."""
         self.wait()
         return self._manager.latest_step()
 
     def best_step(self) -> int | None:
-        """Of the steps saved with a validation loss the one with the lowest; waits likewise."""
+        """The step with the lowest validation loss, if any was saved with one; waits likewise."""
         self.wait()
         return self._manager.best_step()
 
     def content(self, step: int) -> str:
-        """A digest of a checkpoint's parameters: another one where any number of them is another.
+        """A digest of a checkpoint's parameters, which any change of them changes.
 
-        Of their checksums, or where none were saved of all bytes of the state.
+        It is made of their checksums, or if none were saved, of all bytes of the state.
         """
         with self._reading(step):
             if saved := saved_checksums(self.directory / str(step)):
@@ -255,7 +261,7 @@ class Checkpoints:
             return digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in files])
 
     def step_or_latest(self, step: int | Literal["best"] | None) -> int:
-        """The asked-for step, or the last; raises UserError where it is not there."""
+        """The given step, or the last; raises UserError where it does not exist."""
         self.wait()
         steps = sorted(self._manager.all_steps())
         if not steps:
@@ -283,20 +289,20 @@ class Checkpoints:
         about: Description,
         metrics: Mapping[str, float] | None = None,
     ) -> None:
-        """Returns when the arrays are copied and may be donated; writing goes on behind.
+        """Saves in the background; returns when the arrays are copied and may be donated.
 
         Args:
-            metrics: what a validation of this very state found, its validation_loss among them;
-                without, the checkpoint is never the best.
+            metrics: scores of this state's validation, with validation_loss. Without them the
+                checkpoint is never the best.
 
         Raises:
-            UserError: this one, or the one before, cannot be written, or a parameter is not
-                finite; the checkpoints on disk stay as they are.
+            UserError: this checkpoint or the one before cannot be written, or a parameter is not
+                finite. The checkpoints on disk do not change.
         """
         self.wait()
         self._saving = step
         if metrics is not None and not math.isfinite(_validation_loss(metrics)):
-            metrics = None  # NaN has no place in an order
+            metrics = None  # NaN cannot be compared
         sums = checksums(state)
         try:
             self._manager.save(
@@ -310,11 +316,11 @@ class Checkpoints:
                 metrics=None if metrics is None else dict(metrics),
                 force=True,
             )
-        except Exception as error:  # tensorstore, Orbax and the system each raise their own
+        except Exception as error:  # TensorStore, Orbax and the system have no common error
             raise self._not_written(error) from error
 
     def wait(self) -> None:
-        """Returns when what was saved is on disk; raises UserError where it cannot be written."""
+        """Returns when the last save is on disk; raises UserError where it cannot be written."""
         try:
             self._manager.wait_until_finished()
         except Exception as error:
@@ -335,10 +341,10 @@ class Checkpoints:
             return read_description(self.directory / str(step))
 
     def restore(self, step: int, state_like: Any) -> tuple[Any, Mapping[str, Any]]:
-        """State and cursor; state_like gives shapes, types and shardings of the state.
+        """The state and the cursor; state_like gives shapes, types and shardings of the state.
 
         Raises:
-            DamagedError: what was saved has other arrays, such as another optimizer's moments, or
+            DamagedError: the checkpoint has other arrays, such as another optimizer's moments, or
                 is damaged.
         """
         args = ocp.args.Composite(state=_restore_as(state_like))
@@ -353,7 +359,7 @@ class Checkpoints:
         return restored["state"], cursor
 
     def restore_params(self, step: int, params_like: Any) -> Any:
-        """The parameters alone; what the optimizer holds is left on disk."""
+        """The parameters only; the state of the optimizer is not read."""
         state = _restore_as({"params": params_like}, partial_restore=True)
         with self._reading(step):
             restored = self._manager.restore(step, args=ocp.args.Composite(state=state))
@@ -363,11 +369,11 @@ class Checkpoints:
     def resume(
         self, step: int, about: Description, state_like: Any
     ) -> tuple[Description, Any, Mapping[str, Any]]:
-        """Description, state and cursor of the step that a run goes on from.
+        """Description, state and cursor of the step that a run continues from.
 
         Raises:
-            UserError: the run may not go on from it, or it is damaged; then the last good one is
-                looked for and named, with the command after which the run goes on from there.
+            UserError: the run cannot continue from this step, or the checkpoint is damaged. Then
+                the message names the last good one, and a command to continue from there.
         """
         where = self.directory / str(step)
         try:
@@ -387,7 +393,10 @@ class Checkpoints:
             ) from error
 
     def _last_good(self, before: int, state_like: Any) -> int | None:
-        """Of several processes one alone may see damage: then none is looked for."""
+        """The last step before this one that can be restored; None in a run of several processes.
+
+        There, perhaps only one process sees the damage, and the others would not search with it.
+        """
         if jax.process_count() > 1:
             return None
         for step in sorted(self._manager.all_steps(), reverse=True):
@@ -402,7 +411,7 @@ class Checkpoints:
 
     @contextmanager
     def _reading(self, step: int, what: str = "read", repair: str = "") -> Iterator[None]:
-        """Raises DamagedError for what TensorStore and Orbax raise, each their own."""
+        """Turns the errors of TensorStore and Orbax into DamagedError."""
         usual = sys.unraisablehook
         sys.unraisablehook = _without_reads_under_way(usual)
         try:
@@ -417,7 +426,7 @@ class Checkpoints:
             ) from error
 
     def close(self) -> None:
-        """Waits, as wait() does, and ends what works in the background."""
+        """Waits as wait(), and ends the background threads."""
         try:
             self.wait()
         finally:
@@ -425,7 +434,7 @@ class Checkpoints:
 
 
 def read_description(folder: Path) -> Description:
-    """Of a checkpoint's folder; raises UserError where it is damaged."""
+    """The description in a checkpoint's folder; raises UserError where it is damaged."""
     fields = _read(folder, "description", dict[str, Any])
     _check(saved_checksums(folder), "description", digest(fields))
     about = schema.convert(fields, _Description, "its description", _DAMAGED)
@@ -435,7 +444,7 @@ def read_description(folder: Path) -> Description:
 
 
 def _read(folder: Path, item: str, kind: type[T]) -> T:
-    """What Orbax has written as JSON."""
+    """An item that Orbax has written as JSON."""
     content = read_bytes(folder / item / "metadata")
     return schema.parse(content, kind, f"its {item}", _DAMAGED)
 
@@ -449,7 +458,7 @@ def _with_digests(
 def write_checksums(
     folder: Path, sums: Mapping[str, str], cursor: Mapping[str, Any], about: Description
 ) -> None:
-    """Beside a state that was written without this class."""
+    """Adds checksums to a checkpoint that was written without this class."""
     content = json.dumps(_with_digests(sums, cursor, about))
     (folder / "checksums").mkdir()
     (folder / "checksums" / "metadata").write_text(content)
@@ -461,7 +470,7 @@ def _check(saved: Mapping[str, str], what: str, found: str) -> None:
 
 
 def saved_checksums(folder: Path) -> Mapping[str, str]:
-    """Of a checkpoint's folder; none where it was saved without."""
+    """The checksums in a checkpoint's folder; empty where none were saved."""
     if not (folder / "checksums").exists():
         return {}
     return _read(folder, "checksums", _Checksums)
@@ -479,9 +488,10 @@ def _files(folder: Path) -> Iterator[Path]:
 def _without_reads_under_way(
     usual: Callable[["sys.UnraisableHookArgs"], Any],
 ) -> Callable[["sys.UnraisableHookArgs"], None]:
-    """Orbax closes its event loop at the first array that it cannot read.
+    """An unraisable hook that drops the late errors of Orbax's reads.
 
-    The reads of others still come to it, and each would print a traceback, also after the message.
+    Orbax closes its event loop at the first array that it cannot read. Reads of other arrays still
+    end there, and each would print a traceback, even after the error message.
     """
 
     def hook(dropped: "sys.UnraisableHookArgs") -> None:

@@ -1,4 +1,4 @@
-"""Checksums of a run's arrays: of their values alone, however they lie over devices or in files."""
+"""Checksums of a run's arrays, which do not depend on devices, sharding or file format."""
 
 import hashlib
 import json
@@ -20,15 +20,15 @@ _PARAMS = "params/"
 
 
 class DamagedError(UserError):
-    """What is stored is not what was saved."""
+    """The stored content is not the content that was saved."""
 
 
 def checksums(tree: Any) -> dict[str, str]:
-    """16 hexadecimal digits by an array's name, such as params/encoder/layers_0/mlp/wo/kernel.
+    """Array name, such as params/encoder/layers_0/mlp/wo/kernel → 16 hexadecimal digits.
 
-    A parameter that stacks layers has one checksum a layer, so it does not matter whether it is
-    stacked. Float types are widened to float32 first, which is exact. In a run of several
-    processes all make the call.
+    A parameter that stacks layers has one checksum for each layer, so stacking changes nothing.
+    Float types are converted to float32 first, which is exact. In a run of several processes all
+    of them must make this call.
 
     Raises:
         UserError: a parameter (an array under params/) holds NaN or infinity, which is named.
@@ -38,8 +38,8 @@ def checksums(tree: Any) -> dict[str, str]:
     found = {}
     for path, leaf in flat:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
-        # One after another: many programs that wait for other processes, under way at once, can
-        # take all threads of a CPU, and then none goes on.
+        # One program at a time. Many programs that wait for other processes at once can occupy
+        # all threads of a CPU, and then none of them continues.
         values = jax.device_get(_sums(name, leaf))
         layers = _layer_names(name, len(values)) if _has_layers(name) else [name]
         for layer, (first, second, num_not_finite) in zip(layers, values, strict=True):
@@ -53,9 +53,14 @@ def checksums(tree: Any) -> dict[str, str]:
 
 
 def verify(tree: Any, saved: Mapping[str, str]) -> dict[str, str]:
-    """The checksums; raises DamagedError, and UserError as checksums does, naming the array.
+    """Compares the checksums with the saved ones, and returns them.
 
-    saved are checksums of at least these arrays, or nothing where none were kept.
+    Args:
+        saved: checksums of at least these arrays; empty where none were saved.
+
+    Raises:
+        DamagedError: an array has another checksum; it is named.
+        UserError: as checksums.
     """
     found = checksums(tree)
     for name, checksum in found.items():
@@ -69,7 +74,7 @@ def verify(tree: Any, saved: Mapping[str, str]) -> dict[str, str]:
 
 
 def digest(content: Any) -> str:
-    """Of what is written as JSON."""
+    """The SHA-256 of the content as JSON."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -84,7 +89,7 @@ def _layer_names(name: str, count: int) -> list[str]:
 
 def _sums(name: str, leaf: Any) -> UInt32[Array, "layers 3"]:
     placed = getattr(leaf, "sharding", None)
-    # Whole on every device: each process reads it.
+    # Every process reads the result, so every device gets all of it.
     whole = (
         NamedSharding(placed.mesh, PartitionSpec()) if isinstance(placed, NamedSharding) else None
     )
@@ -97,10 +102,11 @@ def _compiled(has_layers: bool, whole: NamedSharding | None) -> Callable[[Any], 
 
 
 def _sums_of_layers(has_layers: bool, array: Any) -> UInt32[Array, "layers 3"]:
-    """Of each layer two sums, modulo 2³², of words mixed with their places; how many not finite.
+    """For each layer: two checksums and the number of elements that are not finite.
 
-    Sums of integers are the same in any order, so on any mesh. That an element's word is mixed
-    one to one makes the sum another one whenever a single element is.
+    A checksum is the sum, modulo 2³², of each element's word mixed with its place. Sums of
+    integers do not depend on the order, hence not on the mesh. The mixing is one to one, so a
+    change of a single element always changes the sum.
     """
     array = jnp.asarray(array)
     array = jnp.moveaxis(array, LAYER_AXIS, 0) if has_layers else array[None]
@@ -121,7 +127,7 @@ def _sums_of_layers(has_layers: bool, array: Any) -> UInt32[Array, "layers 3"]:
 
 
 def _mixed(words: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
-    """One to one, each bit of the result depending on all of the word's (MurmurHash3's fmix32)."""
+    """MurmurHash3's fmix32: one to one, and each bit of the result depends on all input bits."""
     words ^= words >> 16
     words *= np.uint32(0x85EBCA6B)
     words ^= words >> 13

@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from types import FrameType
-from typing import Any, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tk_instruct.errors import UserError
 from tk_instruct.ranges import whole_number
 from tk_instruct.signals import HeldSignals, is_importing
+
+if TYPE_CHECKING:
+    import numpy as np
 
 log = logging.getLogger("tk_instruct")
 
@@ -201,7 +202,7 @@ def is_first_process() -> bool:
     return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
-def as_first_process_has(array: np.ndarray) -> np.ndarray:
+def as_first_process_has(array: "np.ndarray") -> "np.ndarray":
     """The values of the first process, on every process."""
     import jax
 
@@ -232,6 +233,7 @@ def until_stopped(batches: Iterable[T]) -> Iterator[T]:
     if not jax.distributed.is_initialized():
         yield from batches
         return
+    import numpy as np
     from jax.experimental import multihost_utils
 
     with _received_signals() as received:

@@ -202,11 +202,11 @@ def load_model(
     from tk_instruct.model import build
     from tk_instruct.model.config import config_from_fields
     from tk_instruct.model.stacking import unstack_layers
-    from tk_instruct.step import trained_and_frozen
+    from tk_instruct.step import abstract_params, trained_and_frozen
 
     config, mesh = config_from_fields(about.model), sharding.make_mesh(num_partitions)
     prompt_length = about.soft_prompt.get("length", 0)
-    like = sharding.abstract_params(build(config, prompt_length), mesh)
+    like = sharding.placed(abstract_params(build(config, prompt_length)), mesh)
     trained, frozen = trained_and_frozen(like)
     params = checkpoints.restore_params(step, trained)
     if prompt_length:

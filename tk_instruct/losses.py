@@ -1,4 +1,7 @@
-"""Losses as sums with weights, divided once: right under packing, microbatches and hosts."""
+"""Losses as weighted sums with their weights.
+
+The division comes last, so the mean is right over packed rows, microbatches and hosts.
+"""
 
 from functools import partial
 
@@ -11,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 @flax.struct.dataclass
 class Mean:
-    """A weighted mean that can still be added to: a sum and the weight it is to be divided by."""
+    """A weighted mean before its division: a sum and its weight, to which others can be added."""
 
     total: Float[Array, ""]
     weight: Float[Array, ""]
@@ -20,7 +23,7 @@ class Mean:
         return Mean(self.total + other.total, self.weight + other.weight)
 
     def value(self) -> Float[Array, ""]:
-        """NaN when nothing was counted."""
+        """The mean; NaN where the weight is 0."""
         return self.total / self.weight
 
 
@@ -32,11 +35,11 @@ def cross_entropy(
     z_loss: float,
     label_smoothing: float = 0.0,
 ) -> Mean:
-    """Cross-entropy in nats plus z_loss · log(Z)², Z being the softmax's denominator.
+    """Cross-entropy (nats) plus z_loss · log(Z)², where Z is the denominator of the softmax.
 
-    As in T5X's compute_weighted_cross_entropy: with label smoothing the target has probability
-    1 - label_smoothing, all others share the rest equally, and the entropy of that distribution
-    is subtracted, so that a perfect prediction costs 0.
+    Equal to T5X's compute_weighted_cross_entropy. With label smoothing the target has the
+    probability 1 - label_smoothing, and all other tokens share the rest equally. The entropy of
+    that distribution is subtracted, so a perfect prediction has the loss 0.
     """
     losses = _token_losses(logits.astype(jnp.float32), targets, z_loss, label_smoothing)
     weights = weights.astype(jnp.float32)
@@ -48,7 +51,7 @@ def token_accuracy(
     targets: Int[Array, "batch length"],
     weights: Float[Array, "batch length"],
 ) -> Mean:
-    """Share of targets with the highest logit (a tie for the highest counts)."""
+    """The share of targets that have the highest logit; a tie counts."""
     correct = _pick(logits, targets) >= jnp.max(logits, axis=-1)
     weights = weights.astype(jnp.float32)
     return Mean(jnp.sum(correct * weights), jnp.sum(weights))
@@ -57,8 +60,8 @@ def token_accuracy(
 def _is_target(
     logits: Float[Array, "batch length vocab"], targets: Int[Array, "batch length"]
 ) -> Array:
-    # Compared on the fly inside the loops that use it: never stored, and a vocabulary that is
-    # sharded needs no gather over devices.
+    # XLA fuses the comparison into the loops that use it, so it is never stored. A sharded
+    # vocabulary needs no gather over devices.
     ids = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1)
     return ids == targets[..., None]
 
@@ -76,8 +79,8 @@ def _smoothed(vocab_size: int, label_smoothing: float) -> tuple[float, float, fl
     return on, off, float(entropy)
 
 
-# The derivative is written out so that the backward pass needs only the logits and log Z, not a
-# second array of the logits' size, which is the largest of the model.
+# The logits are the largest array of a model. With this derivative the backward pass needs only
+# them and log Z, and no second array of their size.
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _token_losses(
     logits: Float[Array, "batch length vocab"],

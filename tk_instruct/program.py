@@ -1,9 +1,9 @@
-"""What a training run computes, and where, before any data: for the run itself and for its plan."""
+"""The functions that a training run computes, and their devices; `train` and `plan` use them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 from jax.sharding import Mesh
@@ -20,27 +20,29 @@ from tk_instruct.step import (
     Batch,
     Metrics,
     TrainState,
+    abstract_state,
     create_train_state,
     eval_step,
+    start_from,
     train_step,
-    trained_and_frozen,
 )
-
-if TYPE_CHECKING:
-    from tk_instruct.train import TrainRun
+from tk_instruct.train_run import TrainRun
 
 
 @dataclass(frozen=True)
 class Program:
-    """A run's jitted functions over a mesh, and what they take.
+    """A run's jitted functions over a mesh, and their arguments.
 
     Attributes:
+        lengths: tokens of a row's inputs and targets.
+        layout: makes rows of examples.
         batch_size: rows of a global batch.
-        state: shapes, types and places of the arrays that a step updates, and
-        frozen: of the parameters that it reads only; none, unless a soft prompt is trained.
+        state: shapes, types and shardings of the state.
+        frozen: shapes, types and shardings of the parameters that are not trained; empty, unless
+            a soft prompt is trained.
         initialise: key → state at step 0.
-        start: parameters, step → state with fresh moments; the parameters are given away.
-        train_step: state (given away), batch, key, frozen parameters → next state and metrics.
+        start: parameters (donated), step → state with a fresh optimizer.
+        train_step: state (donated), batch, key, frozen parameters → next state and metrics.
         eval_step: parameters, batch → metrics.
     """
 
@@ -56,12 +58,12 @@ class Program:
     eval_step: Callable[[Any, Batch], Metrics]
 
 
-# Of a batch; 64 times those of the largest recipe.
+# Input and target tokens of one batch. The largest recipe has 64 times fewer.
 _MOST_POSITIONS = 2**26
 
 
 def check_positions(batch_size: int, lengths: FeatureLengths) -> None:
-    """Raises UserError for a batch that no memory holds."""
+    """Raises UserError for a batch that is too large for any memory."""
     positions = batch_size * (lengths.inputs + lengths.targets)
     if positions > _MOST_POSITIONS:
         raise UserError(
@@ -72,21 +74,30 @@ def check_positions(batch_size: int, lengths: FeatureLengths) -> None:
 
 
 def program_of(
-    run: "TrainRun",
+    run: TrainRun,
     devices: Sequence[jax.Device] | None = None,
     device_bytes: int | None = None,
 ) -> Program:
-    """The program of a run on devices (default: all there are) of so much memory each.
+    """The program of a run on these devices (by default all).
+
+    Args:
+        device_bytes: memory of a device; by default what the device reports.
 
     Raises:
-        UserError: the run's layout or batch does not divide over the devices.
+        UserError: the model or the batch does not divide over the devices.
     """
     devices = jax.devices() if devices is None else devices
-    net = model.build(run.model, run.prompt_length)
+    net, tx = model.build(run.model, run.prompt_length), run.optimizer
+    state, frozen = abstract_state(net, tx)
     num_fsdp_shards = run.num_fsdp_shards
     if num_fsdp_shards == "auto":
         num_fsdp_shards = sharding.fsdp_shards_for_memory(
-            net, run.optimizer, run.num_partitions, len(devices), device_bytes
+            # Gradients have the size of the parameters that are trained.
+            sharding.num_bytes((state, state.params, frozen)),
+            run.model.d_model,
+            run.num_partitions,
+            len(devices),
+            device_bytes,
         )
     mesh = sharding.make_mesh(run.num_partitions, num_fsdp_shards, devices)
     lengths = FeatureLengths(**run.feature_lengths)
@@ -99,35 +110,30 @@ def program_of(
     check_positions(batch_size, lengths)
     sharding.check_batch_size(batch_size, mesh, run.num_microbatches)
 
-    initialise = partial(create_train_state, net, run.optimizer)
-    shardings = sharding.state_shardings(net, run.optimizer, mesh)
-    state = jax.eval_shape(initialise, jax.eval_shape(lambda: jax.random.key(0)))
+    state, frozen = sharding.placed((state, frozen), mesh)
+    shardings = jax.tree.map(lambda array: array.sharding, state)
     loss = partial(cross_entropy, z_loss=run.z_loss, label_smoothing=run.label_smoothing)
     return Program(
         mesh=mesh,
         lengths=lengths,
         layout=layout,
         batch_size=batch_size,
-        state=sharding.placed(state, shardings),
-        frozen=trained_and_frozen(sharding.abstract_params(net, mesh))[1],
-        initialise=jax.jit(initialise, out_shardings=shardings),
-        start=jax.jit(
-            lambda params, step: TrainState(step, params, run.optimizer.init(params)),
-            donate_argnums=0,
-            out_shardings=shardings,
-        ),
+        state=state,
+        frozen=frozen,
+        initialise=jax.jit(partial(create_train_state, net, tx), out_shardings=shardings),
+        start=jax.jit(partial(start_from, tx=tx), donate_argnums=0, out_shardings=shardings),
         train_step=jax.jit(
             partial(
                 train_step,
                 model=net,
-                tx=run.optimizer,
+                tx=tx,
                 loss=loss,
                 num_microbatches=run.num_microbatches,
             ),
             donate_argnums=0,
             out_shardings=(shardings, sharding.replicated(mesh)),
         ),
-        # Validation is measured without what only makes training go better.
+        # z_loss and label smoothing help training; validation measures the plain cross-entropy.
         eval_step=jax.jit(
             partial(eval_step, model=net, loss=partial(cross_entropy, z_loss=0.0)),
             out_shardings=sharding.replicated(mesh),

@@ -1,4 +1,4 @@
-"""What a training run tells while it goes: metrics.jsonl, TensorBoard events, a progress line."""
+"""The log of a training run: metrics.jsonl, TensorBoard events and a progress line."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ DAMAGED = "metrics.jsonl.damaged"
 
 
 class _Row(msgspec.Struct, frozen=True):
-    """What every line of metrics.jsonl has; the scores beside it are kept as they are."""
+    """The field that every line of metrics.jsonl has; the other fields are not read."""
 
     step: int
 
@@ -37,10 +37,14 @@ class _Step(NamedTuple):
 
 
 class RunLog:
-    """Takes what each step gives and fetches it from the devices once in log_every_steps.
+    """Collects the metrics of each step, and fetches and writes them every log_every_steps.
 
-    A continued run drops what was logged after the step that it continues from, so each step
-    stands in metrics.jsonl once. Of several processes the first one writes.
+    A continued run first drops the lines after the step that it continues from, so metrics.jsonl
+    has each step once. Only the first of several processes writes.
+
+    Args:
+        first, last: the steps at which the run starts and ends.
+        last_saved: returns the step of the last checkpoint, for messages.
     """
 
     def __init__(
@@ -71,7 +75,7 @@ class RunLog:
         return self
 
     def step(self, step: int, stats: Mapping[str, Any], batch: "Batch") -> None:
-        """Takes a step's Means; raises UserError as check_losses does."""
+        """Takes the metrics of a step; raises UserError as check_losses."""
         ids = tuple(i for row in batch.ids for i in row)
         self.pending.append(_Step(step, stats, ids, batch.num_tokens))
         note = ""
@@ -81,10 +85,10 @@ class RunLog:
             self.progress.advance(note=note)
 
     def check_losses(self) -> None:
-        """Raises UserError where a step's loss or gradient is not a finite number.
+        """Raises UserError where the loss or the gradient of a step is not a finite number.
 
-        It names the step, the examples it was computed on, and the last checkpoint, which is
-        good, because nothing is saved that has not been checked.
+        The message names the step, its examples and the last checkpoint. That one is good, because
+        losses are checked before every save.
         """
         import jax
 
@@ -118,7 +122,7 @@ class RunLog:
         return f"{note}, {scores['tokens_per_second']:,.0f} tokens/s"
 
     def scores(self, step: int, scores: Mapping[str, float]) -> None:
-        """Takes what a validation found; its time does not count as training time."""
+        """Writes the scores of a validation; its time does not count as training time."""
         self._write(step, scores)
         self.validation = f", validation loss {scores['validation_loss']:.3f}"
         self.since = time.monotonic()
@@ -127,7 +131,7 @@ class RunLog:
         if not self.writes:
             return
         self.lines.append(_line({"step": step, **scores}))
-        write_atomically(self.path, self.lines)  # whole: a bucket's objects cannot grow
+        write_atomically(self.path, self.lines)  # all lines: objects in a bucket cannot grow
         self.tensorboard.write_scalars(step, dict(scores))
 
     def __exit__(self, *error: Any) -> None:
@@ -137,7 +141,7 @@ class RunLog:
 
 
 def _lines_until(path: Path, step: int) -> list[str]:
-    """The rows up to a step; what is no row, torn or damaged, goes to metrics.jsonl.damaged."""
+    """The lines up to a step; damaged lines are moved to metrics.jsonl.damaged."""
     kept: list[str] = []
     damaged: dict[int, bytes] = {}
     content = read_bytes(path) if path.exists() else b""

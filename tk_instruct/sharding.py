@@ -1,4 +1,4 @@
-"""Arrays over devices: a mesh, and one table from logical axes to the axes of the mesh."""
+"""How arrays lie over devices: a mesh, and one table from logical axes to axes of the mesh."""
 
 import math
 import os
@@ -8,21 +8,19 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
-import optax
 from flax import linen as nn
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Num
 
 from tk_instruct.errors import UserError
-from tk_instruct.model.language_model import LanguageModel
-from tk_instruct.step import TrainState, create_train_state, init_params, trained_and_frozen
 
-# Rows of a batch lie over data and fsdp; parameters over fsdp (gathered where they are used) and
-# model (multiplied where they lie); what remains is the same on all devices of the data axis.
+# The rows of a batch are split over data and fsdp. Parameters are split over fsdp, which gathers
+# them before use, and over model, where each device multiplies its own part. Everything else is
+# the same on all devices.
 MESH_AXES = ("data", "fsdp", "model")
 LOGICAL_AXIS_RULES: dict[str, str | tuple[str, ...] | None] = {
-    # of parameters
+    # axes of parameters
     "embed": "fsdp",
     "heads": "model",
     "joined_kv": "model",
@@ -31,14 +29,13 @@ LOGICAL_AXIS_RULES: dict[str, str | tuple[str, ...] | None] = {
     "prompt": None,
     "relpos_buckets": None,
     "vocab": "model",
-    # of activations
+    # axes of activations
     "batch": ("data", "fsdp"),
     "length": None,
     "residual": None,
 }
 
-
-_TPU_LANES = 128  # numbers in a row of a TPU's registers
+_TPU_LANES = 128  # numbers in one row of a TPU's vector register
 
 
 def make_mesh(
@@ -46,13 +43,16 @@ def make_mesh(
     num_fsdp_shards: int = 1,
     devices: Sequence[jax.Device] | None = None,
 ) -> Mesh:
-    """All devices (of all processes) as (data, fsdp, model).
+    """A mesh of all devices (of all processes) with the axes data, fsdp and model.
 
-    num_partitions devices compute one layer together ("auto": 1); num_fsdp_shards of such groups
-    keep one copy of the parameters between them.
+    Args:
+        num_partitions: devices that compute one layer together, the model axis; "auto" is 1.
+        num_fsdp_shards: groups of such devices that share one copy of the parameters, the fsdp
+            axis.
+        devices: the devices to use; by default all.
 
     Raises:
-        UserError: their product does not divide the number of devices.
+        UserError: the product of the two does not divide the number of devices.
     """
     devices = jax.devices() if devices is None else devices
     num_devices = len(devices)
@@ -67,42 +67,43 @@ def make_mesh(
     shape = (num_devices // partitions // num_fsdp_shards, num_fsdp_shards, partitions)
     try:
         placed = mesh_utils.create_device_mesh(shape, devices)
-    except NotImplementedError:  # a TPU's axes cannot be had whole
+    except NotImplementedError:  # no mesh axis fits the physical axes of this TPU as they are
         placed = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
     return Mesh(placed, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
 
 
+def num_bytes(arrays: Any) -> int:
+    """The size of all arrays of a tree together; abstract arrays, also boxed ones, will do."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(arrays))
+
+
 def fsdp_shards_for_memory(
-    model: LanguageModel,
-    tx: optax.GradientTransformation,
+    state_bytes: int,
+    d_model: int,
     num_partitions: int | Literal["auto"],
     num_devices: int,
     device_bytes: int | None = None,
 ) -> int:
-    """1 where parameters, gradients and optimizer take at most half of the memory, else the most.
+    """1 where what a run keeps takes at most half of the memory, else most_fsdp_shards.
 
-    device_bytes is what a device has, by default what it says; where it says nothing (CPUs), 1.
+    Args:
+        state_bytes: size of parameters, gradients and optimizer together.
+        d_model: width of the model.
+        device_bytes: memory of a device; by default what the device reports. A CPU reports
+            nothing: then 1.
     """
     memory = device_bytes or (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     partitions = 1 if num_partitions == "auto" else num_partitions
-    if memory is None:
+    if memory is None or state_bytes / partitions <= memory / 2:
         return 1
-    key = jax.random.key(0)
-    state = jax.eval_shape(lambda rng: create_train_state(model, tx, rng), key)
-    _, frozen = trained_and_frozen(jax.eval_shape(lambda rng: init_params(model, rng), key))
-    gradients = state.params  # are like these
-    leaves = jax.tree.leaves((state, gradients, frozen))
-    per_partition = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves) / partitions
-    if per_partition <= memory / 2:
-        return 1
-    return most_fsdp_shards(model.config.d_model, max(1, num_devices // partitions))
+    return most_fsdp_shards(d_model, max(1, num_devices // partitions))
 
 
 def most_fsdp_shards(d_model: int, num_groups: int) -> int:
-    """Of the numbers of shards that divide groups of devices, the most that is fast everywhere.
+    """The largest number of fsdp shards that divides num_groups and is fast on every TPU.
 
-    A slice of each parameter is then at least as wide as a TPU's registers: the compiler for v4
-    gathers narrower ones by all-reduce, which sends twice as much.
+    Each shard of a parameter must be at least as wide as a TPU's register. The compiler for v4
+    gathers narrower shards with an all-reduce, which sends twice as many bytes.
     """
     return max(n for n in _divisors(num_groups) if n == 1 or d_model >= n * _TPU_LANES)
 
@@ -112,9 +113,10 @@ def _divisors(number: int) -> list[int]:
 
 
 def check_memory(arrays: Any) -> None:
-    """Raises UserError where abstract arrays, placed, are larger than the memory they go to.
+    """Raises UserError where the arrays need more memory than a device has.
 
-    What steps need besides is not counted: `tk-instruct plan` knows that.
+    `arrays` are abstract arrays from `placed`. The activations of a step are not counted: see
+    `tk-instruct plan`.
     """
     needed = sum(
         math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
@@ -129,19 +131,20 @@ def check_memory(arrays: Any) -> None:
 
 
 def check_program(compiled: jax.stages.Compiled, what: str, repair: str) -> None:
-    """Raises UserError where a program needs more memory than there is, before it runs.
+    """Raises UserError where a compiled program needs more memory than there is.
 
-    On a CPU nobody else would say so: the system gives memory that it has not got, and kills.
+    Call it before the program runs. On a CPU there is no other error: the system grants more
+    memory than it has, and later kills the process.
     """
     memory = compiled.memory_analysis()
-    if memory is not None:  # not every backend says
+    if memory is not None:  # not every backend reports it
         _check_bytes(memory.argument_size_in_bytes + memory.temp_size_in_bytes, what, repair)
 
 
 def _check_bytes(per_device: int, what: str, repair: str) -> None:
     memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     needed, whose = per_device, "a device has"
-    if memory is None:  # CPUs, which share what the machine has
+    if memory is None:  # CPU devices share the memory of the machine
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         needed, whose = per_device * jax.local_device_count(), "this machine has"
     if needed > memory:
@@ -152,18 +155,18 @@ def _check_bytes(per_device: int, what: str, repair: str) -> None:
 
 @contextmanager
 def use(mesh: Mesh) -> Iterator[None]:
-    """What is traced inside puts its activations where the table says."""
+    """Functions traced inside this context shard their activations by LOGICAL_AXIS_RULES."""
     with jax.set_mesh(mesh), nn.logical_axis_rules(tuple(LOGICAL_AXIS_RULES.items())):
         yield
 
 
 def num_row_shards(mesh: Mesh) -> int:
-    """Over how many devices the rows of a batch lie."""
+    """The number of parts into which the rows of a batch are split."""
     return mesh.shape["data"] * mesh.shape["fsdp"]
 
 
 def check_batch_size(batch_size: int, mesh: Mesh, num_microbatches: int = 1) -> None:
-    """Raises UserError unless every shard gets the same number of rows of every microbatch."""
+    """Raises UserError unless each microbatch gives every data shard the same number of rows."""
     shards = num_row_shards(mesh)
     parts = shards * num_microbatches
     if batch_size < 1 or batch_size % parts:
@@ -177,12 +180,12 @@ def check_batch_size(batch_size: int, mesh: Mesh, num_microbatches: int = 1) -> 
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Rows over data and fsdp."""
+    """The sharding of a batch: its rows are split over data and fsdp."""
     return NamedSharding(mesh, PartitionSpec(LOGICAL_AXIS_RULES["batch"]))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The same on every device."""
+    """The sharding of an array that every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
 
 
@@ -192,7 +195,7 @@ def replicated_key(seed: int, mesh: Mesh) -> Array:
 
 
 def local_rows(mesh: Mesh, batch_size: int) -> list[int]:
-    """Which rows of a batch lie on the devices of this process, ascending.
+    """The indices of the rows that this process's devices hold, ascending.
 
     Processes that compute a layer together (num_partitions) hold the same rows.
     """
@@ -205,7 +208,11 @@ def local_rows(mesh: Mesh, batch_size: int) -> list[int]:
 def shard_batch(
     local_batch: Mapping[str, Num[np.ndarray, "rows ..."]], mesh: Mesh
 ) -> dict[str, Num[Array, "batch ..."]]:
-    """This process's local_rows of a batch → global arrays, rows over data and fsdp."""
+    """Global arrays from the rows of each process.
+
+    local_batch has this process's `local_rows`, in that order. The rows of the result are split
+    over data and fsdp.
+    """
     sharding, shards = batch_sharding(mesh), num_row_shards(mesh)
     local_shards = len(local_rows(mesh, shards))
 
@@ -223,73 +230,34 @@ def shard_batch(
     return {name: global_array(local) for name, local in local_batch.items()}
 
 
-def state_shardings(
-    model: LanguageModel, tx: optax.GradientTransformation, mesh: Mesh
-) -> TrainState:
-    """A NamedSharding for every array of create_train_state(model, tx, rng).
+def placed(arrays: Any, mesh: Mesh) -> Any:
+    """Abstract arrays without their boxes, each with its place on the mesh.
 
-    Parameters follow LOGICAL_AXIS_RULES. An optimizer slot of its parameter's shape is sharded
-    like it; the others (counters, factored moments) are small and on every device.
+    An array in a box of flax.linen.LogicallyPartitioned is sharded by LOGICAL_AXIS_RULES; one
+    without a box is on every device.
 
     Raises:
         KeyError: a logical axis that the table does not name.
         UserError: an axis that does not divide over the mesh.
     """
-    key = jax.random.key(0)
-    boxed = jax.eval_shape(lambda rng: init_params(model, rng), key)
-    state = jax.eval_shape(lambda rng: create_train_state(model, tx, rng), key)
-    everywhere = replicated(mesh)
-    boxed, _ = trained_and_frozen(boxed)
-    params = jax.tree_util.tree_map_with_path(
-        lambda path, box: _param_sharding(path, box, mesh), boxed, is_leaf=_is_box
-    )
-    like_params: Any = jax.tree.structure(state.params)
 
-    def slots(tree: Any) -> Any:
-        if jax.tree.structure(tree) != like_params:
-            return everywhere
-        return jax.tree.map(
-            lambda slot, param, sharding: sharding if slot.shape == param.shape else everywhere,
-            tree,
-            state.params,
-            params,
-        )
+    def place(path: Any, leaf: Any) -> jax.ShapeDtypeStruct:
+        if not nn.meta.is_axis_metadata(leaf):
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh))
+        array = leaf.value
+        return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=_sharding(path, leaf, mesh))
 
-    opt_state = jax.tree.map(
-        slots, state.opt_state, is_leaf=lambda tree: jax.tree.structure(tree) == like_params
-    )
-    return state.replace(step=everywhere, params=params, opt_state=opt_state)
+    return jax.tree_util.tree_map_with_path(place, arrays, is_leaf=nn.meta.is_axis_metadata)
 
 
-def placed(abstract: Any, shardings: Any) -> Any:
-    """Shapes and types from jax.eval_shape together with where each array is to lie."""
-    return jax.tree.map(
-        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-        abstract,
-        shardings,
-    )
-
-
-def _is_box(tree: Any) -> bool:
-    return isinstance(tree, nn.LogicallyPartitioned)
-
-
-def _param_sharding(path: Any, box: Any, mesh: Mesh) -> NamedSharding:
+def _sharding(path: Any, box: Any, mesh: Mesh) -> NamedSharding:
     mesh_axes = [LOGICAL_AXIS_RULES[name] for name in box.names]
     for name, mesh_axis, size in zip(box.names, mesh_axes, box.value.shape, strict=True):
         shards = mesh.shape[mesh_axis] if isinstance(mesh_axis, str) else 1
         if size % shards:
+            keys = (key.key for key in path if isinstance(key, jax.tree_util.DictKey))
             raise UserError(
-                f"{name}={size} of {jax.tree_util.keystr(path, simple=True, separator='/')} does "
-                f"not divide over {shards} {mesh_axis} shards; try {math.gcd(size, shards)}"
+                f"{name}={size} of {'/'.join(keys)} does not divide over {shards} {mesh_axis} "
+                f"shards; try {math.gcd(size, shards)}"
             )
     return NamedSharding(mesh, PartitionSpec(*mesh_axes))
-
-
-def abstract_params(model: LanguageModel, mesh: Mesh) -> Any:
-    """Shapes, types and shardings of a model's parameters."""
-    boxed = jax.eval_shape(lambda rng: init_params(model, rng), jax.random.key(0))
-    shardings = jax.tree_util.tree_map_with_path(
-        lambda path, box: _param_sharding(path, box, mesh), boxed, is_leaf=_is_box
-    )
-    return placed(nn.meta.unbox(boxed), shardings)

@@ -1,6 +1,6 @@
-"""A soft prompt: vectors before the inputs of a model that stays as it is (arXiv:2104.08691).
+"""A soft prompt: trained vectors before the inputs of a frozen model (arXiv:2104.08691).
 
-A run that trains one keeps only the prompt, and where the model is.
+The checkpoints of such a run hold the prompt and the path of the frozen model.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ _NUM_COMMON_TOKENS = 5000
 def sampled_vocabulary(
     frozen: Mapping[str, Any], prompt_length: int, vocab_size: int, seed: int
 ) -> dict[str, Any]:
-    """A prompt's parameters at first: embeddings of common tokens, drawn by the seed.
+    """The initial parameters of a prompt: embeddings of common tokens, drawn by the seed.
 
-    arXiv:2104.08691, section 3.2, "sampled vocabulary": of the 5,000 most common tokens, which are
-    the first ones of a SentencePiece vocabulary.
+    This is the "sampled vocabulary" of arXiv:2104.08691, section 3.2. It draws from the 5,000 most
+    common tokens, which are the first ones of a SentencePiece vocabulary.
     """
     last = min(_NUM_SPECIAL_TOKENS + _NUM_COMMON_TOKENS, vocab_size)
     common = np.arange(_NUM_SPECIAL_TOKENS, last)
@@ -37,7 +37,7 @@ def sampled_vocabulary(
 
 
 def described(prompt_length: int, model: "Checkpoint", frozen: Any) -> dict[str, Any]:
-    """Description.soft_prompt of a prompt before this model, whose parameters are given."""
+    """The field Description.soft_prompt, for a prompt of this frozen model and its parameters."""
     return {
         "length": prompt_length,
         "frozen": model.path,
@@ -49,10 +49,15 @@ def described(prompt_length: int, model: "Checkpoint", frozen: Any) -> dict[str,
 def frozen_params(
     about: Mapping[str, Any], where: Path, like: Any, config: "T5Config | DecoderConfig"
 ) -> Any:
-    """The parameters of the model that a prompt, saved `where`, was trained for.
+    """The parameters of the frozen model that a prompt was trained for.
 
-    like and config are as in convert.params_of; raises UserError where the model is gone or is
-    another one.
+    Args:
+        about: Description.soft_prompt of the prompt's checkpoint.
+        where: the prompt's checkpoint, for messages.
+        like, config: as in convert.params_of.
+
+    Raises:
+        UserError: the model is not there, or has changed.
     """
     from tk_instruct import convert
 
@@ -79,6 +84,9 @@ def _checksum(params: Any) -> str:
 
 
 def _fingerprint(model: "Checkpoint") -> str:
-    """Of the first embeddings, which almost any training changes: before there were checksums."""
+    """A digest of the first 128 embeddings, which almost any training changes.
+
+    Older checkpoints have this and no checksum.
+    """
     rows = model.tensors["token_embedder/embedding"].read((slice(0, 128), slice(None)))
     return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()[:16]

@@ -1,6 +1,7 @@
-"""The state of a run, one pure training step, one evaluation step."""
+"""The state of a run, a pure training step and an evaluation step."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -15,8 +16,8 @@ from tk_instruct.errors import UserError
 from tk_instruct.losses import Mean, token_accuracy
 from tk_instruct.model.language_model import LanguageModel
 
-# What data/pipeline.py makes. decoder_target_tokens and decoder_loss_weights [batch, targets] are
-# read here, the rest by the model.
+# A batch of data/pipeline.py. The step reads decoder_target_tokens and decoder_loss_weights
+# [batch, targets]; the model reads the rest.
 Batch = Mapping[str, Num[Array, "batch length"]]
 # (logits, targets, weights) → loss, such as partial(cross_entropy, z_loss=1e-4).
 Loss = Callable[
@@ -28,9 +29,9 @@ Metrics = dict[str, Mean]
 
 @flax.struct.dataclass
 class TrainState:
-    """All that a step changes: plain arrays, parameters under T5X's names.
+    """Everything that a training step changes, as plain arrays.
 
-    params are those that are trained; the model has frozen ones beside them.
+    params holds the trained parameters, under T5X's names. Frozen parameters are not in the state.
     """
 
     step: Int[Array, ""]
@@ -39,10 +40,7 @@ class TrainState:
 
 
 def init_params(model: LanguageModel, rng: Array) -> Any:
-    """Fresh parameters, each in a box with the names of its logical axes.
-
-    Works under jax.eval_shape, which is how to learn shapes and axes for free.
-    """
+    """Fresh parameters, each in a box with the names of its logical axes."""
     token = jnp.zeros((1, 1), jnp.int32)
     batch = {
         "encoder_input_tokens": token,
@@ -54,8 +52,13 @@ def init_params(model: LanguageModel, rng: Array) -> Any:
     return model.init(rng, batch, deterministic=True, method="logits")["params"]
 
 
+def abstract_params(model: LanguageModel) -> Any:
+    """The shapes and types of init_params, in the same boxes; computes nothing."""
+    return jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+
+
 def trained_and_frozen(params: Any) -> tuple[Any, Any]:
-    """A model's parameters in two: of one with a soft prompt, only the prompt is trained."""
+    """Splits a model's parameters; where there is a soft prompt, only the prompt is trained."""
     if "soft_prompt" not in params:
         return params, {}
     frozen = dict(params)
@@ -65,9 +68,50 @@ def trained_and_frozen(params: Any) -> tuple[Any, Any]:
 def create_train_state(
     model: LanguageModel, tx: optax.GradientTransformation, rng: Array
 ) -> TrainState:
-    """Step 0. A pure function of the key: jit it with out_shardings to create it in place."""
+    """The state at step 0. Jit it with out_shardings to create it in place.
+
+    It depends on the key alone.
+    """
     params, _ = trained_and_frozen(nn.meta.unbox(init_params(model, rng)))
-    return TrainState(step=jnp.zeros((), jnp.int32), params=params, opt_state=tx.init(params))
+    return start_from(params, jnp.zeros((), jnp.int32), tx=tx)
+
+
+def start_from(
+    params: Any, step: Int[Array, ""], *, tx: optax.GradientTransformation
+) -> TrainState:
+    """The state at a step with these parameters and a fresh optimizer."""
+    return TrainState(step=step, params=params, opt_state=tx.init(params))
+
+
+def abstract_state(
+    model: LanguageModel, tx: optax.GradientTransformation
+) -> tuple[TrainState, Any]:
+    """The shapes and types of create_train_state, and of the frozen parameters.
+
+    Parameters are boxed with their logical axes. So is each slot of the optimizer that has the
+    shape of its parameter; the others (counters, factored moments) are small and have no box.
+    """
+    trained, frozen = trained_and_frozen(abstract_params(model))
+    params = nn.meta.unbox(trained)
+    step = jax.ShapeDtypeStruct((), jnp.int32)
+    state = jax.eval_shape(partial(start_from, tx=tx), params, step)
+    structure: Any = jax.tree.structure(params)
+
+    def is_slot_of_each(tree: Any) -> bool:
+        return jax.tree.structure(tree) == structure
+
+    def boxed(slots: Any) -> Any:
+        if not is_slot_of_each(slots):
+            return slots
+        return jax.tree.map(
+            lambda box, slot: box.replace_boxed(slot) if slot.shape == box.value.shape else slot,
+            trained,
+            slots,
+            is_leaf=nn.meta.is_axis_metadata,
+        )
+
+    opt_state = jax.tree.map(boxed, state.opt_state, is_leaf=is_slot_of_each)
+    return state.replace(params=trained, opt_state=opt_state), frozen
 
 
 def train_step(
@@ -88,8 +132,9 @@ def train_step(
 
     Args:
         frozen: the model's parameters that are not in the state.
-        num_microbatches: of equally many rows, gone through one after another: activations take
-            so many times less memory, the update is the same (but for dropout, which draws anew).
+        num_microbatches: number of equal parts of the batch, computed one after another. The
+            memory of the activations is divided by this number. The update is the same, except
+            that dropout draws other masks.
 
     Returns:
         The next state, and the metrics loss, accuracy (of the parameters before the update) and
@@ -99,8 +144,9 @@ def train_step(
         UserError: num_microbatches does not divide the batch.
     """
     dropout_key = jax.random.fold_in(rng, state.step)
-    # Of the whole batch, and known beforehand: so nothing has to go over the gradients again.
-    weight = jnp.maximum(jnp.sum(batch["decoder_loss_weights"]), 1)  # all padding changes nothing
+    # The weight of the whole batch is known before its loss. Dividing the loss by it is cheaper
+    # than dividing the gradients afterwards. It is at least 1, so a batch of padding is no error.
+    weight = jnp.maximum(jnp.sum(batch["decoder_loss_weights"]), 1)
 
     def gradients_of(batch: Batch, dropout_key: Array) -> tuple[Any, Metrics]:
         def share_of_loss(params: Any) -> tuple[Array, Metrics]:
@@ -135,9 +181,9 @@ def eval_step(params: Any, batch: Batch, *, model: LanguageModel, loss: Loss) ->
 
 
 def _split(batch: Batch, num_microbatches: int) -> dict[str, Num[Array, "parts rows length"]]:
-    """Every num_microbatches-th row into the same part.
+    """Puts every num_microbatches-th row into the same part.
 
-    So each part lies over the same devices as the batch, and no row has to move between them.
+    Each part then lies over all devices of the batch, and no row moves between devices.
     """
     rows = len(batch["decoder_target_tokens"])
     if num_microbatches < 1 or rows % num_microbatches:

@@ -6,18 +6,16 @@ tk-instruct train --gin_file=recipes/smoke.gin --gin.MODEL_DIR=/tmp/smoke
 import argparse
 import logging
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import gin
-from optax import GradientTransformationExtraArgs
 
-from tk_instruct import configuration, distributed, lock, optim
+from tk_instruct import configuration, distributed, lock
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, inside, write_atomically
-from tk_instruct.model.config import DecoderConfig, T5Config
-from tk_instruct.ranges import check_number, check_seed, check_whole
+from tk_instruct.train_run import TrainRun
 
 if TYPE_CHECKING:
     from tk_instruct.checkpoint import Description
@@ -25,18 +23,6 @@ if TYPE_CHECKING:
     from tk_instruct.program import Program
 
 log = logging.getLogger("tk_instruct")
-
-# The engine itself does without gin; here it is given names that gin files can use.
-for _config in (T5Config, DecoderConfig):
-    gin.external_configurable(_config, module="values.tk_instruct")
-for _configurable in (
-    optim.adafactor,
-    optim.adamw,
-    optim.constant,
-    optim.inverse_square_root,
-    optim.linear_warmup_decay,
-):
-    gin.external_configurable(_configurable, module="optim")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,105 +40,12 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-@gin.configurable(module="tk_instruct")
-@dataclass(frozen=True)
-class TrainRun:
-    """One training run. Periods count steps, 0 means never.
-
-    Attributes:
-        steps: at which the run ends; those of an initial checkpoint count.
-        initial_checkpoint_path: whose parameters a new run starts from, at its step; or where a
-            soft prompt is trained, the frozen model.
-        prompt_length: vectors of a soft prompt, which then is all that is trained, from step 0; 0
-            trains the model.
-        num_train_examples: so many of each task's train split, drawn by the seed; None is all.
-        batch_size: packed rows a step, or instead of it
-        batch_tokens: positions a step, of the encoder or of a decoder alone.
-        num_microbatches: parts of a batch whose gradients are computed one after another.
-        keep_checkpoints: how many of the last ones stay, beside that of the lowest validation loss.
-        num_partitions: devices that compute a layer together.
-        num_fsdp_shards: such groups that keep the parameters between them; "auto" is all of
-            them where memory needs it, else 1.
-    """
-
-    model_dir: str
-    mixture: str
-    feature_lengths: Mapping[str, int]
-    model: T5Config | DecoderConfig
-    optimizer: GradientTransformationExtraArgs
-    steps: int
-    initial_checkpoint_path: str | None = None
-    prompt_length: int = 0
-    num_train_examples: int | None = None
-    batch_size: int | None = None
-    batch_tokens: int | None = None
-    num_microbatches: int = 1
-    seed: int = 0
-    log_every_steps: int = 20
-    eval_every_steps: int = 1000
-    max_eval_batches: int = 20
-    save_every_steps: int = 1000
-    keep_checkpoints: int = 3
-    num_partitions: int | Literal["auto"] = 1
-    num_fsdp_shards: int | Literal["auto"] = "auto"
-    z_loss: float = 1e-4
-    label_smoothing: float = 0.0
-
-    def __post_init__(self) -> None:
-        if (self.batch_size is None) == (self.batch_tokens is None):
-            raise UserError(
-                f"BATCH_SIZE={self.batch_size} and BATCH_TOKENS={self.batch_tokens}: one of the "
-                "two must be set; try --gin.BATCH_SIZE=128"
-            )
-        if not self.model_dir:
-            raise UserError("MODEL_DIR='' must name a folder; give --gin.MODEL_DIR=RUN")
-        check_seed("RANDOM_SEED", self.seed)
-        check_number("Z_LOSS", self.z_loss, "[0, 1]", try_=1e-4)
-        check_number("LABEL_SMOOTHING", self.label_smoothing, "[0, 1)", try_=0.1)
-        for field, kind, example in (
-            ("model", T5Config | DecoderConfig, "@T5Config()"),
-            ("optimizer", GradientTransformationExtraArgs, "@optim.adafactor()"),
-        ):
-            if not isinstance(value := getattr(self, field), kind):
-                raise UserError(
-                    f"TrainRun.{field}={value!r} must be what a function makes; try {example}"
-                )
-        for field, least in {
-            "steps": 1,
-            "prompt_length": 0,
-            "num_train_examples": 1,
-            "batch_size": 1,
-            "batch_tokens": 1,
-            "num_microbatches": 1,
-            "log_every_steps": 1,
-            "eval_every_steps": 0,
-            "max_eval_batches": 1,
-            "save_every_steps": 0,
-            "keep_checkpoints": 1,
-            "num_partitions": 1,
-            "num_fsdp_shards": 1,
-        }.items():
-            value = getattr(self, field)
-            if value is None and field in ("batch_size", "batch_tokens", "num_train_examples"):
-                continue
-            if value == "auto" and field in ("num_partitions", "num_fsdp_shards"):
-                continue
-            check_whole(f"TrainRun.{field}", value, least, optim.MOST_STEPS)
-        if self.prompt_length and self.initial_checkpoint_path is None:
-            raise UserError(
-                f"PROMPT_LENGTH={self.prompt_length} trains a soft prompt for a model that stays "
-                "as it is, and INITIAL_CHECKPOINT_PATH=None names none; give "
-                "--gin.INITIAL_CHECKPOINT_PATH=CHECKPOINT, or --gin.PROMPT_LENGTH=0"
-            )
-        if set(self.feature_lengths) != {"inputs", "targets"}:
-            raise UserError(
-                f"TASK_FEATURE_LENGTHS={dict(self.feature_lengths)!r} must give inputs and "
-                "targets, e.g. {'inputs': 1024, 'targets': 128}"
-            )
-
-
 def train(run: TrainRun) -> None:
-    """Restores or starts, steps, evaluates, saves; raises UserError for what a user can repair."""
+    """Restores or starts a run, trains, validates and saves.
+
+    Raises:
+        UserError: an error that the user can repair.
+    """
     from tk_instruct import convert, sharding
     from tk_instruct.data import cache, registry
     from tk_instruct.program import program_of
@@ -162,7 +55,7 @@ def train(run: TrainRun) -> None:
     program = program_of(run)
     sharding.check_memory((program.state, program.frozen))
     if run.eval_every_steps:
-        # Now, not at the first validation hours later, is the time to find that there is none.
+        # A missing validation split is told now, not at the first validation hours later.
         for task in registry.tasks_of(run.mixture):
             cache.open_tokens(task, "validation", program.lengths)
     model_dir = Path(run.model_dir).expanduser()
@@ -292,7 +185,7 @@ def _train(
             stop = stop_at(done)
             if _due(done, run.save_every_steps) or done == run.steps or stop:
                 check_lock()
-                write.check_losses()  # so that every checkpoint is a good one
+                write.check_losses()  # a checkpoint after a NaN would be useless
                 checkpoints.save(done, state, batches.get_state(), about, scores)
             if stop and done < run.steps:
                 checkpoints.wait()
@@ -352,7 +245,7 @@ def _vocabulary_of(run: TrainRun) -> dict[str, Any]:
 
 
 def _keep_former_configuration(model_dir: Path, step: int, former: str, now: str) -> None:
-    """Says what has changed, and keeps config.gin as it was: config_until_STEP.gin."""
+    """Warns of changed settings, and keeps the former config.gin as config_until_STEP.gin."""
     old, new = _settings(former), _settings(now)
     changed = [
         f"{name}={new.get(name, 'not set')} (until then {old.get(name, 'not set')})"
@@ -372,12 +265,12 @@ def _keep_former_configuration(model_dir: Path, step: int, former: str, now: str
 
 
 def _settings(config: str) -> dict[str, str]:
-    """What gin.config_str has written, value by name; a long value goes on in indented lines."""
+    """The output of gin.config_str as name → value; it indents the further lines of a value."""
     return dict(re.findall(r"(?m)^(\S+) = (.*)$", re.sub(r" *\\?\n +", " ", config)))
 
 
 def _keep_with_run(model_dir: Path, about: "Description") -> None:
-    """config.gin, and a copy of the vocabulary, so that the directory can be moved."""
+    """Writes config.gin and a copy of the vocabulary, so that the directory can be moved."""
     from tk_instruct.data.vocabulary import model_bytes, vocabulary
 
     write_atomically(model_dir / "config.gin", [about.gin])

@@ -16,7 +16,8 @@ from tk_instruct.convert import ours
 from tk_instruct.errors import UserError
 from tk_instruct.model import build
 from tk_instruct.model.config import T5Config
-from tk_instruct.sharding import abstract_params, make_mesh
+from tk_instruct.sharding import make_mesh, placed
+from tk_instruct.step import abstract_params
 
 CONFIG = T5Config(
     vocab_size=259,
@@ -34,7 +35,7 @@ ABOUT = Description(
     data={},
     gin="",
 )
-LIKE = abstract_params(build(CONFIG), make_mesh(1))
+LIKE = placed(abstract_params(build(CONFIG)), make_mesh(1))
 TABLE = "token_embedder/embedding"
 
 
@@ -108,7 +109,9 @@ def test_what_is_converted_has_the_checksums_that_a_run_keeps(tmp_path: Path) ->
     one = Checkpoints(run, read_only=True).content(3)
     assert Checkpoints(converted, read_only=True).content(3) == one
     damage(converted)
-    like = abstract_params(build(ours.read(f"{converted}/checkpoints/3").config), make_mesh(1))
+    like = placed(
+        abstract_params(build(ours.read(f"{converted}/checkpoints/3").config)), make_mesh(1)
+    )
     with pytest.raises(UserError, match=f"{TABLE} has the checksum"):
         Checkpoints(converted, read_only=True).restore_params(3, like)
 

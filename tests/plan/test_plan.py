@@ -141,7 +141,7 @@ def test_a_tpu(found: Found, recipe: list[str], capfd: pytest.CaptureFixture[str
 @pytest.mark.slow
 @pytest.mark.usefixtures("read_here")
 def test_other_tpus_other_verbs_and_what_does_not_fit(found: Found) -> None:
-    status, step = found("--topology=v3-8", "--gin.BATCH_SIZE=1_048_576")
+    status, step = found("--topology=v3-8", "--gin.BATCH_SIZE=262_144")
     assert (status, step["fits"], step["recommended"]) == (1, False, False)
     assert "exceeds available HBM (15.48G)" in step["refusal"]
 

@@ -152,11 +152,12 @@ def restored_run(path: Path) -> Any:
     from tk_instruct.checkpoint import Checkpoints
     from tk_instruct.model import build
     from tk_instruct.model.config import config_from_fields
-    from tk_instruct.sharding import abstract_params, make_mesh
+    from tk_instruct.sharding import make_mesh, placed
+    from tk_instruct.step import abstract_params
 
     model_dir = next(folder for folder in path.parents if (folder / "checkpoints").is_dir())
     beside(model_dir, "run")
-    like = abstract_params(build(config_from_fields(MODEL)), make_mesh(1))
+    like = placed(abstract_params(build(config_from_fields(MODEL))), make_mesh(1))
     with Checkpoints(model_dir, read_only=True) as checkpoints, contextlib.suppress(UserError):
         step = checkpoints.step_or_latest(None)
         checkpoints.description(step)
@@ -222,13 +223,13 @@ def declared() -> None:
     from tk_instruct import configuration
 
     configuration.import_declarations()
-    import tk_instruct.train  # noqa: F401
+    import tk_instruct.train_run  # noqa: F401
 
 
 def gin_run(path: Path) -> Any:
     """Through gin, too."""
     from tk_instruct import configuration
-    from tk_instruct.train import TrainRun
+    from tk_instruct.train_run import TrainRun
 
     declared()
     configuration.load("runs/train.gin", [str(path)], ["MODEL_DIR = x"])
@@ -328,9 +329,9 @@ def planned(path: Path) -> Any:
     """What is damaged is compiled again."""
     from tk_instruct.plan import compilation
 
-    known = object.__new__(compilation._Known)  # of no program
-    known.path = path
-    found = known.read()
+    cached = object.__new__(compilation._CachedAnswer)  # of no program
+    cached.path = path
+    found = cached.read()
     return found and (found.sent_bytes, found.mesh[2], found.layout.remat.upper())
 
 

@@ -21,8 +21,8 @@ from tk_instruct import t5x as upstream
 from tk_instruct.errors import UserError
 from tk_instruct.losses import cross_entropy
 from tk_instruct.model.config import T5Config
-from tk_instruct.sharding import abstract_params, make_mesh
-from tk_instruct.step import TrainState, train_step
+from tk_instruct.sharding import make_mesh, placed
+from tk_instruct.step import TrainState, abstract_params, train_step
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 5
@@ -174,7 +174,7 @@ class Loaded:
     def parameters(self, checkpoint: Path) -> Any:
         """As our engine reads them."""
         net = model.build(self.config)
-        like = abstract_params(net, make_mesh(1, devices=jax.devices()[:1]))
+        like = placed(abstract_params(net), make_mesh(1, devices=jax.devices()[:1]))
         return convert.initial_params(str(checkpoint), like, self.config)[0]
 
     def our_loss(self, params: Any, batches: Iterator[Any]) -> float:
@@ -240,7 +240,9 @@ def test_large_models_are_ours(
     large = Loaded([*tiny_recipe, f"models/{size}.gin"], *macros)
     shapes = {"encoder_input_tokens": (1024, 1024), "decoder_input_tokens": (1024, 128)}
     theirs = jax.eval_shape(lambda key: large.model.get_initial_variables(key, shapes), KEY)
-    ours = abstract_params(model.build(large.config), make_mesh(1, devices=jax.devices()[:1]))
+    ours = placed(
+        abstract_params(model.build(large.config)), make_mesh(1, devices=jax.devices()[:1])
+    )
 
     def sizes(tree: Any) -> dict[tuple[str, ...], tuple[int, ...]]:
         return {name: leaf.shape for name, leaf in flatten_dict(tree).items()}

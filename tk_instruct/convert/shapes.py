@@ -33,15 +33,14 @@ _DECISIVE = (
 @cache
 def expected_shapes(config: T5Config | DecoderConfig) -> Mapping[str, Shape]:
     """The shape of each parameter of a model, layer by layer."""
-    import jax
     from flax import linen as nn
     from flax.traverse_util import flatten_dict
 
     from tk_instruct.model import build
-    from tk_instruct.step import init_params
+    from tk_instruct.step import abstract_params
 
     model = build(replace(config, scan_layers=False))
-    params = nn.meta.unbox(jax.eval_shape(lambda: init_params(model, jax.random.key(0))))
+    params = nn.meta.unbox(abstract_params(model))
     return {name: leaf.shape for name, leaf in flatten_dict(params, sep="/").items()}
 
 

@@ -9,7 +9,8 @@ from tk_instruct.ranges import check_number, check_whole
 
 ACTIVATION_DTYPES = ("float32", "bfloat16")
 MLP_ACTIVATIONS = ("gelu", "linear", "relu")
-# Some times what the largest published models have: more is a slip, and would fill the memory.
+# A few times the sizes of the largest published models. Larger ones are typing errors, and would
+# fill the memory.
 _MOST_LAYERS = 1024
 MOST = {
     "vocab_size": 2**22,
@@ -21,27 +22,29 @@ MOST = {
     "num_decoder_layers": _MOST_LAYERS,
     "num_layers": _MOST_LAYERS,
 }
-# By jax.checkpoint_policies' names where they have one.
+# The names of jax.checkpoint_policies where there is one.
 REMATERIALISATIONS = ("none", "full", "dots_saveable", "dots_with_no_batch_dims_saveable")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
-    """What T5's layers need to know, in any architecture.
+    """The sizes and variants of T5's layers, for every architecture.
 
     Attributes:
         d_model: width of the residual stream.
-        d_ff: width of each of the projections that go into a feed-forward block.
-        mlp_activations: of those projections, which are multiplied: ("relu",) in T5 1.0,
-            ("gelu", "linear") since T5 1.1 (arXiv:2002.05202).
-        logits_via_embedding: T5 1.0's output layer, the embedding table over sqrt(d_model).
-        relative_bias_per_layer: umT5's (arXiv:2304.09151); in T5 one table serves a whole stack.
+        d_ff: width of each input projection of a feed-forward block.
+        mlp_activations: one activation for each input projection; their results are multiplied.
+            ("relu",) in T5 1.0, ("gelu", "linear") since T5 1.1 (arXiv:2002.05202).
+        logits_via_embedding: the output layer is the embedding table divided by sqrt(d_model), as
+            in T5 1.0.
+        relative_bias_per_layer: each layer has a table of relative positions, as in umT5
+            (arXiv:2304.09151). In T5 the layers of a stack share one table.
         relative_attention_num_buckets: buckets of distances; half are single distances, the rest
             are spaced logarithmically up to relative_attention_max_distance (tokens).
-        dtype: of the activations; parameters, statistics, softmax and logits are float32.
-        scan_layers: stacks the parameters of all layers and compiles one layer, not all.
-        remat: what the backward pass finds stored: all ("none"), each layer's input ("full"), or
-            that and the products that the policy of that name keeps.
+        dtype: type of the activations; parameters, statistics, softmax and logits are float32.
+        scan_layers: stacks the parameters of all layers, and compiles one layer instead of all.
+        remat: which activations the forward pass stores for the backward pass: all ("none"), the
+            input of each layer ("full"), or that and what the policy of that name saves.
 
     Raises:
         UserError: a size that no model can have.
@@ -109,11 +112,11 @@ class T5Config(TransformerConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig(TransformerConfig):
-    """A decoder alone, of T5's layers, as LaMDA is (arXiv:2201.08239, section 3).
+    """A decoder without encoder, made of T5's layers, as LaMDA (arXiv:2201.08239, section 3).
 
     Attributes:
-        bidirectional_inputs: inputs see each other in both directions (a prefix language model,
-            arXiv:1910.10683, section 3.2.1); without, every token sees only earlier ones.
+        bidirectional_inputs: inputs attend to each other in both directions (a prefix language
+            model, arXiv:1910.10683, section 3.2.1). If False, each token attends to earlier ones.
     """
 
     num_layers: int
@@ -124,7 +127,7 @@ class DecoderConfig(TransformerConfig):
 
 
 def config_from_fields(given: Mapping[str, Any]) -> T5Config | DecoderConfig:
-    """The configuration whose dataclasses.asdict was kept, with a checkpoint for example."""
+    """The configuration from its dataclasses.asdict, which a checkpoint keeps."""
     from tk_instruct import schema
 
     kind: type[T5Config | DecoderConfig] = DecoderConfig if "num_layers" in given else T5Config

@@ -1,7 +1,7 @@
-"""Decoding: from inputs to target tokens, and the log-probability of targets that are given.
+"""Decoding: from inputs to target tokens, and the log-probability of given targets.
 
-Inputs are one example a row: segment ids are 1 on its tokens and 0 on the padding after them. Each
-row of the result depends on its own row of the inputs only.
+Each row of the inputs is one example; segment ids are 1 on its tokens and 0 on the padding after
+them. Each row of the result depends only on its own row of the inputs.
 """
 
 from collections.abc import Callable
@@ -28,9 +28,9 @@ def greedy(
 ) -> Int[Array, "batch max_target_tokens"]:
     """The most likely next token, again and again, up to and including the first `eos_id`.
 
-    What follows the end of a row is 0. Stops when every row has ended, so that short answers are
-    cheap whatever the maximum. The penalties, numbers that are known when this is compiled, lower
-    the logits of what the row has generated before, see `_penalised`.
+    After its end a row is 0. Decoding stops when every row has ended, so short answers cost little.
+    The penalties lower the logits of tokens that the row has generated before, see `_penalised`;
+    they are constants of the compiled program.
     """
 
     def choose(logits: Array, position: Array) -> Array:
@@ -59,11 +59,11 @@ def sample(
 ) -> Int[Array, "batch max_target_tokens"]:
     """Tokens drawn from softmax(logits / temperature), up to and including the first `eos_id`.
 
-    Of the distribution only its top_k likeliest tokens are kept, and of those the fewest whose
-    probabilities, with 1 as their sum, reach top_p (nucleus sampling, arXiv:1904.09751): in the
-    order, and with the meaning, of Hugging Face's `generate`; of tokens that tie all are kept.
-    What is drawn for a row depends on its own key only. What follows the end of a row is 0. The
-    penalties are those of `greedy`, on logits that are not divided by the temperature yet.
+    First the top_k likeliest tokens are kept and renormalised. Of these, the fewest whose
+    probabilities reach top_p are kept (nucleus sampling, arXiv:1904.09751). Order and meaning are
+    those of Hugging Face's `generate`; tied tokens are all kept. The draw of a row depends only on
+    its own key. After its end a row is 0. The penalties are those of `greedy`; they apply before
+    the division by the temperature.
     """
 
     def choose(logits: Array, position: Array) -> Array:
@@ -72,7 +72,7 @@ def sample(
             logits = _only_top_k(logits, top_k)
         if top_p is not None:
             logits = _only_top_p(logits, top_p)
-        # The likeliest after Gumbel noise is a draw from the softmax.
+        # The maximum of logits plus Gumbel noise is a draw from their softmax.
         noise = jax.vmap(
             lambda key: jax.random.gumbel(jax.random.fold_in(key, position), logits.shape[1:])
         )(keys)
@@ -85,7 +85,7 @@ def sample(
 
 
 def _likeliest(logits: Float[Array, "batch vocab"]) -> Int[Array, " batch"]:
-    # On a CPU XLA's argmax takes six times as long.
+    # XLA's argmax takes six times as long on a CPU.
     return jax.lax.top_k(logits, 1)[1][:, 0]
 
 
@@ -95,9 +95,9 @@ def _only_top_k(logits: Float[Array, "batch vocab"], top_k: int) -> Float[Array,
 
 
 def _only_top_p(logits: Float[Array, "batch vocab"], top_p: float) -> Float[Array, "batch vocab"]:
-    """Finds the lowest probability to keep by bisection, which takes 1/50 of the time of a sort."""
+    """Finds the lowest probability to keep by bisection, in 1/50 of the time of a sort."""
     probabilities = jax.nn.softmax(logits)
-    # The bits of floats that are not negative, read as integers, are in the floats' order.
+    # The bits of non-negative floats, read as integers, have the order of the floats.
     bits = jax.lax.bitcast_convert_type(probabilities, jnp.int32)
 
     def halve(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -118,7 +118,7 @@ def _penalised(
     presence_penalty: float,
     frequency_penalty: float,
 ) -> Float[Array, "batch vocab"]:
-    """Given how often each token was generated: the formula of OpenAI's API reference.
+    """The formula of OpenAI's API reference; counts say how often each token was generated.
 
     logits - counts · frequency_penalty - (counts > 0) · presence_penalty
     """
@@ -136,7 +136,7 @@ def _start(
     segment_ids: Int[Array, "batch length"],
     max_target_tokens: int,
 ) -> tuple[Int[Array, " batch"], DecodeState, Step]:
-    """The tokens before the first targets, the state there, and what takes both further."""
+    """The tokens before the first targets, the state there, and the function of a step."""
     apply: Any = partial(model.apply, {"params": params})
     first, state = apply(input_tokens, segment_ids, max_target_tokens, method="prefill")
     return first, state, partial(apply, method="decode_step")
@@ -180,13 +180,13 @@ def _token_by_token(
 
 
 class Hypotheses(NamedTuple):
-    """The best target sequences of each example found so far, best first; -inf: there is none."""
+    """The best target sequences of each example so far, best first; an absent one scores -inf."""
 
     sequences: Int[Array, "batch hypotheses max_target_tokens"]
     scores: Float[Array, "batch hypotheses"]
 
     def best(self, count: int) -> tuple["Hypotheses", Int[Array, "batch count"]]:
-        """The best of them, and which ones they are."""
+        """The best ones, and their indices."""
         scores, chosen = jax.lax.top_k(self.scores, count)
         sequences = jnp.take_along_axis(self.sequences, chosen[:, :, None], axis=1)
         return Hypotheses(sequences, scores), chosen
@@ -207,10 +207,10 @@ def beam_search(
 
     The score is the sum of log-probabilities, EOS included, / (number of tokens)**length_penalty.
     Hypotheses, scores and end of the search are those of Hugging Face's `generate` with
-    early_stopping=False: of the 2·num_beams best continuations those that have not ended go on,
-    those among the first num_beams that have ended compete to be one of num_beams results, and
-    a row is done when the best that goes on, scored at its present length, is worse than all of
-    its results. The longest sequences end without EOS.
+    early_stopping=False. In each step the 2·num_beams best continuations are taken. Those that have
+    not ended are continued. Those that have ended, and are among the first num_beams, compete for
+    the num_beams results. A row is done when its best unfinished sequence, scored at its present
+    length, is worse than all its results. The longest sequences end without EOS.
     """
     first, state, step = _start(model, params, input_tokens, segment_ids, max_target_tokens)
     batch_size = input_tokens.shape[0]
@@ -275,9 +275,9 @@ def option_scores(
     segment_ids: Int[Array, "batch length"],
     options: Int[Array, "batch options targets"],
 ) -> Float[Array, "batch options"]:
-    """The summed log-probability of each option's tokens, EOS (which must be there) included.
+    """The summed log-probability of each option's tokens, which must end with EOS.
 
-    Options are padded with 0, an absent one is all 0; inputs are encoded once for all options.
+    Options are padded with 0; an absent option is all 0. Inputs are encoded once for all options.
     """
     logits: Any = model.apply(
         {"params": params}, input_tokens, segment_ids, options, method="option_logits"

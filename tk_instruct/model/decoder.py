@@ -1,4 +1,4 @@
-"""The decoder-only model, of the same layers: inputs and targets are one sequence."""
+"""The decoder-only model, made of T5's layers: inputs and targets are one sequence."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ class Layer(nn.Module):
         positions: Positions,
         deterministic: bool,
     ) -> tuple[Float[Array, "rows new embed"], KeysValues]:
-        """Outputs, and the keys and values: of the inputs, or `past` with them from `slot` on."""
+        """The outputs, and the inputs' keys and values, written into `past` (if any) at `slot`."""
         normed = self.pre_self_attention_layer_norm(inputs)
         keys_values = self.self_attention.keys_values(normed)
         if past is not None:
@@ -119,8 +119,8 @@ class Stack(nn.Module):
 class Decoder(LanguageModel):
     """A decoder-only model with T5X's parameter names; see DecoderConfig.
 
-    A row holds segments, each its inputs (EOS included, which so separates the two) and then its
-    targets. What is fed in is a 0 and then all but the last of them.
+    A row holds segments. Each is its inputs with EOS, and then its targets. The model reads a 0
+    and then all tokens of the segment but the last.
     """
 
     config: DecoderConfig
@@ -145,9 +145,9 @@ class Decoder(LanguageModel):
         segment_ids: Int[Array, "batch length"],
         max_target_tokens: int,
     ) -> tuple[Int[Array, " batch"], DecodeState]:
-        # With the 0 in front there is one slot more than inputs. The last input is read here,
-        # because with bidirectional_inputs the others see it, and again by the first `extend`,
-        # whose logits are the first target's; so later ones find it among the targets' slots.
+        # The 0 in front needs one slot more than the inputs. The last input is read here, because
+        # with bidirectional_inputs the others attend to it. The first `extend` reads it again, to
+        # give the logits of the first target. Later targets find it among the targets' slots.
         input_tokens, segment_ids = self.prompted(input_tokens, segment_ids)
         batch, length = input_tokens.shape
         num_inputs = jnp.sum(segment_ids > 0, axis=1)

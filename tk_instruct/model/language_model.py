@@ -1,4 +1,4 @@
-"""What training, decoding and ranking ask of a model, whatever its architecture."""
+"""The interface of a model, of any architecture, to training, decoding and ranking."""
 
 from typing import Any, NamedTuple
 
@@ -12,14 +12,14 @@ from tk_instruct.model.layers import embedder
 
 
 class DecodeState(NamedTuple):
-    """Between two targets of a decoder.
+    """The state of a decoder between two targets.
 
     Attributes:
         position: index of the next target.
-        past: keys and values of what went before, [rows, …]: it grows, and follows a row when
-            beam search copies or drops it.
-        context: what does not change any more, [batch, …]. The rows of `past` can be k for each of
-            these, next to each other: k beams, or k options.
+        past: keys and values of the earlier tokens, [rows, …]. Beam search copies and drops rows
+            of it.
+        context: the part that does not change, [batch, …]. `past` can have k rows, next to each
+            other, for each row of the context: k beams, or k options.
     """
 
     position: Int[Array, ""]
@@ -28,14 +28,14 @@ class DecodeState(NamedTuple):
 
 
 class LanguageModel(nn.Module):
-    """Logits of targets given inputs: all at once for training, one after another for decoding.
+    """Logits of targets given inputs: all at once for training, one by one for decoding.
 
-    Inputs come one example a row to `prefill` and `option_logits`, padded at the end, with
-    segment_ids 1 on tokens and 0 on padding.
+    `prefill` and `option_logits` take one example in a row, padded at the end, with segment_ids 1
+    on tokens and 0 on padding.
 
-    A soft prompt (arXiv:2104.08691) is prompt_length vectors of its own, soft_prompt/embedding,
-    that stand before the inputs of each example. They are read as virtual tokens, whose ids follow
-    those of the vocabulary. A batch for `logits` has them already, `prefill` puts them there.
+    A soft prompt (arXiv:2104.08691) is the parameter soft_prompt/embedding, prompt_length vectors
+    before the inputs of each example. They are embedded as virtual tokens, whose ids follow the
+    ids of the vocabulary. A batch for `logits` has these tokens already; `prefill` adds them.
     """
 
     config: TransformerConfig
@@ -48,7 +48,7 @@ class LanguageModel(nn.Module):
             self.soft_prompt = embedder(self.prompt_length, config.d_model, "prompt")
 
     def logits(self, batch: Any, deterministic: bool) -> Float[Array, "batch length vocab"]:
-        """Float32 logits of batch["decoder_target_tokens"], each given what is before it.
+        """Float32 logits of batch["decoder_target_tokens"], each given the tokens before it.
 
         `batch` is a dictionary by T5X's feature names, see data/pipeline.py. Dropout, unless
         deterministic, draws from the stream named "dropout".
@@ -61,13 +61,13 @@ class LanguageModel(nn.Module):
         segment_ids: Int[Array, "batch length"],
         max_target_tokens: int,
     ) -> tuple[Int[Array, " batch"], DecodeState]:
-        """The token that precedes the first target, and the state there."""
+        """The token before the first target, and the state there."""
         raise NotImplementedError
 
     def prompted(
         self, input_tokens: Int[Array, "batch length"], segment_ids: Int[Array, "batch length"]
     ) -> tuple[Int[Array, "batch prompted"], Int[Array, "batch prompted"]]:
-        """Both with the virtual tokens in front."""
+        """The arguments with the virtual tokens in front."""
         ids = jnp.array(prompt_ids(self.config, self.prompt_length), input_tokens.dtype)
         ids = jnp.broadcast_to(ids, (len(input_tokens), self.prompt_length))
         tokens = jnp.concatenate([ids, input_tokens], axis=1)
@@ -102,7 +102,7 @@ class LanguageModel(nn.Module):
         segment_ids: Int[Array, "batch length"],
         options: Int[Array, "batch options targets"],
     ) -> Float[Array, "batch options targets vocab"]:
-        """Logits of each option's tokens; the inputs are read once for all of them."""
+        """Logits of each option's tokens; the inputs are encoded once for all options."""
         batch, num_options, max_targets = options.shape
         first, state = self.prefill(input_tokens, segment_ids, max_targets)
         first = jnp.broadcast_to(first[:, None, None], (batch, num_options, 1))
@@ -113,10 +113,10 @@ class LanguageModel(nn.Module):
 
 
 def prompt_ids(config: TransformerConfig, prompt_length: int) -> range:
-    """Of the virtual tokens."""
+    """The ids of the virtual tokens."""
     return range(config.vocab_size, config.vocab_size + prompt_length)
 
 
 def repeat_rows(past: Any, times: int) -> Any:
-    """Each row that many times, next to each other."""
+    """Each row `times` times, next to each other."""
     return jax.tree.map(lambda leaf: jnp.repeat(leaf, times, axis=0), past)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from tk_instruct.model.config import TransformerConfig
 
-_MASKED_LOGIT = -1e10  # finite: a row that may attend to nothing stays free of NaN
+_MASKED_LOGIT = -1e10  # finite, so a row without any key gives no NaN
 
 _normal = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
 _truncated_normal = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
@@ -24,7 +24,7 @@ class KeysValues(NamedTuple):
     values: Float[Array, "batch heads length head_dim"]
 
     def written(self, position: Int[Array, ""] | int, new: "KeysValues") -> "KeysValues":
-        """With the new ones in place of those from `position` on."""
+        """A copy in which the new ones replace those from `position` on."""
         return KeysValues(
             *(
                 jax.lax.dynamic_update_slice_in_dim(all_, some, position, axis=2)
@@ -34,18 +34,18 @@ class KeysValues(NamedTuple):
 
 
 def empty_keys_values(like: KeysValues, length: int) -> KeysValues:
-    """Zeros of another length, to be written to."""
+    """Zeros with the shape of `like`, but of another length."""
     return KeysValues(
         *(jnp.zeros((*array.shape[:2], length, array.shape[-1]), array.dtype) for array in like)
     )
 
 
-# Of the queries and of the keys, each [rows, length] with one row where all rows are alike.
+# The positions of the queries and of the keys, each [rows, length]; one row if all are equal.
 Positions = tuple[Int[Array, "rows queries"], Int[Array, "rows keys"]]
 
 
 def positions_of(embedded: Float[Array, "batch length embed"]) -> Positions:
-    """Of rows that attend to themselves."""
+    """The positions for self-attention."""
     positions = jnp.arange(embedded.shape[1])[None]
     return positions, positions
 
@@ -68,7 +68,7 @@ def causal(
 def shift_right_within_segments(
     targets: Int[Array, "batch length"], segment_ids: Int[Array, "batch length"]
 ) -> Int[Array, "batch length"]:
-    """Decoder inputs: each segment's targets one place later, after a 0; padding is 0."""
+    """The decoder's inputs: in each segment a 0, then all targets but the last; padding is 0."""
     previous_targets, previous_ids = (
         jnp.pad(x[:, :-1], ((0, 0), (1, 0))) for x in (targets, segment_ids)
     )
@@ -79,8 +79,8 @@ def distance_buckets(num_buckets: int, max_distance: int) -> np.ndarray:
     """Bucket of each distance 0, 1, … max_distance; larger distances share the last bucket.
 
     Half of the buckets hold one distance each, the others are spaced logarithmically
-    (arXiv:1910.10683, section 2.1). Made on the host in float64, so that a device's
-    approximate logarithm cannot move a distance over a boundary.
+    (arXiv:1910.10683, section 2.1). Computed in float64 on the host, because the approximate
+    logarithm of a device could put a distance into another bucket.
     """
     near = num_buckets // 2
     distances = np.arange(max_distance + 1)
@@ -101,14 +101,14 @@ def dense(features: int, dtype: str, axes: tuple[str, str], init: Any = _truncat
 
 
 def _product_of_rows(inputs: Array, kernel: Array, *_: Any, **__: Any) -> Array:
-    # As one product of two matrices: with more axes, XLA copies the gradients to a transposed
-    # layout first, which makes the backward pass on a CPU 1.6 times slower.
+    # One product of two matrices. With more axes XLA first copies the gradients to a transposed
+    # layout, and the backward pass on a CPU takes 1.6 times as long.
     rows = inputs.reshape(-1, inputs.shape[-1]) @ kernel
     return rows.reshape(*inputs.shape[:-1], kernel.shape[-1])
 
 
 def embedder(num_tokens: int, d_model: int, axis: str) -> Any:
-    """A table of token embeddings; the axis is the logical one of the tokens."""
+    """A table of token embeddings; `axis` is the logical name of its first axis."""
     init = nn.with_logical_partitioning(nn.initializers.normal(1.0), (axis, "embed"))
     return nn.Embed(num_tokens, d_model, embedding_init=init)
 
@@ -184,10 +184,10 @@ def attend(
 ) -> Float[Array, "batch heads queries head_dim"]:
     """softmax(queries keysᵀ + bias) values, where mask is True; the softmax is in float32.
 
-    The derivative is written out because XLA's is slow on a CPU: the softmax's needs the outputs,
-    not another pass over the weights (as in arXiv:2205.14135, appendix B.2); matrix products have
-    no large operand to transpose; and the bias's is summed over the batch by a product, because a
-    reduction over a leading axis takes ten times as long.
+    The derivative is written out because XLA's is slow on a CPU. That of the softmax uses the
+    outputs instead of another pass over the weights (as in arXiv:2205.14135, appendix B.2). Matrix
+    products transpose no large operand. The gradient of the bias is summed over the batch by a
+    product, because a reduction over a leading axis takes ten times as long.
     """
     return _attend_forward(queries, keys, values, mask, bias)[0]
 
@@ -213,7 +213,7 @@ def _attend_backward(
     if bias is not None:
         by_bias = _sum_rows(by_logit) if bias.shape[0] == 1 else by_logit
     by_logit = by_logit.astype(queries.dtype)
-    # Transposed while they are small; the barriers keep XLA from moving that to the weights.
+    # Transpose the small operands. Without the barriers XLA would transpose the weights instead.
     small = jax.lax.optimization_barrier((queries.swapaxes(-1, -2), gradient.swapaxes(-1, -2)))
     by_key_and_value = jax.lax.optimization_barrier(
         (_product(small[0], by_logit, -1, -2), _product(small[1], weights, -1, -2))
@@ -224,7 +224,7 @@ def _attend_backward(
 
 
 def _product(x: Array, y: Array, x_axis: int, y_axis: int) -> Array:
-    """Of matrices per row and head, summed over one axis of each, in float32."""
+    """Matrix products for each row and head, contracted over one axis of each, in float32."""
     axes = ((x.ndim + x_axis,), (y.ndim + y_axis,))
     return jax.lax.dot_general(x, y, (axes, ((0, 1), (0, 1))), preferred_element_type=jnp.float32)
 
@@ -238,7 +238,7 @@ attend.defvjp(_attend_forward, _attend_backward)
 
 
 class Attention(nn.Module):
-    """Multi-head attention; logits are not scaled, the query's initialiser is."""
+    """Multi-head attention. The logits are not scaled; the initialiser of the query is."""
 
     config: TransformerConfig
 
@@ -271,7 +271,7 @@ class Attention(nn.Module):
         deterministic: bool,
     ) -> Float[Array, "batch queries embed"]:
         queries = self._heads(self.query(inputs))
-        # T5 drops keys for all queries alike, so dropping their values is the same, and smaller.
+        # T5 drops the same keys for all queries. Dropping their values is equal, and smaller.
         values = self.dropout(keys_values.values, deterministic=deterministic)
         x = attend(queries, keys_values.keys, values, mask, bias).transpose(0, 2, 1, 3)
         return self.out(x.reshape(*x.shape[:2], -1))
@@ -315,9 +315,9 @@ def through_layers(
     call: Callable[[Any, Array], Array],
     x: Float[Array, "batch length embed"],
 ) -> Float[Array, "batch length embed"]:
-    """call(layer, x) for one layer after the other, rematerialised and scanned as config says.
+    """Applies call(layer, x) for each layer, with config's rematerialisation and scan.
 
-    `layers` are the modules, or with scan_layers one module, whose parameters get an axis of
+    `layers` are the modules. With scan_layers they are one module, whose parameters get an axis of
     layers at position 1, as in T5X's scalable_t5.
     """
     if config.remat != "none":
@@ -325,7 +325,7 @@ def through_layers(
         call = nn.remat(call, policy=policy, prevent_cse=not config.scan_layers)
 
     def along(layer: Any, x: Array) -> Array:
-        # Between layers rows stay where the batch put them, whatever the parameters' shards.
+        # Between layers the rows keep the sharding of the batch, for any sharding of parameters.
         return nn.with_logical_constraint(
             call(layer, x),
             ("batch", "length", "residual"),

@@ -1,4 +1,4 @@
-"""Parameters of one layer after another ↔ of all layers in one array, as scan_layers has them."""
+"""Parameters layer by layer ↔ stacked in one array, as scan_layers has them."""
 
 import re
 from typing import Any
@@ -10,13 +10,13 @@ LAYER_AXIS = 1
 
 
 def is_stacked(name: str) -> bool:
-    """Whether a parameter, by its name such as encoder/encoder/mlp/wo/kernel, holds all layers."""
+    """Whether the parameter of this name, such as encoder/encoder/mlp/wo/kernel, is stacked."""
     stack, _, inside = name.partition("/")
     return inside.startswith(f"{stack}/")
 
 
 def unstack_layers(params: Any) -> Any:
-    """encoder/encoder/X → encoder/layers_i/X; what is not stacked stays."""
+    """encoder/encoder/X → encoder/layers_i/X; other parameters do not change."""
     unstacked = {}
     for name, value in flatten_dict(params, sep="/").items():
         if not is_stacked(name):

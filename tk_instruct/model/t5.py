@@ -101,7 +101,7 @@ class DecoderLayer(nn.Module):
         bias: Float[Array, "1 heads new max_targets"] | None,
         positions: Positions,
     ) -> tuple[Float[Array, "rows new embed"], KeysValues]:
-        """Outputs of the positions from `position` on, and `past` with them written in."""
+        """Outputs of the new positions, from `position` on, and `past` with their keys, values."""
         normed = self.pre_self_attention_layer_norm(inputs)
         past = past.written(position, self.self_attention.keys_values(normed))
         if bias is None:
@@ -123,7 +123,7 @@ class DecoderLayer(nn.Module):
         y = self.self_attention(normed, past, self_mask, bias, deterministic)
         x = inputs + self.dropout(y, deterministic=deterministic)
         y = self.pre_cross_attention_layer_norm(x)
-        # Several rows that read the same inputs are to these as more targets of one row.
+        # Rows that read the same inputs (beams, options) become more targets of one row.
         y = y.reshape(cross.keys.shape[0], -1, y.shape[-1])
         y = self.encoder_decoder_attention(y, cross, cross_mask, None, deterministic)
         x = x + self.dropout(y.reshape(x.shape), deterministic=deterministic)
@@ -236,9 +236,9 @@ class Decoder(nn.Module):
 class T5(LanguageModel):
     """T5 and its descendants (arXiv:1910.10683), with T5X's parameter names and shapes.
 
-    Rows may hold several examples (segments), numbered from 1 and each contiguous; 0 is padding.
-    A target attends to the inputs and the earlier targets of its own segment. Relative positions
-    are differences of indices, which are the same inside a segment wherever it lies in the row.
+    A row can hold several examples (segments), numbered from 1, each contiguous; 0 is padding. A
+    target attends to the inputs and to the earlier targets of its own segment. Relative positions
+    are differences of indices, so they do not depend on a segment's place in the row.
     """
 
     config: T5Config

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--verb",
-        dest="whose",  # verb is this one
+        dest="whose",  # the parser of tk-instruct uses `verb`
         choices=("train", "predict"),
         default="train",
         help="whose step (default: train)",
@@ -98,7 +98,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _compiled(work: Work, topology: Topology, search: bool) -> list[Compiled]:
-    """The recipe's own layout, and those that a search tries, in that order."""
+    """The layout of the recipe, and then the layouts that a search tries."""
     from tk_instruct.plan.search import search_predict, search_train
 
     found: dict[Layout, Compiled] = {}
@@ -148,7 +148,7 @@ def _verdict(compiled: Compiled) -> str:
 
 
 def _described(work: Work, plans: Sequence[Plan], best: Plan | None) -> Iterator[str]:
-    """A slice's layouts as a table, and the best of them in full."""
+    """The layouts of a slice as a table, and the details of the best one."""
     first, topology = plans[0].compiled, plans[0].topology
     limit = f" of {_gib(first.limit_bytes)} GiB" if first.limit_bytes else ""
     unit, name = (1e9, "B") if first.num_params >= 1e9 else (1e6, "M")
@@ -250,7 +250,7 @@ def _gib(size: float | None) -> str:
 
 
 def _number(value: float | None, decimals: int) -> str:
-    """With two digits at least, however small: a tiny model's step takes less than 0.001 s."""
+    """With at least two significant digits: the step of a tiny model takes less than 0.001 s."""
     if value is None:
         return "–"
     if value > 0:

@@ -1,6 +1,6 @@
-"""A layout of a run's step as a compiler sees it: its program, its memory, its collectives.
+"""Compiles one layout of a run's step, and reads its memory, work and collectives.
 
-This runs in the compiler's process (see compiler.py), in which nothing has imported jax before.
+This runs in the compiler's process (see compiler.py), where nothing has imported JAX before.
 """
 
 import hashlib
@@ -23,29 +23,29 @@ from tk_instruct.plan.topology import Topology
 if TYPE_CHECKING:
     import jax
 
-    from tk_instruct.train import TrainRun
+    from tk_instruct.train_run import TrainRun
 
 Verb = Literal["train", "predict"]
 
 _LIBTPU_ENVIRONMENT = {
-    "JAX_PLATFORMS": "cpu",  # of this machine; the compiler is asked for by name
+    "JAX_PLATFORMS": "cpu",  # for this machine; the TPU compiler is asked for by name
     "TPU_SKIP_MDS_QUERY": "1",
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
     "TPU_LOG_DIR": "disabled",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_WORKER_ID": "0",
-    "TPU_ACCELERATOR_TYPE": "v3-8",  # any: the topology says which
+    "TPU_ACCELERATOR_TYPE": "v3-8",  # any type; the topology gives the real one
     "TPU_MIN_LOG_LEVEL": "3",
 }
-# Of predict, where --batch_size does not say.
+# Rows of predict's batch without --batch_size.
 ROWS_PER_SHARD = 4
-# To be refused, so that the compiler says how much memory a device has.
+# The compiler refuses an array of this shape, and says how much memory a device has.
 _TOO_LARGE = (2**30, 2**10)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a step lies over devices and in time, by the recipes' names."""
+    """How a step is divided over devices and time; the names are those of the recipes."""
 
     num_partitions: int
     num_fsdp_shards: int = 1
@@ -55,22 +55,23 @@ class Layout:
 
 @dataclass(frozen=True)
 class Compiled:
-    """What a compiler says of one layout; numbers are of a device and one step.
+    """The compiler's answer for one layout. Numbers are for one device and one step.
 
     Attributes:
         mesh: devices along data, fsdp and model.
         batch_size: rows of a step.
-        num_tokens: of a step, as T5 counts them: a row is its longest part, padding included;
-            when decoding, the targets.
-        num_steps: of the run, without those of its initial checkpoint; None when decoding.
+        num_tokens: tokens of a step as T5 counts them: the longest part of each row, padding
+            included. When decoding, the targets.
+        num_steps: steps of the run without those of its initial checkpoint; None when decoding.
+        num_params, d_model: of the model.
+        limit_bytes: memory that programs may use; None where the compiler knows no limit.
+        flops: operations of the step's matrix products, divided by the number of devices.
+        seconds: time of tracing, lowering and compiling; a cached answer keeps its own.
         fits: the compiler's verdict.
         refusal: why it does not fit, in the compiler's words.
-        limit_bytes: of memory that programs may use; None where the compiler knows no limit.
-        flops: of matrix products, the step's divided by the devices.
-        product_bytes: operands and results of the matrix products.
-        collectives: by kind.
-        num_params, d_model: of the model.
-        seconds: that tracing, lowering and compiling took; of a cached one when it was made.
+        product_bytes: bytes of the operands and results of the matrix products.
+        collectives: kind → what a device sends.
+        cached: the answer was read from disk.
     """
 
     topology: str
@@ -95,16 +96,18 @@ class Compiled:
 
     @property
     def sent_bytes(self) -> float:
-        """By one device in one step, with all collectives."""
+        """Bytes that one device sends in one step."""
         return sum(collective.bytes for collective in self.collectives.values())
 
 
 @dataclass(frozen=True)
 class Work:
-    """What to compile: the step of a run's verb, and for predict of so many rows.
+    """What to compile.
 
     Attributes:
+        verb: whose step.
         run: a TrainRun, pickled by value.
+        batch_size: rows of predict's batch.
     """
 
     verb: Verb
@@ -113,9 +116,10 @@ class Work:
 
 
 def compile_step(work: Work, topology: Topology, layout: Layout | None) -> Compiled:
-    """What the compiler says of a layout, or of the recipe's own (None).
+    """The compiler's answer for a layout, or for the layout of the recipe (None).
 
-    Raises UserError where the run itself is wrong, or refused for more than want of memory.
+    Raises:
+        UserError: the run is wrong, or the compiler refuses it for another reason than memory.
     """
     started = time.monotonic()
     run, devices, limit = _prepared(work, topology)
@@ -141,9 +145,9 @@ def compile_step(work: Work, topology: Topology, layout: Layout | None) -> Compi
         "limit_bytes": limit,
         "flops": total_flops / len(devices),
     }
-    known = _Known(lowered, topology)
-    if (found := known.read()) is not None:
-        return replace(found, **about)  # what is not of the program may differ
+    cached = _CachedAnswer(lowered, topology)
+    if (found := cached.read()) is not None:
+        return replace(found, **about)  # other runs can have the same program
     try:
         compiled = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
@@ -173,7 +177,7 @@ def compile_step(work: Work, topology: Topology, layout: Layout | None) -> Compi
             collectives=hlo.collectives(text, program.while_trips),
             seconds=time.monotonic() - started,
         )
-    known.write(found)
+    cached.write(found)
     return found
 
 
@@ -181,7 +185,7 @@ def compile_step(work: Work, topology: Topology, layout: Layout | None) -> Compi
 def _prepared(
     work: Work, topology: Topology
 ) -> tuple["TrainRun", Sequence["jax.Device"], int | None]:
-    """The run, the slice's devices and what programs may use of the memory of one."""
+    """The run, the devices of the slice, and the memory of a device that programs may use."""
     os.environ.update(_LIBTPU_ENVIRONMENT)  # before anything imports jax
     if topology.generation is None:
         os.environ["JAX_NUM_CPU_DEVICES"] = str(topology.num_devices)
@@ -205,7 +209,7 @@ def _devices_of(topology: Topology) -> Sequence["jax.Device"]:
         return topologies.get_topology_desc(
             platform="tpu", topology_name=topology.name, **options
         ).devices
-    except Exception as error:  # the compiler's own
+    except Exception as error:  # libtpu has no error class of its own
         raise UserError(
             f"--topology={topology.name} is refused by libtpu ({str(error).splitlines()[0]}); "
             "give a shape that this generation has"
@@ -268,7 +272,7 @@ def _train_step(
 
 
 def _initial_step(path: str | None) -> int:
-    """Of an initial checkpoint by its name, as T5X and this project name them; else 0."""
+    """The step in the name of an initial checkpoint of T5X or of this project; else 0."""
     match = re.search(r"(?:^|[/_])(\d+)/*$", path or "")
     return int(match[1]) if match else 0
 
@@ -279,16 +283,17 @@ def _decode(
     batch_size: int | None,
     layout: Layout | None,
 ) -> _Traced:
-    """Greedy decoding of a batch, as `predict` does it: each target one round of a loop."""
+    """Greedy decoding of a batch as in `predict`: a loop with one round for each target."""
     import jax
     import numpy as np
 
     from tk_instruct import model, predict, sharding
+    from tk_instruct.step import abstract_params
 
     partitions = layout.num_partitions if layout else run.num_partitions
     mesh = sharding.make_mesh(partitions, 1, devices)
     net = model.build(replace(run.model, scan_layers=False, remat="none"))
-    params = sharding.abstract_params(net, mesh)
+    params = sharding.placed(abstract_params(net), mesh)
     batch_size = batch_size or ROWS_PER_SHARD * sharding.num_row_shards(mesh)
     sharding.check_batch_size(batch_size, mesh)
     lengths = run.feature_lengths
@@ -317,7 +322,7 @@ def _num_params(params: Any) -> int:
 
 
 def _memory_limit(devices: Sequence["jax.Device"]) -> int | None:
-    """What the compiler says that programs may use of a device's memory (bytes)."""
+    """The memory of a device that programs may use, in bytes, as the compiler reports it."""
     import jax
     import jax.numpy as jnp
 
@@ -334,8 +339,8 @@ def _memory_limit(devices: Sequence["jax.Device"]) -> int | None:
     return None
 
 
-class _Known:
-    """A compiler's answer on disk, under the program, the slice and the versions it is of."""
+class _CachedAnswer:
+    """The compiler's answer on disk; its name is a digest of program, slice and versions."""
 
     def __init__(self, lowered: Any, topology: Topology) -> None:
         import jax
@@ -352,7 +357,7 @@ class _Known:
         try:
             return replace(schema.read(self.path, Compiled), cached=True)
         except UserError:
-            return None  # not there, or not as it was written
+            return None  # absent or damaged
 
     def write(self, found: Compiled) -> None:
         from tk_instruct.files import write_atomically
@@ -370,6 +375,6 @@ def _libtpu_version() -> str:
 
 
 def _own_version() -> str:
-    """Of the modules that read what a compiler says."""
+    """A digest of the modules that read the compiler's answer."""
     here = Path(__file__).parent
     return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(here.glob("*.py")))).hexdigest()

@@ -1,8 +1,8 @@
-"""Compiles a run's step for a slice that is not there, in a process of its own.
+"""Compiles a run's step in a child process, for a slice that this machine does not have.
 
-TPU compilers live in libtpu, which reads its settings once, may end the process, and does not hear
-Ctrl-C; so it does its work in a child. That has no TensorFlow, which gin files bring by importing
-tasks: they are read in another child, which does not live on while the compiler needs memory.
+The TPU compiler, libtpu, reads its settings once, can end the process, and ignores Ctrl-C: so it
+runs in a child process. The tasks of gin files import TensorFlow, which takes memory that the
+compiler needs: so gin files are read in another child process, which ends before.
 """
 
 import multiprocessing
@@ -19,13 +19,13 @@ from tk_instruct.plan.topology import Topology
 
 
 def _child() -> ProcessPoolExecutor:
-    os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # a tenth less memory
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # saves a tenth of the memory
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(1, mp_context=context, initializer=_watch_parent)
 
 
 def _watch_parent() -> None:
-    """Has a child end with its parent, also in the midst of compiling."""
+    """Ends a child process when its parent ends, even while it compiles."""
 
     def end_with_parent() -> None:
         parent = multiprocessing.parent_process()
@@ -39,7 +39,7 @@ def _watch_parent() -> None:
 def read_run(
     gin_files: Sequence[str], gin_bindings: Sequence[str], modules: Sequence[str] = ()
 ) -> bytes:
-    """The run that a recipe describes, for Work; raises UserError for what is wrong with it."""
+    """The run of a recipe, for Work; raises UserError where the recipe is wrong."""
     with _child() as child:
         return child.submit(_read_run, gin_files, gin_bindings, modules).result()
 
@@ -52,14 +52,14 @@ def _read_run(
     from tk_instruct import configuration
 
     configuration.import_declarations(modules)
-    from tk_instruct.train import TrainRun
+    from tk_instruct.train_run import TrainRun
 
     configuration.load("runs/plan.gin", gin_files, gin_bindings)
     return cloudpickle.dumps(configuration.configured(TrainRun))
 
 
 class Compiler:
-    """Compiles layouts one after the other in a child process, which starts when it is needed."""
+    """Compiles layouts one after another in a child process; the first one starts it."""
 
     def __init__(self, work: Work, topology: Topology) -> None:
         self._work, self._topology = work, topology
@@ -71,14 +71,14 @@ class Compiler:
     def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
         if self._pool is not None:
             for process in (self._pool._processes or {}).values() if kind else ():
-                process.kill()  # a compiler at work does not hear anything else
+                process.kill()  # a compiler at work ignores other signals
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     def compile(self, layout: Layout | None) -> Compiled:
-        """Of a layout, or of the one that the recipe says.
+        """The compiler's answer for a layout, or for the layout of the recipe (None).
 
         Raises:
-            UserError: the run itself is wrong, or the compiler breaks down.
+            UserError: the run is wrong, or the compiler's process ended.
         """
         if self._pool is None:
             self._pool = _child()

@@ -1,4 +1,4 @@
-"""How long a compiled step takes at least, and what a run of such steps costs."""
+"""The least time of a compiled step, and the cost of a run of such steps."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,12 +9,12 @@ from tk_instruct.plan.topology import Topology
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of a step at a generation's published peaks.
+    """Seconds of a step at the published peaks of a TPU generation.
 
     Attributes:
-        compute: for the matrix products, at the peak of bfloat16.
-        memory: to read their operands from HBM and write their results.
-        links: to send what the collectives send, over all links at once.
+        compute: time of the matrix products, at the peak of bfloat16.
+        memory: time to read their operands from HBM and to write their results.
+        links: time to send what the collectives send, over all links at once.
     """
 
     compute: float
@@ -23,14 +23,15 @@ class Estimate:
 
     @property
     def floor(self) -> float:
-        """The longest of the three: the others can at best go on at the same time."""
+        """The longest of the three: at best the others run at the same time."""
         return max(self.compute, self.memory, self.links)
 
     @property
     def unhidden(self) -> float:
-        """With no collective hidden behind the work.
+        """The time if no collective runs at the same time as other work.
 
-        Layouts are compared by it: of two with nearly the same floor, one may hide far more.
+        Layouts are compared by it. Two layouts can have nearly the same floor, while one of them
+        must hide far more communication.
         """
         return max(self.compute, self.memory) + self.links
 
@@ -41,7 +42,7 @@ class Estimate:
 
 
 def estimate(compiled: Compiled, topology: Topology) -> Estimate | None:
-    """None where nothing was compiled, or for fake devices."""
+    """The least time of a step; None where nothing was compiled, or for fake devices."""
     chip = topology.generation
     if chip is None or compiled.product_bytes is None:
         return None
@@ -55,7 +56,7 @@ def estimate(compiled: Compiled, topology: Topology) -> Estimate | None:
 
 @dataclass(frozen=True)
 class Plan:
-    """A compiled layout, how fast it can be and what it costs."""
+    """A compiled layout, its speed and its cost."""
 
     compiled: Compiled
     topology: Topology
@@ -66,13 +67,13 @@ class Plan:
         return estimate(self.compiled, self.topology)
 
     def seconds_per_token(self) -> float:
-        """To compare layouts by; for fake devices the bytes that a step sends."""
+        """A cost to compare layouts by; for fake devices the bytes sent for each token."""
         found = self.estimate
         cost = self.compiled.sent_bytes if found is None else found.unhidden
         return cost / self.compiled.num_tokens
 
     def at(self, share: float) -> dict[str, float]:
-        """What a run does at a share of the speed that the peaks allow."""
+        """Speed, time and cost of a run at a share of the speed that the peaks allow."""
         found = self.estimate
         if found is None:
             return {}

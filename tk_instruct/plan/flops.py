@@ -1,4 +1,4 @@
-"""Operations of a function's matrix products, counted in its jaxpr."""
+"""Counts the operations of a function's matrix products in its jaxpr."""
 
 import math
 from collections.abc import Iterator
@@ -11,11 +11,12 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 def matmul_flops(jaxpr: Jaxpr | ClosedJaxpr, while_trips: int = 1) -> float:
     """Multiplications and additions of all matrix products, over all devices.
 
-    The body of a scan counts as often as it runs, of a conditional the dearest branch; what is
-    rematerialised counts again. The rest of a Transformer's operations is about 1 % of these.
+    The body of a scan counts as often as it runs. Of a conditional the most expensive branch
+    counts. Rematerialised products count again. The other operations of a Transformer are about
+    1 % of these.
 
     Args:
-        while_trips: how often the body of each while loop runs, which the jaxpr does not say.
+        while_trips: rounds of each while loop, which the jaxpr does not say.
     """
     total = 0.0
     for equation in jaxpr.eqns:

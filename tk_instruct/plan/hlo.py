@@ -1,4 +1,4 @@
-"""What a compiled program moves, read in its text: collectives and the operands of products.
+"""Reads the text of a compiled program: its collectives, and the operands of matrix products.
 
 XLA's own cost analysis counts the body of a loop once; here it counts as often as it runs.
 """
@@ -31,8 +31,8 @@ class Collective(NamedTuple):
     """One kind of collective in one run of the program.
 
     Attributes:
-        times: how often a device takes part.
-        bytes: that a device sends, where each takes the shortest way round a ring.
+        times: number of collectives that a device takes part in.
+        bytes: bytes that a device sends, on the shortest way round a ring.
     """
 
     times: int
@@ -55,13 +55,13 @@ class _Module:
 
 
 def collectives(text: str, while_trips: int = 1) -> dict[str, Collective]:
-    """Kind → what a device sends, in compiled.as_text().
+    """Kind → what a device sends, from the text of compiled.as_text().
 
     Args:
-        while_trips: of the loops whose number of rounds stands nowhere.
+        while_trips: rounds of each loop whose number of rounds the text does not give.
     """
     module = _parsed(text)
-    # An asynchronous collective can be written as several fusions, which have its channel.
+    # The text can have several fusions for one asynchronous collective, with the same channel.
     fused = set(re.findall(r"calls=%([\w.\-]+)", text))
     by_channel: dict[str, tuple[int, str, float]] = {}
     for times, computation, instruction in _executed(module, while_trips):
@@ -69,7 +69,7 @@ def collectives(text: str, while_trips: int = 1) -> dict[str, Collective]:
         if kind not in _COLLECTIVES:
             continue
         group_size = _group_size(instruction.rest, module.num_devices)
-        # TPUs do a reduce-scatter as an all-reduce of which each device keeps a part.
+        # The TPU compiler writes a reduce-scatter as an all-reduce whose parts devices keep.
         if kind == "all-reduce" and computation.startswith("all-reduce-scatter"):
             kind = "reduce-scatter"
             size = _bytes(instruction.type)
@@ -123,7 +123,7 @@ def _parsed(text: str) -> _Module:
 
 
 def _executed(module: _Module, while_trips: int) -> Iterator[tuple[int, str, _Instruction]]:
-    """(times, computation, instruction) of all that runs."""
+    """(times, computation, instruction) for every instruction that runs."""
     runs: Counter[str] = Counter()
 
     def visit(computation: str, times: int) -> None:
@@ -143,7 +143,7 @@ def _executed(module: _Module, while_trips: int) -> Iterator[tuple[int, str, _In
 
 
 def _trip_count(module: _Module, loop: _Instruction) -> int | None:
-    """Of a loop that counts from 0 to a constant in its condition, as jax.lax.scan's do."""
+    """Rounds of a loop that counts from 0 to a constant in its condition, as jax.lax.scan."""
     if match := re.search(r'known_trip_count"?:\s*\{"?n"?:\s*"?(\d+)', loop.rest):
         return int(match[1])
     condition = re.search(r"condition=%([\w.\-]+)", loop.rest)
@@ -159,7 +159,7 @@ def _trip_count(module: _Module, loop: _Instruction) -> int | None:
 
 
 def _result_bytes(instruction: _Instruction) -> int:
-    """Of a collective's result; an asynchronous one gives (operands, results, …) at its start."""
+    """Bytes of a collective's result; the start of an asynchronous one has operands as well."""
     if not instruction.opcode.endswith("-start") or instruction.opcode == "all-reduce-start":
         return _bytes(instruction.type)
     arrays = [_bytes(f"{kind}[{shape}]") for kind, shape in _ARRAY.findall(instruction.type)]
@@ -181,7 +181,7 @@ def _item_bytes(kind: str) -> int:
 
 
 def _group_size(rest: str, num_devices: int) -> int:
-    """How many devices take part together; all of them where no groups are named."""
+    """The number of devices in a group; all devices where the text has no groups."""
     if match := re.search(r"replica_groups=\{\{([\d,]*)\}", rest):
         return len(match[1].split(","))
     if match := re.search(r"replica_groups=\[\d+,(\d+)\]", rest):

@@ -1,4 +1,4 @@
-"""Which layouts of a step to compile, each only where those before say that it may be worth it."""
+"""Searches layouts of a step, and compiles only those that may be better than the ones before."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,9 +10,9 @@ from tk_instruct.sharding import most_fsdp_shards
 REMATERIALISATIONS = ("none", "dots_saveable", "dots_with_no_batch_dims_saveable", "full")
 MOST_PARTITIONS = 16
 
-# None: the model or its batch cannot be divided so.
+# The result is None where the model or the batch does not divide over the layout.
 Compile = Callable[[Layout], Compiled | None]
-# How long a compiled step takes, to compare layouts by.
+# The time of a compiled step, by which layouts are compared.
 Seconds = Callable[[Compiled], float]
 
 
@@ -25,11 +25,11 @@ def search_train(
 ) -> None:
     """Compiles layouts of a training step.
 
-    For each number of partitions, parameters are first kept whole by every group of devices, then
-    spread over some and over all of them, and with each the least rematerialisation that fits is
-    found. More partitions are tried until they make the step slower. Then the fastest is tried with
-    accumulation, which may make room for less rematerialisation. Where nothing fits, accumulation
-    until something does.
+    For each number of partitions, the parameters are whole in every group of devices at first,
+    then sharded over some groups, then over all. For each of these the search finds the least
+    rematerialisation that fits. It tries more partitions until the step gets slower. Then it tries
+    the fastest layout with microbatches, which can make less rematerialisation fit. Where nothing
+    fits, it tries more and more microbatches.
     """
     best: Compiled | None = None
     partitions = _partitions(num_devices, batch_size)
@@ -39,13 +39,13 @@ def search_train(
         for shards in sorted({1, most_fsdp_shards(d_model, groups), groups}):
             fitting += _least_rematerialised(Layout(each, shards, "full"), compile_)
             if fitting and fitting[-1].layout.remat == "none":
-                break  # to spread the parameters as well would save no work
+                break  # more shards would save no work
         fastest = min(fitting, key=seconds, default=None)
         if best is not None and (fastest is None or seconds(fastest) >= seconds(best)):
             break
         best = fastest
     if best is None:
-        for each in reversed(partitions):  # in which activations take the least
+        for each in reversed(partitions):  # most partitions: the least memory of activations
             layout = Layout(each, num_devices // each, "full")
             if _least_accumulated(layout, batch_size * each // num_devices, compile_):
                 return
@@ -62,14 +62,17 @@ def search_predict(num_devices: int, batch_size: int, compile_: Compile) -> None
 
 
 def _partitions(num_devices: int, batch_size: int) -> list[int]:
-    """Over whose groups the batch divides: few if it does, else the least that there are."""
+    """Numbers of partitions for which the batch divides over the groups of devices.
+
+    At most MOST_PARTITIONS; if there is none, the two smallest.
+    """
     powers = [2**exponent for exponent in range(num_devices.bit_length())]
     dividing = [n for n in powers if num_devices % n == 0 and batch_size % (num_devices // n) == 0]
     return [n for n in dividing if n <= MOST_PARTITIONS] or dividing[:2]
 
 
 def _least_rematerialised(spread: Layout, compile_: Compile) -> list[Compiled]:
-    """Those that fit of full rematerialisation and the least that does."""
+    """The layouts that fit: with full rematerialisation, and with the least that fits."""
     full = compile_(spread)
     if full is None or not full.fits:
         return []
@@ -81,7 +84,7 @@ def _least_rematerialised(spread: Layout, compile_: Compile) -> list[Compiled]:
 
 
 def _least_accumulated(layout: Layout, rows: int, compile_: Compile) -> bool:
-    """Whether it fits with some number of microbatches; `rows` are a device's."""
+    """Whether the layout fits with some number of microbatches; a device has `rows` rows."""
     parts = 2
     while rows % parts == 0:
         found = compile_(replace(layout, num_microbatches=parts))

@@ -1,4 +1,4 @@
-"""TPU slices by name, what their chips can do, and where those numbers are published."""
+"""TPU slices by name, and the published speeds of their chips."""
 
 import math
 import re
@@ -9,16 +9,17 @@ from tk_instruct.errors import UserError
 
 @dataclass(frozen=True)
 class Generation:
-    """One generation of TPU; numbers are of a chip.
+    """One generation of TPU; numbers are for one chip.
 
     Attributes:
-        devices_per_chip: what JAX sees of a chip: its cores, or one where they work as one.
+        devices_per_chip: JAX devices of a chip: its cores, or 1 where the cores work as one.
         peak_flops: bfloat16 operations per second.
         hbm_bandwidth: bytes per second.
         link_bandwidth: bytes per second to other chips, one way, all links together.
-        counts_cores: whether the number in a name such as v3-256 counts cores, two a chip.
-        most_chips: of a pod, which is the largest slice; libtpu compiles for larger ones too.
-        source: of the numbers.
+        counts_cores: whether the number in a name such as v3-256 counts cores, two for each chip.
+        most_chips: chips of a pod, the largest slice. libtpu compiles for larger ones too.
+        source: where the numbers are published.
+        chip_config_name: the option of that name for libtpu.
     """
 
     name: str
@@ -48,7 +49,7 @@ GENERATIONS = {
     )
 }
 
-# Chips of a slice → its shape, as Cloud TPU offers them by number.
+# Number of chips → shape of the slice, as Cloud TPU offers it.
 _FLAT = {
     1: "1x1",
     4: "2x2",
@@ -84,13 +85,12 @@ _SHAPES = {
 }
 _ALIASES = {"v5litepod": "v5e", "v5lite": "v5e", "v7x": "tpu7x", "ironwood": "tpu7x"}
 
-
-_MOST_FAKE_DEVICES = 2048  # of one process: XLA takes those beyond for another's
+_MOST_FAKE_DEVICES = 2048  # XLA takes further devices for those of another process
 
 
 @dataclass(frozen=True)
 class Topology:
-    """A slice: v3:8x16, or fake devices of this machine's: cpu:256 (generation None)."""
+    """A slice such as v3:8x16, or fake CPU devices such as cpu:256 (generation None)."""
 
     name: str
     generation: Generation | None
@@ -102,10 +102,10 @@ class Topology:
 
 
 def topology_of(name: str) -> Topology:
-    """The slice of a name: v3:8x16, v4:4x4x8, or as Cloud TPU says v3-256, v5litepod-256; cpu:256.
+    """The slice of a name: v3:8x16, v4:4x4x8, Cloud TPU's v3-256 or v5litepod-256, or cpu:256.
 
     Raises:
-        UserError: no such slice, with those that there are.
+        UserError: no slice has this name; the message names some that exist.
     """
     match = re.fullmatch(r"cpu[:-](\d+)", name)
     if match and (len(match[1]) > 4 or int(match[1]) > _MOST_FAKE_DEVICES):
