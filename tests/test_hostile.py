@@ -12,7 +12,9 @@ import msgpack
 import pytest
 
 from tk_instruct import cli
+from tk_instruct.data.tokenization import Plain
 from tk_instruct.data.tokens import FeatureLengths
+from tk_instruct.data.vocabulary import vocabulary
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path as EPath
 from tk_instruct.rank import read_examples
@@ -156,7 +158,7 @@ def test_examples_to_rank_may_come_from_a_pipe(
         line = json.dumps({"id": id_, "inputs": "x"})
         with ThreadPoolExecutor(1) as pool:
             pool.submit(pipe.write_text, line)
-            (example,), contents = read_examples(EPath(pipe), FeatureLengths(8, 8))
+            (example,), contents = read_examples(EPath(pipe), FeatureLengths(8, 8), None, Plain(vocabulary()))
         assert example["id"] == id_
         assert contents == [hashlib.sha256(line.encode()).hexdigest()]
 
