@@ -158,7 +158,9 @@ def test_examples_to_rank_may_come_from_a_pipe(
         line = json.dumps({"id": id_, "inputs": "x"})
         with ThreadPoolExecutor(1) as pool:
             pool.submit(pipe.write_text, line)
-            (example,), contents = read_examples(EPath(pipe), FeatureLengths(8, 8), None, Plain(vocabulary()))
+            (example,), contents = read_examples(
+                EPath(pipe), FeatureLengths(8, 8), None, Plain(vocabulary())
+            )
         assert example["id"] == id_
         assert contents == [hashlib.sha256(line.encode()).hexdigest()]
 

@@ -127,7 +127,7 @@ def test_they_are_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     def never(*_: Any) -> None:
         raise AssertionError("read again")
 
-    monkeypatch.setattr(registry, "examples", never)
+    monkeypatch.setattr(Task, "examples", never)
     assert stored() == first
     assert len(files(tmp_path)) == 1
     assert files(tmp_path)[0].startswith(f"{TASK}-train-")
@@ -148,7 +148,7 @@ def test_everything_that_tokens_depend_on_is_in_the_key(
     other.write_bytes(train_sentencepiece(["Definition: Give the opposite. Input: Output:"], 60))
     monkeypatch.setenv("TK_INSTRUCT_VOCABULARY", str(other))
     assert stored("test") != first[::2]
-    monkeypatch.setattr(cache, "code_hash", lambda: "of other code")
+    monkeypatch.setattr(cache, "code_hash", lambda functions: "of other code")
     stored("test")
     assert len(files(tmp_path)) == 7
 

@@ -223,14 +223,21 @@ def prefixes() -> list[str]:
 
 def open_file(path: str) -> StringIO:
     """A gin file's text for gin itself; a byte order mark is left out."""
-    if os.path.basename(path) == SUITES:
+    if is_of_suites(path):
+        suite.import_configurables()
         return StringIO(suite.gin_settings())
     with open(path, encoding="utf-8-sig") as file:
         return StringIO(file.read())
 
 
+def is_of_suites(path: str) -> bool:
+    """Whether a path means the file that is made of what the suites say."""
+    return os.path.basename(path) == SUITES
+
+
 def exists(path: str) -> bool:
-    return os.path.isfile(path) or os.path.basename(path) == SUITES
+    """Whether there is a gin file to open."""
+    return os.path.isfile(path) or is_of_suites(path)
 
 
 def find(name: str) -> Path:

@@ -225,7 +225,7 @@ def _refuse_circle(setting: Setting, last: dict[Key, Setting]) -> None:
 
 @cache
 def _of_training() -> tuple[Setting, ...]:
-    import tk_instruct.train  # noqa: F401  (whose configurables it names)
+    import tk_instruct.train_run  # noqa: F401  (whose configurables it names)
 
     return tuple(gin_files.resolved(gin_files.read_file("runs/train.gin", given=None)))
 
