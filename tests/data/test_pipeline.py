@@ -24,6 +24,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from tk_instruct.data import cache, packing, pipeline, registry
 from tk_instruct.data.cache import open_tokens
 from tk_instruct.data.packing import DecoderRows, EncoderDecoderRows
+from tk_instruct.data.seqio_bridge import declarations
 from tk_instruct.data.task import RawExample, Rendering, Source, Task
 from tk_instruct.data.tokens import FeatureLengths, Tokens
 from tk_instruct.data.vocabulary import train_sentencepiece
@@ -112,6 +113,7 @@ def test_tokens_survive_bytes() -> None:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_cached_tokens_are_the_seqio_datasets(split: str) -> None:
+    declarations.declare_names([TASK])
     dataset = seqio.get_mixture_or_task(TASK).get_dataset(LENGTHS.as_dict(), split, shuffle=False)
     expected = [
         (example["id"].decode(), example["inputs"].tolist(), example["targets"].tolist())

@@ -109,12 +109,13 @@ def vocabulary(path: Path) -> None:
     import seqio
     import tensorflow as tf
 
+    from tk_instruct.data.seqio_bridge.declarations import _as_seqio
     from tk_instruct.data.vocabulary import _load
 
     _load.cache_clear()
     seqio.vocabularies._load_model_internal.cache_clear()
     loaded = _load(str(path))
-    loaded.encode_tf(tf.constant("ab b <extra_id_0> ü"))
+    _as_seqio.__wrapped__(loaded).encode_tf(tf.constant("ab b <extra_id_0> ü"))
     loaded.decode(loaded.encode("ab b <extra_id_0> ü")).encode()
 
 
@@ -159,7 +160,7 @@ def cached_stats(path: Path) -> Any:
     """Of a task that SeqIO has cached, with one example."""
     import tensorflow as tf
 
-    from tk_instruct.data.seqio_cache import POSITION, CachedSplit
+    from tk_instruct.data.seqio_bridge.cache import POSITION, CachedSplit
 
     (path.parent / "info.test.json").write_text('{"num_shards": 1}')
     example = tf.train.Example()
@@ -173,10 +174,13 @@ def cached_stats(path: Path) -> Any:
 
 def cached_origin(path: Path) -> Any:
     from tk_instruct import schema
-    from tk_instruct.data.seqio_cache import Origin
+    from tk_instruct.data.seqio_bridge.cache import Origin
+    from tk_instruct.data.task import Rendering, Source, Task
 
-    origin = schema.parse(path.read_bytes(), Origin, "cache_origin")
-    return origin.check("cached", "seed=0", "of data")
+    source = Source(("test",), {}, lambda _: [], lambda _: "of data", selection=lambda: "seed=0")
+    rendering = Rendering(lambda *_: lambda: ("", ""), reads=[])
+    task = Task("cached", source, rendering, dict, [])
+    return schema.parse(path.read_bytes(), Origin, "cache_origin").check(task)
 
 
 _ORIGIN = json.dumps(

@@ -51,7 +51,7 @@ def scores(path: Path) -> Any:
 
     found = report.read_run(AnyPath(path))
     texts = [report.as_table(found.rows("run"))]
-    return json.dumps([texts, [report.report_text(flan) for flan in found.flan]])
+    return json.dumps([texts, found.texts()])
 
 
 def scores_of_a_run(path: Path) -> Any:
@@ -64,12 +64,16 @@ def rank_examples(path: Path) -> Any:
     import gin
 
     import tk_instruct.data.vocabulary  # noqa: F401 (what is bound)
+    from tk_instruct.data.tokenization import Plain
     from tk_instruct.data.tokens import FeatureLengths
+    from tk_instruct.data.vocabulary import vocabulary
     from tk_instruct.rank import read_examples, with_options
 
     gin.bind_parameter("vocabulary.name", "bytes")
     lengths = FeatureLengths(64, 64)
-    return with_options(read_examples(AnyPath(path), lengths)[0], (), lengths)
+    tokenizer = Plain(vocabulary())
+    examples, _ = read_examples(AnyPath(path), lengths, None, tokenizer)
+    return with_options(examples, (), lengths, tokenizer)
 
 
 def scores_of_a_template(path: Path) -> Any:
