@@ -87,6 +87,7 @@ setup(
         "tpu": ["google-cloud-storage>=2.19", "jax[tpu]"],
         "test": [
             "hypothesis>=6.100",
+            "import-linter>=2.5",  # who may import whom
             "mypy>=1.15",
             "nbmake>=1.5",
             "pytest>=8.3",

@@ -84,7 +84,7 @@ def main(args: argparse.Namespace) -> int:
     files, bindings = getattr(args, "gin_file", []), args.gin_bindings
     import_declarations(args.modules, getattr(args, "gin_search_paths", ()))
     if files or bindings:
-        from tk_instruct import train  # noqa: F401  (whose parameters recipes set too)
+        from tk_instruct import train_run  # noqa: F401  (whose parameters recipes set too)
 
         load_part("runs/tasks.gin", files, bindings)
     bind_data_arguments(args)

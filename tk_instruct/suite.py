@@ -64,7 +64,7 @@ class Suite:
         mini: a module that writes synthetic data into args.directory: add_arguments(parser) and
             main(args).
         baselines: by the name that `predict --baseline` takes, example → answer.
-        scores: a tk_instruct.report.SuiteScores: what `report` shows.
+        scores: a tk_instruct.scores.SuiteScores: what `report` shows.
         licence: what a model card says of the data.
     """
 

@@ -11,7 +11,6 @@ import optax
 from jaxtyping import Array, Int
 
 from tk_instruct.model.stacking import LAYER_AXIS, is_stacked
-from tk_instruct.optim import Schedule
 
 _MIN_SIDE_TO_FACTOR = 128
 _MIN_SQUARED_GRADIENT = 1e-30
@@ -32,7 +31,7 @@ class AdafactorState(NamedTuple):
 
 
 def adafactor(
-    learning_rate: Schedule | float,
+    learning_rate: Callable[[Array], Array] | float,
     decay_rate: float,
     multiply_by_parameter_scale: bool,
     weight_decay: float,
@@ -47,7 +46,7 @@ def adafactor(
 
 
 def adamw(
-    learning_rate: Schedule | float,
+    learning_rate: Callable[[Array], Array] | float,
     b1: float,
     b2: float,
     eps: float,
@@ -77,7 +76,7 @@ def _clip(max_gradient_norm: float | None) -> optax.GradientTransformation:
 
 
 def _descend(
-    learning_rate: Schedule | float, weight_decay: float = 0.0
+    learning_rate: Callable[[Array], Array] | float, weight_decay: float = 0.0
 ) -> optax.GradientTransformationExtraArgs:
     def init(params: Any) -> optax.EmptyState:
         return optax.EmptyState()

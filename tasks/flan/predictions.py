@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tk_instruct import configuration, report
+from tk_instruct import configuration
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate.predictions import (
     Prediction,
@@ -21,6 +21,7 @@ from tk_instruct.evaluate.predictions import (
 from tk_instruct.files import Path, write_atomically
 from tk_instruct.metrics import METRICS
 from tk_instruct.metrics.target import Target
+from tk_instruct.scores import Scores, as_table, named_apart
 
 from .datasets import BY_NAME, Dataset
 from .examples import load
@@ -37,7 +38,7 @@ def main(args: argparse.Namespace) -> int:
     configuration.bind_data_arguments(args)
     paths = {"/dev/stdin" if given == "-" else given: None for given in args.predictions}
     systems, notes = {}, []
-    for name, path in report.named_apart(list(paths)).items():
+    for name, path in named_apart(list(paths)).items():
         systems[name], missing = scores_of(read_predictions(path), args.limit)
         notes += [f"{name}: {note}" for note in missing]
     found = {
@@ -53,13 +54,11 @@ def main(args: argparse.Namespace) -> int:
         return 0
     if args.json:
         write_atomically(Path(args.json), [text])
-    print("\n\n".join([report.as_table(systems), *notes]))
+    print("\n\n".join([as_table(systems), *notes]))
     return 0
 
 
-def scores_of(
-    predictions: Mapping[str, Prediction], limit: int | None
-) -> tuple[report.Scores, list[str]]:
+def scores_of(predictions: Mapping[str, Prediction], limit: int | None) -> tuple[Scores, list[str]]:
     """Scores by (task, split), and how many examples have no prediction: these count as empty.
 
     Of the first examples alone where there is a limit. Raises UserError for ids of no example.
@@ -74,7 +73,7 @@ def scores_of(
                 "as rte-test-0, and `tk-instruct tasks show flan_rte --split test` shows them"
             )
         parts.setdefault((dataset.name, match["split"]), {})[id_] = prediction
-    found: report.Scores = {}
+    found: Scores = {}
     notes = []
     for (name, split), answers in parts.items():
         examples = {str(example["id"]): example for example in load(BY_NAME[name], split)}

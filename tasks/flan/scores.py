@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 import msgspec
 
 from tk_instruct import schema
-from tk_instruct.report import Number, Scores, SuiteScores, Summary
+from tk_instruct.scores import Number, Scores, SuiteScores, Summary
 
 from .summary import Report, report_text
 

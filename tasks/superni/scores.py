@@ -1,6 +1,6 @@
 """What `report` shows of Super-NaturalInstructions' scores."""
 
-from tk_instruct.report import SuiteScores
+from tk_instruct.scores import SuiteScores
 
 
 class _Scores(SuiteScores):

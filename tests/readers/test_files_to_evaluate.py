@@ -47,17 +47,17 @@ def published_answers(path: Path) -> Any:
 
 
 def scores(path: Path) -> Any:
-    from tk_instruct import report
+    from tk_instruct import scores
 
-    found = report.read_run(AnyPath(path))
-    texts = [report.as_table(found.rows("run"))]
+    found = scores.read_run(AnyPath(path))
+    texts = [scores.as_table(found.rows("run"))]
     return json.dumps([texts, found.texts()])
 
 
 def scores_of_a_run(path: Path) -> Any:
-    from tk_instruct import report
+    from tk_instruct import scores
 
-    return report.read_run(AnyPath(path.parent.parent)).as_json
+    return scores.read_run(AnyPath(path.parent.parent)).as_json
 
 
 def rank_examples(path: Path) -> Any:

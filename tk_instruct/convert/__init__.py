@@ -6,8 +6,8 @@ T5X or one of its checkpoint_N. The last step of a MODEL_DIR is converted. The w
 values: they are written as float32, and bfloat16 and float16 convert to it exactly. NaN and
 infinity are refused. One tensor after another is read and written.
 
-  tk-instruct convert flan-t5-xl runs/flan_t5_xl --to ours
-  tk-instruct convert runs/superni/checkpoints/1000 export/tk-instruct-xl --to huggingface
+  tk-instruct convert google/t5-v1_1-xl runs/t5_xl --to ours
+  tk-instruct convert runs/mine/checkpoints/1000 export/mine --to huggingface
   tk-instruct convert t5_1_1_lm100k_xl/checkpoint_1100000 runs/lm --to ours --vocabulary t5
 
 No optimizer state is written. With gin/t5x/finetune.gin, t5x continues training from --to t5x or

@@ -4,11 +4,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tk_instruct import __version__, report
+from tk_instruct import __version__
 from tk_instruct.checkpoint import Description
 from tk_instruct.convert.huggingface import family_of
 from tk_instruct.convert.tensors import Checkpoint
 from tk_instruct.files import Path
+from tk_instruct.scores import as_table, key_of, read_file
 
 _MOST_TASKS = 20
 
@@ -137,12 +138,12 @@ def _scores(checkpoint: Checkpoint) -> str:
     folder = Path(checkpoint.path).parent.parent / "scores"
     found = {}
     for path in sorted(folder.glob("*.json")):
-        key, step = report.key_of(path.name) or (("", ""), None)
-        if step == checkpoint.step and isinstance(scores := report.read_file(path), dict):
+        key, step = key_of(path.name) or (("", ""), None)
+        if step == checkpoint.step and isinstance(scores := read_file(path), dict):
             found[key] = scores
     if not found:
         return ""
-    return f"```\n{report.as_table({f'step {checkpoint.step}': found})}\n```"
+    return f"```\n{as_table({f'step {checkpoint.step}': found})}\n```"
 
 
 def _without_folders(text: str) -> str:

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from tk_instruct.errors import UserError
 
-OPTIONS = "options_"  # the placeholder of the options, as FLAN's templates call it
+OPTIONS = "options_"  # the placeholder of the block of options
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
@@ -59,5 +59,5 @@ def _format(text: str) -> str:
 
 
 def options_block(options: Sequence[str]) -> str:
-    """Options as FLAN's prompts end in them, in the order given."""
+    """The block of options that prompts end in, in the order given."""
     return "OPTIONS:\n- " + "\n- ".join(options)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from tk_instruct import configuration, report
+from tk_instruct import configuration
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate.predictions import (
     Prediction,
@@ -15,6 +15,7 @@ from tk_instruct.evaluate.predictions import (
     refuse_to_overwrite_inputs,
 )
 from tk_instruct.files import Path, write_atomically
+from tk_instruct.scores import Scores, as_table
 
 if TYPE_CHECKING:
     from tk_instruct.data.task import AnyTask
@@ -40,7 +41,7 @@ def main(args: argparse.Namespace) -> int:
     (given,) = args.predictions
     predictions = read_predictions(Path("/dev/stdin" if given == "-" else given))
     left, notes = dict(predictions), []
-    found: report.Scores = {}
+    found: Scores = {}
     for task in tasks:
         scores, more = scores_of(task, args.split, lengths, predictions, left)
         found[task.name, args.split] = scores
@@ -60,7 +61,7 @@ def main(args: argparse.Namespace) -> int:
         return 0
     if args.json:
         write_atomically(Path(args.json), [text])
-    print("\n\n".join([report.as_table({given: found}), *notes]))
+    print("\n\n".join([as_table({given: found}), *notes]))
     return 0
 
 

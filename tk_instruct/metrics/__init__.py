@@ -1,7 +1,6 @@
-"""How predictions are scored: superni.py for Super-NaturalInstructions, the others for FLAN.
+"""Metrics that suites share: functions of (targets, predictions), as SeqIO's metric_fns are.
 
-A metric of FLAN is a function of (targets, predictions), as SeqIO's metric_fns are. The first score
-that it returns is the one that a dataset is reported by.
+The first score that a metric returns is the one that a dataset is reported by.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,4 +27,4 @@ METRICS: dict[str, Metric] = {
         edit_distance,
     )
 }
-"""FLAN's metrics by name."""
+"""By name."""

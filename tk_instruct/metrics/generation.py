@@ -45,7 +45,7 @@ def trivia_qa(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str
 def rouge(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
     """Mean F1 of ROUGE-Lsum, ROUGE-1 and ROUGE-2, each the best over the references.
 
-    As in t5.evaluation.metrics.rouge_mean, which FLAN's scores are up to their bootstrap: by
+    As in t5.evaluation.metrics.rouge_mean (t5's `rouge` up to its bootstrap): by
     rouge-score, without stemming, sentences of ROUGE-Lsum ending in ` . ` or a newline.
     """
     from rouge_score.rouge_scorer import RougeScorer  # brings nltk: a second
@@ -65,7 +65,7 @@ def rouge(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, fl
 def bleu(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
     """Corpus BLEU by sacrebleu with the tokenisation `intl`, against all references.
 
-    As in t5.evaluation.metrics.bleu, which FLAN uses with one reference; of several it mistakes
+    As in t5.evaluation.metrics.bleu with one reference; of several that one mistakes
     those of one instance for those of one set.
     """
     from sacrebleu.metrics import BLEU
@@ -79,8 +79,8 @@ def bleu(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, flo
 def edit_distance(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
     """Mean Levenshtein distance in words from the first reference; lower is better.
 
-    As in t5.evaluation.metrics.edit_distance, by which FLAN scores true-casing, punctuation and
-    word segmentation: case does not count, and each character that is not of a word (\\W) ends one,
+    As in t5.evaluation.metrics.edit_distance, which scores true-casing, punctuation and word
+    segmentation: case does not count, and each character that is not of a word (\\W) ends one,
     so two in a row hold an empty word between them.
     """
     check_lengths(targets, predictions)

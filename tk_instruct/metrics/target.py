@@ -1,4 +1,4 @@
-"""What FLAN's metrics score a prediction against."""
+"""What the metrics score a prediction against."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,0 +1,48 @@
+"""The contract of suites: what the mechanism may know of them, and how they are found."""
+
+import re
+from pathlib import Path
+
+import gin
+
+from tk_instruct import suite
+from tk_instruct.configuration import loading
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_mechanism_names_no_suite() -> None:
+    """Nor a data set of one: what is said in tk_instruct/ and gin/runs/ holds for every suite."""
+    names = r"superni|super-?naturalinstructions|\bflan\b|flan_|\bp3\b|ni_v1|natural instructions"
+    # Models that carry the name of a data set.
+    allowed = re.compile(r"flan-t5", re.IGNORECASE)
+    for path in [*(ROOT / "tk_instruct").rglob("*.py"), *(ROOT / "gin" / "runs").glob("*.gin")]:
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            found = re.search(names, allowed.sub("", line), re.IGNORECASE)
+            assert not found, f"{path}:{number}: {line.strip()}"
+
+
+def test_every_part_of_every_suite_is_there() -> None:
+    for each in suite.suites().values():
+        parts = [each.tasks, each.mixtures, each.doctor, each.mini, each.scores]
+        parts += [*each.configurables, *each.evaluations.values(), *each.baselines.values()]
+        assert all(suite.part(part) for part in parts if part)
+
+
+def test_flags_bind_parameters_that_exist() -> None:
+    suite.import_configurables()
+    for each in suite.suites().values():
+        for parameter in (*(flag.binds for flag in each.flags), *each.seeds):
+            name, _, field = parameter.partition(".")
+            assert field in loading.values.annotations(f"tk_instruct.{name}")
+
+
+def test_gin_settings_are_what_suites_say() -> None:
+    suite.import_configurables()
+    gin.parse_config(f"RANDOM_SEED = 3\n{suite.gin_settings()}")
+    for each in suite.suites().values():
+        for flag in each.flags:
+            if flag.macro is not None:
+                assert f"%{flag.macro}" in str(gin.query_parameter(flag.binds))
+        for parameter in each.seeds:
+            assert "%RANDOM_SEED" in str(gin.query_parameter(parameter))
