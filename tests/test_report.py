@@ -69,7 +69,6 @@ def test_scores_of_templates_are_rows_of_one_table(
         "tiny t2               50.00        –              1,277\n"
         "tiny t10              40.00        –              1,277\n"
         "tiny t2.rank          60.00    20.00                  5\n"
-        "test: unseen tasks\n"
         "\n"
         "superni_en_def, per cent\n"
         "run   test ROUGE-L  test EM\n"
@@ -163,7 +162,6 @@ def test_scores_of_predictions_of_flan(tmp_path: Path, capsys: pytest.CaptureFix
         "run                    test accuracy  test num_examples\n"
         "rte.json ours.jsonl            50.00                 24\n"
         "rte.json theirs.jsonl          40.00                 24\n"
-        "test: unseen tasks\n"
     )
     assert cli.main(["report", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {
