@@ -10,7 +10,8 @@ What is predicted and scored stays in the run's directory: an interrupted evalua
   tk-instruct evaluate --suite flan --model_dir RUN --cluster nli --shots zero_shot --limit 200
   tk-instruct evaluate --suite flan --model_dir FLAN --model_dir NO_TEMPLATE --model_dir NAMED
 
-Or predictions of any system, by the ids that ours have (DATASET-SPLIT-NUMBER, as rte-test-0):
+Or predictions of any system, by the ids that ours have (DATASET-SPLIT-NUMBER, as rte-test-0), or
+with the template that was asked (flan_rte.t3/rte-test-0):
 
   tk-instruct evaluate --suite flan --predictions OURS.jsonl THEIRS.jsonl
 """

@@ -1,7 +1,8 @@
 """FLAN: predictions of any system → scores of each dataset and split, by its own metrics.
 
-Ids say what was predicted: DATASET-SPLIT-NUMBER, as our predictions have them. A prediction is
-compared with the dataset's usual target, of translations the one into the second language.
+Ids say what was predicted: DATASET-SPLIT-NUMBER, as our predictions have them, and is compared with
+the dataset's usual target, of translations the one into the second language. With the template that
+was asked, flan_DATASET.tN/DATASET-SPLIT-NUMBER, it is compared with what that template asks for.
 """
 
 import argparse
@@ -9,9 +10,10 @@ import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tk_instruct import configuration
+from tk_instruct.data.task import RawExample
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate.predictions import (
     Prediction,
@@ -25,8 +27,13 @@ from tk_instruct.scores import Scores, as_table, named_apart
 
 from .datasets import BY_NAME, Dataset
 from .examples import load
+from .prompts import numbered, rendered
+from .templates import is_forward, templates_of
 
-_ID = re.compile(r"(?P<dataset>.+)-(?P<split>[a-z]+)-[0-9]+")
+_ID = re.compile(
+    r"(flan_(?P<task>.+)\.t(?P<template>[0-9]+)/)?"
+    r"(?P<id>(?P<dataset>.+)-(?P<split>[a-z]+)-[0-9]+)"
+)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -58,51 +65,93 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+class Part(NamedTuple):
+    """What predictions are of: a split, asked for by one template where the ids say which."""
+
+    dataset: Dataset
+    split: str
+    template: int | None
+
+    @property
+    def task(self) -> str:
+        number = "" if self.template is None else f".t{self.template}"
+        return f"flan_{self.dataset.name}{number}"
+
+    def target(self, record: RawExample) -> Target:
+        """The dataset's usual target, or what the template asks for where that is another."""
+        dataset, id_ = self.dataset, str(record["id"])
+        references = tuple(record["references"])
+        if self.template is not None:
+            template = numbered(templates_of(dataset), self.template, dataset)
+            values = [str(record[field]) for field in dataset.fields]
+            _, asked = rendered(template, dataset, id_, record["options"], values)
+            if asked != record[dataset.target]:
+                references = (asked,)
+        return Target(references, tuple(record["options"]), str(record["group"]))
+
+
+def _part_of(id_: str, where: str) -> tuple[Part, str]:
+    """What an id is of, and the example's own id."""
+    match = _ID.fullmatch(id_)
+    dataset = BY_NAME.get(match["dataset"]) if match else None
+    if match is None or dataset is None or match["split"] not in dataset.splits:
+        raise UserError(
+            f"{where}: id {id_!r} is none of FLAN's; ids are DATASET-SPLIT-NUMBER, as rte-test-0 "
+            "(`tk-instruct tasks show flan_rte --split test` shows them), and where a template was "
+            "asked flan_DATASET.tN/DATASET-SPLIT-NUMBER"
+        )
+    if match["task"] not in (None, dataset.name):
+        raise UserError(
+            f"{where}: id {id_!r} says the task {match['task']} and an example of {dataset.name}; "
+            "correct one of the two"
+        )
+    number = None if match["template"] is None else int(match["template"])
+    return Part(dataset, match["split"], number), match["id"]
+
+
 def scores_of(predictions: Mapping[str, Prediction], limit: int | None) -> tuple[Scores, list[str]]:
     """Scores by (task, split), and how many examples have no prediction: these count as empty.
 
     Of the first examples alone where there is a limit. Raises UserError for ids of no example.
     """
-    parts: dict[tuple[str, str], dict[str, Prediction]] = {}
-    for id_, prediction in predictions.items():
-        match = _ID.fullmatch(id_)
-        dataset = BY_NAME.get(match["dataset"]) if match else None
-        if match is None or dataset is None or match["split"] not in dataset.splits:
-            raise UserError(
-                f"{prediction.where}: id {id_!r} is none of FLAN's; ids are DATASET-SPLIT-NUMBER, "
-                "as rte-test-0, and `tk-instruct tasks show flan_rte --split test` shows them"
-            )
-        parts.setdefault((dataset.name, match["split"]), {})[id_] = prediction
+    parts: dict[Part, dict[str, Prediction]] = {}
+    for given, prediction in predictions.items():
+        part, id_ = _part_of(given, prediction.where)
+        parts.setdefault(part, {})[id_] = prediction
     found: Scores = {}
     notes = []
-    for (name, split), answers in parts.items():
-        examples = {str(example["id"]): example for example in load(BY_NAME[name], split)}
+    for part, answers in parts.items():
+        dataset, split = part.dataset, part.split
+        examples = {str(example["id"]): example for example in load(dataset, split)}
         for id_, prediction in answers.items():
             if id_ not in examples:
                 raise UserError(
-                    f"{prediction.where}: id {id_!r} is no example of {name}, which has "
+                    f"{prediction.where}: id {id_!r} is no example of {dataset.name}, which has "
                     f"{len(examples):,} in {split}; remove it, or give the data that was predicted"
                 )
         scored = dict(itertools.islice(examples.items(), limit))
-        targets = [
-            Target(tuple(e["references"]), tuple(e["options"]), str(e["group"]))
-            for e in scored.values()
-        ]
+        targets = [part.target(example) for example in scored.values()]
         texts = [answers[id_].text if id_ in answers else "" for id_ in scored]
-        counted = {"num_examples": len(scored)}
-        found[f"flan_{name}", split] = score(BY_NAME[name], targets, texts) | counted
+        found[part.task, split] = score(dataset, targets, texts, part.template) | {
+            "num_examples": len(scored)
+        }
         if missing := len(scored.keys() - answers.keys()):
             notes.append(
-                f"{missing:,} of {len(scored):,} ids of {name}-{split} have no prediction and "
-                "count as empty; --limit N scores the first N alone"
+                f"{missing:,} of {len(scored):,} ids of {dataset.name}-{split} have no prediction "
+                "and count as empty; --limit N scores the first N alone"
             )
     return found, notes
 
 
-def score(dataset: Dataset, targets: Sequence[Target], texts: Sequence[str]) -> dict[str, Any]:
-    """All of a dataset's metrics, its main one first."""
+def score(
+    dataset: Dataset, targets: Sequence[Target], texts: Sequence[str], template: int | None = None
+) -> dict[str, Any]:
+    """All of a dataset's metrics, its main one first; of a turned-around template's texts ROUGE."""
+    metrics: Sequence[str] = dataset.metrics
+    if template is not None and not is_forward(templates_of(dataset)[template], dataset):
+        metrics = ["rouge"]
     scores: dict[str, Any] = {}
-    for metric in dataset.metrics:
+    for metric in metrics:
         try:
             scores |= METRICS[metric](targets, texts)
         except ValueError as error:

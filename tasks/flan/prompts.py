@@ -72,7 +72,7 @@ def templated(dataset: Dataset, form: Form, number: int | None = None) -> Prepar
     def prepare(tokenizer: Any, max_input_tokens: int | None) -> Render:
         seed, templates, turns = FLAN().seed, templates_of(dataset), _turns()
         if number is not None:
-            templates = (_numbered(templates, number, dataset),)
+            templates = (numbered(templates, number, dataset),)
         if not form.options:
             templates = tuple(template.without_options for template in templates)
         forward = templates
@@ -85,7 +85,7 @@ def templated(dataset: Dataset, form: Form, number: int | None = None) -> Prepar
         def render(id_: str, split: str, options: Sequence[str], *values: str) -> tuple[str, str]:
             candidates = templates if split == "train" else forward
             template = choose(candidates, seed, "template", id_)
-            inputs, targets = _rendered(template, dataset, id_, options, values)
+            inputs, targets = rendered(template, dataset, id_, options, values)
             if few_shot:
                 return few_shot.inputs(template, id_, inputs), targets
             return turns.alone.format(inputs=inputs), targets
@@ -100,7 +100,7 @@ def option_scored(dataset: Dataset, number: int) -> Prepare:
     zero_shot = templated(dataset, Form(), number)
 
     def prepare(tokenizer: Any, max_input_tokens: int | None) -> Render:
-        template = _numbered(templates_of(dataset), number, dataset)
+        template = numbered(templates_of(dataset), number, dataset)
         if not is_forward(template, dataset):
             raise UserError(
                 f"{template.name} turns the task around: there are no options to score; take one "
@@ -210,13 +210,14 @@ def _few_shot(
     def render(index: int, template: Template) -> tuple[str, str]:
         record = records[index]
         values = [str(record[field]) for field in dataset.fields]
-        return _rendered(template, dataset, str(record["id"]), record["options"], values)
+        return rendered(template, dataset, str(record["id"]), record["options"], values)
 
     ids = [str(record["id"]) for record in records]
     return FewShot(ids, render, seed, tokenizer, max_input_tokens, turns)
 
 
-def _numbered(templates: Sequence[Template], number: int, dataset: Dataset) -> Template:
+def numbered(templates: Sequence[Template], number: int, dataset: Dataset) -> Template:
+    """A template by its number; raises UserError where there is none."""
     if number >= len(templates):
         raise UserError(
             f"flan_{dataset.name}.t{number}: there are {len(templates)} templates of "
@@ -225,9 +226,10 @@ def _numbered(templates: Sequence[Template], number: int, dataset: Dataset) -> T
     return templates[number]
 
 
-def _rendered(
+def rendered(
     template: Template, dataset: Dataset, id_: str, options: Sequence[str], values: Sequence[str]
 ) -> tuple[str, str]:
+    """Inputs and targets; values are those of the dataset's fields, in their order."""
     fields = dict(zip(dataset.fields, values, strict=True))
     if options:
         fields[OPTIONS] = options_block(options)

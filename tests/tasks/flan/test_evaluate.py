@@ -7,9 +7,11 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
+import gin
 import pytest
 
 from tk_instruct import cli
+from tk_instruct.data import registry
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.errors import UserError
 from tk_instruct.tasks.flan import evaluate as protocol
@@ -213,6 +215,35 @@ def test_predictions_of_any_system_are_scored_without_a_run(
     assert lines[2].split() == ["ours.jsonl", f"{scores['accuracy']:.2f}", "5"]
 
 
+def test_ids_may_say_the_template(
+    data_dir: Path, wording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the last template, which turns RTE around, what it asks for is compared by ROUGE."""
+    gin.bind_parameter("tfds_data_dir.directory", str(data_dir))
+    gin.bind_parameter("FLAN.templates", str(wording))
+    gin.bind_parameter("vocabulary.name", "bytes")
+    found = {
+        number: list(registry.get(f"flan_rte.t{number}").examples("test", FeatureLengths(512, 512)))
+        for number in (0, 2)
+    }
+    rows = [
+        {
+            "id": f"flan_rte.t{number}/{example['id']}",
+            "prediction": example["targets_pretokenized"],
+        }
+        for number, examples in found.items()
+        for example in examples[:4]
+    ]
+    path = written(tmp_path / "p.jsonl", rows)
+    flags = ["--limit=4", "--json=-", f"--flan_templates={wording}", "--predictions", path]
+    capsys.readouterr()
+    assert score(data_dir, *flags) == 0
+    (scores,) = json.loads(capsys.readouterr().out)["systems"].values()
+    assert scores["flan_rte.t0/test"] == {"accuracy": 100.0, "num_examples": 4}
+    assert scores["flan_rte.t2/test"]["rouge1"] == 100.0
+    assert scores.keys() == {"flan_rte.t0/test", "flan_rte.t2/test"}
+
+
 def test_ids_without_a_prediction_count_as_empty(
     data_dir: Path,
     answers: list[dict[str, Any]],
@@ -230,6 +261,8 @@ def test_ids_without_a_prediction_count_as_empty(
     [
         ("task1-abc", "p.jsonl:2: id 'task1-abc' is none of FLAN's; ids are DATASET-SPLIT-NUMBER"),
         ("rte-train2-1", "p.jsonl:2: id 'rte-train2-1' is none of FLAN's; ids are DATASET-SPLIT-"),
+        ("flan_sst2.t1/rte-test-0", "p.jsonl:2: id 'flan_sst2.t1/rte-test-0' says the task sst2"),
+        ("flan_rte.t99/rte-test-0", "flan_rte.t99: there are 10 templates of rte; take one below"),
         ("rte-test-99999", "p.jsonl:2: id 'rte-test-99999' is no example of rte, which has"),
     ],
 )
