@@ -90,10 +90,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if value == "":  # of a variable that is not set, and not to be taken for no flag
                 raise UserError(f"--{name} is empty; give it a value, or leave it out")
         args.gin_bindings = bindings
-        if any("gs://" in argument for argument in arguments):
-            from tk_instruct.quiet_tensorflow import import_tensorflow_quietly
-
-            import_tensorflow_quietly()  # it reaches buckets
         status = importlib.import_module(VERBS[args.verb][0]).main(args)
         sys.stdout.flush()
         return status

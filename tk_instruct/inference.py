@@ -66,6 +66,14 @@ def check_counts(args: argparse.Namespace) -> None:
             raise UserError(f"--{name}={getattr(args, name)} must be at least 1")
 
 
+def check_name(task: str | None) -> None:
+    """Raises UserError for a --task that is not declared."""
+    from tk_instruct.data import registry
+
+    if task is not None:
+        registry.get(task)
+
+
 def check_limit(output: Path, limit: int | None) -> None:
     """Raises UserError where --limit would leave fewer rows of an output than there are."""
     if limit is None or is_stream(output) or not output.is_file():
@@ -93,7 +101,14 @@ def examples_of(
 def load_checkpoint(
     model_dir: Path, step: int | Literal["best"] | None
 ) -> tuple["Checkpoints", int, "Description"]:
-    """A run's checkpoint and what it says about itself, with the run's configuration bound."""
+    """A run's checkpoint and its description; binds the run's configuration of its data.
+
+    Raises UserError for a folder without checkpoints, before JAX and Orbax are imported.
+    """
+    if not (model_dir / "checkpoints").is_dir():
+        raise UserError(
+            f"{model_dir} holds no checkpoints/; give the MODEL_DIR of a run that has saved"
+        )
     from tk_instruct.checkpoint import Checkpoints
 
     checkpoints = Checkpoints(model_dir, read_only=True)

@@ -31,6 +31,7 @@ from tk_instruct.inference import (
     batches,
     check_counts,
     check_limit,
+    check_name,
     check_vocabulary,
     examples_of,
     identity_of,
@@ -97,6 +98,7 @@ def main(args: argparse.Namespace) -> int:
     if args.output and len(splits) > 1:
         raise UserError(f"--output is one file for {len(splits)} splits; give --output_dir DIR")
     configuration.import_declarations(args.modules)
+    check_name(args.task)
     if args.baseline:
         if not args.task or not (args.output or args.output_dir):
             raise UserError(f"--baseline {args.baseline} needs --task NAME and --output_dir DIR")

@@ -27,7 +27,7 @@ from jaxtyping import Float32
 
 from tk_instruct import configuration, distributed, schema
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, inside, read_bytes
+from tk_instruct.files import Path, inside, is_stream, read_bytes
 from tk_instruct.inference import (
     MOST_TIMES_BATCH_SIZE,
     Loaded,
@@ -36,6 +36,7 @@ from tk_instruct.inference import (
     batches,
     check_counts,
     check_limit,
+    check_name,
     check_vocabulary,
     examples_of,
     identity_of,
@@ -101,6 +102,10 @@ def main(args: argparse.Namespace) -> int:
         if args.option.count(option) > 1:
             raise UserError(f"--option={option} is given twice; leave one of them out")
     configuration.import_declarations(args.modules)
+    check_name(args.task)
+    path = Path(args.examples or "").expanduser()
+    if args.examples and not is_stream(path):
+        read_bytes(path)  # a missing file is told before JAX is imported
     model_dir = Path(args.model_dir).expanduser()
     checkpoints, step, about = load_checkpoint(model_dir, args.step)
     configuration.bind_data_arguments(args)
@@ -108,7 +113,6 @@ def main(args: argparse.Namespace) -> int:
     lengths = lengths_of(args, about)
     if args.examples:
         tokenizer = _tokenizer_of_run(about, args)
-        path = Path(args.examples).expanduser()
         examples, contents = read_examples(path, lengths, args.limit, tokenizer)
         name = path.stem
     else:
