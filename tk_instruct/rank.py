@@ -1,16 +1,16 @@
 """Score the options of each example with a checkpoint, and predict the likeliest one.
 
 An option's score is the summed log-probability of its tokens, EOS included, given the inputs, as
-T0 is evaluated (arXiv:2110.08207). One JSON object a line, {id, task, prediction, options, scores},
-in the order of ids; of options with the same score the first is predicted.
+T0 is evaluated (arXiv:2110.08207). Writes one JSON object a line, {id, task, prediction, options,
+scores}, in the order of ids. Of options with the same score the first is predicted.
 
-Options are the task's own, an example's field `options`, or the same ones for all examples:
+The options are those of the example, its field `options`, or the same ones for all examples:
 
   tk-instruct rank --model_dir RUN --task NAME --split test --option Yes --option No
   tk-instruct rank --model_dir RUN --examples FILE.jsonl
 
-where FILE.jsonl has lines {id, inputs, options}, inputs being the prompt as text, and optionally
-task, which is the file's name otherwise. --tokenization is also of these prompts and options.
+FILE.jsonl has lines {id, inputs, options}. inputs is the prompt as text. A line may name its task;
+otherwise the task is the file's name. --tokenization also holds for these prompts and options.
 """
 
 import argparse
@@ -224,7 +224,7 @@ def tokenized_options(examples: Sequence[Example], tokenizer: "Tokenizer") -> li
 
 
 def _tokenizer_of_run(about: "Description", args: argparse.Namespace) -> "Tokenizer":
-    """Of prompts that come from no task: what is asked for, else that of the run's own task."""
+    """The tokenizer of prompts that come from no task: --tokenization, else the run's own."""
     from tk_instruct.data import registry
     from tk_instruct.data.tokenization import TOKENIZERS, Plain
     from tk_instruct.data.vocabulary import vocabulary
@@ -233,7 +233,7 @@ def _tokenizer_of_run(about: "Description", args: argparse.Namespace) -> "Tokeni
         return TOKENIZERS[name](vocabulary())
     try:
         return registry.tasks_of(about.data["mixture"])[0].tokenizer()
-    except (KeyError, UserError):  # trained elsewhere, or on what is not declared here
+    except (KeyError, UserError):  # trained elsewhere, or on a task that is not declared here
         return Plain(vocabulary())
 
 
@@ -250,7 +250,7 @@ def _check_options(options: Any, where: str) -> None:
 def ranker(
     loaded: Loaded, lengths: "FeatureLengths", batch_size: int, length_normalized: bool
 ) -> Predict:
-    """Scores with a checkpoint's parameters, on all devices."""
+    """A function that scores options with a checkpoint's parameters, on all devices."""
     from tk_instruct import sharding
     from tk_instruct.model.decode import option_scores
 
@@ -279,7 +279,7 @@ def ranker(
 
 
 def _by_shape(examples: Sequence[Example]) -> dict[tuple[int, int], list[Example]]:
-    """Examples by the number and the length that their options are padded to: few shapes."""
+    """Groups examples by the number and length that their options are padded to: few shapes."""
     shapes: dict[tuple[int, int], list[Example]] = defaultdict(list)
     for example in examples:
         tokens = example["option_tokens"]

@@ -1,4 +1,4 @@
-"""Train a model on a task or mixture, as gin files say; started again, a run continues.
+"""Train a model on a task or mixture, as gin files say. The same command continues a run.
 
 tk-instruct train --gin_file=recipes/smoke.gin --gin.MODEL_DIR=/tmp/smoke
 """
@@ -296,7 +296,7 @@ def _keep_former_configuration(model_dir: Path, step: int, former: str, now: str
 
 
 def _settings(config: str) -> dict[str, str]:
-    """The output of gin.config_str as name → value; it indents the further lines of a value."""
+    """The output of gin.config_str as name → value. The further lines of a value are indented."""
     return dict(re.findall(r"(?m)^(\S+) = (.*)$", re.sub(r" *\\?\n +", " ", config)))
 
 
