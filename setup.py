@@ -37,7 +37,6 @@ setup(
         "absl-py>=2.1",
         "array-record>=0.8",
         "cloudpickle>=3.0",
-        "clu>=0.0.12",
         "etils>=1.9",
         "flax>=0.12",
         "gin-config>=0.5",

@@ -1,10 +1,9 @@
 """MODEL_DIR and data on gs://, the bucket being a folder here.
 
 Replaced are what would go over the network: the functions of tf.io.gfile, for gs:// paths;
-TensorStore's driver for Google Cloud by the one for files, in the same folder; what TensorBoard's
-writer, C++ of TensorFlow's own, is given as its folder; and the question to google-cloud-storage
-whether the bucket has folders. All else is as on a bucket: epath's backend, Orbax's commit files in
-place of renames, objects that can be neither appended to nor renamed.
+TensorStore's driver for Google Cloud by the one for files, in the same folder; and the question to
+google-cloud-storage whether the bucket has folders. All else is as on a bucket: epath's backend,
+Orbax's commit files in place of renames, objects that can be neither appended to nor renamed.
 """
 
 import io
@@ -119,7 +118,6 @@ class _Object(io.BytesIO):
 @pytest.fixture
 def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     import tensorflow as tf
-    from clu import metric_writers
     from orbax.checkpoint._src.path import gcs_utils
 
     def not_found(path: str) -> Exception:
@@ -129,12 +127,6 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     bucket.folder.mkdir()
     for gfile in (tf.io.gfile, tf.compat.v2.io.gfile):  # the second one is SeqIO's
         bucket.install(gfile, monkeypatch)
-    writer = metric_writers.SummaryWriter
-    monkeypatch.setattr(
-        metric_writers,
-        "SummaryWriter",
-        lambda folder: writer(folder if is_local(folder) else str(bucket.here(folder))),
-    )
     monkeypatch.setattr(
         gcs_utils,
         "get_kvstore_for_gcs",

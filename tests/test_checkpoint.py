@@ -376,8 +376,6 @@ def test_a_step_is_asked_for_by_number_or_name(tmp_path: Path) -> None:
     assert checkpoints.step_or_latest(1) == 1
     with pytest.raises(UserError, match=r"step=4 has no checkpoint in .*; there are 1, 2, 3"):
         checkpoints.step_or_latest(4)
-    with pytest.raises(UserError, match=r"holds no checkpoints/; give the MODEL_DIR"):
-        Checkpoints(tmp_path / "other", read_only=True)
 
 
 @pytest.mark.parametrize("then", ["save", "latest_step", "close"])

@@ -39,9 +39,7 @@ def run(tx: Any, gradients: list[Any], params: Any, first_step: int = 0) -> tupl
 
     @jax.jit
     def update(gradients: Any, state: Any, params: Any, step: Any) -> tuple[Any, Any]:
-        updates, state = optax.with_extra_args_support(tx).update(
-            gradients, state, params, step=step
-        )
+        updates, state = optim.as_optax(tx).update(gradients, state, params, step=step)
         return optax.apply_updates(params, updates), state
 
     state = tx.init(params)

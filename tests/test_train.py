@@ -94,7 +94,21 @@ def test_a_run_directory_holds_what_it_promises(uninterrupted: Path) -> None:
     assert steps == {"3", "6", "8"}
     assert "TRAIN_STEPS = 8" in (uninterrupted / "config.gin").read_text()
     assert (uninterrupted / "sentencepiece.model").stat().st_size > 1000
-    assert list(uninterrupted.glob("events.out.tfevents.*"))
+
+
+def test_tensorboard_shows_the_same_numbers(uninterrupted: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    events = EventAccumulator(str(uninterrupted), size_guidance={"tensors": 0})
+    events.Reload()
+    rows = [json.loads(line) for line in (uninterrupted / "metrics.jsonl").read_text().splitlines()]
+    names = {name for row in rows for name in row} - {"step"}
+    assert set(events.Tags()["tensors"]) == names
+    for name in names:
+        shown = [(e.step, float(make_ndarray(e.tensor_proto))) for e in events.Tensors(name)]
+        logged = [(row["step"], float(np.float32(row[name]))) for row in rows if name in row]
+        assert shown == logged
 
 
 def test_loss_falls(uninterrupted: Path) -> None:

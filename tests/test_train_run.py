@@ -53,6 +53,9 @@ for make in (
     except UserError:
         continue
     raise AssertionError(make)
+TrainRun(model_dir="x", mixture="x", feature_lengths={"inputs": 8, "targets": 8}, steps=1,
+         batch_size=8, optimizer=optim.adafactor(rate), model=T5Config(vocab_size=8, d_model=8,
+         num_heads=1, d_ff=8, num_encoder_layers=1, num_decoder_layers=1))
 for selector in ("tk_instruct.TrainRun", "optim.adafactor", "optim.constant"):
     values.annotations(selector)
 """

@@ -172,10 +172,6 @@ class Checkpoints:
             )
         if not is_local(model_dir) and not find_spec("google.cloud.storage"):
             raise needs_bucket_package(model_dir)  # Orbax lists checkpoints with it
-        if read_only and not self.directory.is_dir():
-            raise UserError(
-                f"{model_dir} holds no checkpoints/; give the MODEL_DIR of a run that has saved"
-            )
         if not read_only:
             try:
                 with as_os_errors():

@@ -1,4 +1,4 @@
-"""`tk-instruct VERB …`: verbs to modules, imported when they are called."""
+"""The command `tk-instruct VERB …`. A verb's module is imported only when the verb is called."""
 
 import argparse
 import importlib
@@ -14,8 +14,9 @@ from tk_instruct import __version__, terminal
 from tk_instruct.errors import UserError
 from tk_instruct.signals import insistent_interrupts
 
-# Each module has add_arguments(parser) and main(args) -> exit status, and imports what is heavy
-# inside main. One that leaves flags to a suite has add_suite_arguments(parser, words) too.
+# Each module has add_arguments(parser) and main(args) -> exit status. It imports JAX and TensorFlow
+# inside functions, after the checks that need neither. A verb whose flags depend on the suite also
+# has add_suite_arguments(parser, words).
 VERBS = {
     "tasks": ("tk_instruct.inspection", "list, show, count and check tasks"),
     "train": ("tk_instruct.train", "train a model on a task or mixture"),
@@ -30,7 +31,8 @@ VERBS = {
     "mini": ("tk_instruct.mini", "write a small synthetic benchmark"),
 }
 
-# Set, what the machine refuses has its traceback too: the fault may be in the code after all.
+# If this variable is set, errors of files, network and memory are shown with their traceback: the
+# fault may be in the code after all.
 _TRACEBACK_VARIABLE = "TK_INSTRUCT_TRACEBACK"
 
 
@@ -54,8 +56,8 @@ def _parser(verb: str | None, words: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _look_for_no_tpu() -> None:
-    """Where there is no TPU, libtpu, installed to plan with, is not to complain of that."""
+def _silence_libtpu() -> None:
+    """Keeps libtpu, which `plan` compiles with, from complaining that this machine has no TPU."""
     if not any(Path("/dev").glob("accel*")) and not any(Path("/dev/vfio").glob("*")):
         os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v3-8")
         os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
@@ -67,11 +69,11 @@ def _look_for_no_tpu() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb; 0 done, 1 found something wrong, 2 wrong use, 130 interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    # TensorFlow only reads data here: no accelerator memory, no start-up chatter.
+    # Silences TensorFlow's start-up messages.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    _look_for_no_tpu()
-    # What other libraries log while they work says nothing that their exceptions do not.
+    _silence_libtpu()
+    # Other libraries log what their exceptions say too.
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.CRITICAL)
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     logging.getLogger("tk_instruct").setLevel(logging.INFO)
@@ -87,18 +89,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if bindings and not hasattr(args, "gin_file"):
             raise UserError(f"`{args.verb}` takes no --gin.NAME=VALUE; see its --help")
         for name, value in vars(args).items():
-            if value == "":  # of a variable that is not set, and not to be taken for no flag
+            if value == "":  # often a shell variable that is not set; it must not mean "no flag"
                 raise UserError(f"--{name} is empty; give it a value, or leave it out")
         args.gin_bindings = bindings
-        if any("gs://" in argument for argument in arguments):
-            from tk_instruct.quiet_tensorflow import import_tensorflow_quietly
-
-            import_tensorflow_quietly()  # it reaches buckets
         status = importlib.import_module(VERBS[args.verb][0]).main(args)
         sys.stdout.flush()
         return status
     except UserError as error:
-        # Gin adds the calls that an exception has come through.
+        # Gin appends the calls that an exception came through.
         message = str(error).split("\n  In call to configurable")[0]
         print(f"error: {message}", file=sys.stderr)
         return 2
@@ -106,19 +104,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        # The reader has gone: silence the flush at exit too.
+        # The reader is gone. The flush at exit would fail too, so it writes to nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except Exception as error:
-        said = _of_surroundings(error)
+        said = _machine_error(error)
         if said is None or os.environ.get(_TRACEBACK_VARIABLE):
             raise
         print(f"error: {said}; {_TRACEBACK_VARIABLE}=1 shows where", file=sys.stderr)
         return 2
 
 
-def _of_surroundings(error: Exception) -> str | None:
-    """The message for what the machine or a bucket refuses; None for a fault of this code."""
+def _machine_error(error: Exception) -> str | None:
+    """The message for an error of files, network or memory; None for a fault of this code."""
     said = " ".join(str(error).split())
     if isinstance(error, ConnectionError | TimeoutError):
         return (
@@ -133,7 +131,7 @@ def _of_surroundings(error: Exception) -> str | None:
             f"the memory is not enough ({said[:200] or 'MemoryError'}); take smaller batches, "
             "shorter lengths, fewer beams or a smaller model"
         )
-    # TensorFlow reaches buckets, and says which object could not be.
+    # TensorFlow reads buckets. Its message names the object.
     if type(error).__module__.startswith("tensorflow") and "gs://" in said:
         return (
             f"{said}; check the name, the rights and the login "

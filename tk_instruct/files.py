@@ -15,6 +15,19 @@ from collections.abc import Iterable, Iterator
 from etils.epath import Path, PathLike, register_path_cls
 
 from tk_instruct.errors import UserError
+from tk_instruct.quiet_tensorflow import import_tensorflow_quietly
+
+# What every Path is, wherever its file lies.
+_AnyPath = type(Path())
+
+
+@register_path_cls("gs://")
+class _InBucket:
+    """Imports TensorFlow, which etils reaches buckets with, before the first Path in a bucket."""
+
+    def __new__(cls, path: str) -> Path:  # type: ignore[misc]
+        import_tensorflow_quietly()
+        return _AnyPath(path)
 
 
 @register_path_cls(("http://", "https://", "file://", "hf://"))

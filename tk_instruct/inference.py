@@ -1,4 +1,4 @@
-"""What predict and rank share: a checkpoint as a model to run, and examples in batches for it."""
+"""Loads a checkpoint as a model, and makes batches of examples, for predict and rank."""
 
 import argparse
 import itertools
@@ -66,6 +66,14 @@ def check_counts(args: argparse.Namespace) -> None:
             raise UserError(f"--{name}={getattr(args, name)} must be at least 1")
 
 
+def check_name(task: str | None) -> None:
+    """Raises UserError for a --task that is not declared."""
+    from tk_instruct.data import registry
+
+    if task is not None:
+        registry.get(task)
+
+
 def check_limit(output: Path, limit: int | None) -> None:
     """Raises UserError where --limit would leave fewer rows of an output than there are."""
     if limit is None or is_stream(output) or not output.is_file():
@@ -81,7 +89,7 @@ def check_limit(output: Path, limit: int | None) -> None:
 def examples_of(
     task: str, split: str, lengths: "FeatureLengths", limit: int | None
 ) -> tuple[list[Example], list[str]]:
-    """The first examples of a task or mixture, and fingerprints of what they were made of."""
+    """The first examples of a task or mixture, and the fingerprints of its tasks' data."""
     from tk_instruct.data import registry
 
     tasks = registry.tasks_of(task)
@@ -93,7 +101,14 @@ def examples_of(
 def load_checkpoint(
     model_dir: Path, step: int | Literal["best"] | None
 ) -> tuple["Checkpoints", int, "Description"]:
-    """A run's checkpoint and what it says about itself, with the run's configuration bound."""
+    """A run's checkpoint and its description; binds the run's configuration of its data.
+
+    Raises UserError for a folder without checkpoints, before JAX and Orbax are imported.
+    """
+    if not (model_dir / "checkpoints").is_dir():
+        raise UserError(
+            f"{model_dir} holds no checkpoints/; give the MODEL_DIR of a run that has saved"
+        )
     from tk_instruct.checkpoint import Checkpoints
 
     checkpoints = Checkpoints(model_dir, read_only=True)
@@ -108,7 +123,7 @@ def load_checkpoint(
 
 
 def task_of(args: argparse.Namespace, about: "Description") -> str:
-    """--task, or what the run was trained on; converted weights were trained on nothing here."""
+    """--task, or the run's own mixture; raises UserError for converted weights, which have none."""
     task = args.task or about.data.get("mixture")
     if task is None:
         raise UserError(f"{args.model_dir} does not say what it was trained on; give --task NAME")
@@ -120,7 +135,7 @@ def lengths_of(args: argparse.Namespace, about: "Description") -> "FeatureLength
 
 
 def identity_of(checkpoints: "Checkpoints", step: int, about: "Description") -> dict[str, Any]:
-    """What tells a checkpoint's answers from another's: its content, wherever it lies."""
+    """The values that a checkpoint's answers depend on. They do not depend on its path."""
     return {
         "parameters": checkpoints.content(step),
         "model": about.model,
@@ -144,7 +159,7 @@ def check_vocabulary(about: "Description", where: Path) -> None:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model to decode with; its parameters, and the rows of a batch, lie over the mesh."""
+    """A model to decode with. Its parameters and the rows of a batch are sharded over the mesh."""
 
     model: "LanguageModel"
     params: Any
@@ -157,21 +172,24 @@ class Loaded:
         return sharding.num_row_shards(self.mesh)
 
     def enough_rows(self, num_examples: int, batch_size: int) -> int:
-        """A batch's rows: batch_size, or fewer that divide over the devices and hold them all."""
+        """The rows of a batch: batch_size, or fewer if they hold all examples.
+
+        The number divides over the devices.
+        """
         return min(batch_size, -(-num_examples // self.num_row_shards) * self.num_row_shards)
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., np.ndarray]:
         """function(model, params, **arrays) as a function of arrays whose rows lie on all devices.
 
-        All processes give the same arrays and get the whole result. It is compiled once for every
-        shape that comes.
+        All processes give the same arrays and get the whole result. The function is compiled once
+        for each shape.
         """
         import jax
 
         from tk_instruct import sharding
 
         jitted = jax.jit(partial(function, self.model))
-        # Apart, so that it has no say in how the result is computed.
+        # A jit of its own, so that the output's sharding does not change how it is computed.
         whole = jax.jit(lambda result: result, out_shardings=sharding.replicated(self.mesh))
 
         fitting: set[tuple[tuple[int, ...], ...]] = set()
@@ -223,10 +241,10 @@ def batches(
     max_input_tokens: int,
     most_times: int = MOST_TIMES_BATCH_SIZE,
 ) -> Iterator[tuple[list[Example], Int32[np.ndarray, "rows length"]]]:
-    """Examples with their inputs as rows of tokens: longest first, the fewer the longer they are.
+    """Yields examples and their inputs as rows of tokens, the longest first.
 
-    So a short prompt is neither padded to a long one nor computed with few others. Rows are 1 to
-    most_times times batch_size; where examples run out the last one is repeated.
+    Inputs of about the same length share a batch. A batch of shorter inputs has more rows: 1 to
+    most_times times batch_size. The last example fills the rows that are left over.
     """
     left = sorted(examples, key=lambda example: (-len(example["inputs"]), example["id"]))
     while left:

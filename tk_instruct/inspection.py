@@ -1,6 +1,6 @@
 """Look at the tasks that are declared: list them, show examples, count, check a data directory.
 
-Of a recipe show, stats and prepare take the data, the vocabulary and the parameters of tasks:
+show, stats and prepare take the data, the vocabulary and the tasks' parameters from a recipe:
 
   tk-instruct tasks show NAME --gin_file=recipes/smoke.gin
   tk-instruct tasks show NAME --vocabulary=bytes -n 1
@@ -178,7 +178,7 @@ def _as_json(example: Mapping[str, Any], split: str) -> dict[str, Any]:
 
 
 def _right_answers(example: Mapping[str, Any]) -> list[str]:
-    """All references, of which one is trained on; what else a turned-around template asks for."""
+    """All references. A template that asks for something else has its target as the only one."""
     target, references = example["targets_pretokenized"], example["references"]
     return references if target in references else [target]
 
@@ -219,10 +219,10 @@ def _stats(args: argparse.Namespace) -> int:
 
 
 def count(task: "AnyTask", split: str, lengths: "FeatureLengths") -> dict[str, Any]:
-    """How many tasks and instances, of what kind and length, and what truncation and packing do.
+    """Counts tasks and instances, their categories, languages and lengths, and packed rows.
 
-    `shortened` is the share of inputs for which something was left out, examples included; `cut`
-    the share whose end is missing. Lengths are those before anything is left out.
+    `shortened` is the share of inputs from which something was left out, such as demonstrations;
+    `inputs_cut` is the share that lost its end. Lengths are measured before anything is left out.
     """
     import numpy as np
 
@@ -246,7 +246,7 @@ def count(task: "AnyTask", split: str, lengths: "FeatureLengths") -> dict[str, A
             for feature in full:
                 full[feature].append(len(whole[feature]))
                 shortened[feature] += len(whole[feature]) > getattr(lengths, feature)
-            # What was cut has lost its end; where only examples were left out the end is there.
+            # A cut input has lost its end. One that only lost demonstrations still has it.
             end = slice(-min(8, len(fitted["inputs"])), None)
             cut += not np.array_equal(whole["inputs"][end], fitted["inputs"][end])
             tokens.append(Tokens(fitted["id"], fitted["inputs"], fitted["targets"]))

@@ -4,11 +4,13 @@ Both optimizers are used as tx.update(gradients, opt_state, params, step=step): 
 the run's step, which starts at the step of the checkpoint that a run starts from, as in T5X;
 moments follow their own count of updates.
 
-Gin files give these functions their numbers, so a wrong number is refused before JAX is imported.
-The mathematics of the optimizers is in transformations.py.
+Gin files give these functions their numbers. An optimizer imports JAX only when it is first used,
+so a run's settings are checked before that. transformations.py has the mathematics.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tk_instruct.ranges import check_number, check_whole
@@ -25,6 +27,31 @@ else:
         def init(self, params: Any) -> Any: ...
 
         def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> Any: ...
+
+
+@dataclass(frozen=True)
+class _Deferred:
+    """An optimizer that is made when it is first used."""
+
+    make: Callable[[], Any]
+
+    @cached_property
+    def made(self) -> Any:
+        return self.make()
+
+    def init(self, params: Any) -> Any:
+        return self.made.init(params)
+
+    def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+        return self.made.update(updates, state, params, **extra)
+
+
+def as_optax(optimizer: Optimizer) -> Optimizer:
+    """The optimizer as an optax transformation whose update takes the step, and may ignore it."""
+    import optax
+
+    made = optimizer.made if isinstance(optimizer, _Deferred) else optimizer
+    return optax.with_extra_args_support(made)
 
 
 # The run's step → its learning rate.
@@ -66,11 +93,15 @@ def adafactor(
     check_number("decay_rate", decay_rate, "(0, 1]", try_=0.8)
     check_number("weight_decay", weight_decay, "[0, 1)", try_=1e-4)
     _check_of_any_optimizer(learning_rate, max_gradient_norm)
-    from tk_instruct import transformations
 
-    return transformations.adafactor(
-        learning_rate, decay_rate, multiply_by_parameter_scale, weight_decay, max_gradient_norm
-    )
+    def make() -> Optimizer:
+        from tk_instruct import transformations
+
+        return transformations.adafactor(
+            learning_rate, decay_rate, multiply_by_parameter_scale, weight_decay, max_gradient_norm
+        )
+
+    return _Deferred(make)
 
 
 def adamw(
@@ -91,9 +122,13 @@ def adamw(
     check_number("eps", eps, "(0, 1)", try_=1e-8)
     check_number("weight_decay", weight_decay, "[0, 1)", try_=0.01)
     _check_of_any_optimizer(learning_rate, max_gradient_norm)
-    from tk_instruct import transformations
 
-    return transformations.adamw(learning_rate, b1, b2, eps, weight_decay, max_gradient_norm)
+    def make() -> Optimizer:
+        from tk_instruct import transformations
+
+        return transformations.adamw(learning_rate, b1, b2, eps, weight_decay, max_gradient_norm)
+
+    return _Deferred(make)
 
 
 def constant(learning_rate: float, warmup_steps: int = 0, step_offset: int = 0) -> Schedule:

@@ -1,8 +1,8 @@
 """Run a checkpoint, or a heuristic, over a task or mixture and write its predictions.
 
-One JSON object a line, {id, task, prediction}, in the order of ids. What is done is kept beside
-the output while it grows, so that an interrupted run goes on where it stopped. The most likely
-token is taken each time, unless --num_beams or --sample say otherwise.
+Writes one JSON object a line, {id, task, prediction}, in the order of ids. Finished predictions are
+kept beside the output, so the same command continues an interrupted run. The most likely token is
+taken each time, unless --num_beams or --sample is given.
 
   tk-instruct predict --model_dir RUN --task TASK --split test
   tk-instruct predict --model_dir RUN --num_beams 4 --length_penalty 0.6
@@ -31,6 +31,7 @@ from tk_instruct.inference import (
     batches,
     check_counts,
     check_limit,
+    check_name,
     check_vocabulary,
     examples_of,
     identity_of,
@@ -97,6 +98,7 @@ def main(args: argparse.Namespace) -> int:
     if args.output and len(splits) > 1:
         raise UserError(f"--output is one file for {len(splits)} splits; give --output_dir DIR")
     configuration.import_declarations(args.modules)
+    check_name(args.task)
     if args.baseline:
         if not args.task or not (args.output or args.output_dir):
             raise UserError(f"--baseline {args.baseline} needs --task NAME and --output_dir DIR")
@@ -175,7 +177,7 @@ Decoding = Greedy | BeamSearch | Sampling
 
 
 def decoding_of(args: argparse.Namespace) -> Decoding:
-    """What the flags ask for; raises UserError for flags that would do nothing together."""
+    """The decoding that the flags choose; raises UserError for flags that would have no effect."""
 
     def given(*names: str) -> dict[str, Any]:
         values = {name: getattr(args, name) for name in names}
@@ -207,7 +209,7 @@ def write_predictions(
     output: Path,
     limit: int | None = None,
 ) -> int:
-    """Predicts what is not there yet and writes all of it; the number of examples."""
+    """Predicts the examples that have no prediction yet, writes all; returns how many there are."""
     check_limit(output, limit)
     examples, contents = examples_of(task, split, lengths, limit)
     return write_rows(
@@ -220,7 +222,7 @@ def write_predictions(
 
 
 def _baselines() -> dict[str, str]:
-    """Heuristics of all suites by name, as references to functions of an example."""
+    """The heuristics of all suites: name → reference to a function of an example."""
     return {
         name: reference
         for each in suite.suites().values()
@@ -235,13 +237,13 @@ def _copied(copy: Callable[[Example], str], examples: Sequence[Example]) -> Iter
 def decoder(
     loaded: Loaded, decoding: Decoding, lengths: "FeatureLengths", batch_size: int
 ) -> Predict:
-    """Decoding with a checkpoint's parameters, on all devices."""
+    """A function that predicts with a checkpoint's parameters, on all devices."""
     from tk_instruct import sharding
     from tk_instruct.data.vocabulary import vocabulary
 
     sharding.check_batch_size(batch_size, loaded.mesh)
     decoded = loaded.compiled(partial(decode, decoding, lengths.targets))
-    # Shorter inputs leave room for more of them, but not for more beams.
+    # A batch of shorter inputs has more rows, but beams take memory for each row.
     num_beams = decoding.num_beams if isinstance(decoding, BeamSearch) else 1
     vocab_size = loaded.model.config.vocab_size
     if num_beams > vocab_size // 2:  # twice as many continuations of the first are compared
@@ -253,7 +255,7 @@ def decoder(
     text_of = vocabulary().decode
 
     def predict(examples: Sequence[Example]) -> Iterator[list[Row]]:
-        # The order and the number of rows are for speed only: no row depends on the others.
+        # No row depends on the others, so the order and the number of rows only change the speed.
         rows = loaded.enough_rows(len(examples), batch_size)
         for batch, tokens in batches(examples, rows, lengths.inputs, most_times):
             arrays = {"input_tokens": tokens, "segment_ids": (tokens > 0).astype(np.int32)}
@@ -305,6 +307,6 @@ def decode(
 
 
 def key_data(keys: Sequence[int], num_rows: int) -> UInt32[np.ndarray, "num_rows 2"]:
-    """The 64 bits of each row's key in two halves; rows that only fill up have none."""
+    """The 64 bits of each row's key in two halves; zeros for rows that only fill the batch."""
     halves = [(key >> 32, key & 0xFFFFFFFF) for key in keys]
     return np.array(halves + [(0, 0)] * (num_rows - len(keys)), np.uint32)

@@ -1,16 +1,16 @@
 """Score the options of each example with a checkpoint, and predict the likeliest one.
 
 An option's score is the summed log-probability of its tokens, EOS included, given the inputs, as
-T0 is evaluated (arXiv:2110.08207). One JSON object a line, {id, task, prediction, options, scores},
-in the order of ids; of options with the same score the first is predicted.
+T0 is evaluated (arXiv:2110.08207). Writes one JSON object a line, {id, task, prediction, options,
+scores}, in the order of ids. Of options with the same score the first is predicted.
 
-Options are the task's own, an example's field `options`, or the same ones for all examples:
+The options are those of the example, its field `options`, or the same ones for all examples:
 
   tk-instruct rank --model_dir RUN --task NAME --split test --option Yes --option No
   tk-instruct rank --model_dir RUN --examples FILE.jsonl
 
-where FILE.jsonl has lines {id, inputs, options}, inputs being the prompt as text, and optionally
-task, which is the file's name otherwise. --tokenization is also of these prompts and options.
+FILE.jsonl has lines {id, inputs, options}. inputs is the prompt as text. A line may name its task;
+otherwise the task is the file's name. --tokenization also holds for these prompts and options.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from jaxtyping import Float32
 
 from tk_instruct import configuration, distributed, schema
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, inside, read_bytes
+from tk_instruct.files import Path, inside, is_stream, read_bytes
 from tk_instruct.inference import (
     MOST_TIMES_BATCH_SIZE,
     Loaded,
@@ -36,6 +36,7 @@ from tk_instruct.inference import (
     batches,
     check_counts,
     check_limit,
+    check_name,
     check_vocabulary,
     examples_of,
     identity_of,
@@ -101,6 +102,10 @@ def main(args: argparse.Namespace) -> int:
         if args.option.count(option) > 1:
             raise UserError(f"--option={option} is given twice; leave one of them out")
     configuration.import_declarations(args.modules)
+    check_name(args.task)
+    path = Path(args.examples or "").expanduser()
+    if args.examples and not is_stream(path):
+        read_bytes(path)  # a missing file is told before JAX is imported
     model_dir = Path(args.model_dir).expanduser()
     checkpoints, step, about = load_checkpoint(model_dir, args.step)
     configuration.bind_data_arguments(args)
@@ -108,7 +113,6 @@ def main(args: argparse.Namespace) -> int:
     lengths = lengths_of(args, about)
     if args.examples:
         tokenizer = _tokenizer_of_run(about, args)
-        path = Path(args.examples).expanduser()
         examples, contents = read_examples(path, lengths, args.limit, tokenizer)
         name = path.stem
     else:
@@ -220,7 +224,7 @@ def tokenized_options(examples: Sequence[Example], tokenizer: "Tokenizer") -> li
 
 
 def _tokenizer_of_run(about: "Description", args: argparse.Namespace) -> "Tokenizer":
-    """Of prompts that come from no task: what is asked for, else that of the run's own task."""
+    """The tokenizer of prompts that come from no task: --tokenization, else the run's own."""
     from tk_instruct.data import registry
     from tk_instruct.data.tokenization import TOKENIZERS, Plain
     from tk_instruct.data.vocabulary import vocabulary
@@ -229,7 +233,7 @@ def _tokenizer_of_run(about: "Description", args: argparse.Namespace) -> "Tokeni
         return TOKENIZERS[name](vocabulary())
     try:
         return registry.tasks_of(about.data["mixture"])[0].tokenizer()
-    except (KeyError, UserError):  # trained elsewhere, or on what is not declared here
+    except (KeyError, UserError):  # trained elsewhere, or on a task that is not declared here
         return Plain(vocabulary())
 
 
@@ -246,7 +250,7 @@ def _check_options(options: Any, where: str) -> None:
 def ranker(
     loaded: Loaded, lengths: "FeatureLengths", batch_size: int, length_normalized: bool
 ) -> Predict:
-    """Scores with a checkpoint's parameters, on all devices."""
+    """A function that scores options with a checkpoint's parameters, on all devices."""
     from tk_instruct import sharding
     from tk_instruct.model.decode import option_scores
 
@@ -275,7 +279,7 @@ def ranker(
 
 
 def _by_shape(examples: Sequence[Example]) -> dict[tuple[int, int], list[Example]]:
-    """Examples by the number and the length that their options are padded to: few shapes."""
+    """Groups examples by the number and length that their options are padded to: few shapes."""
     shapes: dict[tuple[int, int], list[Example]] = defaultdict(list)
     for example in examples:
         tokens = example["option_tokens"]

@@ -1,8 +1,10 @@
 """The log of a training run: metrics.jsonl, TensorBoard events and a progress line."""
 
+import contextlib
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -62,11 +64,9 @@ class RunLog:
         self.since = time.monotonic()
         self.writes = distributed.is_first_process()
         if self.writes:
-            from clu import metric_writers
-
             self.lines = _lines_until(self.path, first)
             write_atomically(self.path, self.lines)
-            self.tensorboard = metric_writers.SummaryWriter(str(model_dir))
+            self.events = _Events(self.path.parent)
             self.progress = Progress("step", last, first)
 
     def __enter__(self) -> "RunLog":
@@ -132,12 +132,42 @@ class RunLog:
             return
         self.lines.append(_line({"step": step, **scores}))
         write_atomically(self.path, self.lines)  # all lines: objects in a bucket cannot grow
-        self.tensorboard.write_scalars(step, dict(scores))
+        self.events.write(step, scores)
 
     def __exit__(self, *error: Any) -> None:
         if self.writes:
             self.progress.__exit__(*error)
-            self.tensorboard.close()
+            self.events.close()
+
+
+class _Events:
+    """A new event file of TensorBoard, written without TensorFlow, whose import takes seconds."""
+
+    def __init__(self, folder: Path) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        # TensorBoard knows the file by its name, and reads the files of a folder in their order.
+        name = f"events.out.tfevents.{time.time_ns()}.{os.uname().nodename}.{os.getpid()}.v2"
+        self._open = contextlib.ExitStack()  # a file in a bucket is only a context manager
+        self._records = RecordWriter(self._open.enter_context((folder / name).open("wb")))
+        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def write(self, step: int, scores: Mapping[str, float]) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+
+        event = Event(wall_time=time.time(), step=step)
+        for name, score in scores.items():
+            event.summary.MergeFrom(scalar_pb(name, score))
+        self._write(event)
+
+    def _write(self, event: Any) -> None:
+        self._records.write(event.SerializeToString())
+        self._records.flush()
+
+    def close(self) -> None:
+        self._open.close()
 
 
 def _lines_until(path: Path, step: int) -> list[str]:

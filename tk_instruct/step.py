@@ -12,6 +12,7 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Float, Int, Num
 
+from tk_instruct import optim
 from tk_instruct.errors import UserError
 from tk_instruct.losses import Mean, token_accuracy
 from tk_instruct.model.language_model import LanguageModel
@@ -167,7 +168,7 @@ def train_step(
         gradients, stacked = jax.lax.scan(accumulate, zeros, parts)
         metrics = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), stacked)
 
-    updates, opt_state = optax.with_extra_args_support(tx).update(
+    updates, opt_state = optim.as_optax(tx).update(
         gradients, state.opt_state, state.params, step=state.step
     )
     params = optax.apply_updates(state.params, updates)

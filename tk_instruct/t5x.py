@@ -1,8 +1,8 @@
 """Train, score or predict with upstream t5x in place of this project's engine, by the same recipe.
 
-Recipes, --gin.NAME=VALUE and the data flags are those of `tk-instruct train`; what else is to be
-set, and which macros t5x does without, gin/t5x/{finetune,eval,infer}.gin say. t5x's own options
-are gin parameters too: --gin.train.use_orbax=False.
+Recipes, --gin.NAME=VALUE and the data flags are those of `tk-instruct train`.
+gin/t5x/{finetune,eval,infer}.gin say which macros must be set too, and which ones t5x does not use.
+t5x's own options are gin parameters: --gin.train.use_orbax=False.
 
   tk-instruct t5x train --gin_file=recipes/smoke.gin --gin.MODEL_DIR=RUN
   tk-instruct t5x eval --gin_file=recipes/smoke.gin --gin.CHECKPOINT_PATH=RUN/checkpoint_200 \\
@@ -28,7 +28,7 @@ from tk_instruct.errors import UserError
 # So that t5x's own scripts, which know nothing of suites, find the file that is made of these.
 gin.config.register_file_reader(gin_files.open_file, gin_files.is_of_suites)
 
-# Which function of which of t5x's scripts, bound by which of our files.
+# Action → a script of t5x, its function, and the gin file that binds the function's arguments.
 _RUNS = {
     "train": ("t5x.train", "train", "t5x/finetune.gin"),
     "eval": ("t5x.eval", "evaluate", "t5x/eval.gin"),
@@ -67,7 +67,7 @@ def load(action: str, files: Sequence[str], bindings: Sequence[str]) -> Any:
             "with uv pip install -c constraints.txt '.[t5x]'"
         ) from error
     main_script = sys.modules["__main__"]
-    sys.modules["__main__"] = script  # which gin files for t5x bind as a script
+    sys.modules["__main__"] = script  # gin files for t5x name its function as a script's own
     try:
         _refuse_our_engines(files, bindings)
         configuration.load(run_file, files, bindings, takes_recipes=True)
@@ -77,7 +77,7 @@ def load(action: str, files: Sequence[str], bindings: Sequence[str]) -> Any:
 
 
 def _refuse_our_engines(files: Sequence[str], bindings: Sequence[str]) -> None:
-    """Raises UserError for what recipes set of our engine by name."""
+    """Raises UserError where a recipe sets a parameter of our engine, which t5x does not use."""
     settings = [setting for file in files for setting in gin_files.read_file(file, given=file)]
     names = (gin_files.split_binding(binding)[0] for binding in bindings)
     settings += [gin_files.read_binding(f"{name} = None") for name in names]
@@ -90,13 +90,13 @@ def _refuse_our_engines(files: Sequence[str], bindings: Sequence[str]) -> None:
             )
 
 
-# What gin/t5x/*.gin call.
+# The functions that gin/t5x/*.gin call.
 
 
 def mixture(name: str) -> str:
-    """The name of a task or mixture, or of what of it is not missing where that is asked for.
+    """The name of a task or mixture; with --skip_missing, of its tasks that have data.
 
-    Raises UserError for one that is not declared.
+    Raises UserError for a name that is not declared.
     """
     from tk_instruct.data import registry
     from tk_instruct.data.seqio_bridge import declarations
@@ -111,7 +111,7 @@ def checked(
     prompt_length: int = 0,
     num_train_examples: int | None = None,
 ) -> Any:
-    """t5x's model; raises UserError where it is not that which a recipe describes."""
+    """t5x's model; raises UserError for a recipe that t5x cannot train."""
     from tk_instruct.data.vocabulary import vocabulary
 
     if relative_bias_per_layer:
@@ -148,10 +148,11 @@ def step_of(checkpoint_path: str | None) -> int:
 
 
 def loss_normalizing_factor(max_gradient_norm: float | None, num_microbatches: int) -> str | None:
-    """What t5x divides the loss of a microbatch by: nothing, unless gradients are clipped.
+    """The number that t5x divides the loss of a microbatch by; None divides by nothing.
 
-    Adafactor's steps do not depend on it, and microbatches then count by their tokens.
-    Raises UserError where t5x would clip the sum of the microbatches' means.
+    Adafactor's steps do not depend on it. Without it, microbatches are weighted by their tokens.
+    Clipped gradients need the mean over tokens. Raises UserError for clipping with several
+    microbatches: t5x would clip the sum of their means.
     """
     if max_gradient_norm is None:
         return None

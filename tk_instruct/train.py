@@ -1,4 +1,4 @@
-"""Train a model on a task or mixture, as gin files say; started again, a run continues.
+"""Train a model on a task or mixture, as gin files say. The same command continues a run.
 
 tk-instruct train --gin_file=recipes/smoke.gin --gin.MODEL_DIR=/tmp/smoke
 """
@@ -6,7 +6,7 @@ tk-instruct train --gin_file=recipes/smoke.gin --gin.MODEL_DIR=/tmp/smoke
 import argparse
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import gin
 
 from tk_instruct import configuration, distributed, lock
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, inside, write_atomically
+from tk_instruct.files import Path, check_target, inside, write_atomically
 from tk_instruct.train_run import TrainRun
 
 if TYPE_CHECKING:
@@ -46,26 +46,32 @@ def train(run: TrainRun) -> None:
     Raises:
         UserError: an error that the user can repair.
     """
-    from tk_instruct import convert, sharding
-    from tk_instruct.data import cache, registry
-    from tk_instruct.program import program_of
-    from tk_instruct.run_log import DAMAGED
+    from tk_instruct import convert
+    from tk_instruct.data import registry
+    from tk_instruct.data.tokens import FeatureLengths
 
+    # Names, paths and data are checked before JAX is imported, which takes seconds.
     registry.check_mixture(run.mixture)
+    FeatureLengths(**run.feature_lengths)
+    model_dir = _checked_model_dir(run)
+    path = run.initial_checkpoint_path
+    if path is not None and (run.prompt_length or not (model_dir / "checkpoints").exists()):
+        convert.folder_of(path)
+    vocabulary, content = _vocabulary_of(run), _content_of(run)
+
+    from tk_instruct import sharding
+    from tk_instruct.data import cache
+    from tk_instruct.program import program_of
+
     program = program_of(run)
     sharding.check_memory((program.state, program.frozen))
     if run.eval_every_steps:
         # A missing validation split is told now, not at the first validation hours later.
         for task in registry.tasks_of(run.mixture):
             cache.open_tokens(task, "validation", program.lengths)
-    model_dir = Path(run.model_dir).expanduser()
-    path = run.initial_checkpoint_path
     frozen_model = convert.open_checkpoint(path) if path is not None and run.prompt_length else None
     frozen = convert.params_of(frozen_model, program.frozen, run.model) if frozen_model else {}
-    about = _describe(run, program, frozen_model, frozen)
-    kept = ("checkpoints", "config.gin", "metrics.jsonl", DAMAGED, "sentencepiece.model")
-    for name in kept:
-        inside(model_dir, name)
+    about = _describe(run, program, vocabulary, content, frozen_model, frozen)
     with lock.held(model_dir / "lock", f"{model_dir} is being trained") as check_lock:
         _train(run, program, model_dir, about, frozen_model, frozen, check_lock)
 
@@ -201,24 +207,49 @@ def _due(step: int, period: int) -> bool:
     return period > 0 and step % period == 0
 
 
+def _checked_model_dir(run: TrainRun) -> Path:
+    """MODEL_DIR; raises UserError where it cannot be a folder, or where links lead out of it."""
+    from tk_instruct.run_log import DAMAGED
+
+    model_dir = Path(run.model_dir).expanduser()
+    check_target(model_dir / "lock")
+    for name in ("checkpoints", "config.gin", "metrics.jsonl", DAMAGED, "sentencepiece.model"):
+        inside(model_dir, name)
+    return model_dir
+
+
+def _content_of(run: TrainRun) -> dict[str, str]:
+    """The fingerprint of each task's training data; raises UserError where data is missing."""
+    from tk_instruct.data import registry
+    from tk_instruct.data.task import check_split
+
+    tasks = registry.tasks_of(run.mixture)
+    for task in tasks:
+        check_split(task, "train")
+    return {task.name: task.fingerprint("train") for task in tasks}
+
+
 def _describe(
-    run: TrainRun, program: "Program", frozen_model: "Checkpoint | None", frozen: Any
+    run: TrainRun,
+    program: "Program",
+    vocabulary: Mapping[str, Any],
+    content: Mapping[str, str],
+    frozen_model: "Checkpoint | None",
+    frozen: Any,
 ) -> "Description":
     from tk_instruct import soft_prompt
     from tk_instruct.checkpoint import Description
-    from tk_instruct.data import registry
 
-    tasks = registry.tasks_of(run.mixture)
     return Description(
         model=asdict(run.model),
-        vocabulary=_vocabulary_of(run),
+        vocabulary=vocabulary,
         data={
             "mixture": run.mixture,
             "lengths": program.lengths.as_dict(),
             "batch_size": program.batch_size,
             "seed": run.seed,
             "num_train_examples": run.num_train_examples,
-            "content": {task.name: task.fingerprint("train") for task in tasks},
+            "content": content,
         },
         gin=gin.config_str(),
         soft_prompt=soft_prompt.described(run.prompt_length, frozen_model, frozen)
@@ -265,7 +296,7 @@ def _keep_former_configuration(model_dir: Path, step: int, former: str, now: str
 
 
 def _settings(config: str) -> dict[str, str]:
-    """The output of gin.config_str as name → value; it indents the further lines of a value."""
+    """The output of gin.config_str as name → value. The further lines of a value are indented."""
     return dict(re.findall(r"(?m)^(\S+) = (.*)$", re.sub(r" *\\?\n +", " ", config)))
 
 

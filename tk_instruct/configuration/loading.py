@@ -137,8 +137,11 @@ def import_task_module(name: str, where: str) -> None:
         raise UserError(f"{where} {name!r} must be a module's name, such as mine.tasks")
     if not {"", os.getcwd()} & set(sys.path):
         sys.path.append(os.getcwd())
-    import_tensorflow_quietly()  # it declares to SeqIO, which brings TensorFlow
     try:
+        top = name.partition(".")[0]
+        if top not in sys.modules and importlib.util.find_spec(top) is None:
+            raise ModuleNotFoundError(f"No module named {top!r}")
+        import_tensorflow_quietly()  # it declares to SeqIO, which brings TensorFlow
         importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise UserError(

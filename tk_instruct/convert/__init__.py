@@ -30,8 +30,7 @@ from typing import TYPE_CHECKING, Any
 from etils import epath
 
 from tk_instruct.errors import UserError
-from tk_instruct.files import cannot_write
-from tk_instruct.quiet_tensorflow import import_tensorflow_quietly
+from tk_instruct.files import cannot_write, is_local
 from tk_instruct.ranges import whole_number
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     target = Path(args.target).expanduser().absolute()  # Orbax takes no other
     _check(args, target)
-    folder = _folder(args.source)
+    folder = folder_of(args.source)
     import jax
 
     jax.config.update("jax_platforms", "cpu")  # takes no memory of an accelerator
@@ -110,16 +109,14 @@ def open_checkpoint(path: str) -> "Checkpoint":
         UserError: it is of no known format, or its tensors are not those of its model. Reading a
             tensor also raises it, if the tensor is damaged or holds values that are not finite.
     """
-    return _read(_folder(path), path)
+    return _read(folder_of(path), path)
 
 
-def _folder(path: str) -> epath.Path:
-    """FROM as a folder; raises UserError where there is none."""
-    if path.startswith("gs://"):
-        import_tensorflow_quietly()  # etils reaches buckets with it
-        folder = epath.Path(path)
-    else:
-        folder = epath.Path(path).expanduser().resolve()
+def folder_of(path: str) -> epath.Path:
+    """The folder of a checkpoint; raises UserError where there is none. JAX is not imported."""
+    folder = epath.Path(path)
+    if is_local(path):
+        folder = folder.expanduser().resolve()
     with _readable(path):
         if folder.is_dir():
             return folder
