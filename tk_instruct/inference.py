@@ -108,11 +108,19 @@ def load_checkpoint(
 
 
 def task_of(args: argparse.Namespace, about: "Description") -> str:
-    """--task, or what the run was trained on; converted weights were trained on nothing here."""
-    task = args.task or about.data.get("mixture")
-    if task is None:
+    """--task, or what the run was trained on; converted weights were trained on nothing here.
+
+    Raises UserError where the ids of its examples are not of the run's vocabulary.
+    """
+    from tk_instruct.data import registry
+    from tk_instruct.data.task import check_vocabulary
+
+    name = args.task or about.data.get("mixture")
+    if name is None:
         raise UserError(f"{args.model_dir} does not say what it was trained on; give --task NAME")
-    return task
+    for task in registry.tasks_of(name):
+        check_vocabulary(task)
+    return name
 
 
 def lengths_of(args: argparse.Namespace, about: "Description") -> "FeatureLengths":

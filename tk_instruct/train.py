@@ -207,8 +207,11 @@ def _describe(
     from tk_instruct import soft_prompt
     from tk_instruct.checkpoint import Description
     from tk_instruct.data import registry
+    from tk_instruct.data.task import check_vocabulary
 
     tasks = registry.tasks_of(run.mixture)
+    for task in tasks:
+        check_vocabulary(task)
     return Description(
         model=asdict(run.model),
         vocabulary=_vocabulary_of(run),

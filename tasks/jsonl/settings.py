@@ -27,7 +27,7 @@ class JsonLines:
                 )
 
     def paths(self, split: str) -> tuple[Path, ...]:
-        """The files of a split; raises MissingDataError where none is given, or one is not there."""
+        """The files of a split; raises MissingDataError where none is given or there."""
         given = (self.files or {}).get(split) or ()
         if not given:
             otherwise = ", or train without it (--gin.EVAL_PERIOD=0)" * (split == "validation")
