@@ -123,11 +123,20 @@ def load_checkpoint(
 
 
 def task_of(args: argparse.Namespace, about: "Description") -> str:
-    """--task, or the run's own mixture; raises UserError for converted weights, which have none."""
-    task = args.task or about.data.get("mixture")
-    if task is None:
+    """--task, or the run's own mixture.
+
+    Raises UserError for converted weights, which have none, and where the ids of its examples are
+    not of the run's vocabulary.
+    """
+    from tk_instruct.data import registry
+    from tk_instruct.data.task import check_vocabulary
+
+    name = args.task or about.data.get("mixture")
+    if name is None:
         raise UserError(f"{args.model_dir} does not say what it was trained on; give --task NAME")
-    return task
+    for task in registry.tasks_of(name):
+        check_vocabulary(task)
+    return name
 
 
 def lengths_of(args: argparse.Namespace, about: "Description") -> "FeatureLengths":

@@ -209,13 +209,21 @@ def _stats(args: argparse.Namespace) -> int:
 
     lengths = lengths_of(args)
     for task in registry.tasks_of(args.name):
-        for split in args.split or sorted({"train", "test"} & set(task.splits), reverse=True):
+        for split in args.split or _usual_splits(task):
             counted = count(task, split, lengths)
             if args.json:
                 print(json.dumps(counted, ensure_ascii=False), flush=True)
             else:
                 print(_stats_text(counted), flush=True)
     return 0
+
+
+def _usual_splits(task: "AnyTask") -> list[str]:
+    """Of train and test those that a task has, without one whose data alone is missing."""
+    from tk_instruct.data import registry
+
+    declared = [split for split in ("train", "test") if split in task.splits]
+    return [split for split in declared if not registry.is_missing(task, split)] or declared
 
 
 def count(task: "AnyTask", split: str, lengths: "FeatureLengths") -> dict[str, Any]:

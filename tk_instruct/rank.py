@@ -182,20 +182,21 @@ def with_options(
     Raises UserError for an example without options and for options that cannot be told apart, are
     empty or too long.
     """
-    if otherwise and examples and all("options" in example for example in examples):
+    if otherwise and examples and all(example.get("options") for example in examples):
         raise UserError(
             f"--option={otherwise[0]} is for examples without options, and all of these have "
             "some; leave it out"
         )
+    if otherwise:  # a task's example without options may have an empty list of them
+        examples = [e if e.get("options") else {**e, "options": otherwise} for e in examples]
     for example in examples:
         where = f"example {example['id']!r}"
-        if "options" in example:
-            _check_options(example["options"], where)
-        elif not otherwise:
+        if "options" not in example:
             raise UserError(
                 f"{where} has no options to choose from; give two --option TEXT or more"
             )
-    complete = tokenized_options([{"options": otherwise, **e} for e in examples], tokenizer)
+        _check_options(example["options"], where)
+    complete = tokenized_options(examples, tokenizer)
     for example in complete:
         for option, ids in zip(example["options"], example["option_tokens"], strict=True):
             if len(ids) > lengths.targets:

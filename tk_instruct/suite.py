@@ -14,7 +14,7 @@ import argparse
 import importlib
 import importlib.metadata
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -106,7 +106,11 @@ def part(reference: str) -> Any:
 
 @cache
 def suites() -> Mapping[str, Suite]:
-    """All suites by name. Raises UserError where two have the same name, or one cannot be read."""
+    """All suites by name.
+
+    Raises UserError where two have the same name, flag, macro, evaluation or baseline, and where
+    one cannot be imported or is no Suite.
+    """
     found: dict[str, Suite] = {}
     for where, suite in _found():
         if not isinstance(suite, Suite):
@@ -116,7 +120,26 @@ def suites() -> Mapping[str, Suite]:
                 f"{where} is called {suite.name!r}, and another suite is too; rename one of them"
             )
         found[suite.name] = suite
-    return dict(sorted(found.items()))
+    found = dict(sorted(found.items()))
+    _check_names(found.values())
+    return found
+
+
+def _check_names(found: Iterable[Suite]) -> None:
+    """Raises UserError for a name that two suites give to a thing that users name."""
+    owners: dict[str, str] = {}
+    for each in found:
+        names = [f"the flag --{flag.name}" for flag in each.flags]
+        names += [f"the gin macro {flag.macro}" for flag in each.flags if flag.macro]
+        names += [f"the evaluation {name}" for name in each.evaluations]
+        names += [f"the baseline {name}" for name in each.baselines]
+        for name in names:
+            if name in owners:
+                raise UserError(
+                    f"the suites {owners[name]} and {each.name} both have {name}; rename it in one "
+                    "of them"
+                )
+            owners[name] = each.name
 
 
 def _found() -> Iterator[tuple[str, Any]]:

@@ -219,13 +219,17 @@ def _checked_model_dir(run: TrainRun) -> Path:
 
 
 def _content_of(run: TrainRun) -> dict[str, str]:
-    """The fingerprint of each task's training data; raises UserError where data is missing."""
+    """The fingerprint of each task's training data.
+
+    Raises UserError where data is missing, and where a task has ids of another vocabulary.
+    """
     from tk_instruct.data import registry
-    from tk_instruct.data.task import check_split
+    from tk_instruct.data.task import check_split, check_vocabulary
 
     tasks = registry.tasks_of(run.mixture)
     for task in tasks:
         check_split(task, "train")
+        check_vocabulary(task)
     return {task.name: task.fingerprint("train") for task in tasks}
 
 

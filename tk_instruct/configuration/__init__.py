@@ -119,13 +119,19 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         if each.flags:
             group = parser.add_argument_group(f"data of {each.name}", each.summary)
         for flag in each.flags:
-            group.add_argument(
-                f"--{flag.name}",
-                type=flag.type,
-                metavar=flag.metavar,
-                help=flag.help,
-                **flag.options,
-            )
+            try:
+                group.add_argument(
+                    f"--{flag.name}",
+                    type=flag.type,
+                    metavar=flag.metavar,
+                    help=flag.help,
+                    **flag.options,
+                )
+            except argparse.ArgumentError as error:
+                raise UserError(
+                    f"the suite {each.name} has the flag --{flag.name}, which is one of "
+                    "tk-instruct's own; rename it in the suite"
+                ) from error
 
 
 def add_length_arguments(parser: argparse.ArgumentParser) -> None:

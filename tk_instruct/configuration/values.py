@@ -153,6 +153,8 @@ def _is_literal(annotation: Any) -> bool:
         return annotation in _BASIC
     if origin is Literal:
         return True
+    if origin in (Union, types.UnionType):
+        return all(map(_is_literal, get_args(annotation)))
     is_container = isinstance(origin, type) and issubclass(origin, tuple | list | Mapping)
     inner = [part for part in get_args(annotation) if part is not ...]
     return is_container and origin is not Callable and all(map(_is_literal, inner))

@@ -21,12 +21,15 @@ def code_hash(functions: Iterable[Any] = (), more: Iterable[str] = ()) -> str:
     """Differs whenever the code of the functions does, or of what makes tokens in this project.
 
     Of a package that is installed beside Python's own the version counts, and the file that a
-    function is in; of any other module all files that it belongs to or imports. more are modules
-    or packages by name.
+    function is in; of any other module all files that it belongs to or imports. Texts and numbers
+    that a function is made with count too. more are modules or packages by name.
     """
-    names = {*_OWN, *more}
-    names |= {module for function in functions for module in _modules_of(function)}
-    return _hash_of(frozenset(names))
+    names, values = {*_OWN, *more}, list[str]()
+    for function in functions:
+        modules, made_with = _made_of(function)
+        names |= modules
+        values += made_with
+    return hashlib.sha256("\0".join([_hash_of(frozenset(names)), *values]).encode()).hexdigest()
 
 
 @cache
@@ -83,25 +86,48 @@ def _imported_by(path: Path, module: ModuleType) -> Iterator[str]:
             yield from (name for name in found if name in sys.modules)
 
 
-def _modules_of(function: Any) -> Iterator[str]:
-    """Of what a function is made of: parts of a partial, closures, methods' objects."""
+def _made_of(function: Any) -> tuple[set[str], list[str]]:
+    """The modules, and the texts and numbers, that a function is made of.
+
+    They are in parts of a partial, defaults, closures, and objects of methods.
+    """
+    modules, values = set[str](), list[str]()
     waiting, seen = [function], set[int]()
     while waiting:
         each = waiting.pop()
+        if each is None or isinstance(each, str | bytes | int | float):
+            values.append(repr(each))
+            continue
         if id(each) in seen:
             continue
         seen.add(id(each))
-        if isinstance(each, functools.partial):
-            waiting += [each.func, *each.args, *each.keywords.values()]
+        if isinstance(each, list | tuple | dict):
+            values.append(f"{type(each).__name__} {len(each)}")
+            waiting += [*each, *each.values()] if isinstance(each, dict) else each
+        elif isinstance(each, set | frozenset):
+            values += sorted(map(repr, each))
+        elif isinstance(each, functools.partial):
+            waiting += [each.func, each.args, each.keywords]
         elif inspect.ismethod(each):
             waiting += [each.__func__, each.__self__]
-        elif inspect.isfunction(each) or inspect.isclass(each):
-            yield each.__module__
-            waiting += [getattr(each, "__wrapped__", None)]
-            waiting += [cell.cell_contents for cell in getattr(each, "__closure__", None) or ()]
-        elif each is not None and callable(each):
-            yield type(each).__module__
-            waiting += list(getattr(each, "__dict__", {}).values())
+        elif inspect.isfunction(each):
+            modules.add(each.__module__)
+            waiting += [each.__defaults__, each.__kwdefaults__, getattr(each, "__wrapped__", None)]
+            waiting += [cell.cell_contents for cell in each.__closure__ or ()]
+        elif inspect.isclass(each):
+            modules.add(each.__module__)
+        elif callable(each):
+            modules.add(type(each).__module__)
+            parts = getattr(each, "__dict__", {}).values()
+            # What objects of TensorFlow hold may be numbers that differ from run to run.
+            is_users = not _is_of_installed(type(each).__module__)
+            waiting += [part for part in parts if is_users or callable(part)]
+    return modules, values
+
+
+def _is_of_installed(module: str) -> bool:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return file is None or _is_installed(Path(file))
 
 
 @cache

@@ -277,11 +277,11 @@ def rates_of(name: str) -> list[float]:
     return [rate / sum(rates) for rate in rates]
 
 
-def is_missing(task: AnyTask) -> MissingDataError | None:
-    """Why a task's data cannot be had, where it cannot."""
+def is_missing(task: AnyTask, split: str | None = None) -> MissingDataError | None:
+    """Why the data of a split, by default a task's first, cannot be had, where it cannot."""
     if isinstance(task, Task):
         try:
-            _as_read(task).fingerprint(next(iter(task.splits)))
+            _as_read(task).fingerprint(split or next(iter(task.splits)))
         except MissingDataError as error:
             return error
     return None

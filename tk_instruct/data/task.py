@@ -111,7 +111,7 @@ class AnyTask(Protocol):
     def vocabulary_fingerprint(self) -> str: ...
     @property
     def code(self) -> Sequence[Any]:
-        """The functions that make examples, for the token cache's key."""
+        """The functions and values that make examples, for the token cache's key."""
         ...
 
     def num_input_examples(self, split: str) -> int: ...
@@ -205,4 +205,18 @@ def check_split(task: AnyTask, split: str) -> None:
     if split not in task.splits:
         raise UserError(
             f"split={split!r} is not one of {task.name}'s: {', '.join(sorted(task.splits))}"
+        )
+
+
+def check_vocabulary(task: AnyTask) -> None:
+    """Raises UserError where a task's ids are not of the run's vocabulary."""
+    if isinstance(task, Task):
+        return  # it has no vocabulary of its own
+    found, expected = task.vocabulary_fingerprint, fingerprint(vocabulary())
+    if found != expected:
+        raise UserError(
+            f"task {task.name!r} has a vocabulary of its own (fingerprint {found}), which is not "
+            f"the run's ({expected}): its ids would mean other words; give the task's vocabulary "
+            "by --vocabulary, or declare the task with output_features=OUTPUT_FEATURES of "
+            "tk_instruct.data.seqio_bridge.declarations, which take the run's"
         )

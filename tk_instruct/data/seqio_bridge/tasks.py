@@ -46,18 +46,24 @@ class SeqIOTask:
 
     @cached_property
     def vocabulary_fingerprint(self) -> str:
+        """Of the vocabulary of inputs and targets; of both where they have two."""
         features = self._task.output_features
         if not {"inputs", "targets"} <= set(features):
             raise UserError(
                 f"task {self.name!r} gives the features {', '.join(features)}; what is trained and "
                 "predicted here are inputs and targets: give it these output_features"
             )
-        vocabulary = features["inputs"].vocabulary
-        return fingerprint(getattr(vocabulary, "loaded", vocabulary))  # a ConfiguredVocabulary's
+        both = [features[name].vocabulary for name in ("inputs", "targets")]
+        # What is loaded is a ConfiguredVocabulary's.
+        found = [fingerprint(getattr(vocabulary, "loaded", vocabulary)) for vocabulary in both]
+        return " ".join(dict.fromkeys(found))
 
     @property
     def code(self) -> Sequence[Any]:
-        return self._task.source, *self._task.preprocessors
+        # What a FileDataSource reads its files by; of any other source all raw examples are read.
+        reader = getattr(self._task.source, "_reader", None)
+        ends = [feature.add_eos for feature in self._task.output_features.values()]
+        return reader, *self._task.preprocessors, *ends
 
     def num_input_examples(self, split: str) -> int:
         check_split(self, split)
