@@ -26,7 +26,7 @@ from tk_instruct.configuration import gin_files
 from tk_instruct.errors import UserError
 
 # So that t5x's own scripts, which know nothing of suites, find the file that is made of these.
-gin.register_file_reader(gin_files.open_file)(gin_files.is_of_suites)
+gin.config.register_file_reader(gin_files.open_file, gin_files.is_of_suites)
 
 # Which function of which of t5x's scripts, bound by which of our files.
 _RUNS = {
