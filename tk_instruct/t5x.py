@@ -14,6 +14,7 @@ t5x's own options are gin parameters: --gin.train.use_orbax=False.
 import argparse
 import importlib
 import logging
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,8 +22,8 @@ from typing import Any
 
 import gin
 
-from tk_instruct import configuration, distributed
-from tk_instruct.configuration import gin_files
+from tk_instruct import configuration, distributed, files
+from tk_instruct.configuration import gin_files, loading
 from tk_instruct.errors import UserError
 
 # So that t5x's own scripts, which know nothing of suites, find the file that is made of these.
@@ -53,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def load(action: str, files: Sequence[str], bindings: Sequence[str]) -> Any:
+def load(action: str, paths: Sequence[str], bindings: Sequence[str]) -> Any:
     """The function of one of t5x's scripts, its arguments bound as if the script were running.
 
     Raises UserError where t5x is not installed, and for what configuration.load does.
@@ -69,16 +70,16 @@ def load(action: str, files: Sequence[str], bindings: Sequence[str]) -> Any:
     main_script = sys.modules["__main__"]
     sys.modules["__main__"] = script  # gin files for t5x name its function as a script's own
     try:
-        _refuse_our_engines(files, bindings)
-        configuration.load(run_file, files, bindings, takes_recipes=True)
+        _refuse_our_engines(paths, bindings)
+        configuration.load(run_file, paths, bindings, takes_recipes=True)
     finally:
         sys.modules["__main__"] = main_script
     return gin.get_configurable(getattr(script, function))
 
 
-def _refuse_our_engines(files: Sequence[str], bindings: Sequence[str]) -> None:
+def _refuse_our_engines(paths: Sequence[str], bindings: Sequence[str]) -> None:
     """Raises UserError where a recipe sets a parameter of our engine, which t5x does not use."""
-    settings = [setting for file in files for setting in gin_files.read_file(file, given=file)]
+    settings = [setting for path in paths for setting in gin_files.read_file(path, given=path)]
     names = (gin_files.split_binding(binding)[0] for binding in bindings)
     settings += [gin_files.read_binding(f"{name} = None") for name in names]
     for setting in settings:
@@ -96,13 +97,20 @@ def _refuse_our_engines(files: Sequence[str], bindings: Sequence[str]) -> None:
 def mixture(name: str) -> str:
     """The name of a task or mixture; with --skip_missing, of its tasks that have data.
 
-    Raises UserError for a name that is not declared.
+    MIXTURE_OR_TASK_MODULE is imported first. Raises UserError for one that is not declared.
     """
     from tk_instruct.data import registry
     from tk_instruct.data.seqio_bridge import declarations
 
+    if (module := loading.task_module()) is not None:
+        loading.import_task_module(module, "MIXTURE_OR_TASK_MODULE")
     registry.check_mixture(name)
     return declarations.available(name)
+
+
+def absolute(path: str | None) -> str | None:
+    """The same path from the root: Orbax takes no other. None stays None."""
+    return None if path is None else os.fspath(files.absolute(files.Path(path).expanduser()))
 
 
 def checked(

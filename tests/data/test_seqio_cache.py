@@ -392,6 +392,7 @@ def test_seqio_caches_a_task_of_each_suite(data: Path, tmp_path: Path) -> None:
 
     constituent = examples(SUPERNI, "train")[0]["task"]
     part = registry.subset("superni_en_def", constituent)
+    declarations.declare_names([part])
     names = [part, FEW_SHOT, COT, GENERATED, WRITTEN]
     flags.FLAGS(
         [
