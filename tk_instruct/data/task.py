@@ -135,7 +135,6 @@ class Task:
         score_against: example → what its prediction is scored against.
         metric_fns: (targets, predictions) → scores by name, as SeqIO's.
         describe: example → its categories, input_languages and output_languages, for statistics.
-        by_options: whether metric_fns take scores of options in place of predictions.
     """
 
     name: str
@@ -144,7 +143,6 @@ class Task:
     score_against: Callable[[Example], Any]
     metric_fns: Sequence[Callable[..., Mapping[str, Any]]]
     describe: Callable[[Example], Mapping[str, Sequence[str]]] = _category
-    by_options: bool = False
 
     @property
     def splits(self) -> Sequence[str]:
@@ -181,8 +179,10 @@ class Task:
         return self.rendering.tokenize(vocabulary())
 
     def examples(self, split: str, lengths: FeatureLengths) -> Iterator[Example]:
-        """In order: the raw example's fields, inputs_pretokenized and targets_pretokenized as text,
-        inputs and targets as token ids that end in EOS. Equal to what SeqIO gives.
+        """A split's examples in order, equal to what SeqIO gives.
+
+        Each has the raw example's fields, inputs_pretokenized and targets_pretokenized as text, and
+        inputs and targets as token ids [length] that end in EOS.
         """
         check_split(self, split)
         source, loaded = self.source, vocabulary()
