@@ -25,7 +25,7 @@ _AnyPath = type(Path())
 class _InBucket:
     """Imports TensorFlow, which etils reaches buckets with, before the first Path in a bucket."""
 
-    def __new__(cls, path: str) -> Path:  # type: ignore[misc]
+    def __new__(cls, path: str) -> Path:
         import_tensorflow_quietly()
         return _AnyPath(path)
 
