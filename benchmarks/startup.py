@@ -2,9 +2,8 @@
 
     python benchmarks/startup.py --rounds 5
 
-Each command is a fresh process, started in an empty folder without any data. In each round all
-commands run once, in turn, and `import seqio` runs before each ten of them. Printed for each
-command:
+Each command is a fresh process, started in a folder without any data. In each round all
+commands and `import seqio` run once, in turn. Printed for each command:
 
     cpu s        processor seconds, user and system, of the process and its children: the median
     limit s      what the command may take: 1 s, and 4 s where examples are rendered
@@ -28,99 +27,84 @@ from statistics import median
 
 from tk_instruct.tables import table
 
-HEAVY = ("jax", "tensorflow", "seqio")
+HEAVY = {"jax", "tensorflow", "seqio"}
 
-# Runs one command as the console script does, and then writes which heavy modules it has imported
-# to a descriptor.
-RUN = f"""
-import sys
-from tk_instruct.cli import main
-try:
-    sys.exit(main(sys.argv[2:]))
-finally:
-    with open(int(sys.argv[1]), "w") as found:
-        found.write(" ".join(name for name in {HEAVY} if name in sys.modules))
+# At its end a process writes to a descriptor which heavy modules it has imported.
+REPORT = f"""
+import atexit, os, sys
+atexit.register(
+    lambda: os.write(int(sys.argv[1]), " ".join({HEAVY} & sys.modules.keys()).encode())
+)
 """
-IMPORT_SEQIO = """
-import sys
-import seqio
-with open(int(sys.argv[1]), "w") as found:
-    found.write(" ".join(name for name in {HEAVY} if name in sys.modules))
-""".replace("{HEAVY}", repr(HEAVY))
+IMPORT_SEQIO = f"{REPORT}import seqio"
+# What the console script does.
+RUN = f"{REPORT}from tk_instruct.cli import main\nsys.exit(main(sys.argv[2:]))"
 
 TRAIN = "train --gin_file=recipes/smoke.gin --gin.MODEL_DIR=run"
-# A recipe that gives no data of its own.
-TRAIN_ON_DATA = (
-    "train --gin_file=models/t5_1_1_tiny.gin --gin.MODEL_DIR=run --gin.TRAIN_STEPS=1 "
-    "--gin.BATCH_SIZE=8 --gin.TASK_FEATURE_LENGTHS={'inputs':64,'targets':16} "
-    "--gin.LEARNING_RATE=0.1 --vocabulary=bytes"
-)
+# A recipe without data of its own, in the folder where the commands are started.
+RECIPE = """
+include "models/t5_1_1_tiny.gin"
+VOCABULARY = "bytes"
+TRAIN_STEPS = 1
+BATCH_SIZE = 8
+LEARNING_RATE = 0.1
+TASK_FEATURE_LENGTHS = {"inputs": 64, "targets": 16}
+"""
+TRAIN_ON_DATA = "train --gin_file=recipe.gin --gin.MODEL_DIR=run"
 SHOW = "tasks show superni_en_def_pos2 --gin_file=recipes/smoke.gin -n 1"
 
-# Exit status → commands.
-COMMANDS = {
-    0: (
-        "--help",
-        *(
-            f"{verb} --help"
-            for verb in (
-                "tasks",
-                *(f"tasks {action}" for action in ("list", "show", "stats", "doctor", "prepare")),
-                *("train", "plan", "predict", "rank", "evaluate"),
-                *(f"evaluate --suite {name}" for name in ("superni", "flan", "user_oriented")),
-                "evaluate --task superni_en_def",
-                *("report", "convert", "self-instruct"),
-                *(
-                    f"self-instruct {stage}"
-                    for stage in ("instructions", "classify", "instances", "prepare")
-                ),
-                *("self-instruct stats", "self-instruct run", "t5x", "mini", "mini --suite flan"),
-            )
-        ),
-        "tasks list",
-    ),
-    2: (
-        "tasks list superni_enn",
-        f"{TRAIN} --gin_fiel=x",
-        f"{TRAIN} --gin.TRAIN_STPES=3",
-        f"{TRAIN} --gin.BATCH_SIZE=many",
-        f"{TRAIN} --gin.optim.adafactor.decay_rate=7",
-        "train --gin_file=nowhere.gin --gin.MODEL_DIR=run",
-        f"{TRAIN} --gin.MIXTURE_OR_TASK_NAME=superni_en_deff",
-        f"{TRAIN_ON_DATA} --gin.MIXTURE_OR_TASK_NAME=superni_en_def --data_dir=nowhere",
-        f"{TRAIN_ON_DATA} --gin.MIXTURE_OR_TASK_NAME=flan_rte --tfds_data_dir=nowhere",
-        f"{TRAIN} --gin.MODEL_DIR=file",
-        f"{TRAIN} --gin.INITIAL_CHECKPOINT_PATH=nowhere",
-        f"{TRAIN} --gin.MODEL_DIR=gs://bucket/run --gin.TRAIN_STPES=3",
-        f"{TRAIN} --gin.VOCABULARY=nowhere.model",
-        f"{TRAIN} --import nowhere",
-        "tasks show superni_en_deff",
-        "tasks show superni_en_def",
-        "tasks show superni_en_def --vocabulary=bytes --data_dir=nowhere",
-        "tasks show flan_rte --vocabulary=bytes --tfds_data_dir=nowhere",
-        "tasks doctor superni --data_dir=nowhere",
-        "tasks prepare flan_rtee",
-        "tasks stats superni_en_deff",
-        "predict --baseline copy_demo --task superni_en_deff --output out.jsonl",
-        "predict --baseline copy_demo --task superni_en_def --vocabulary=bytes "
-        "--data_dir=nowhere --output out.jsonl",
-        "predict --model_dir nowhere",
-        "predict --model_dir nowhere --task superni_en_deff",
-        "rank --model_dir nowhere",
-        "rank --model_dir nowhere --examples nowhere.jsonl",
-        "evaluate --suite flan --model_dir nowhere",
-        "evaluate --predictions nowhere.jsonl",
-        "evaluate --suite flan --predictions nowhere.jsonl",
-        "evaluate --suite user_oriented --sheet out.csv --system a=nowhere.jsonl",
-        "evaluate --task superni_en_deff --predictions nowhere.jsonl",
-        "report nowhere",
-        "plan --gin_file=recipes/tk_instruct_3b.gin --topology=v9:4x4",
-        "plan --gin_file=recipes/tk_instruct_3b.gin --topology=v3:8x16 --gin.TRAIN_STPES=3",
-        "convert nowhere out --to ours",
-        "t5x train --gin_file=recipes/smoke.gin --gin_fiel=x",
-        "self-instruct stats --run_dir nowhere",
-    ),
-}
+HELP = (
+    "--help",
+    *(f"{verb} --help" for verb in ("tasks", "train", "plan", "predict", "rank", "evaluate")),
+    *(f"{verb} --help" for verb in ("report", "convert", "self-instruct", "t5x", "mini")),
+    *(f"tasks {action} --help" for action in ("list", "show", "stats", "doctor", "prepare")),
+    *(f"evaluate --suite {name} --help" for name in ("superni", "flan", "user_oriented")),
+    "evaluate --task superni_en_def --help",
+    *(f"self-instruct {stage} --help" for stage in ("instructions", "classify", "instances")),
+    *(f"self-instruct {stage} --help" for stage in ("prepare", "stats", "run")),
+    "mini --suite flan --help",
+)
+ERRORS = (
+    "tasks list superni_enn",
+    f"{TRAIN} --gin_fiel=x",
+    f"{TRAIN} --gin.TRAIN_STPES=3",
+    f"{TRAIN} --gin.BATCH_SIZE=many",
+    f"{TRAIN} --gin.optim.adafactor.decay_rate=7",
+    "train --gin_file=nowhere.gin --gin.MODEL_DIR=run",
+    f"{TRAIN} --gin.MIXTURE_OR_TASK_NAME=superni_en_deff",
+    f"{TRAIN_ON_DATA} --gin.MIXTURE_OR_TASK_NAME=superni_en_def --data_dir=nowhere",
+    f"{TRAIN_ON_DATA} --gin.MIXTURE_OR_TASK_NAME=flan_rte --tfds_data_dir=nowhere",
+    f"{TRAIN} --gin.MODEL_DIR=file",
+    f"{TRAIN} --gin.INITIAL_CHECKPOINT_PATH=nowhere",
+    f"{TRAIN} --gin.MODEL_DIR=gs://bucket/run --gin.TRAIN_STPES=3",
+    f"{TRAIN} --gin.VOCABULARY=nowhere.model",
+    f"{TRAIN} --import nowhere",
+    "tasks show superni_en_deff",
+    "tasks show superni_en_def",
+    "tasks show superni_en_def --vocabulary=bytes --data_dir=nowhere",
+    "tasks show flan_rte --vocabulary=bytes --tfds_data_dir=nowhere",
+    "tasks doctor superni --data_dir=nowhere",
+    "tasks prepare flan_rtee",
+    "tasks stats superni_en_deff",
+    "predict --baseline copy_demo --task superni_en_deff --output out.jsonl",
+    "predict --baseline copy_demo --task superni_en_def --vocabulary=bytes "
+    "--data_dir=nowhere --output out.jsonl",
+    "predict --model_dir nowhere",
+    "predict --model_dir nowhere --task superni_en_deff",
+    "rank --model_dir nowhere",
+    "rank --model_dir nowhere --examples nowhere.jsonl",
+    "evaluate --suite flan --model_dir nowhere",
+    "evaluate --predictions nowhere.jsonl",
+    "evaluate --suite flan --predictions nowhere.jsonl",
+    "evaluate --suite user_oriented --sheet out.csv --system a=nowhere.jsonl",
+    "evaluate --task superni_en_deff --predictions nowhere.jsonl",
+    "report nowhere",
+    "plan --gin_file=recipes/tk_instruct_3b.gin --topology=v9:4x4",
+    "plan --gin_file=recipes/tk_instruct_3b.gin --topology=v3:8x16 --gin.TRAIN_STPES=3",
+    "convert nowhere out --to ours",
+    "t5x train --gin_file=recipes/smoke.gin --gin_fiel=x",
+    "self-instruct stats --run_dir nowhere",
+)
 
 
 @dataclass
@@ -156,7 +140,7 @@ class Command:
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         with open(reading) as found:
-            self.heavy = found.read()
+            self.heavy = " ".join(sorted(found.read().split()))
         if process.returncode != self.status:
             sys.exit(
                 f"`{self.words}` ended with exit status {process.returncode}, not {self.status}: "
@@ -170,7 +154,8 @@ def measure(rounds: int, chosen: str) -> list[Command]:
     seqio = Command("", 0, IMPORT_SEQIO)
     show = Command(SHOW, 0, limit_seconds=4.0)
     commands = [
-        *(Command(words, status) for status, all_ in COMMANDS.items() for words in all_),
+        *(Command(words, status=0) for words in (*HELP, "tasks list")),
+        *(Command(words, status=2) for words in ERRORS),
         show,
     ]
     commands = [command for command in commands if chosen in command.words]
@@ -178,17 +163,16 @@ def measure(rounds: int, chosen: str) -> list[Command]:
         cache, work = Path(folder, "cache"), Path(folder, "work")
         work.mkdir()
         (work / "file").touch()
+        (work / "recipe.gin").write_text(RECIPE, encoding="utf-8")
         if show in commands:
             show.run(work, cache)
             show.cpu_seconds.clear()
         for number in range(rounds):
-            for position, command in enumerate(commands):
-                if position % 10 == 0:
-                    seqio.run(work, cache)
+            for command in (*commands, seqio):
                 command.run(work, cache)
                 print(
                     f"round {number + 1} of {rounds}: {command.cpu_seconds[-1]:.2f} s "
-                    f"{command.words}",
+                    f"{command.words or 'import seqio'}",
                     file=sys.stderr,
                 )
     return [*commands, seqio]
