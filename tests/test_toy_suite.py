@@ -101,6 +101,14 @@ def test_a_package_beside_this_one_gets_every_verb(tmp_path: Path, tiny_recipe: 
     assert table.splitlines()[-1].split() == [first.name, "25.00"]
 
 
+def test_the_walk_through_shows_this_suite() -> None:
+    shown = (TOY.parents[1] / "docs" / "adding_a_suite.md").read_text(encoding="utf-8")
+    files = sorted(TOY.glob("*.py"))
+    assert len(files) == 4
+    for path in files:
+        assert f"```python\n{path.read_text(encoding='utf-8')}```" in shown, path
+
+
 def drive(packages: Path, commands: dict[str, list[str]]) -> dict[str, Any]:
     """What the commands say, in turn, where the packages are installed."""
     path = os.pathsep.join(filter(None, [str(packages), os.environ.get("PYTHONPATH")]))

@@ -274,7 +274,8 @@ def test_every_verb(tmp_path: Path, run: Run, tiny_recipe: list[str]) -> None:
         name = f"jsonl-test-2{way}.json"
         scores = model / "scores" / name
         predictions = model / "predictions" / f"{name}l"
-        run("evaluate", "--task=jsonl", "--predictions", predictions, f"--json={scores}", *test)
+        evaluate = ["evaluate", "--task=jsonl", "--vocabulary=bytes", f"--json={scores}"]
+        run(*evaluate, "--predictions", predictions, *test)
     right = sum(row["prediction"] == ANSWERS[k % 2] for k, row in enumerate(rows))
     assert json.loads(scores.read_text())["accuracy"] == 25 * right
     assert "jsonl.rank, per cent" in (report := run("report", model))
@@ -285,7 +286,9 @@ def test_every_verb(tmp_path: Path, run: Run, tiny_recipe: list[str]) -> None:
     data[1] = f"train={moved}"
     run("train", *recipe, "--gin.TRAIN_STEPS=3", *data)
     write(moved, lines(21))
-    assert "data" in run("train", *recipe, "--gin.TRAIN_STEPS=4", *data, status=2)
+    assert "was made by another run: data.content={'jsonl': " in run(
+        "train", *recipe, "--gin.TRAIN_STEPS=4", *data, status=2
+    )
 
 
 def test_lines_without_options_are_ranked_by_those_of_the_flag(
