@@ -317,13 +317,13 @@ def test_a_module_of_the_users_is_imported_for_its_task(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Under t5x's own script, where nothing else imports it."""
-    (tmp_path / "mine.py").write_text(
+    (tmp_path / "module_of_a_user.py").write_text(
         "import seqio\n"
         "source = seqio.TextLineDataSource({'train': 'x'})\n"
-        "seqio.TaskRegistry.add('of_a_user', source, [], output_features={})\n"
+        "seqio.TaskRegistry.add('of_a_user', source, preprocessors=[], output_features={})\n"
     )
-    monkeypatch.chdir(tmp_path)
-    gin.bind_parameter("task_module.name", "mine")
+    monkeypatch.syspath_prepend(tmp_path)
+    gin.bind_parameter("task_module.name", "module_of_a_user")
     assert upstream.mixture("of_a_user") == "of_a_user"
 
 
