@@ -23,6 +23,7 @@ from tk_instruct.losses import cross_entropy
 from tk_instruct.model.config import T5Config
 from tk_instruct.sharding import make_mesh, placed
 from tk_instruct.step import TrainState, abstract_params, train_step
+from tk_instruct.suite import suites
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 5
@@ -51,15 +52,15 @@ def data(tiny_recipe: list[str], mini_dir: Path, mini_vocabulary: Path) -> list[
 
 @pytest.fixture(scope="session")
 def run() -> Run:
-    """Runs python -m … on 8 devices; its output."""
+    """Runs python -m … on 8 devices, in a folder; its output."""
 
-    def command(*arguments: str) -> str:
+    def command(*arguments: str, folder: Path = ROOT) -> str:
         devices = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
         environment = {**os.environ, "XLA_FLAGS": devices, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             [sys.executable, "-m", *arguments],
             env=environment,
-            cwd=ROOT,
+            cwd=folder,
             capture_output=True,
             text=True,
             check=False,
@@ -78,16 +79,17 @@ def orbax_run(
     mini_vocabulary: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """python -m t5x.train, as its users start it: strings have inner quotes."""
-    model_dir = tmp_path_factory.mktemp("orbax")
+    """python -m t5x.train, as its users start it: strings have inner quotes, paths are short."""
+    folder = tmp_path_factory.mktemp("orbax")
+    (folder / "gin").symlink_to(ROOT / "gin")
     macros = (
-        f"MODEL_DIR='{model_dir}'",
+        "MODEL_DIR='run'",
         f"DATA_DIR='{mini_dir}'",
         f"VOCABULARY='{mini_vocabulary}'",
     )
     files = ["--gin_search_paths=gin", "--gin_file=t5x/finetune.gin", *tiny_recipe]
-    run("t5x.train", *files, *bindings(*macros, *DEVICES, *TRAIN))
-    return model_dir
+    run("t5x.train", *files, *bindings(*macros, *DEVICES, *TRAIN), folder=folder)
+    return folder / "run"
 
 
 @pytest.fixture(scope="session")
@@ -298,6 +300,38 @@ def test_five_steps_on_eight_devices(orbax_run: Path) -> None:
     losses = scalars(orbax_run / "train", LOSS)
     assert sorted(losses) == [1, 2, 3, 4, 5]
     assert all(np.isfinite(list(losses.values())))
+
+
+def test_its_own_script_reads_what_the_suites_say(orbax_run: Path) -> None:
+    """suites.gin is no file: a run on upstream's own script finds what it is made of."""
+    told = (orbax_run / "config.gin").read_text()
+    assert "SuperNI.data_dir = %DATA_DIR" in told
+    for suite in suites().values():
+        for parameter in suite.seeds:
+            assert f"{parameter} = %RANDOM_SEED" in told
+        for macro in filter(None, (flag.macro for flag in suite.flags)):
+            assert f"\n{macro} = " in told
+
+
+def test_a_module_of_the_users_is_imported_for_its_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under t5x's own script, where nothing else imports it."""
+    (tmp_path / "module_of_a_user.py").write_text(
+        "import seqio\n"
+        "source = seqio.TextLineDataSource({'train': 'x'})\n"
+        "seqio.TaskRegistry.add('of_a_user', source, preprocessors=[], output_features={})\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    gin.bind_parameter("task_module.name", "module_of_a_user")
+    assert upstream.mixture("of_a_user") == "of_a_user"
+
+
+def test_paths_are_from_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert upstream.absolute("runs/smoke") == str(tmp_path / "runs" / "smoke")
+    assert upstream.absolute("gs://bucket/run") == "gs://bucket/run"
+    assert upstream.absolute(None) is None
 
 
 @pytest.mark.parametrize("kind", ["orbax_run", "legacy_run"])
