@@ -1,4 +1,4 @@
-"""The folder of what is made once and kept: parsed files, tokens, vocabularies, plans."""
+"""The cache folder: parsed files, tokens, vocabularies and plans, which are made once."""
 
 import logging
 import os
@@ -14,16 +14,16 @@ CACHE_DIR_VARIABLE = "TK_INSTRUCT_CACHE_DIR"
 
 
 def default_cache_dir() -> Path:
-    """$TK_INSTRUCT_CACHE_DIR, or tk_instruct in the user's cache folder."""
+    """The cache folder: $TK_INSTRUCT_CACHE_DIR, or tk_instruct in the user's cache folder."""
     if os.environ.get(CACHE_DIR_VARIABLE):
         return Path(os.environ[CACHE_DIR_VARIABLE])
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tk_instruct"
 
 
 def kept_tree(folder: PathLike, write: Callable[[PathLike], PathLike]) -> str:
-    """A folder of the cache that `write` makes; made again where it is not as it was written.
+    """The path of a folder that `write` makes. Makes it again if it is damaged.
 
-    write(folder) leaves a whole one alone and raises UserError for any other.
+    write(folder) must leave an undamaged folder as it is and raise UserError for a damaged one.
     """
     try:
         return os.fspath(write(folder))

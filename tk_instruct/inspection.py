@@ -1,6 +1,6 @@
-"""Look at the tasks that are declared: list them, show examples, count, check a data directory.
+"""Look at declared tasks: list them, show examples, count, check a data directory.
 
-show, stats and prepare take the data, the vocabulary and the tasks' parameters from a recipe:
+show, stats and prepare can take the data, the vocabulary and the tasks' parameters from a recipe:
 
   tk-instruct tasks show NAME --gin_file=recipes/smoke.gin
   tk-instruct tasks show NAME --vocabulary=bytes -n 1
@@ -84,7 +84,7 @@ def main(args: argparse.Namespace) -> int:
     files, bindings = getattr(args, "gin_file", []), args.gin_bindings
     import_declarations(args.modules, getattr(args, "gin_search_paths", ()))
     if files or bindings:
-        from tk_instruct import train_run  # noqa: F401  (whose parameters recipes set too)
+        from tk_instruct import train_run  # noqa: F401  (registers parameters that recipes set)
 
         load_part("runs/tasks.gin", files, bindings)
     bind_data_arguments(args)
@@ -149,7 +149,10 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _with_constituent(name: str, constituent: str, split: str) -> list["AnyTask"]:
-    """The parts of a task or mixture that hold a constituent task in this split."""
+    """The tasks of a task or mixture, each narrowed to a constituent that the split has.
+
+    Raises UserError if no task has the constituent in this split.
+    """
     from tk_instruct.data import registry
 
     found, reasons = [], []
@@ -178,7 +181,7 @@ def _as_json(example: Mapping[str, Any], split: str) -> dict[str, Any]:
 
 
 def _right_answers(example: Mapping[str, Any]) -> list[str]:
-    """All references. A template that asks for something else has its target as the only one."""
+    """All references, or only the target if the template asks for something else."""
     target, references = example["targets_pretokenized"], example["references"]
     return references if target in references else [target]
 
@@ -198,7 +201,7 @@ def _print_example(
 
 
 def _strip(segment_ids: Any, numbers: Sequence[str], width: int = 64) -> str:
-    """A packed row's segments by their examples' numbers, scaled to at most `width` characters."""
+    """A packed row as a text of example numbers, scaled to at most `width` characters."""
     symbols = ["."] + ["123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[(int(n) - 1) % 35] for n in numbers]
     step = -(-len(segment_ids) // width)
     return "".join(symbols[segment] for segment in segment_ids[::step])
@@ -219,7 +222,10 @@ def _stats(args: argparse.Namespace) -> int:
 
 
 def _usual_splits(task: "AnyTask") -> list[str]:
-    """Of train and test those that a task has, without one whose data alone is missing."""
+    """The splits among train and test that the task has with their data.
+
+    If all data is missing, the splits that are declared, so that the error names them.
+    """
     from tk_instruct.data import registry
 
     declared = [split for split in ("train", "test") if split in task.splits]
@@ -227,10 +233,11 @@ def _usual_splits(task: "AnyTask") -> list[str]:
 
 
 def count(task: "AnyTask", split: str, lengths: "FeatureLengths") -> dict[str, Any]:
-    """Counts tasks and instances, their categories, languages and lengths, and packed rows.
+    """Counts tasks, instances, categories, languages, tokens and packed rows of a split.
 
-    `shortened` is the share of inputs from which something was left out, such as demonstrations;
-    `inputs_cut` is the share that lost its end. Lengths are measured before anything is left out.
+    Lengths are in tokens, before shortening. `shortened` is the share of examples that are longer
+    than the limit, so that demonstrations or the end are left out. `inputs_cut` is the share of
+    inputs that lose their end. Shares are fractions in [0, 1].
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""TensorFlow as a reader of data: off accelerators, without its start-up messages."""
+"""Imports TensorFlow as a reader of data: without accelerators, without start-up messages."""
 
 import contextlib
 import os
@@ -8,10 +8,10 @@ from functools import cache
 
 @cache
 def import_tensorflow_quietly() -> None:
-    """To be called before SeqIO, TFDS or whatever else brings TensorFlow is imported.
+    """Imports TensorFlow. Call it before SeqIO, TFDS or another package imports TensorFlow.
 
-    It is kept off accelerators, whose memory JAX needs, and its start-up messages, which no log
-    level stops, off the terminal.
+    TensorFlow then uses no GPU, because JAX needs its memory. Its start-up messages, which no log
+    level stops, are not shown.
     """
     with _standard_error_closed():
         import tensorflow as tf

@@ -1,14 +1,14 @@
-"""Put scores side by side: one table a task, with one row a run and one column a split and metric.
+"""Compare the scores of runs: one table a task, one row a run, one column a split and metric.
 
-Reads the files of each run's scores/, as `tk-instruct evaluate` has written them; of those named
-TASK-SPLIT-STEP.json, the last step. Files of scores are also read by themselves, whatever their
-names. Where a suite sums a whole evaluation up, its own tables stand in place of the scores that
-they are made of. Runs of the same name are shown with their parents' names.
+Reads the files in each run's scores/, which `tk-instruct evaluate` writes. Of the files
+TASK-SPLIT-STEP.json, only the last step is read. A file of scores with any name may be given in
+place of a run. If a suite has a summary of a whole evaluation, its tables replace the scores that
+the summary is made from. Runs of the same name are shown with their parent folders.
 
   tk-instruct report runs/smoke/model runs/smoke/copy_input runs/smoke/copy_demo
   tk-instruct report ours.json theirs.json
 
-Of a run of `tk-instruct self-instruct` it shows what has been generated: its stats/stats.json.
+For a run of `tk-instruct self-instruct` it shows the counts of generated data, stats/stats.json.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def read_stats(run: Path) -> dict[str, Any]:
-    """Of a run of Self-Instruct; raises UserError where they have not been counted."""
+    """The content of stats.json of a Self-Instruct run. Raises UserError if there is none."""
     from tk_instruct.self_instruct.stats.report import StatsFile
 
     path = run / "stats" / "stats.json"
@@ -66,6 +66,7 @@ def read_stats(run: Path) -> dict[str, Any]:
 
 
 def show_stats(name: str, stats: dict[str, Any], as_json: bool) -> None:
+    """Prints the stats of a Self-Instruct run, as a text or as one JSON object."""
     from tk_instruct.self_instruct.stats.report import as_text
 
     print(json.dumps({"run": name, "stats": stats}) if as_json else f"{as_text(stats)}\n")

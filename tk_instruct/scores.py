@@ -1,6 +1,6 @@
-"""Files of scores → scores by task and split, and tables of them.
+"""Reads files of scores and makes tables of them.
 
-A suite may have kinds of files of its own: SuiteScores says how they are read and shown.
+A suite may have its own file formats. SuiteScores reads and shows them.
 """
 
 import json
@@ -23,57 +23,60 @@ log = logging.getLogger("tk_instruct")
 _NUM_EXAMPLES = "num_examples"
 # In the order of the columns.
 _SPLITS = ("train", "validation", "dev", "test")
-# Names of SeqIO tasks have no dash; names that people give may have. What follows the step tells
-# the ways to answer apart: .rank, .first100.
+# TASK-SPLIT-STEP.WAY.json. Names of SeqIO tasks have no dash, but names that people choose may. The
+# part after the step is the way of answering: .rank, .first100.
 _SCORES = re.compile(
     rf"(?P<task>.+(?=-(?:{'|'.join(_SPLITS)})-)|[^-]+)-(?P<split>.+)-(?P<step>[0-9]+)"
     r"(?P<way>(?:\.[^.]+)*)\.json"
 )
-# Without a split: a suite's summary of a whole evaluation.
+# TASK-STEP.WAY.json, without a split: a suite's summary of a whole evaluation.
 _SUMMARY = re.compile(r"(?P<task>[^-]+)-(?P<step>[0-9]+)(?P<way>(?:\.[^.]+)*)\.json")
 _AGAIN = "evaluate again"
 
 Number = int | float
-Key = tuple[str, str]  # task and split; no split where the name of a file tells none
-# Scores by name of each task and split: per cent, but for the number of examples and distances.
+Key = tuple[str, str]  # task and split; the split is "" if the file's name has none
+# Task and split → name of a score → score, in per cent (but not num_examples and distances).
 Scores = dict[Key, dict[str, Number]]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a suite's own kind of file holds: reports as JSON, or scores of several systems."""
+    """The content of a file in a suite's own format: reports, or the scores of several systems."""
 
     reports: list[dict[str, Any]] = field(default_factory=list)
     systems: dict[str, Scores] = field(default_factory=dict)
 
 
 class SuiteScores:
-    """What a suite may say of its scores: SUITE.scores names one. This is that of no suite.
+    """How a suite's scores are read and shown. SUITE.scores names an instance of a subclass.
 
     Attributes:
-        titles: scores by name → titles of columns. They are the first columns of every table.
-        splits: splits → what they hold, where their names do not say it.
+        titles: name of a score → title of its column. These are the first columns of every table.
+        splits: split → what it holds, for splits whose names do not tell it.
     """
 
     titles: Mapping[str, str] = {}
     splits: Mapping[str, str] = {}
 
     def read(self, content: dict[str, Any], where: str, repair: str) -> Summary | None:
-        """What a file of the suite's own kind holds; None for any other."""
+        """The content of a file in the suite's own format, or None if it has another format.
+
+        where and repair are for the message of a UserError.
+        """
         return None
 
     def text(self, report: dict[str, Any]) -> str:
-        """A report of a summary, for people."""
+        """A summary's report as a text for people."""
         return json.dumps(report, indent=2, ensure_ascii=False)
 
     def row_of(self, task: str) -> tuple[str, str]:
-        """The table that a task stands in, and what its row is called beside the run's name."""
+        """The name of a task's table, and what is added to the run's name in the task's row."""
         return task, ""
 
 
 @cache
 def _of_suites() -> dict[str, SuiteScores]:
-    """By suite's name."""
+    """Suite's name → its SuiteScores."""
     each = suite.suites().values()
     return {s.name: suite.part(s.scores) if s.scores else SuiteScores() for s in each}
 
@@ -91,13 +94,14 @@ def _titles() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Found:
-    """What there is of a run; summaries by suite."""
+    """The scores of a run, and its summaries by suite."""
 
     scores: Scores = field(default_factory=dict)
     summaries: dict[str, Summary] = field(default_factory=dict)
 
     @property
     def as_json(self) -> dict[str, Any]:
+        """The scores and summaries as values that JSON has."""
         found: dict[str, Any] = {"scores": _flat(self.scores)}
         found |= {name: s.reports for name, s in self.summaries.items() if s.reports}
         systems = {
@@ -108,13 +112,14 @@ class Found:
         return found | ({"systems": systems} if systems else {})
 
     def rows(self, run: str) -> dict[str, Scores]:
-        """Scores by the name of the row that they stand in."""
+        """Name of a table's row → its scores: the run's, and those of each system in a summary."""
         rows = {run: self.scores} if self.scores else {}
         for summary in self.summaries.values():
             rows |= {f"{run} {name}": scores for name, scores in summary.systems.items()}
         return rows
 
     def texts(self) -> list[str]:
+        """The summaries' reports as texts for people."""
         return [
             _of_suites()[name].text(report)
             for name, summary in self.summaries.items()
@@ -127,12 +132,15 @@ def _flat(scores: Scores) -> dict[str, dict[str, Number]]:
 
 
 def named_apart(runs: Sequence[str]) -> dict[str, Path]:
-    """Each run once, by its folder's name and as many parents as tell it from the others."""
+    """Shortest distinct name → run, each run once.
+
+    A name is the folder's name, with as many parent folders as are needed to be distinct.
+    """
     distinct: dict[str, Path] = {}
     for run in map(Path, runs):
         place = os.path.realpath(run) if is_local(run) else os.fspath(run)
         distinct.setdefault(place, run)
-    # As given, not resolved: people know a link by its own name.
+    # Links are not resolved here: people know a link by its own name.
     parts = {
         run: (os.path.abspath(run) if is_local(run) else os.fspath(run)).split("/")
         for run in distinct.values()
@@ -148,9 +156,9 @@ def named_apart(runs: Sequence[str]) -> dict[str, Path]:
 
 
 def read_run(run: Path) -> Found:
-    """The scores of a run's last steps, or those of a file.
+    """The scores of a run's last step for each task and split, or the scores of a file.
 
-    Raises UserError where there are none, and for what is no number.
+    Raises UserError if there are none, or if a score is not a number.
     """
     if run.exists() and not run.is_dir():
         key, _ = key_of(run.name) or (("scores", ""), 0)
@@ -175,7 +183,7 @@ def read_run(run: Path) -> Found:
 
 
 def key_of(name: str) -> tuple[Key, int] | None:
-    """What a file's scores are of, and the step, where its name tells."""
+    """The task, split and step in a file's name, or None if the name has another form."""
     if match := _SCORES.fullmatch(name):
         return (match["task"] + match["way"], match["split"]), int(match["step"])
     if match := _SUMMARY.fullmatch(name):
@@ -184,7 +192,7 @@ def key_of(name: str) -> tuple[Key, int] | None:
 
 
 def _holds_scores(path: Path) -> bool:
-    """Of a file that anybody may have put among the scores."""
+    """Whether a file holds scores. Logs a warning if not: users may put other files there."""
     try:
         read_file(path)
     except UserError as error:
@@ -205,7 +213,7 @@ def _found(paths: Mapping[Key, Path]) -> Found:
         known.reports.extend(summary.reports)
         known.systems.update(summary.systems)
     for name, summary in found.summaries.items():
-        if summary.reports:  # the scores that it is made of are in it
+        if summary.reports:  # they contain these scores
             for key in [key for key in found.scores if _suite_name(key[0]) == name]:
                 del found.scores[key]
     return found
@@ -219,7 +227,7 @@ def _suite_name(task: str) -> str | None:
 
 
 def read_file(path: Path) -> dict[str, Number] | tuple[str, Summary]:
-    """Scores by name, or a suite's name and its summary; raises UserError for anything else."""
+    """Name → score, or a suite's name and its summary. Raises UserError for any other content."""
     content = schema.read(path, dict[str, Any], _AGAIN)
     for name, of in _of_suites().items():
         if summary := of.read(content, str(path), _AGAIN):
@@ -236,7 +244,10 @@ def read_file(path: Path) -> dict[str, Number] | tuple[str, Summary]:
 
 
 def as_table(runs: Mapping[str, Scores]) -> str:
-    """One table a task, or for what a suite puts together; – where a run has no such score."""
+    """One table for each task, or for the tasks that a suite puts into one. – is a missing score.
+
+    runs: name of a row → its scores.
+    """
     rows_of: dict[str, dict[str, dict[str, dict[str, Number]]]] = {}
     for run, scores in runs.items():
         for (task, split), values in sorted(scores.items(), key=lambda item: _in_order(item[0])):
@@ -246,7 +257,7 @@ def as_table(runs: Mapping[str, Scores]) -> str:
 
 
 def _in_order(key: Key) -> tuple[int, Key]:
-    return len(key[0]), key  # t2 before t10
+    return len(key[0]), key  # so that t2 comes before t10
 
 
 def _task_table(task: str, rows: Mapping[str, Mapping[str, Mapping[str, Number]]]) -> str:
@@ -267,7 +278,7 @@ def _task_table(task: str, rows: Mapping[str, Mapping[str, Mapping[str, Number]]
 
 
 def _columns(found: Iterable[Mapping[str, Number]]) -> list[str]:
-    """Names of scores in order, without those of single tasks and categories."""
+    """The names of scores in the order of columns, without scores of single tasks or categories."""
     names = {name: None for scores in found for name in scores if "_for_" not in name}
     first = [name for name in _titles() if name in names]
     last = [_NUM_EXAMPLES] if _NUM_EXAMPLES in names else []

@@ -1,12 +1,12 @@
-"""The contract of a suite: a data set of instructions with all that its paper defines.
+"""The contract of a suite: an instruction data set with all that its paper defines.
 
-A suite is a package with a light `SUITE` in its `__init__`, found in two places: the folder
-tk_instruct.tasks, and packages of others that name theirs as an entry point,
+A suite is a package whose `__init__` has a `SUITE` and imports little. Suites are found in the
+folder tk_instruct.tasks, and in other packages that name theirs as an entry point:
 
   [project.entry-points."tk_instruct.suites"]
   mine = "my_package:SUITE"
 
-The parts are named as "module" or "module:attribute" and imported when they are used, so that
+A suite names its parts as "module" or "module:attribute". They are imported on first use, so that
 listing suites and printing help stay fast.
 """
 
@@ -23,7 +23,7 @@ from tk_instruct.errors import UserError
 
 ENTRY_POINTS = "tk_instruct.suites"
 _OWN = "tk_instruct.tasks"
-# What all suites share.
+# Modules with the gin configurables that all suites share.
 _CONFIGURABLES = ("tk_instruct.data.registry", "tk_instruct.data.tfds_source")
 
 
@@ -33,9 +33,9 @@ class Flag:
 
     Attributes:
         binds: the gin parameter that the flag and the macro set.
-        macro: its name in recipes; None where there is only the flag.
-        type: text → value; raises argparse's errors.
-        options: more for argparse's add_argument, such as nargs.
+        macro: the macro's name in recipes, or None if there is only the flag.
+        type: text → value. Raises argparse's errors.
+        options: further arguments of argparse's add_argument, such as nargs.
     """
 
     name: str
@@ -49,23 +49,23 @@ class Flag:
 
 @dataclass(frozen=True)
 class Suite:
-    """What the verbs need to know; all but name and summary may be left out.
+    """What the verbs need to know of a suite. Only name and summary are required.
 
     Attributes:
-        configurables: modules that register the suite's gin configurables. Light.
-        flags: settings of its data.
-        seeds: gin parameters that --seed and RANDOM_SEED set.
-        tasks: a module whose `declared()` gives tasks and mixtures. Light.
-        mixtures: a module that declares tasks to SeqIO when it is imported. Needed only without
-            `tasks`; a suite that has both uses it for SeqIO's own programs.
-        evaluations: by the name that `evaluate --suite` takes, a module with
-            add_arguments(parser) and main(args).
-        doctor: args → Diagnosis.
-        mini: a module that writes synthetic data into args.directory: add_arguments(parser) and
+        configurables: modules that register the suite's gin configurables. They import little.
+        flags: the settings of its data.
+        seeds: the gin parameters that --seed and RANDOM_SEED set.
+        tasks: a module whose `declared()` gives tasks and mixtures. It imports little.
+        mixtures: a module that declares tasks to SeqIO when it is imported. A suite with `tasks`
+            needs it only for programs that use SeqIO, such as upstream t5x.
+        evaluations: value of `evaluate --suite` → a module with add_arguments(parser) and
             main(args).
-        baselines: by the name that `predict --baseline` takes, example → answer.
-        scores: a tk_instruct.scores.SuiteScores: what `report` shows.
-        licence: what a model card says of the data.
+        doctor: a function args → Diagnosis.
+        mini: a module with add_arguments(parser) and main(args), which writes synthetic data into
+            args.directory.
+        baselines: value of `predict --baseline` → a function example → answer.
+        scores: a tk_instruct.scores.SuiteScores, which `report` uses.
+        licence: the text on the data in a model card.
     """
 
     name: str
@@ -85,11 +85,12 @@ class Suite:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a suite's doctor has found in its data.
+    """The result of a suite's doctor.
 
     Attributes:
-        findings: dataclasses, one a finding.
-        report: the same for people; may be empty.
+        findings: one dataclass for each finding.
+        report: the findings as a text for people. May be empty.
+        is_well: whether nothing has to be repaired.
     """
 
     findings: Sequence[Any]
@@ -98,7 +99,7 @@ class Diagnosis:
 
 
 def part(reference: str) -> Any:
-    """Imports a part of a suite: "module", or "module:attribute"."""
+    """Imports a part of a suite, "module" or "module:attribute", and gives it."""
     module, _, attribute = reference.partition(":")
     loaded = importlib.import_module(module)
     return getattr(loaded, attribute) if attribute else loaded
@@ -106,10 +107,10 @@ def part(reference: str) -> Any:
 
 @cache
 def suites() -> Mapping[str, Suite]:
-    """All suites by name.
+    """Name → suite, sorted by name.
 
-    Raises UserError where two have the same name, flag, macro, evaluation or baseline, and where
-    one cannot be imported or is no Suite.
+    Raises UserError if two suites have the same name, flag, macro, evaluation or baseline, or if
+    one cannot be imported or is not a Suite.
     """
     found: dict[str, Suite] = {}
     for where, suite in _found():
@@ -126,7 +127,7 @@ def suites() -> Mapping[str, Suite]:
 
 
 def _check_names(found: Iterable[Suite]) -> None:
-    """Raises UserError for a name that two suites give to a thing that users name."""
+    """Raises UserError if two suites share a name of a flag, macro, evaluation or baseline."""
     owners: dict[str, str] = {}
     for each in found:
         names = [f"the flag --{flag.name}" for flag in each.flags]
@@ -149,7 +150,7 @@ def _found() -> Iterator[tuple[str, Any]]:
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
         try:
             suite = point.load()
-        except Exception as error:  # another package's code
+        except Exception as error:  # code of another package may raise any error
             raise UserError(
                 f"the suite {point.value} cannot be imported ({type(error).__name__}: {error}); "
                 "repair or remove the package that has it"
@@ -158,20 +159,20 @@ def _found() -> Iterator[tuple[str, Any]]:
 
 
 def default() -> str:
-    """The suite of verbs that are not told which."""
+    """The name of the suite that verbs use without --suite."""
     return part(f"{_OWN}:DEFAULT")
 
 
 @cache
 def import_configurables() -> None:
-    """Registers the gin configurables that data is read with, of all suites too."""
+    """Registers the gin configurables that read data: the shared ones and those of all suites."""
     of_suites = (module for suite in suites().values() for module in suite.configurables)
     for module in (*_CONFIGURABLES, *of_suites):
         importlib.import_module(module)
 
 
 def gin_settings() -> str:
-    """What the run files bind of the suites' settings, in gin's language."""
+    """The text of a gin file that binds the suites' macros. The run files include it."""
     lines = []
     for suite in suites().values():
         for flag in suite.flags:
@@ -184,7 +185,7 @@ def gin_settings() -> str:
 def add_suite_argument(
     parser: argparse.ArgumentParser, modules: Mapping[str, str], what: str
 ) -> None:
-    """--suite, of those that have a module for the verb."""
+    """Adds --suite. modules: name of a suite that has the verb → its module."""
     parser.add_argument(
         "--suite",
         choices=modules,
@@ -196,15 +197,15 @@ def add_suite_argument(
 def add_arguments_of_suite(
     parser: argparse.ArgumentParser, modules: Mapping[str, str], words: Sequence[str]
 ) -> None:
-    """The arguments of the suite that the words of a command line choose, in a group of its own.
+    """Adds the arguments of the suite that the command line's words choose, as a group.
 
-    Raises UserError for a flag that another suite has and this one has not.
+    Raises UserError for a flag that only another suite has.
     """
     choosing = argparse.ArgumentParser(add_help=False)
     choosing.add_argument("--suite", default=default())
     name = choosing.parse_known_args(words)[0].suite
     if name not in modules:
-        return  # argparse says so
+        return  # argparse reports it
     module = part(modules[name])
     module.add_arguments(parser.add_argument_group(f"--suite {name}", module.__doc__))
     known = parser._option_string_actions

@@ -1,7 +1,7 @@
-"""Command-line flags and gin files → what the verbs run with.
+"""Command-line flags and gin files: the configuration of every verb.
 
-Here are the flags. `gin_files` says what gin files set and where, `values` of which types that is;
-`loading` tells gin, and checks what is missing, misspelt or without effect.
+This module has the flags. `gin_files` reads gin files into settings, `values` converts their values
+to the fields' types, and `loading` gives them to gin and checks them.
 """
 
 import argparse
@@ -57,7 +57,10 @@ def add_gin_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def take_gin_bindings(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Splits `--gin.NAME=VALUE` arguments off, as `NAME = VALUE` with the value as typed."""
+    """The other arguments, and the `--gin.NAME=VALUE` arguments as texts `NAME = VALUE`.
+
+    A value stays as it was typed. Raises UserError for a --gin. argument without a value.
+    """
     rest, bindings = [], []
     for argument in arguments:
         match = re.fullmatch(r"--gin\.([\w./@]+)=(.*)", argument, re.DOTALL)
@@ -83,7 +86,7 @@ def add_import_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of every verb that reads tasks: what all suites share, then each suite's own."""
+    """Adds the flags of every verb that reads tasks: the shared ones, then those of each suite."""
     add_import_argument(parser)
     group = parser.add_argument_group("data")
     group.add_argument("--seed", type=whole_number, help="of every random choice (default: 0)")
@@ -135,7 +138,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_length_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of the verbs that tokenise without a recipe that gives lengths."""
+    """Adds the flags for feature lengths, for verbs that tokenise without a recipe."""
     for feature, default in (("input", 1024), ("target", 128)):
         parser.add_argument(
             f"--max_{feature}_tokens",
@@ -148,7 +151,10 @@ def add_length_arguments(parser: argparse.ArgumentParser) -> None:
 def lengths_of(
     args: argparse.Namespace, otherwise: Mapping[str, int] | None = None
 ) -> "FeatureLengths":
-    """The lengths that the flags give; where they do not, others or Tk-Instruct's 1024 and 128."""
+    """The feature lengths, in tokens: from the flags, else otherwise, else 1024 and 128.
+
+    1024 and 128 are Tk-Instruct's (Wang et al. 2022).
+    """
     from tk_instruct.data.tokens import FeatureLengths
 
     lengths = {"inputs": 1024, "targets": 128, **(otherwise or {})}
@@ -156,7 +162,7 @@ def lengths_of(
     return FeatureLengths(**lengths | {name: n for name, n in given.items() if n is not None})
 
 
-# The gin parameters that the flags of all suites set.
+# Flag that all suites share → the gin parameter that it sets.
 _FLAG_BINDINGS = {
     "vocabulary": "vocabulary.name",
     "tfds_data_dir": "tfds_data_dir.directory",
@@ -167,10 +173,10 @@ _FLAG_BINDINGS = {
 
 
 def import_declarations(modules: Sequence[str] = (), search_paths: Sequence[str] = ()) -> None:
-    """Registers what suites can be told by gin, and imports modules of the user's.
+    """Registers the suites' gin configurables and imports the user's modules.
 
-    Gin files that are read later may import these modules too, and are looked for in search_paths.
-    Raises UserError where a module is not found.
+    Gin files that are read later may import these modules. They are also searched in search_paths.
+    Raises UserError if a module or a search path is not found.
     """
     suite.import_configurables()
     gin_files.set_surroundings(modules, search_paths)
@@ -179,9 +185,9 @@ def import_declarations(modules: Sequence[str] = (), search_paths: Sequence[str]
 
 
 def bind_data_arguments(args: argparse.Namespace) -> None:
-    """Binds the flags that were given, over whatever gin files have said.
+    """Binds the given flags to their gin parameters. They override gin files.
 
-    What they bind import_declarations() has registered.
+    Call import_declarations() first. It registers the parameters.
     """
     bindings = list(_FLAG_BINDINGS.items())
     for each in suite.suites().values():

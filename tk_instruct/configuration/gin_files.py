@@ -1,7 +1,7 @@
-"""Gin files and `NAME = VALUE` bindings as lists of settings, before gin is told anything.
+"""Reads gin files and `NAME = VALUE` bindings into lists of settings, before gin reads them.
 
-So it is known where each value comes from, what a file would import is seen before it runs, and a
-setting that nothing uses is found.
+So each value's place is known, imports are checked before they run, and settings that nothing uses
+are found.
 """
 
 import os
@@ -22,19 +22,19 @@ from tk_instruct.errors import UserError
 from tk_instruct.files import read_bytes
 
 PACKAGE = "tk_instruct"
-# A file that is made of what the suites say, and the run files include.
+# Run files include a file of this name. It is not on disk: suite.gin_settings() makes its text.
 SUITES = "suites.gin"
-# Configurables that do something only where another value refers to them, as @NAME() or @NAME, are
-# registered in these modules of gin's, all others of this project in its own name.
+# Gin modules of configurables that have an effect only if a value refers to them (@NAME or
+# @NAME()). All other configurables of this project are in gin module PACKAGE.
 REFERRED = ("optim.", "values.")
 MACRO = "gin.macro"
 _MOST_BYTES = 10**6
-_MOST_NESTED = 10  # files in one another; each may include the next twice, in turn
+_MOST_NESTED = 10  # levels of includes; if each file includes the next twice, the work doubles
 _CLOSED_BY = {"(": ")", "[": "]", "{": "}"}
 
 
 class Key(NamedTuple):
-    """What is set: a macro (its name is the scope) or a parameter of a configurable."""
+    """The target of a setting: a macro (scope is its name) or a parameter of a configurable."""
 
     scope: str
     selector: str
@@ -76,7 +76,7 @@ class Setting:
 
     Attributes:
         place: `FILE:LINE`, or the flag.
-        given: what the user named: the file that included this one, or the flag; None for the
+        given: the file or flag on the command line through which the setting came. None for the
             verb's own run file.
     """
 
@@ -95,7 +95,7 @@ class Setting:
 
 @cache
 def shipped() -> Path:
-    """The project's gin files: beside the package in a checkout, inside it when installed."""
+    """The folder of shipped gin files: beside the package in a checkout, in it when installed."""
     package = Path(__file__).parents[1]
     return next(
         folder
@@ -113,10 +113,10 @@ class _Delegate(config_parser.ParserDelegate):
 
 
 def read_file(name: str, given: str | None, inside: tuple[Path, ...] = ()) -> Iterator[Setting]:
-    """The settings of a file and of those that it includes, in gin's order.
+    """The settings of a file and of the files that it includes, in gin's order.
 
-    Raises UserError for what cannot be read, is no gin, includes itself, or would run code: a file
-    that is not this project's own imports only this project's modules.
+    Raises UserError if a file cannot be read, is not valid gin, includes itself, or would run code.
+    A file that is not shipped may import only this project's modules and those of --import.
     """
     path = find(name)
     around = [file.resolve() for file in inside]
@@ -131,7 +131,7 @@ def read_file(name: str, given: str | None, inside: tuple[Path, ...] = ()) -> It
         )
     is_shipped = shipped().resolve() in path.resolve().parents
     if is_shipped and name.startswith(("runs/", "t5x/", SUITES)):
-        given = None  # they bind what the models and recipes of both engines may set
+        given = None  # they bind parameters for both engines, so some of them are unused
     for statement in parse(_text_of(path), name):
         match statement:
             case config_parser.IncludeStatement():
@@ -149,13 +149,13 @@ def read_file(name: str, given: str | None, inside: tuple[Path, ...] = ()) -> It
 
 
 def split_binding(binding: str) -> tuple[str, str]:
-    """NAME and VALUE of a `NAME = VALUE`."""
+    """NAME and VALUE of a text `NAME = VALUE`."""
     name, _, value = binding.partition("=")
     return name.strip(), value.removeprefix(" ")
 
 
 def read_binding(binding: str) -> Setting:
-    """The setting of a `NAME = VALUE`."""
+    """The setting of a text `NAME = VALUE`. Raises UserError if it is not exactly one value."""
     flag = f"--gin.{split_binding(binding)[0]}"
     statements = parse(binding, flag)
     if len(statements) != 1 or not isinstance(statements[0], config_parser.BindingStatement):
@@ -166,7 +166,7 @@ def read_binding(binding: str) -> Setting:
 def settings_of(
     statements: Iterable[Any], name: str, given: str | None = None
 ) -> Iterator[Setting]:
-    """Those of a file's statements that set something."""
+    """The settings among a file's statements."""
     for statement in statements:
         if isinstance(statement, config_parser.BindingStatement):
             yield _setting(statement, f"{name}:{statement.location.line_num}", given)
@@ -196,18 +196,21 @@ def _check_import(statement: Any, name: str) -> None:
 
 
 def is_trusted(module: str) -> bool:
-    """Whether the user has named a module, or a package that it is in, by --import."""
+    """Whether --import names a module or a package that contains it."""
     parts = module.split(".")
     return any(".".join(parts[:n]) in _imported for n in range(1, len(parts) + 1))
 
 
-# What the command line says for all files that are read after it: --import, --gin_search_paths.
+# The values of --import and --gin_search_paths. They hold for all gin files.
 _imported: set[str] = set()
 _search_paths: list[Path] = []
 
 
 def set_surroundings(modules: Iterable[str], search_paths: Iterable[str]) -> None:
-    """Which modules gin files may import beside this project's, and where files are looked for."""
+    """Sets the modules that gin files may import beside this project's, and the search paths.
+
+    Raises UserError if a search path is not a directory.
+    """
     _imported.clear()
     _imported.update(modules)
     _search_paths[:] = [Path(path).expanduser() for path in search_paths]
@@ -217,12 +220,12 @@ def set_surroundings(modules: Iterable[str], search_paths: Iterable[str]) -> Non
 
 
 def prefixes() -> list[str]:
-    """Where gin looks for files that are included, in turn."""
+    """The folders in which gin searches included files, in order."""
     return ["", *map(str, _search_paths), str(shipped())]
 
 
 def open_file(path: str) -> StringIO:
-    """A gin file's text for gin itself; a byte order mark is left out."""
+    """A gin file's text, for gin to read. Leaves a byte order mark out."""
     if is_of_suites(path):
         suite.import_configurables()
         return StringIO(suite.gin_settings())
@@ -231,7 +234,7 @@ def open_file(path: str) -> StringIO:
 
 
 def is_of_suites(path: str) -> bool:
-    """Whether a path means the file that is made of what the suites say."""
+    """Whether a path names the file of the suites' settings, SUITES."""
     return os.path.basename(path) == SUITES
 
 
@@ -241,11 +244,14 @@ def exists(path: str) -> bool:
 
 
 def find(name: str) -> Path:
-    """A gin file, here or among the shipped ones; raises UserError naming the nearest."""
+    """The path of a gin file: here, in the search paths, or among the shipped files.
+
+    Raises UserError with the most similar name if there is none.
+    """
     if name == SUITES:
         return shipped() / SUITES
     for path in (Path(name), *(folder / name for folder in _search_paths), shipped() / name):
-        # os.path's take any name, also one that is too long.
+        # os.path's functions give False for a name that is too long. Path's raise.
         if os.path.isfile(path):
             return path
         if os.path.exists(path) and not os.path.isdir(path):
@@ -277,7 +283,7 @@ def _text_of(path: Path) -> str:
 
 
 def parse(text: str, name: str) -> list[Any]:
-    """Gin's statements; raises UserError naming file and line where it is no gin."""
+    """Gin's statements. Raises UserError with file and line if the text is not valid gin."""
     parser = None
     try:
         parser = config_parser.ConfigParser(StringIO(text), _Delegate())
@@ -304,7 +310,7 @@ def parse(text: str, name: str) -> list[Any]:
 
 
 def _unclosed(text: str) -> int | None:
-    """The line on which what stays open, or is closed by another bracket, is opened."""
+    """The line that opens a bracket or quotation that is not closed, or not by the same kind."""
     opened: list[tuple[str, int]] = []
     try:
         for token in tokenize.generate_tokens(StringIO(text).readline):
@@ -323,7 +329,7 @@ def _unclosed(text: str) -> int | None:
 
 
 def resolved(settings: Iterable[Setting]) -> list[Setting]:
-    """The same with full names of configurables, this project's before others'."""
+    """The settings with full names of configurables. This project's come before others."""
     return [
         replace(setting, key=setting.key._replace(selector=selector_of(setting.key.selector)))
         for setting in settings
@@ -331,7 +337,7 @@ def resolved(settings: Iterable[Setting]) -> list[Setting]:
 
 
 def selector_of(name: str) -> str:
-    """A registered configurable's full name; another name as it is."""
+    """The full name of a configurable of this project. Any other name stays as it is."""
     found = gin.config._REGISTRY.matching_selectors(name)
     return next((selector for selector in found if is_own(selector)), name)
 
@@ -341,19 +347,20 @@ def is_own(selector: str) -> bool:
 
 
 def is_read_by_code(selector: str) -> bool:
-    """Whether a configurable does something without being referred to."""
+    """Whether a configurable has an effect although no value refers to it."""
     return not selector.startswith(REFERRED)
 
 
 def final(settings: Iterable[Setting]) -> dict[Key, Setting]:
-    """Of each thing that is set the last setting, which holds."""
+    """Key → its last setting, which overrides the earlier ones."""
     return {setting.key: setting for setting in settings}
 
 
 def in_use(settings: Sequence[Setting], is_read: Any) -> set[Key]:
-    """What the settings reach from the configurables that the code itself reads.
+    """The keys whose settings have an effect.
 
-    is_read(selector) says which these are; others count where a value in use refers to them.
+    is_read(selector) says whether the code itself calls a configurable. Macros and other
+    configurables are in use if a value in use refers to them.
     """
     by_target: dict[str, list[Setting]] = {}
     for setting in settings:
@@ -384,7 +391,7 @@ def in_use(settings: Sequence[Setting], is_read: Any) -> set[Key]:
                 use(s for s in by_target.get(reference.name, ()) if s.key.is_macro)
                 continue
             *scopes, name = reference.name.split("/")
-            # Of each parameter the setting in the narrowest scope holds.
+            # The setting in the narrowest scope overrides the others of its parameter.
             narrowest: dict[str, str] = {}
             targets = [s for s in by_target.get(selector_of(name), ()) if not s.key.is_macro]
             for within in ("/".join(scopes[:n]) for n in range(len(scopes) + 1)):
@@ -395,7 +402,7 @@ def in_use(settings: Sequence[Setting], is_read: Any) -> set[Key]:
 
 
 def references(value: Any) -> Iterator[Reference | Macro]:
-    """Those in a value, however deep."""
+    """The references and macros in a value, at any depth."""
     if isinstance(value, Reference | Macro):
         yield value
     elif isinstance(value, Mapping):

@@ -1,9 +1,9 @@
-"""Tells gin what files and flags say, each value and its use checked."""
+"""Gives gin the settings of files and flags, and checks each value and its use."""
 
 import contextlib
 import difflib
 import importlib
-import importlib.util  # gin-config expects it to have been imported
+import importlib.util  # gin-config uses it without importing it
 import inspect
 import os
 import re
@@ -29,15 +29,17 @@ def load(
 ) -> None:
     """Reads a shipped run file, gin files, then the bindings, and checks every value and its use.
 
-    What gin was told before is forgotten: a run is what its files and flags say.
+    Clears gin's earlier configuration, so only these files and bindings count.
 
     Args:
-        bindings: `NAME = VALUE`, the value as it was typed.
-        takes_recipes: whether the files may set what only training with our engine uses.
+        run_file: a shipped file, such as runs/train.gin.
+        paths: the gin files, as --gin_file names them.
+        bindings: texts `NAME = VALUE`, the value as it was typed.
+        takes_recipes: whether the files may set macros that only training with our engine uses.
 
     Raises:
-        UserError: a value is not of its field's type; a file or a binding has no effect; a macro is
-            missing. It names the place, the other side, and the nearest name that exists.
+        UserError: a value is not of its field's type, a file or a binding has no effect, or a macro
+            is not set. The message has the place and the most similar name that exists.
     """
     settings = _read(run_file, paths, bindings, takes_recipes)
     _import_said_module(settings)
@@ -46,7 +48,7 @@ def load(
 
 
 def load_part(run_file: str, paths: Sequence[str], bindings: Sequence[str]) -> None:
-    """The same for a run file that uses of a recipe only its data: other macros need not be set."""
+    """Like load, for a verb that uses only the data of a recipe. Other macros may be unset."""
     settings = _read(run_file, paths, bindings, takes_recipes=True)
     _import_said_module(settings)
     _refuse_unused(
@@ -57,12 +59,12 @@ def load_part(run_file: str, paths: Sequence[str], bindings: Sequence[str]) -> N
 
 
 def load_data_of(description: str, where: str) -> None:
-    """Binds what a run's configuration says of its data: the description is data, not a program.
+    """Binds the data settings in the text of a run's gin configuration. Runs no code of the text.
 
-    Only parameters of the configurables that data is read with are bound, to literals or to what
-    these configurables make; imports of other modules, and all else, are passed over.
+    Binds only parameters of configurables that read data, to literals or to results of such
+    configurables. Skips all other settings and the imports of other modules.
 
-    Raises UserError where the text is no gin or a value is not of its field's type.
+    Raises UserError if the text is not valid gin or a value is not of its field's type.
     """
     suite.import_configurables()
     statements = gin_files.parse(description, where)
@@ -86,7 +88,7 @@ def load_data_of(description: str, where: str) -> None:
 
 
 def configured(configurable: Callable[..., T]) -> T:
-    """What gin makes of one of its configurables; raises UserError where that lacks a value."""
+    """The result of a configurable that gin calls. Raises UserError if a parameter has no value."""
     try:
         return gin.get_configurable(configurable)()
     except RecursionError as error:
@@ -94,7 +96,7 @@ def configured(configurable: Callable[..., T]) -> T:
             "gin: a function's result, @NAME(), is a value of its own parameters, in a circle; "
             "give another value in the last file or --gin.NAME=VALUE that refers to one"
         ) from error
-    except UserError as error:  # gin has put a class of its own in its place, and its calls
+    except UserError as error:  # gin changes its class and adds the calls to its message
         raise UserError(str(error).split("\n  In call to configurable")[0]) from error.__cause__
     except TypeError as error:
         missing = re.search(r"(\w+)\.__init__\(\) missing .*: (.*)", str(error).splitlines()[0])
@@ -114,7 +116,7 @@ def task_module(name: str | None = None) -> str | None:
 
 
 def _import_said_module(settings: Sequence[Setting]) -> None:
-    """Imports MIXTURE_OR_TASK_MODULE; raises UserError where a file says it that is not trusted."""
+    """Imports MIXTURE_OR_TASK_MODULE. Raises UserError if a file sets it to an untrusted module."""
     said = gin_files.final(settings).get(Key("MIXTURE_OR_TASK_MODULE", gin_files.MACRO, "value"))
     if said is None or (name := task_module()) is None:
         return
@@ -128,10 +130,10 @@ def _import_said_module(settings: Sequence[Setting]) -> None:
 
 
 def import_task_module(name: str, where: str) -> None:
-    """Imports a module of the user's that declares tasks.
+    """Imports a user's module that declares tasks.
 
-    It is found in the current folder too, as by `python -m`, but never in place of what is
-    installed. Raises UserError where it is not found.
+    Also searches the current folder, as `python -m` does, but after all installed modules. Raises
+    UserError if the module is not found.
     """
     if not all(part.isidentifier() for part in name.split(".")):
         raise UserError(f"{where} {name!r} must be a module's name, such as mine.tasks")
@@ -141,7 +143,7 @@ def import_task_module(name: str, where: str) -> None:
         top = name.partition(".")[0]
         if top not in sys.modules and importlib.util.find_spec(top) is None:
             raise ModuleNotFoundError(f"No module named {top!r}")
-        import_tensorflow_quietly()  # it declares to SeqIO, which brings TensorFlow
+        import_tensorflow_quietly()  # the module imports SeqIO, which imports TensorFlow
         importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise UserError(
@@ -151,9 +153,9 @@ def import_task_module(name: str, where: str) -> None:
 
 
 def _import_data_module(name: str) -> None:
-    """Of this project, where it is one that declares how data is read."""
+    """Imports a module of this project if it reads data."""
     if name.startswith(_data_modules()):
-        with contextlib.suppress(ImportError):  # of another version
+        with contextlib.suppress(ImportError):  # another version may have had the module
             importlib.import_module(name)
 
 
@@ -163,13 +165,13 @@ def _selector(reference: Reference) -> str:
 
 @cache
 def _data_modules() -> tuple[str, ...]:
-    """Beginnings of the names of modules that data is read with."""
+    """The prefixes of the names of modules that read data."""
     modules = (module for each in suite.suites().values() for module in each.configurables)
     return ("tk_instruct.data.", "tk_instruct.tasks.", *modules)
 
 
 def _is_of_data(selector: str) -> bool:
-    """Whether a configurable is one that data is read with."""
+    """Whether a configurable is in a module that reads data."""
     if selector not in gin.config._REGISTRY:
         return False
     return gin.config._REGISTRY[selector].wrapped.__module__.startswith(_data_modules())
@@ -178,13 +180,16 @@ def _is_of_data(selector: str) -> bool:
 def _read(
     run_file: str, paths: Sequence[str], bindings: Sequence[str], takes_recipes: bool
 ) -> list[Setting]:
-    """Tells gin what files and bindings say, each value as its field's type; all that they set."""
+    """Gives gin the settings of files and bindings, each converted to its field's type.
+
+    Returns all settings in order. Raises UserError as load does for a file or a value.
+    """
     settings = list(gin_files.read_file(run_file, given=None))
     for path in paths:
         settings += gin_files.read_file(path, given=path)
     gin.clear_config()
     gin.config._LOCATION_PREFIXES[:] = gin_files.prefixes()
-    # Gin would look inside Python packages too, and takes a folder runs/ or models/ here for one.
+    # Gin also searches Python packages, and mistakes a folder runs/ or models/ here for one.
     gin.config._FILE_READERS[:] = [(gin_files.open_file, gin_files.exists)]
     try:
         gin.parse_config_files_and_bindings(
@@ -196,18 +201,18 @@ def _read(
             name, text = gin_files.split_binding(binding)
             [setting] = gin_files.resolved([gin_files.read_binding(f"{name} = None")])
             text = values.read_text(text, fields.of(setting.key))
-            read = gin_files.read_binding(f"{name} = {text}")  # whose errors say more than gin's
+            read = gin_files.read_binding(f"{name} = {text}")  # its errors say more than gin's
             gin.parse_config(f"{name} = {text}")
             settings += gin_files.resolved([read])
     except UserError:
         raise
-    except Exception as error:  # gin raises whatever Python raises, with the place added
+    except Exception as error:  # gin adds the place to errors of any class
         raise UserError(f"gin: {_explained(error)}") from error
     last = gin_files.final(settings)
     for setting in last.values():
         _refuse_circle(setting, last)
         if takes_recipes and setting.value is None:
-            continue  # t5x takes None in some places where our engine does not
+            continue  # t5x takes None for some parameters, our engine does not
         value = _typed(setting, setting.value, fields.of(setting.key))
         if value is not setting.value:
             gin.bind_parameter(tuple(setting.key), value)
@@ -228,13 +233,13 @@ def _refuse_circle(setting: Setting, last: dict[Key, Setting]) -> None:
 
 @cache
 def _of_training() -> tuple[Setting, ...]:
-    import tk_instruct.train_run  # noqa: F401  (whose configurables it names)
+    import tk_instruct.train_run  # noqa: F401  (registers the configurables of runs/train.gin)
 
     return tuple(gin_files.resolved(gin_files.read_file("runs/train.gin", given=None)))
 
 
 class _Fields:
-    """The types of the fields that macros and parameters fill, as settings lead to them."""
+    """The types of the fields that macros and parameters fill, found by following the settings."""
 
     def __init__(self, settings: Sequence[Setting]) -> None:
         self._users: dict[str, set[Key]] = {}
@@ -243,7 +248,10 @@ class _Fields:
                 self._users.setdefault(setting.value.name, set()).add(setting.key)
 
     def of(self, key: Key, seen: frozenset[Key] = frozenset()) -> list[Any]:
-        """Empty where none is known: a macro of t5x alone, a configurable of another package."""
+        """The types of the fields that a key's value fills.
+
+        Empty if none is known, as for a macro of t5x or a configurable of another package.
+        """
         if not key.is_macro:
             known = gin_files.is_own(key.selector) and key.selector in gin.config._REGISTRY
             found = values.annotations(key.selector) if known else {}
@@ -253,7 +261,10 @@ class _Fields:
 
 
 def _typed(setting: Setting, value: Any, fields: Iterable[Any]) -> Any:
-    """A literal as its fields' type; raises UserError with the place, the value and the rule."""
+    """A literal converted to its fields' types; other values are checked and stay as they are.
+
+    Raises UserError with the place, the value and the rule.
+    """
     for field in fields:
         try:
             if isinstance(value, Reference) and not value.evaluate:
@@ -292,13 +303,13 @@ def _explained(error: Exception) -> str:
 def _refuse_unused(
     settings: Sequence[Setting], is_read: Callable[[str], bool], takes_recipes: bool
 ) -> None:
-    """Raises UserError for a file or a binding that changes nothing, and names the other side.
+    """Raises UserError for a file or a binding that changes nothing. Names what overrides it.
 
-    What another file or flag has overridden may have been in use before.
+    A file's setting may be without effect if it had one before a later file or flag.
     """
     last = gin_files.final(settings)
     now = gin_files.in_use(list(last.values()), is_read)
-    # What is in use where a file ends, from the one that a setting stands in to the last.
+    # The keys in use at the end of each file. A setting may be in use there, and overridden later.
     ends = [n for n, (a, b) in enumerate(pairwise(settings), 1) if a.file != b.file]
     in_use_at: dict[int, set[Key]] = {}
     for end in ends:
@@ -332,7 +343,7 @@ def _refuse_unused(
 
 
 def _useless(setting: Setting, settings: Sequence[Setting], now: set[Key]) -> str:
-    """Why a setting has no effect: what overrides it, or what does not use it."""
+    """Why a setting has no effect, for a message: what overrides it, or that nothing uses it."""
     key, last = setting.key, gin_files.final(settings)
     if key in now:
         return f"{setting} is overridden by {last[key]}; leave it out, or give it after that"
@@ -389,7 +400,7 @@ def _refuse_unset(settings: Sequence[Setting]) -> None:
 
 @cache
 def _shipped_settings() -> tuple[Setting, ...]:
-    """Of every shipped file, includes not followed, and of what the suites say."""
+    """The settings of every shipped file, without following includes, and of the suites."""
     folder = gin_files.shipped()
     text = suite.gin_settings()
     found = list(gin_files.settings_of(gin_files.parse(text, gin_files.SUITES), gin_files.SUITES))
@@ -402,6 +413,6 @@ def _shipped_settings() -> tuple[Setting, ...]:
 
 @cache
 def _macros_of_recipes() -> frozenset[str]:
-    """That some shipped file uses."""
+    """The names of the macros that shipped files refer to."""
     found = (r for s in _shipped_settings() for r in gin_files.references(s.value))
     return frozenset(reference.name for reference in found if isinstance(reference, Macro))

@@ -1,4 +1,4 @@
-"""Values that gin fills in, read by the type of the field that they go to."""
+"""Converts gin's values to the types of the fields that they fill."""
 
 import ast
 import inspect
@@ -24,7 +24,10 @@ _WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: 
 
 
 def annotations(selector: str) -> dict[str, Any]:
-    """The types of a configurable's parameters; those that only type checkers see are object."""
+    """Parameter name → its type, for a configurable.
+
+    A type that is imported only for type checkers becomes `object`.
+    """
     configurable = gin.config._REGISTRY[selector].wrapped
     parameters = inspect.signature(configurable).parameters
     return {
@@ -45,9 +48,9 @@ def _resolved(annotation: Any, configurable: Any) -> Any:
 
 
 def read(value: Any, annotation: Any) -> Any:
-    """A literal as a value of a type: 'false' as a bool, 1e3 as an int, a list as a tuple.
+    """A literal, converted to a type: 'false' to a bool, 1e3 to an int, a list to a tuple.
 
-    Raises ValueError saying what it must be.
+    Raises ValueError with the values that the type takes.
     """
     if annotation is Any:
         return value
@@ -64,7 +67,7 @@ def read(value: Any, annotation: Any) -> Any:
         found = msgspec.convert(value, reduce(operator.or_, literals, None), strict=False)
     except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
         found = None
-    # Numbers that mean booleans are not taken for them.
+    # msgspec converts 0 and 1 to booleans. Those are refused.
     is_bool = isinstance(found, bool) and not isinstance(value, bool)
     if found is None or is_bool or (isinstance(found, float) and not math.isfinite(found)):
         raise ValueError(f"must be {in_words(annotation)}")
@@ -72,13 +75,13 @@ def read(value: Any, annotation: Any) -> Any:
 
 
 def check_referable(annotation: Any) -> None:
-    """Raises ValueError for a function, not called, where a literal is wanted."""
+    """Raises ValueError if a type takes only literals, so that @NAME cannot be its value."""
     if annotation is not Any and all(map(_is_literal, _choices(annotation))):
         raise ValueError(f"must be {in_words(annotation)}; @NAME() with brackets is its result")
 
 
 def check_result(selector: str, annotation: Any) -> None:
-    """Raises ValueError for a function whose result is not of the type, as far as it says."""
+    """Raises ValueError if a configurable's annotated result (@NAME()) is not of the type."""
     configurable = gin.config._REGISTRY[selector].wrapped
     result = configurable
     if not isinstance(configurable, type):
@@ -94,10 +97,10 @@ def check_result(selector: str, annotation: Any) -> None:
 
 
 def read_text(text: str, wanted: Sequence[Any]) -> str:
-    """What somebody has typed, in gin's own syntax, for fields of these types.
+    """A typed value as an expression in gin's syntax, for fields of these types.
 
-    A field of texts takes it as it is, so that a path may look like a number. @function() and
-    %MACRO are gin's. Of no known type, true, false and none are Python's.
+    A field of type str takes the text itself, so a path may look like a number. @function() and
+    %MACRO stay as they are. If no type is known, true, false and none become Python's constants.
     """
     bare = text.strip()
     is_container = bare.startswith(("(", "[", "{"))
@@ -117,7 +120,7 @@ def read_text(text: str, wanted: Sequence[Any]) -> str:
 
 
 def in_words(annotation: Any) -> str:
-    """What a type takes, for messages."""
+    """The values that a type takes, in words, for messages."""
     choices = _choices(annotation)
     said = [_WORDS[choice] for choice in choices if choice in _WORDS]
     said += [
@@ -147,7 +150,7 @@ def _choices(annotation: Any) -> tuple[Any, ...]:
 
 
 def _is_literal(annotation: Any) -> bool:
-    """Whether a literal can be of the type, rather than an object that a function makes."""
+    """Whether a literal can have this type. Objects of other types are made by functions."""
     origin = get_origin(annotation)
     if origin is None:
         return annotation in _BASIC

@@ -1,7 +1,8 @@
-"""A split of a task → its tokens on disk, once, in ArrayRecord files read by index.
+"""The token cache: the tokens of a task's split in an ArrayRecord file, read by index.
 
-The key holds everything the tokens depend on: the task, its data and options, the vocabulary, the
-feature lengths and the code that renders. A changed input is another key, so nothing is stale.
+The file's key holds everything that the tokens depend on: the task, its data and options, the
+vocabulary, the feature lengths and the code that renders. A change gives another key, so a file is
+never out of date.
 """
 
 import contextlib
@@ -32,15 +33,17 @@ from tk_instruct.progress import Progress
 log = logging.getLogger("tk_instruct")
 
 
-# How ArrayRecord, whose chunks have checksums, and what reads their content say that it is damaged.
+# Errors that a damaged file raises: ArrayRecord checks its chunks, and parsing may fail too.
 _DAMAGED = (RuntimeError, ValueError, TypeError, IndexError)
 
 
 class TokenFile:
-    """The examples of a split on disk, read by index; known without reading them are their
+    """The tokenised examples of a split on disk, read by index.
 
-    lengths: of the inputs and of the targets of each. A damaged file is written again, when it is
-    opened or when the damaged example is read.
+    A damaged file is written again, when it is opened or when the damaged example is read.
+
+    Attributes:
+        lengths: the numbers of input and target tokens of each example, known without reading it.
     """
 
     lengths: Int32[np.ndarray, "examples 2"]
@@ -57,7 +60,7 @@ class TokenFile:
 
     def _open(self) -> None:
         self._records = ArrayRecordDataSource(os.fspath(self._path))
-        # The last record: so there is one file, which is there whole or not at all.
+        # The lengths are the last record. A second file could be missing.
         lengths = self._records[len(self._records) - 1]
         self.lengths = np.frombuffer(lengths, "<i4").reshape(len(self._records) - 1, 2)
 
@@ -80,12 +83,13 @@ class TokenFile:
             return Tokens.from_bytes(self._records[index])
 
     def unread(self, indices: Sequence[int]) -> list["Unread"]:
+        """The examples with these indices, of which only the lengths are read."""
         lengths = self.lengths[indices].tolist()
         return [Unread(self, k, (i, t)) for k, (i, t) in zip(indices, lengths, strict=True)]
 
 
 class Unread(NamedTuple):
-    """An example in a file, of which only the lengths are known until it is read."""
+    """An example in a file. Its lengths are known, its tokens are read by read()."""
 
     file: TokenFile
     position: int
@@ -96,9 +100,10 @@ class Unread(NamedTuple):
 
 
 def open_tokens(task: AnyTask, split: str, lengths: FeatureLengths) -> TokenFile:
-    """The split's examples, written first where they are not there yet.
+    """The tokenised examples of a split. Tokenises and writes them if the cache lacks them.
 
-    Raises UserError for a split the task lacks, an empty one, and a cache that cannot be written.
+    Raises UserError if the task lacks the split, if the split is empty, or if the cache cannot be
+    written.
     """
     check_split(task, split)
     path = _path(task, split, lengths)
@@ -124,7 +129,7 @@ def _write(path: Path, task: AnyTask, split: str, lengths: FeatureLengths) -> No
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path.parent)
         with temporary.open("wb") as lock:
-            with contextlib.suppress(OSError):  # a file system without locks
+            with contextlib.suppress(OSError):  # some file systems have no locks
                 fcntl.flock(lock, fcntl.LOCK_EX)
             writer = ArrayRecordWriter(str(temporary), "group_size:1")
             total = task.num_input_examples(split)
@@ -143,14 +148,14 @@ def _write(path: Path, task: AnyTask, split: str, lengths: FeatureLengths) -> No
             os.replace(temporary, path)
     except OSError as error:
         raise cannot_write(path, error) from error
-    except RuntimeError as error:  # how ArrayRecord says that the disk is full
+    except RuntimeError as error:  # ArrayRecord raises it if the disk is full
         raise cannot_write(path, OSError(str(error))) from error
     finally:
         remove(temporary)
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Removes what killed writes have left: a write holds a lock on its file while it lives."""
+    """Removes temporary files of killed processes. A running one holds a lock on its file."""
     for path in folder.glob(".*.array_record.*"):
         with contextlib.suppress(OSError), path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""The version of the code that makes examples and tokens from data, wherever that code lives."""
+"""A hash of the code that makes examples and tokens, of this project and of other modules."""
 
 import ast
 import functools
@@ -13,16 +13,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-# This project's own: what makes tokens from data. A suite's are found as other packages are.
+# This project's modules that make tokens. Suites are found through the functions that are hashed.
 _OWN = ("tk_instruct.data", "tk_instruct.randomness")
 
 
 def code_hash(functions: Iterable[Any] = (), more: Iterable[str] = ()) -> str:
-    """Differs whenever the code of the functions does, or of what makes tokens in this project.
+    """A hash of the functions' code and of this project's code that makes tokens.
 
-    Of a package that is installed beside Python's own the version counts, and the file that a
-    function is in; of any other module all files that it belongs to or imports. Texts and numbers
-    that a function is made with count too. more are modules or packages by name.
+    For an installed package it covers the version and the file that a function is in. For any other
+    module it covers all files of its package and of the modules that it imports. It also covers
+    the texts and numbers in a function's defaults, closures and partial arguments. more names
+    further modules or packages.
     """
     names, values = {*_OWN, *more}, list[str]()
     for function in functions:
@@ -58,7 +59,7 @@ def _hash_of(names: frozenset[str]) -> str:
 
 
 def _files_of(module: ModuleType) -> set[Path]:
-    """All of a package's files, of a suite's too; one file of a module that is in none."""
+    """All files of a module's package or suite, or the module's own file if it is in none."""
     file = Path(str(module.__file__))
     name = module.__name__ if hasattr(module, "__path__") else module.__package__ or ""
     depth = 3 if name.startswith("tk_instruct.tasks.") else 2 if name.startswith(_OWN) else 1
@@ -71,7 +72,7 @@ def _files_of(module: ModuleType) -> set[Path]:
 
 
 def _imported_by(path: Path, module: ModuleType) -> Iterator[str]:
-    """Modules that a file of the user's imports by their full names, and that are loaded."""
+    """The loaded modules that a user's file imports by their full names."""
     if module.__name__.startswith("tk_instruct"):
         return
     try:
@@ -87,9 +88,9 @@ def _imported_by(path: Path, module: ModuleType) -> Iterator[str]:
 
 
 def _made_of(function: Any) -> tuple[set[str], list[str]]:
-    """The modules, and the texts and numbers, that a function is made of.
+    """The modules that a function's code is in, and the texts and numbers that it holds.
 
-    They are in parts of a partial, defaults, closures, and objects of methods.
+    Looks into partials, defaults, closures and the objects of methods.
     """
     modules, values = set[str](), list[str]()
     waiting, seen = [function], set[int]()
@@ -119,7 +120,7 @@ def _made_of(function: Any) -> tuple[set[str], list[str]]:
         elif callable(each):
             modules.add(type(each).__module__)
             parts = getattr(each, "__dict__", {}).values()
-            # What objects of TensorFlow hold may be numbers that differ from run to run.
+            # Objects of TensorFlow may hold numbers that differ between runs.
             is_users = not _is_of_installed(type(each).__module__)
             waiting += [part for part in parts if is_users or callable(part)]
     return modules, values

@@ -1,6 +1,6 @@
-"""Several examples in one row: which ones, and the arrays that each architecture reads.
+"""Packs several examples into one row, and makes the arrays that each architecture reads.
 
-A model keeps the examples of a row apart by segment ids: from 1 in each row, 0 on padding.
+Segment ids keep the examples of a row apart. They count from 1 in each row and are 0 on padding.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from tk_instruct.errors import UserError
 
 
 class HasLengths(Protocol):
-    """An example of which the numbers of input and of target tokens are known."""
+    """An example whose numbers of input and target tokens are known."""
 
     @property
     def lengths(self) -> tuple[int, int]: ...
@@ -27,20 +27,20 @@ Arrays = dict[str, Int[np.ndarray, "rows length"] | Float[np.ndarray, "rows leng
 
 
 class Layout(Protocol):
-    """How examples lie in rows."""
+    """How examples are placed in rows."""
 
     @property
     def limits(self) -> tuple[int, ...]:
-        """The most tokens of a row, in each of its parts."""
+        """The maximum number of tokens of a row, for each of its parts."""
 
     def sizes(self, lengths: Int[np.ndarray, "examples 2"]) -> Int[np.ndarray, "examples limits"]:
-        """What examples with so many input and target tokens take of each limit."""
+        """The tokens that each example takes of each limit, from its input and target lengths."""
 
     def arrays(self, rows: Rows, widths: Sequence[int]) -> Arrays:
-        """The rows' arrays by T5X's feature names, each part padded to its width."""
+        """T5X's feature name → an array of the rows. Each part is padded to its width."""
 
 
-# From a task's feature lengths.
+# A task's feature lengths → the layout of its rows.
 MakeLayout = Callable[[FeatureLengths], Layout]
 
 
@@ -48,7 +48,7 @@ MakeLayout = Callable[[FeatureLengths], Layout]
 class EncoderDecoderRows:
     """Inputs in the encoder, targets in the decoder (SeqIO's EncDecFeatureConverter).
 
-    prompt are the ids that stand before each example's inputs, beyond its length.
+    prompt is a list of ids that stand before each example's inputs. They do not count as inputs.
     """
 
     lengths: FeatureLengths
@@ -78,11 +78,11 @@ class EncoderDecoderRows:
 
 @dataclass(frozen=True)
 class DecoderRows:
-    """Inputs and then targets in the decoder (SeqIO's PrefixLMFeatureConverter).
+    """Inputs, then targets in the decoder (SeqIO's PrefixLMFeatureConverter).
 
-    decoder_causal_attention is 1 on the positions that may attend to each other both ways: those
-    that read the inputs, and the one that reads the last of them and predicts the first target.
-    prompt is as in EncoderDecoderRows.
+    decoder_causal_attention is 1 on the positions that attend to each other in both directions:
+    those that read the inputs, and the next one, which reads the last input token and predicts the
+    first target token. prompt is as in EncoderDecoderRows.
     """
 
     lengths: FeatureLengths
@@ -135,24 +135,27 @@ def _segment_ids(rows: Sequence[Sequence[np.ndarray]], width: int) -> Int[np.nda
 def row_sizes(
     rows: Sequence[Sequence[HasLengths]], layout: Layout
 ) -> Int[np.ndarray, "rows limits"]:
-    """Tokens in each part of each row, none of which is empty."""
+    """The number of tokens in each part of each row. No row may be empty."""
     return np.array([layout.sizes(np.array([e.lengths for e in row])).sum(axis=0) for row in rows])
 
 
 def widths(
     row_sizes: Int[np.ndarray, "rows limits"], layout: Layout, multiple: int = 32
 ) -> tuple[int, ...]:
-    """The columns that hold the longest row, for each part, to a multiple of columns.
+    """The number of columns of each part: the longest row, rounded up to a multiple.
 
-    Targets are short: a decoder's row is mostly padding in a batch of a few rows. The widths are
-    few, because each is compiled for; a large batch has a full row, and so always the same.
+    Targets are short, so a decoder's row is mostly padding in a batch of a few rows. Every width
+    costs a compilation, so there are few. A large batch has a full row and always the same width.
     """
     longest = np.maximum(row_sizes.max(axis=0), 1)
     return tuple(np.minimum(-(-longest // multiple) * multiple, layout.limits).tolist())
 
 
 def rows_of(examples: Sequence[Example], layout: Layout) -> list[list[Example]]:
-    """Every example in one row; rows in the order of their first, which is the order in a row."""
+    """The rows that hold all examples, each example in one row.
+
+    Examples keep their order inside a row. Rows are in the order of their first examples.
+    """
     sizes = layout.sizes(np.array([example.lengths for example in examples], np.int64))
     return [[examples[k] for k in row] for row in best_fit_decreasing(sizes, layout.limits)]
 
@@ -160,10 +163,11 @@ def rows_of(examples: Sequence[Example], layout: Layout) -> list[list[Example]]:
 def best_fit_decreasing(
     sizes: Int[np.ndarray, "items limits"], limits: Sequence[int]
 ) -> list[list[int]]:
-    """Bins of indices of items, none above any of the limits, in order of their first item.
+    """Bins of item indices, sorted by their first item. No bin is above a limit.
 
-    The largest item first, each goes where it leaves the least room (best-fit decreasing: Johnson
-    et al. 1974; here an item's size is its largest share of a limit, room is summed over limits).
+    Places the largest item first, each in the bin where it leaves the least room (best-fit
+    decreasing, Johnson et al. 1974). With several limits, an item's size is its largest share of a
+    limit, and room is summed over the limits.
 
     Raises:
         ValueError: an item is above a limit.
@@ -173,7 +177,7 @@ def best_fit_decreasing(
     bins: list[list[int]] = []
     room = np.repeat(np.asarray(limits)[:, None], len(sizes), axis=1)
     for item in np.argsort(-(sizes / limits).max(axis=1), kind="stable").tolist():
-        # One bin more than there are, so that there is always one that fits.
+        # An empty bin is among the choices, so one always fits.
         left = room[:, : len(bins) + 1] - sizes[item][:, None]
         total_left = left.sum(axis=0)
         total_left[left.min(axis=0) < 0] = sum(limits) + 1
@@ -190,13 +194,13 @@ def rows_for_tokens(
     lengths: FeatureLengths,
     layout: MakeLayout = EncoderDecoderRows,
 ) -> int:
-    """The batch size in rows that a batch size in tokens stands for.
+    """The batch size in rows for a batch size in tokens.
 
-    Counted as T5 and Tk-Instruct count (1,048,576 tokens are 1,024 rows of 1024 inputs): a row is
-    its longest part, padding included.
+    Counts as T5 and Tk-Instruct do (1,048,576 tokens are 1,024 rows of 1024 inputs): a row counts
+    as its longest part, padding included.
 
     Raises:
-        UserError: less than one row.
+        UserError: batch_tokens is less than one row.
     """
     row_tokens = max(layout(lengths).limits)
     if batch_tokens < row_tokens:

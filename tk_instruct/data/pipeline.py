@@ -1,7 +1,7 @@
-"""Token caches → batches: shuffled, mixed, packed, read ahead, with a cursor of two numbers.
+"""Makes batches from token caches: shuffles, mixes, packs, reads ahead, keeps a cursor.
 
-Which examples are in which row follows from their lengths. So of several processes each knows the
-whole batch and reads only its own rows, and the batches do not depend on how many there are.
+Packing needs only the examples' lengths. So each process knows the whole batch and reads only its
+own rows, and the batches do not depend on the number of processes.
 """
 
 import itertools
@@ -30,9 +30,9 @@ from tk_instruct.data.tokens import FeatureLengths, Tokens
 from tk_instruct.errors import UserError
 from tk_instruct.randomness import draw
 
-# So many examples are packed together: with more, less is padding, and each takes longer.
+# The number of examples that are packed together. More give less padding, but packing is slower.
 WINDOW = 1024
-# Batches made while the model is busy with the one before.
+# The number of batches that are made in advance, while the model trains.
 READ_AHEAD = 2
 
 
@@ -40,9 +40,10 @@ class Batch(NamedTuple):
     """A batch, or a process's rows of it.
 
     Attributes:
-        arrays: the layout's, of these rows.
-        ids: of the examples in each of these rows.
-        num_tokens: input and target tokens of the whole batch, virtual ones counted, padding not.
+        arrays: the layout's arrays of these rows.
+        ids: the ids of the examples in each of these rows.
+        num_tokens: the input and target tokens of the whole batch. Counts the layout's prompt, but
+            not padding.
     """
 
     arrays: Arrays
@@ -59,14 +60,18 @@ def train_batches(
     local_rows: Sequence[int] | None = None,
     num_examples: int | None = None,
 ) -> "TrainBatches":
-    """Packed batches of the train split: reshuffled every epoch, tasks at their rates, endless.
+    """Packed batches of the train split, without end. Tasks are drawn at their mixing rates.
+
+    Every epoch of a task has its own order.
 
     Args:
-        local_rows: those that are read of each batch, by default all.
-        num_examples: so many of each task's, drawn once by the seed; by default all.
+        lengths: the maximum lengths, in tokens.
+        batch_size: in rows.
+        local_rows: the rows of a batch that this process reads, by default all.
+        num_examples: the number of examples of each task, drawn once by the seed; by default all.
 
     Raises:
-        UserError: a task has fewer.
+        UserError: a task has fewer than num_examples.
     """
     tasks, rates = registry.tasks_of(mixture), registry.rates_of(mixture)
     streams = [
@@ -77,7 +82,7 @@ def train_batches(
 
 
 class Stream:
-    """A task's share of a mixture: its examples without end, each epoch in an order of its own."""
+    """The examples of a mixture's task, without end. Every epoch has its own order."""
 
     def __init__(
         self, task: str, file: TokenFile, rate: float, seed: int, num_examples: int | None = None
@@ -101,11 +106,12 @@ class Stream:
         self._size = len(examples)
         self._order = order
         self._rate = rate
-        # Tasks with less than one example a window do not all have it in the same one.
+        # Tasks with less than one example per window start at different phases, so that their
+        # examples do not all come in the same window.
         self._phase = draw(seed, "phase", task) / 2**64
 
     def window(self, number: int) -> list[Unread]:
-        """The task's examples among the mixture's number-th WINDOW, counted from 0."""
+        """The task's examples in the mixture's window of that number, counted from 0."""
         start, stop = (int(self._rate * WINDOW * n + self._phase) for n in (number, number + 1))
         size = self._size
         return self._file.unread(
@@ -122,10 +128,10 @@ def _shuffled_rows(
 
 
 class TrainBatches(Iterator[Batch]):
-    """Batches without end of the streams, made a little ahead by one thread.
+    """Batches of the streams, without end. One thread makes READ_AHEAD batches in advance.
 
-    Every window is packed by itself and its rows are shuffled, so what comes next is a function
-    of the seed and of the cursor: a window and a row in it.
+    Each window is packed alone and its rows are shuffled. So the next batch is a function of the
+    seed and the cursor, which is the number of a window and of a row in it.
     """
 
     def __init__(
@@ -145,11 +151,11 @@ class TrainBatches(Iterator[Batch]):
         self.set_state({"window": 0, "row": 0})
 
     def get_state(self) -> dict[str, int]:
-        """The cursor of the batch that next() gives next."""
+        """The cursor of the next batch."""
         return dict(self._state)
 
     def set_state(self, state: dict[str, int]) -> None:
-        """Continues where get_state() was asked, at the cost of packing one window."""
+        """Continues at a cursor that get_state() gave. Has to pack one window."""
         for future in self._ahead:
             future.cancel()
         wait(self._ahead)
@@ -160,11 +166,11 @@ class TrainBatches(Iterator[Batch]):
         while len(self._ahead) <= READ_AHEAD:
             self._ahead.append(self._reader.submit(self._read))
         batch, self._state = self._ahead[0].result()
-        self._ahead.popleft()  # not before: an interrupted wait loses nothing
+        self._ahead.popleft()  # after the result, so that an interrupted wait loses no batch
         return batch
 
     def _read(self) -> tuple[Batch, dict[str, int]]:
-        """The next batch and the cursor after it; runs in the thread."""
+        """The next batch and the cursor after it. Runs in the thread."""
         window, row = self._read_state["window"], self._read_state["row"]
         rows: list[list[Unread]] = []
         while True:
@@ -186,9 +192,9 @@ def eval_batches(
     layout: MakeLayout = EncoderDecoderRows,
     local_rows: Sequence[int] | None = None,
 ) -> Iterator[Batch]:
-    """The split once, packed, in order; the last batch is filled up with padding.
+    """Packed batches of a split, once and in order. The last batch is filled up with padding.
 
-    local_rows are those that are read of each batch, by default all.
+    batch_size is in rows. local_rows are the rows that this process reads, by default all.
     """
     files = [cache.open_tokens(task, split, lengths) for task in registry.tasks_of(mixture)]
     examples = (
@@ -203,7 +209,7 @@ def eval_batches(
 
 
 def packed_rows(examples: Iterable[Example], layout: Layout) -> Iterator[list[Example]]:
-    """The examples of each row, WINDOW of them packed at a time."""
+    """Packs examples into rows, WINDOW examples at a time. Gives the examples of each row."""
     remaining = iter(examples)
     while window := list(itertools.islice(remaining, WINDOW)):
         yield from rows_of(window, layout)
@@ -214,7 +220,7 @@ def pack(
     lengths: FeatureLengths,
     layout: MakeLayout = EncoderDecoderRows,
 ) -> Batch:
-    """All the rows of a few examples."""
+    """One batch with all rows of a few examples."""
     made = layout(lengths)
     rows = list(packed_rows(examples, made))
     return _batch(rows, made, made.limits, int(row_sizes(rows, made).sum()))
@@ -226,10 +232,10 @@ def _read(
     batch_size: int,
     local_rows: Sequence[int] | None,
 ) -> Batch:
-    """The local rows of a batch, whose last rows are padding where there are too few."""
+    """The local rows of a batch. If rows are too few, the last rows of the batch are padding."""
     local = range(batch_size) if local_rows is None else local_rows
     read = [[example.read() for example in rows[k]] if k < len(rows) else [] for k in local]
-    # Of all rows, for all processes make arrays of the same widths.
+    # The sizes of all rows, because all processes must make arrays of the same widths.
     sizes = row_sizes(rows, layout)
     return _batch(read, layout, widths(sizes, layout), int(sizes.sum()))
 
@@ -240,5 +246,5 @@ def _batch(rows: Rows, layout: Layout, columns: Sequence[int], num_tokens: int) 
 
 
 def padding_rate(batch: Batch, part: str) -> float:
-    """The share of positions of a part (encoder or decoder) that hold no token."""
+    """The share (0 to 1) of a part's positions that are padding. A part is encoder or decoder."""
     return float(np.mean(batch.arrays[f"{part}_segment_ids"] == 0))

@@ -1,7 +1,6 @@
-"""Tasks and mixtures by name: those of suites, and those that modules have declared to SeqIO.
+"""Finds tasks and mixtures by name, in the suites and in SeqIO's registries.
 
-Suites' are found and read without SeqIO; SeqIO's registries are looked into where somebody has
-imported SeqIO.
+Suites are read without SeqIO. SeqIO's registries are searched only if SeqIO is already imported.
 """
 
 import difflib
@@ -28,17 +27,17 @@ log = logging.getLogger("tk_instruct")
 
 
 class AnyMixture(Protocol):
-    """A suite's mixture, or any that SeqIO has."""
+    """A mixture of a suite or of SeqIO's registry."""
 
     @property
     def name(self) -> str: ...
     @property
     def tasks(self) -> Sequence[AnyTask]:
-        """Each once, by name."""
+        """Every task once, sorted by name."""
         ...
 
     def rates(self) -> Mapping[str, float]:
-        """How often each task is drawn, by its name, relative to the others."""
+        """Task name → mixing rate, relative to the other tasks."""
         ...
 
     @property
@@ -49,7 +48,8 @@ class AnyMixture(Protocol):
 class Mixture:
     """Tasks and mixtures with a rate each: a number, or a function of the task.
 
-    Inside a mixture its own rates hold. Equal to SeqIO's Mixture.
+    A mixture inside this one shares its rate among its tasks by its own rates. Equal to SeqIO's
+    Mixture.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Mixture:
     def rates(self) -> Mapping[str, float]:
         parts: dict[str, Any] = {name: get(name) for name in self.parts}
         found = dict.fromkeys((task.name for task in self.tasks), 0.0)
-        # Mixtures before tasks, as in SeqIO, so that sums of floats are the same.
+        # SeqIO adds mixtures before tasks. The same order gives the same sums of floats.
         for name, part in parts.items():
             if hasattr(part, "tasks"):
                 total, rate = part.total_rate, _value(self.parts[name], part)
@@ -87,10 +87,10 @@ def _value(rate: float | Callable[[AnyTask], float], task: Any) -> float:
 
 
 def proportional(name: str, tasks: Sequence[str], most_examples: float = math.inf) -> Mixture:
-    """Tasks in proportion to their numbers of train examples.
+    """A mixture whose rates are the tasks' numbers of train examples.
 
-    Of each at most most_examples count (the artificial maximum of examples-proportional mixing,
-    Raffel et al. 2020, section 3.5.2).
+    A rate is at most most_examples (the artificial limit of examples-proportional mixing, Raffel
+    et al. 2020, section 3.5.2).
     """
 
     def rate(task: AnyTask) -> float:
@@ -99,13 +99,13 @@ def proportional(name: str, tasks: Sequence[str], most_examples: float = math.in
     return Mixture(name, dict.fromkeys(tasks, rate))
 
 
-# Counts of train examples by task, while rates of the same ones are asked for over and over.
+# Task name → number of train examples, inside _each_counted_once.
 _counted: dict[str, float] | None = None
 
 
 @contextmanager
 def _each_counted_once() -> Iterator[None]:
-    """A mixture of mixtures adds up all rates for each of its tasks."""
+    """Counts each task's examples once. Nested mixtures ask for the same rates many times."""
     global _counted
     _counted = {}
     try:
@@ -135,15 +135,15 @@ def _count(task: AnyTask) -> float:
 
 @gin.configurable(module="tk_instruct")
 def skip_missing(enabled: bool = False) -> bool:
-    """Whether mixtures do without the tasks whose data is missing (--skip_missing)."""
+    """Whether mixtures leave out the tasks whose data is missing (--skip_missing)."""
     return enabled
 
 
 @gin.configurable(module="tk_instruct")
 def use_cached_tasks(enabled: bool = False, directories: tuple[str, ...] = ()) -> list[str] | None:
-    """Where SeqIO has cached the tasks that are to be read so (USE_CACHED_TASKS), else None.
+    """The directories of SeqIO's caches if tasks are read from them (USE_CACHED_TASKS), else None.
 
-    SeqIO's own global cache directories are looked into first.
+    SeqIO searches its own global cache directories before these.
     """
     if isinstance(directories, str) or not all(isinstance(name, str) for name in directories):
         raise UserError(
@@ -153,18 +153,18 @@ def use_cached_tasks(enabled: bool = False, directories: tuple[str, ...] = ()) -
     return [os.path.expanduser(name) for name in directories] if enabled else None
 
 
-# What has been added beside the suites' own.
+# Tasks and mixtures that add() has declared.
 _added: dict[str, Task | Mixture] = {}
 
 
 def add(declared: Task | Mixture) -> None:
-    """Declares a task or mixture beside those of suites, or anew."""
+    """Declares a task or mixture. It replaces any other of the same name."""
     _added[declared.name] = declared
 
 
 @functools.cache
 def _of_suites() -> Mapping[str, tuple[str, Task | Mixture]]:
-    """By name: the suite's name and what it has declared."""
+    """Name of a task or mixture → its suite's name, and the task or mixture."""
     found: dict[str, tuple[str, Task | Mixture]] = {}
     for name, each in suite.suites().items():
         for declared in suite.part(each.tasks).declared() if each.tasks else ():
@@ -178,7 +178,7 @@ def _of_suites() -> Mapping[str, tuple[str, Task | Mixture]]:
 
 
 def suite_of(name: str) -> suite.Suite | None:
-    """The suite that has declared a task or mixture, or the task that it is a part of."""
+    """The suite that declares a task or mixture. For `NAME.TASK` (see subset) that of NAME."""
     while name:
         if name in _of_suites():
             return suite.suites()[_of_suites()[name][0]]
@@ -187,19 +187,19 @@ def suite_of(name: str) -> suite.Suite | None:
 
 
 def declared_by(name: str) -> list[Task | Mixture]:
-    """All that a suite declares."""
+    """All tasks and mixtures of a suite."""
     return [declared for of, declared in _of_suites().values() if of == name]
 
 
 def _import_seqio_suites() -> None:
-    """Imports the suites that declare to SeqIO alone."""
+    """Imports the suites that declare their tasks only to SeqIO."""
     for each in suite.suites().values():
         if each.mixtures and not each.tasks:
             suite.part(each.mixtures)
 
 
 def _from_seqio() -> Any:
-    """What reads SeqIO's registries, where SeqIO has been imported; else None."""
+    """The module that reads SeqIO's registries, or None if SeqIO is not imported."""
     if "seqio" not in sys.modules:
         return None
     from tk_instruct.data.seqio_bridge import tasks
@@ -208,7 +208,7 @@ def _from_seqio() -> Any:
 
 
 def names(pattern: str = "*") -> list[str]:
-    """Declared tasks and mixtures that match a shell pattern or contain the text."""
+    """The sorted names of tasks and mixtures that match a shell pattern or contain the text."""
     _import_seqio_suites()
     foreign = _from_seqio()
     declared = sorted({*_of_suites(), *_added, *(foreign.names() if foreign else ())})
@@ -218,12 +218,15 @@ def names(pattern: str = "*") -> list[str]:
 
 
 def declared(name: str) -> Task | Mixture | None:
-    """What this project has declared by that name, as it was declared."""
+    """The task or mixture of that name in this project's suites, as it was declared, or None."""
     return _added.get(name) or _of_suites().get(name, ("", None))[1]
 
 
 def get(name: str) -> AnyTask | AnyMixture:
-    """A declared task or mixture; raises UserError naming the nearest where there is none."""
+    """The task or mixture of that name.
+
+    Raises UserError with the most similar name if none is declared.
+    """
     own = declared(name)
     if own is not None:
         return _as_read(own) if isinstance(own, Task) else own
@@ -238,7 +241,7 @@ def get(name: str) -> AnyTask | AnyMixture:
 
 
 def _as_read(task: Any) -> Any:
-    """The task with its examples from SeqIO's cache, where these are to be used."""
+    """The task. If use_cached_tasks is set, its examples come from SeqIO's cache."""
     if not isinstance(task, Task) or (directories := use_cached_tasks()) is None:
         return task
     from tk_instruct.data.seqio_bridge import cache
@@ -247,9 +250,10 @@ def _as_read(task: Any) -> Any:
 
 
 def tasks_of(name: str) -> list[AnyTask]:
-    """The tasks that a task or mixture is made of.
+    """The tasks of a mixture, or the task itself.
 
-    With skip_missing those of a mixture whose data is there; raises UserError where none is.
+    With skip_missing, only the tasks of a mixture that have their data. Raises UserError if none
+    has.
     """
     found = get(name)
     tasks: Sequence[AnyTask] | None = getattr(found, "tasks", None)
@@ -267,7 +271,7 @@ def tasks_of(name: str) -> list[AnyTask]:
 
 
 def rates_of(name: str) -> list[float]:
-    """How often each of `tasks_of(name)` is drawn, summing to 1."""
+    """The mixing rate of each of `tasks_of(name)`. The rates sum to 1."""
     found: Any = get(name)
     if not hasattr(found, "tasks"):
         return [1.0]
@@ -278,7 +282,7 @@ def rates_of(name: str) -> list[float]:
 
 
 def is_missing(task: AnyTask, split: str | None = None) -> MissingDataError | None:
-    """Why the data of a split, by default a task's first, cannot be had, where it cannot."""
+    """The error that says why a split's data is missing, or None. By default the first split."""
     if isinstance(task, Task):
         try:
             _as_read(task).fingerprint(split or next(iter(task.splits)))
@@ -288,9 +292,9 @@ def is_missing(task: AnyTask, split: str | None = None) -> MissingDataError | No
 
 
 def check_mixture(name: str) -> None:
-    """Says which tasks of a mixture are missing, and at what rates the others are drawn.
+    """Logs which tasks of a mixture lack their data, and the rates of the others.
 
-    Raises UserError where some are and skip_missing is not set.
+    Raises UserError if some lack it and skip_missing is not set.
     """
     declared = list(getattr(get(name), "tasks", []))
     missing = [task for task in declared if is_missing(task)]
@@ -314,14 +318,15 @@ def check_mixture(name: str) -> None:
 
 @gin.configurable(module="values.tk_instruct")
 def subset(name: str, task: str) -> str:
-    """Declares (once) `NAME.TASK`, the part of a task that comes from one of its constituents.
+    """Declares `NAME.TASK`, the examples of NAME that come from one constituent; gives its name.
 
-    In gin files it is @tk_instruct.subset(). SeqIO refuses some of the characters that names of
-    constituents have: `-` becomes `#2d`.
+    Gin files call it as @tk_instruct.subset(). SeqIO refuses some characters that constituents'
+    names have, so each is written by its code: `-` becomes `#2d`. Raises UserError if NAME is not
+    declared or has no constituents.
     """
     subset_name = f"{name}.{re.sub(r'[^A-Za-z0-9_.]', lambda c: f'#{ord(c[0]):x}', task)}"
     if subset_name not in _added:
-        get(name)  # says what is near where there is none
+        get(name)  # for its error, which has the most similar name
         whole = declared(name)
         if not isinstance(whole, Task) or whole.source.narrow is None:
             raise UserError(f"{name!r} has no parts to choose {task!r} from; leave it out")

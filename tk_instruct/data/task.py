@@ -1,6 +1,6 @@
-"""A task as suites declare it. Pure Python: neither SeqIO nor TensorFlow is imported.
+"""The class of a suite's tasks. Imports neither SeqIO nor TensorFlow.
 
-Declaring reads nothing: data, vocabulary and options are looked up when examples are asked for.
+A declaration reads no files. Data, vocabulary and options are read when examples are read.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,28 +15,28 @@ from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.data.vocabulary import fingerprint, vocabulary
 from tk_instruct.errors import UserError
 
-# A raw example: its texts and lists of texts by field.
+# A raw example: field name → a text or a list of texts.
 RawExample = Mapping[str, str | Sequence[str]]
 # Fields of a raw example → its inputs and targets as text.
 Render = Callable[..., tuple[str, str]]
-# An example's id, task, inputs, targets and whatever else its task gives.
+# A tokenised example: its id, task, inputs, targets, and the other fields that its task has.
 Example = Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Where a task's raw examples come from, and how one knows that they have changed.
+    """Loads a task's raw examples and gives their fingerprint.
 
     Attributes:
-        fields: of each field whether it is a list of texts.
-        load: split → its examples.
-        content: split → a text that differs whenever the examples would; raises MissingDataError
-            where the data is not there.
-        narrow: name of a constituent task → the same source with its examples alone.
-        count: split → how many examples there are, where that is known without loading them.
+        fields: field name → whether the field is a list of texts.
+        load: split → its raw examples.
+        content: split → a text that changes when the examples change. Raises MissingDataError if
+            the data is missing.
+        narrow: name of a constituent task → the same source with only that task's examples.
+        count: split → the number of examples, if it is known without loading them.
         tfds_name: the dataset that TFDS can download.
-        selection: the options that examples are chosen by, known without the data.
-        rendering: the options that prompts depend on, known without the data.
+        selection: the options that choose the examples, as a text. Does not need the data.
+        rendering: the options that change the prompts, as a text. Does not need the data.
     """
 
     splits: Sequence[str]
@@ -53,16 +53,18 @@ class Source:
         return self.count(split) if self.count else len(self.load(split))
 
     def fingerprint(self, split: str) -> str:
-        """Differs whenever the examples or their prompts would; raises as content does."""
+        """A text that changes when the examples or prompts change. Raises what content raises."""
         return " ".join(filter(None, (self.content(split), self.rendering())))
 
 
-class Rendering:  # not a dataclass: SeqIO would set fields instead of giving arguments
-    """How raw examples become text and tokens, by a pure Python function of strings.
+class Rendering:
+    """Turns raw examples into text and tokens with a pure Python function of strings.
 
-    prepare(tokenizer, max_input_tokens) is called once for a split and gives the function that
-    renders an example from the fields named in reads, in their order. tokenize(vocabulary) gives
-    the tokenizer.
+    Args:
+        prepare: (tokenizer, max_input_tokens) → the function that renders one example. It is called
+            once for a split.
+        reads: the fields that the function takes, in its order.
+        tokenize: vocabulary → the tokenizer.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class Rendering:  # not a dataclass: SeqIO would set fields instead of giving ar
     def encoder(
         self, vocabulary: Any, max_input_tokens: int | None
     ) -> Callable[..., tuple[str, str, list[int], list[int]]]:
-        """The values of `reads` → inputs and targets, as text and as ids without EOS."""
+        """A function: values of `reads` → inputs and targets as text, then as ids without EOS."""
         remembering = _Remembering(self.tokenize(vocabulary))
         render = self.prepare(remembering, max_input_tokens)
 
@@ -90,7 +92,7 @@ class Rendering:  # not a dataclass: SeqIO would set fields instead of giving ar
 
 
 class _Remembering:
-    """A tokenizer that knows the last texts: a prompt that was found to fit is encoded next."""
+    """A tokenizer that keeps its last few results: the prompt that fits is then encoded again."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.name = tokenizer.name
@@ -99,7 +101,7 @@ class _Remembering:
 
 
 class AnyTask(Protocol):
-    """What the pipeline and the verbs need of a task: a suite's, or any that SeqIO has."""
+    """What the pipeline and the verbs need of a task, be it of a suite or of SeqIO's registry."""
 
     @property
     def name(self) -> str: ...
@@ -111,7 +113,7 @@ class AnyTask(Protocol):
     def vocabulary_fingerprint(self) -> str: ...
     @property
     def code(self) -> Sequence[Any]:
-        """The functions and values that make examples, for the token cache's key."""
+        """The functions and values that make examples. The token cache's key depends on them."""
         ...
 
     def num_input_examples(self, split: str) -> int: ...
@@ -132,8 +134,8 @@ class Task:
     """A text-to-text task of a suite.
 
     Attributes:
-        score_against: example → what its prediction is scored against.
-        metric_fns: (targets, predictions) → scores by name, as SeqIO's.
+        score_against: example → the target that its prediction is scored against.
+        metric_fns: functions (targets, predictions) → scores by name, as in SeqIO.
         describe: example → its categories, input_languages and output_languages, for statistics.
     """
 
@@ -157,12 +159,12 @@ class Task:
         return self.source.load, self.rendering.prepare, self.rendering.tokenize
 
     def num_input_examples(self, split: str) -> int:
-        """Raises UserError where the task has no such split."""
+        """The number of raw examples of a split. Raises UserError if the task lacks the split."""
         check_split(self, split)
         return self.source.num_examples(split)
 
     def fingerprint(self, split: str) -> str:
-        """Differs whenever the examples or their prompts would."""
+        """A text that changes when the examples or their prompts change."""
         return self.source.fingerprint(split)
 
     def target(self, example: Example) -> Any:
@@ -175,14 +177,14 @@ class Task:
         return self.describe(example)
 
     def tokenizer(self) -> Tokenizer:
-        """That prompts, and the options of examples, are encoded with."""
+        """The tokenizer that encodes prompts and the options of examples."""
         return self.rendering.tokenize(vocabulary())
 
     def examples(self, split: str, lengths: FeatureLengths) -> Iterator[Example]:
-        """A split's examples in order, equal to what SeqIO gives.
+        """The examples of a split in order, equal to SeqIO's.
 
-        Each has the raw example's fields, inputs_pretokenized and targets_pretokenized as text, and
-        inputs and targets as token ids [length] that end in EOS.
+        An example has the fields of the raw example, inputs_pretokenized and targets_pretokenized
+        as text, and inputs and targets as int32 token ids [length] that end in EOS.
         """
         check_split(self, split)
         source, loaded = self.source, vocabulary()
@@ -201,7 +203,7 @@ class Task:
 
 
 def check_split(task: AnyTask, split: str) -> None:
-    """Raises UserError where a task has no such split."""
+    """Raises UserError if a task lacks the split."""
     if split not in task.splits:
         raise UserError(
             f"split={split!r} is not one of {task.name}'s: {', '.join(sorted(task.splits))}"
@@ -209,9 +211,9 @@ def check_split(task: AnyTask, split: str) -> None:
 
 
 def check_vocabulary(task: AnyTask) -> None:
-    """Raises UserError where a task's ids are not of the run's vocabulary."""
+    """Raises UserError if a task's vocabulary is not the run's."""
     if isinstance(task, Task):
-        return  # it has no vocabulary of its own
+        return  # it always takes the run's vocabulary
     found, expected = task.vocabulary_fingerprint, fingerprint(vocabulary())
     if found != expected:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Prompt templates: a pair of texts with placeholders, `{premise}`, and an example's fields."""
+"""Prompt templates: pairs of texts with placeholders, such as {premise}, for fields."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 class Template:
-    """Two texts with placeholders. Braces that hold no name stand for themselves."""
+    """Two texts with placeholders. Braces without a name inside are ordinary characters."""
 
     def __init__(self, name: str, inputs: str, targets: str) -> None:
         self.name = name
@@ -32,17 +32,17 @@ class Template:
         return OPTIONS in self.placeholders
 
     def asks_for(self, field: str) -> bool:
-        """Whether its target is a field as it is."""
+        """Whether the targets are this field alone."""
         return self.targets == f"{{{field}}}"
 
     @cached_property
     def without_options(self) -> "Template":
-        """The same with the options, and the white space before them, left out."""
+        """The template without the options and the white space before them."""
         inputs = re.sub(rf"\s*\{{{OPTIONS}\}}", "", self.inputs)
         return Template(self.name, inputs, self.targets)
 
     def render(self, values: Mapping[str, str], example: str) -> tuple[str, str]:
-        """Inputs and targets; raises UserError for a placeholder without a value."""
+        """The inputs and targets of an example. Raises UserError if a placeholder has no value."""
         inputs, targets = self._formats
         try:
             return inputs % values, targets % values
@@ -54,10 +54,10 @@ class Template:
 
 
 def _format(text: str) -> str:
-    """For the % operator, which is the fastest that takes values by name."""
+    """The text for the % operator, the fastest formatting that takes values by name."""
     return _PLACEHOLDER.sub(r"%(\1)s", text.replace("%", "%%"))
 
 
 def options_block(options: Sequence[str]) -> str:
-    """The block of options that prompts end in, in the order given."""
+    """The block of options at the end of a prompt, in the given order."""
     return "OPTIONS:\n- " + "\n- ".join(options)

@@ -1,6 +1,6 @@
-"""Datasets that TFDS has prepared → examples in plain Python.
+"""Reads datasets that TFDS has prepared, as plain Python values.
 
-Read from their own files: neither the dataset's code nor a network is needed.
+Reads the prepared files. Needs neither the dataset's code nor a network.
 """
 
 import hashlib
@@ -21,13 +21,16 @@ _READ_AT_ONCE = 256
 
 @gin.configurable(module="tk_instruct")
 def tfds_data_dir(directory: str | None = None) -> Path:
-    """Where TFDS keeps prepared datasets: given, else $TFDS_DATA_DIR, else its own default."""
+    """The folder of prepared datasets: directory, else $TFDS_DATA_DIR, else TFDS's default."""
     chosen = directory or os.environ.get(DATA_DIR_VARIABLE) or "~/tensorflow_datasets"
     return Path(chosen).expanduser()
 
 
 def folder(name: str) -> Path:
-    """Of a dataset `builder/configuration:version`; raises MissingDataError where there is none."""
+    """The folder of a dataset `builder/configuration:version`.
+
+    Raises MissingDataError if it is not prepared.
+    """
     dataset, version = name.split(":")
     path = tfds_data_dir() / dataset / version
     if not (path / "dataset_info.json").exists():
@@ -42,9 +45,10 @@ def folder(name: str) -> Path:
 
 
 def prepare(name: str) -> Path:
-    """Downloads and prepares a dataset, unless it is there; its folder.
+    """Downloads and prepares a dataset if it is not there yet. Gives its folder.
 
-    Raises UserError where it cannot be had, with what is to be done by hand where that is it.
+    Raises UserError if it cannot be prepared. The message tells which files the user must fetch
+    by hand, if the dataset needs any.
     """
     import tensorflow_datasets as tfds
 
@@ -56,7 +60,7 @@ def prepare(name: str) -> Path:
     try:
         by_hand = manual_instructions(name)
         tfds.builder(name, data_dir=str(tfds_data_dir())).download_and_prepare()
-    except Exception as error:  # TFDS, its datasets and the network raise whatever they like
+    except Exception as error:  # TFDS, its datasets and the network raise errors of any class
         reason = " ".join(str(error).split())[:300]
         repair = (
             f"it needs files fetched by hand: {by_hand}" if by_hand else "check name and network"
@@ -68,7 +72,7 @@ def prepare(name: str) -> Path:
 
 
 def manual_instructions(name: str) -> str | None:
-    """What TFDS asks to be fetched by hand, and where that goes; None where it fetches all."""
+    """TFDS's instructions for files to fetch by hand, and their folder. None if there are none."""
     import tensorflow_datasets as tfds
 
     told = tfds.builder_cls(name.split(":")[0].split("/")[0]).MANUAL_DOWNLOAD_INSTRUCTIONS
@@ -78,7 +82,7 @@ def manual_instructions(name: str) -> str | None:
 
 
 def versions(name: str) -> list[str]:
-    """The versions of a dataset that are there."""
+    """The prepared versions of a dataset."""
     parent = tfds_data_dir() / name.split(":")[0]
     if not parent.is_dir():
         return []
@@ -86,9 +90,9 @@ def versions(name: str) -> list[str]:
 
 
 def fingerprint(name: str) -> str:
-    """Differs when the files of a dataset do: by their names, sizes and times.
+    """A hash of the names, sizes and times of a dataset's files.
 
-    Raises MissingDataError where there are none.
+    Raises MissingDataError if the dataset is not prepared.
     """
     files = sorted((p.name, p.stat()) for p in folder(name).iterdir())
     listed = repr([(name, found.length, found.mtime) for name, found in files])
@@ -97,12 +101,12 @@ def fingerprint(name: str) -> str:
 
 @lru_cache(maxsize=128)
 def _builder(path: str, content: str) -> Any:
-    del content  # part of the key: files that change are read again
+    del content  # only part of the cache's key, so that changed files are read again
     import tensorflow_datasets as tfds
 
     try:
         return tfds.builder_from_directory(path)
-    except Exception as error:  # TFDS and protobuf raise whatever they like
+    except Exception as error:  # TFDS and protobuf raise errors of any class
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"{path} is no whole dataset of TFDS ({type(error).__name__}: {reason}); delete it "
@@ -111,12 +115,12 @@ def _builder(path: str, content: str) -> Any:
 
 
 def builder(name: str) -> Any:
-    """The dataset as TFDS's ReadOnlyBuilder; raises MissingDataError where it is not prepared."""
+    """The dataset as TFDS's ReadOnlyBuilder. Raises MissingDataError if it is not prepared."""
     return _builder(str(folder(name)), fingerprint(name))
 
 
 def num_examples(name: str, split: str) -> int:
-    """Of a split as TFDS has it; raises UserError where the dataset has no such split."""
+    """The number of examples of a split. Raises UserError if the dataset lacks the split."""
     splits = builder(name).info.splits
     if split not in splits:
         raise UserError(
@@ -127,13 +131,14 @@ def num_examples(name: str, split: str) -> int:
 
 
 def examples(name: str, split: str, start: int, stop: int) -> Iterator[dict[str, Any]]:
-    """Examples start:stop of a split, in the order of the files, as `plain` gives them.
+    """The examples start:stop of a split, in the order of the files, as `plain` gives them.
 
-    They are parsed without TensorFlow's graph, which takes a fifth of the time.
+    Parses without TensorFlow's graph, in a fifth of the time. Raises MissingDataError if the
+    dataset is not prepared, UserError if a file is damaged or the split is missing.
     """
     import tensorflow as tf
 
-    num_examples(name, split)  # says what is wrong with the split
+    num_examples(name, split)  # raises if the dataset lacks the split
     if start >= stop:
         return
     info = builder(name).info
@@ -161,12 +166,12 @@ def examples(name: str, split: str, start: int, stop: int) -> Iterator[dict[str,
 
 
 def schema(name: str) -> str:
-    """The features of a dataset by name, for messages."""
+    """The names of a dataset's features, for messages."""
     return ", ".join(sorted(builder(name).info.features))
 
 
 def plain(value: Any) -> Any:
-    """Strings for bytes, numbers for NumPy's, lists for arrays."""
+    """A value with bytes as str, NumPy numbers as Python's, and arrays as lists."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A vocabulary → the tokenizer that texts are counted, cut and encoded with. EOS is added later."""
+"""Tokenizers, which encode, count and cut texts with a vocabulary. EOS is added later."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -7,19 +7,19 @@ from tk_instruct.data.vocabulary import Vocabulary
 
 
 class Tokenizer(Protocol):
-    """What rendering needs of a vocabulary; name as --tokenization says it."""
+    """What rendering needs of a tokenizer. name is the value of --tokenization."""
 
     name: str
 
     def encode(self, s: str) -> list[int]: ...
 
     def ends(self, s: str) -> list[int]:
-        """For each token, in order, how many characters of s there are up to its end."""
+        """For each token, in order, the position in s (in characters) where it ends."""
         ...
 
 
 class Plain:
-    """The ids of a vocabulary as they are."""
+    """The ids of a vocabulary, unchanged."""
 
     name = "seqio"
 
@@ -40,10 +40,10 @@ class Plain:
 
 
 class KeepingLastSpace(Plain):
-    """The same, with a token for white space at the end of a text, which SentencePiece drops.
+    """Keeps a token for white space at the end of a text. SentencePiece drops it.
 
-    Equal to Hugging Face's fast tokenizer of T5 in transformers 4, made from spiece.model, with
-    which Tk-Instruct's published checkpoints were trained.
+    Equal to Hugging Face's fast T5 tokenizer in transformers 4, made from spiece.model.
+    Tk-Instruct's published checkpoints were trained with that tokenizer.
     """
 
     name = "released"
@@ -73,24 +73,26 @@ class KeepingLastSpace(Plain):
 
 _SPACE = "▁"
 
-# By the names that --tokenization takes.
+# Value of --tokenization → its tokenizer.
 TOKENIZERS: dict[str, type[Plain]] = {kind.name: kind for kind in (Plain, KeepingLastSpace)}
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The most tokens an input may have, EOS included, by a tokenizer's count."""
+    """The maximum number of tokens of an input, EOS included, as a tokenizer counts them."""
 
     tokenizer: Tokenizer
     max_input_tokens: int
 
     def admits(self, text: str) -> bool:
+        """Whether the text and EOS have at most max_input_tokens tokens."""
         return len(self.tokenizer.encode(text)) + 1 <= self.max_input_tokens
 
     def cut(self, text: str) -> str:
-        """The text of the first max_input_tokens tokens, of fewer where it would else have more.
+        """The text of the first max_input_tokens tokens, without EOS.
 
-        The EOS is not among them: it takes the place of the last one.
+        Takes fewer tokens if the cut text, encoded again, would have more. EOS later replaces the
+        last token.
         """
         ends = self.tokenizer.ends(text)[: self.max_input_tokens]
         starts = (text[:end] for end in sorted({0, *ends}, reverse=True))

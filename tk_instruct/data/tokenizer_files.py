@@ -1,7 +1,7 @@
-"""What the files of a tokenizer say: its SentencePiece model, its sentinels and added tokens.
+"""Reads the files of a tokenizer: its SentencePiece model, its sentinels and its added tokens.
 
-A folder that transformers writes holds spiece.model (version 4) or tokenizer.json alone (version
-5), and may hold tokens beside these, which a SentencePiece model would cut into others in silence.
+transformers 4 writes spiece.model, transformers 5 only tokenizer.json. Files beside them may name
+added tokens. The SentencePiece model does not know these and would split them without an error.
 """
 
 import re
@@ -29,7 +29,7 @@ class _Token(msgspec.Struct, frozen=True):
 
 
 class _Settings(msgspec.Struct, frozen=True):
-    """What tokenizer_config.json or special_tokens_map.json says."""
+    """The fields that are read of tokenizer_config.json and special_tokens_map.json."""
 
     extra_ids: Annotated[int, msgspec.Meta(ge=0, le=_MAX_SENTINELS)] | None = None
     added_tokens_decoder: (
@@ -43,7 +43,7 @@ class _Settings(msgspec.Struct, frozen=True):
 
 
 class _Stage(msgspec.Struct, frozen=True):
-    """A normaliser or pre-tokeniser, or a sequence of them."""
+    """A normalizer, a pre-tokenizer, or a sequence of them."""
 
     type: str
     normalizers: list["_Stage"] = []
@@ -52,14 +52,14 @@ class _Stage(msgspec.Struct, frozen=True):
 
 
 class _Model(msgspec.Struct, frozen=True):
-    vocab: list[tuple[str, float]] | dict[str, Any]  # of a unigram model, of another
+    vocab: list[tuple[str, float]] | dict[str, Any]  # a list if the model is unigram
     type: str = "Unigram"
     unk_id: int | None = None
     byte_fallback: bool | None = None
 
 
 class _Tokenizer(msgspec.Struct, frozen=True):
-    """tokenizer.json."""
+    """The fields that are read of tokenizer.json."""
 
     model: _Model | None = None
     normalizer: _Stage | None = None
@@ -68,15 +68,15 @@ class _Tokenizer(msgspec.Struct, frozen=True):
 
 
 def read(path: epath.PathLike, num_sentinels: int = 100) -> tuple[bytes, int]:
-    """A SentencePiece model, and the number of sentinels that are to be added at its end.
+    """A SentencePiece model, and the number of sentinels to add after its last piece.
 
     Args:
         path: a SentencePiece model or tokenizer.json. The files beside it are read too.
-        num_sentinels: how many are added where neither the model nor the files beside it tell.
+        num_sentinels: the number if neither the model nor the files beside it give one.
 
     Raises:
-        UserError: it is no tokenizer of T5's kind, padding, EOS and the unknown token are not 0, 1
-            and 2, or there are added tokens.
+        UserError: the tokenizer is not of T5's kind; the ids of padding, EOS and the unknown token
+            are not 0, 1 and 2; or the files name added tokens.
     """
     from sentencepiece import SentencePieceProcessor
 
@@ -85,7 +85,7 @@ def read(path: epath.PathLike, num_sentinels: int = 100) -> tuple[bytes, int]:
     try:
         if path.name == TOKENIZER_JSON:
             content = _from_json(path)
-        else:  # what a bucket's reading raises is told below
+        else:  # errors of reading from a bucket are reported below
             content = read_file(path) if is_local(path) else path.read_bytes()
         model.LoadFromSerializedProto(content or b"empty")
         ids = {model.id_to_piece(i): i for i in range(len(model))}
@@ -111,7 +111,7 @@ def read(path: epath.PathLike, num_sentinels: int = 100) -> tuple[bytes, int]:
 
 
 def cannot_be_loaded(path: epath.PathLike, error: Exception) -> UserError:
-    """The message for what SentencePiece does not take."""
+    """The error for a file that SentencePiece cannot load."""
     why = (str(error).splitlines() or [type(error).__name__])[0][:120]
     return UserError(
         f"{path} cannot be loaded as a SentencePiece model ({why}); check the file, or fetch it "
@@ -120,7 +120,7 @@ def cannot_be_loaded(path: epath.PathLike, error: Exception) -> UserError:
 
 
 def _check_same_pieces(path: epath.Path, ids: Mapping[str, int]) -> None:
-    """Raises UserError where tokenizer.json, which transformers prefers, is of another model."""
+    """Raises UserError if tokenizer.json, which transformers prefers, holds another model."""
     model = _read(path.parent / TOKENIZER_JSON, _Tokenizer).model
     vocab = model.vocab if model and isinstance(model.vocab, list) else []
     for number, (piece, _) in enumerate(vocab):
@@ -133,9 +133,9 @@ def _check_same_pieces(path: epath.Path, ids: Mapping[str, int]) -> None:
 
 
 def check_added_tokens(folder: epath.Path, ids: Mapping[str, int] | None = None) -> None:
-    """Raises UserError where a folder's files name tokens that are not among these ids.
+    """Raises UserError if a folder's files name a token that these ids (token → id) lack.
 
-    Without ids every sentinel is taken for one of the tokenizer's own.
+    Without ids, T5's special tokens and every sentinel are accepted.
     """
     unknown = {}
     for token, number, file in _added(folder):
@@ -162,7 +162,7 @@ def check_added_tokens(folder: epath.Path, ids: Mapping[str, int] | None = None)
 
 
 def _added(folder: epath.Path) -> Iterator[tuple[str, int | None, str]]:
-    """Each token that the files beside a model name, its id where it is told, and the file."""
+    """Every token that a folder's files name: its text, its id if the file gives one, the file."""
     file = "added_tokens.json"
     if (folder / file).exists():
         for content, number in _read(folder / file, dict[str, int]).items():
@@ -187,13 +187,16 @@ def _content(token: str | _Token) -> str:
 
 
 def _read(path: epath.Path, kind: type[T]) -> T:
-    """A file of a tokenizer; an empty one where there is no file."""
+    """The content of a tokenizer's file. If there is no file, all fields have their defaults."""
     content = read_file(path) if path.exists() else b"{}"
     return schema.parse(content, kind, str(path), "fetch or save it again")
 
 
 def _from_json(path: epath.Path) -> bytes:
-    """The SentencePiece model that tokenizer.json was made of."""
+    """The SentencePiece model that tokenizer.json was converted from.
+
+    Raises UserError if it is not a tokenizer of T5's kind.
+    """
     from sentencepiece import sentencepiece_model_pb2
 
     said = _read(path, _Tokenizer)
@@ -221,7 +224,7 @@ def _from_json(path: epath.Path) -> bytes:
     for piece, score in vocab:
         kind = special.get(piece, kinds.NORMAL)
         if _SENTINEL.fullmatch(piece):
-            kind, piece = kinds.USER_DEFINED, f"▁{piece.lstrip('▁')}"  # as SeqIO adds them
+            kind, piece = kinds.USER_DEFINED, f"▁{piece.lstrip('▁')}"  # SeqIO's form of sentinels
         elif byte_fallback and re.fullmatch("<0x[0-9A-F]{2}>", piece):
             kind = kinds.BYTE
         proto.pieces.add(piece=piece, score=score, type=kind)
@@ -236,7 +239,7 @@ def _from_json(path: epath.Path) -> bytes:
 
 
 def _stages(stage: _Stage | None) -> Iterator[_Stage]:
-    """What a stage comes to, without the sequences that it may be nested in."""
+    """The stages in nested sequences, without the sequences."""
     waiting = [stage] if stage else []
     while waiting:
         stage = waiting.pop()

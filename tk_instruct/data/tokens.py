@@ -1,4 +1,4 @@
-"""An example as tokens, and the most of them that a task's examples may have."""
+"""An example as tokens, and the maximum lengths of its inputs and targets."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,14 +11,14 @@ from tk_instruct.ranges import check_whole
 
 @dataclass(frozen=True)
 class FeatureLengths:
-    """The most tokens of an example's inputs and targets, EOS included."""
+    """The maximum numbers of tokens of an example's inputs and targets, EOS included."""
 
     inputs: int
     targets: int
 
     def __post_init__(self) -> None:
         for field in ("inputs", "targets"):
-            # A token and EOS; to far more than any model is trained with.
+            # From one token and EOS to far more than any model is trained with.
             check_whole(f"feature length {field}", getattr(self, field), 2, 2**20)
 
     def as_dict(self) -> dict[str, int]:
@@ -26,7 +26,7 @@ class FeatureLengths:
 
 
 class Tokens(NamedTuple):
-    """One example: its id and token ids, EOS included."""
+    """One example: its id, and its inputs and targets as token ids [length], EOS included."""
 
     id: str
     inputs: np.ndarray

@@ -1,4 +1,4 @@
-"""Vocabularies: loading the one that a run names, and training a small one."""
+"""Loads the vocabulary of a run, and trains small vocabularies."""
 
 import difflib
 import hashlib
@@ -24,11 +24,11 @@ PUBLIC = {
     "mt5": "gs://t5-data/vocabs/mc4.250000.100extra/sentencepiece.model",
     "umt5": "gs://t5-data/vocabs/umt5.256000/sentencepiece.model",
 }
-NUM_SENTINELS = {"umt5": 300}  # else T5's 100
+NUM_SENTINELS = {"umt5": 300}  # all others have 100, as T5
 
 
 class Vocabulary(Protocol):
-    """Text to ids and back, as SeqIO's vocabularies do it. Padding is 0; EOS is added elsewhere."""
+    """Encodes and decodes text as SeqIO's vocabularies do. Padding is 0. EOS is added elsewhere."""
 
     @property
     def eos_id(self) -> int: ...
@@ -41,10 +41,9 @@ class Vocabulary(Protocol):
 
 
 class SentencePieceVocabulary:
-    """A SentencePiece model with sentinels, <extra_id_N>, after its pieces.
+    """A SentencePiece model with the sentinels <extra_id_N> after its pieces.
 
-    Gives the ids and texts of seqio.SentencePieceVocabulary(path, num_sentinels), without
-    TensorFlow.
+    Equal to seqio.SentencePieceVocabulary(path, num_sentinels), but without TensorFlow.
     """
 
     def __init__(self, path: str, model: bytes, num_sentinels: int) -> None:
@@ -79,7 +78,7 @@ class SentencePieceVocabulary:
 
 
 class ByteVocabulary:
-    """The bytes of UTF-8, each as its value + 3 (ByT5, arXiv:2105.13626): seqio.ByteVocabulary."""
+    """UTF-8 bytes: an id is byte + 3 (ByT5, arXiv:2105.13626). Equal to seqio.ByteVocabulary."""
 
     eos_id = 1
     vocab_size = 259
@@ -99,12 +98,12 @@ def _through_eos(ids: list[int], eos_id: int) -> list[int]:
 
 @gin.configurable(module="tk_instruct")
 def vocabulary(name: str | None = None) -> Vocabulary:
-    """The vocabulary that the gin macro VOCABULARY (or the command line) names.
+    """The vocabulary that the gin macro VOCABULARY or --vocabulary names.
 
-    The path of a SentencePiece model or of Hugging Face's tokenizer.json, `t5`, `mt5`, `umt5` or
-    `bytes`. The models get their sentinels (T5's 100, umT5's 300, or what tokenizer_config.json
-    beside them says) unless they hold them already. Raises UserError where it cannot be loaded,
-    where its ids are not T5's, and where tokens are added to it.
+    A name is the path of a SentencePiece model or of Hugging Face's tokenizer.json, or `t5`, `mt5`,
+    `umt5` or `bytes`. A model without sentinels gets as many as tokenizer_config.json beside it
+    says, else 300 for umT5 and 100 for all others. Raises UserError if the vocabulary cannot be
+    loaded, if its ids are not T5's, or if it has added tokens.
     """
     name = name or os.environ.get(VOCABULARY_VARIABLE)
     if not name:
@@ -132,17 +131,17 @@ def _load(name: str) -> Vocabulary:
         path = kept(f"tokenizer.json {hashlib.sha256(model).hexdigest()}", lambda: model)
     try:
         return SentencePieceVocabulary(path, model, num_sentinels)
-    except Exception as error:  # its sentinels do not suit it
+    except Exception as error:  # the sentinels cannot be added
         raise tokenizer_files.cannot_be_loaded(path, error) from error
 
 
 def model_bytes(vocabulary: Vocabulary) -> bytes | None:
-    """The SentencePiece model, sentinels included; None where the vocabulary needs none."""
+    """The SentencePiece model, sentinels included, or None if the vocabulary has none."""
     return getattr(vocabulary, "sp_model", None)
 
 
 def fingerprint(vocabulary: Vocabulary) -> str:
-    """Equal for vocabularies that give every text the same ids."""
+    """A hash that is equal for vocabularies that give every text the same ids."""
     content = model_bytes(vocabulary)
     if content is None:
         content = f"{type(vocabulary).__name__} {vocabulary.vocab_size}".encode()
@@ -150,9 +149,10 @@ def fingerprint(vocabulary: Vocabulary) -> str:
 
 
 def kept(key: str, make: Callable[[], bytes]) -> str:
-    """The path of the model that `make` gives, from the cache folder where it is there whole.
+    """The path, in the cache folder, of the model that `make` gives.
 
-    key says all that the model depends on. The file's name holds a hash of its content.
+    Calls make only if there is no undamaged file. key is a text of all that the model depends on.
+    The file's name holds a hash of its content.
     """
     folder = default_cache_dir() / "vocabularies"
     begin = hashlib.sha256(key.encode()).hexdigest()[:32]
@@ -172,8 +172,8 @@ def kept(key: str, make: Callable[[], bytes]) -> str:
 def train_sentencepiece(texts: Iterable[str], num_pieces: int) -> bytes:
     """A SentencePiece model with T5's ids: padding 0, EOS 1, unknown 2, no BOS.
 
-    Of pairs, not unigram as T5's: on the little text that this is for, whole words come out.
-    The same texts give the same model. Raises UserError where num_pieces does not suit them.
+    The model is BPE. T5's is unigram, but on a small text BPE gives whole words. The same texts
+    give the same model. Raises UserError if SentencePiece refuses num_pieces for these texts.
     """
     import sentencepiece
 

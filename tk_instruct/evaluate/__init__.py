@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_suite_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Declares the arguments of the suite that is chosen, or of scoring by a task's metrics."""
+    """Declares the arguments of the chosen suite, or of --task."""
     if any(word == "--task" or word.startswith("--task=") for word in words):
         by_task.add_arguments(parser.add_argument_group("--task"))
     else:

@@ -1,4 +1,4 @@
-"""Predictions for a task or mixture → the scores of its own metrics, as SeqIO's Evaluator gives."""
+"""Scores predictions by the metrics of a task or mixture, as SeqIO's Evaluator does."""
 
 import argparse
 import inspect
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: Any) -> None:
-    """Declares what is needed beside --task."""
+    """Declares the arguments that --task needs."""
     parser.add_argument("--split", default="test", help="that was predicted (default: test)")
     configuration.add_length_arguments(parser)
 
@@ -72,9 +72,10 @@ def scores_of(
     predictions: Mapping[str, Prediction],
     left: dict[str, Prediction],
 ) -> tuple[dict[str, float], list[str]]:
-    """Scores by name, and what is to be said of them; takes the task's ids out of left.
+    """Scores by name, and notes for the user. Removes the ids of the task's examples from left.
 
-    An example without a prediction counts as predicted empty.
+    An example without a prediction is scored with an empty prediction. Raises UserError if the
+    task has no metric of predictions or no examples, or if a metric gives no number.
     """
     metrics = [fn for fn in task.metric_fns if "predictions" in inspect.signature(fn).parameters]
     if not metrics:
@@ -104,7 +105,7 @@ def scores_of(
 
 
 def _number(value: Any) -> float:
-    """Of a number or of one of SeqIO's metric values."""
+    """The float of a number or of a SeqIO metric value. Raises UserError for anything else."""
     value = getattr(value, "value", value)
     if not isinstance(value, Real):
         raise UserError(f"a metric gives {value!r:.60}, which is no number; have it give numbers")

@@ -1,7 +1,7 @@
-"""Files of predictions, ours and those of other systems → texts by id.
+"""Reads files of predictions, ours and those of other systems.
 
-A file holds one format, told by the fields of its lines. Each line is a JSON object; the whole may
-also be one JSON list of such objects.
+Each line is a JSON object, or the file is one JSON list of such objects. All lines have the same
+format, which is recognised by their fields.
 """
 
 import os
@@ -16,7 +16,7 @@ from tk_instruct.files import Path
 
 
 class Prediction(NamedTuple):
-    """A predicted text, and the line or item that it stands on."""
+    """A predicted text, and its place in the file (a line or an item)."""
 
     text: str
     where: str
@@ -27,7 +27,7 @@ class _HarnessDocument(msgspec.Struct, frozen=True):
 
 
 class Harness(msgspec.Struct, frozen=True):
-    """The samples that lm-evaluation-harness logs, one line an example and filter of answers."""
+    """A line of lm-evaluation-harness's log of samples: one example with one filter's answer."""
 
     doc: _HarnessDocument
     filtered_resps: Annotated[list[str], msgspec.Meta(min_length=1, max_length=1)]
@@ -43,7 +43,7 @@ class _TkInstructInstance(msgspec.Struct, frozen=True):
 
 
 class TkInstruct(msgspec.Struct, frozen=True):
-    """predicted_examples.jsonl of Tk-Instruct's scripts: the instance and what was predicted."""
+    """A line of predicted_examples.jsonl, which Tk-Instruct's scripts write."""
 
     Instance: _TkInstructInstance
     prediction: str
@@ -54,7 +54,7 @@ class TkInstruct(msgspec.Struct, frozen=True):
 
 
 class CapitalTkInstruct(msgspec.Struct, frozen=True):
-    """The same with all names of fields in capitals."""
+    """Like TkInstruct, but with a capital in Prediction too."""
 
     Instance: _TkInstructInstance
     Prediction: str
@@ -65,7 +65,7 @@ class CapitalTkInstruct(msgspec.Struct, frozen=True):
 
 
 class Ours(msgspec.Struct, frozen=True):
-    """What predict and rank write, and what the leaderboard reads."""
+    """A line that predict and rank write and that the leaderboard reads."""
 
     id: str
     prediction: str
@@ -77,7 +77,7 @@ class Ours(msgspec.Struct, frozen=True):
 
 Format: TypeAlias = Harness | CapitalTkInstruct | TkInstruct | Ours
 
-# The first whose fields a line has: those of the last are in lines of others too.
+# The first format whose fields a line has is taken: other formats' lines have the last one's too.
 _FORMATS: tuple[type[Format], ...] = (Harness, CapitalTkInstruct, TkInstruct, Ours)
 FORMATS_READ = (
     '{"id", "prediction"} (ours, the leaderboard\'s), {"Instance": {"id"}, "prediction" or '
@@ -91,7 +91,7 @@ _REPAIRS: dict[type[Format], str] = {
 
 
 def read_predictions(path: Path) -> dict[str, Prediction]:
-    """Predictions by id; raises UserError naming file, line, field and rule."""
+    """Id → prediction. Raises UserError with file, line, field and rule."""
     predictions: dict[str, Prediction] = {}
     first: Format | None = None
     for where, fields in schema.read_records(path, dict[str, Any]):
@@ -136,7 +136,7 @@ def _names(fields: dict[str, Any]) -> str:
 
 
 def refuse_to_overwrite_inputs(output: str | None, **inputs: Sequence[str | None]) -> None:
-    """Raises UserError where --json is a file of one of the flags, which are named as they are."""
+    """Raises UserError if --json is a file that is read. inputs: flag's name → its paths."""
     if output in (None, "-"):
         return
     for flag, paths in inputs.items():

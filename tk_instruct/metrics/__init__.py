@@ -1,6 +1,6 @@
-"""Metrics that suites share: functions of (targets, predictions), as SeqIO's metric_fns are.
+"""The metrics that suites share: functions of (targets, predictions), like SeqIO's metric_fns.
 
-The first score that a metric returns is the one that a dataset is reported by.
+The first score of a metric is the one that reports show.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,4 +27,4 @@ METRICS: dict[str, Metric] = {
         edit_distance,
     )
 }
-"""By name."""
+"""Name → metric."""

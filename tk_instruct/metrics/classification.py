@@ -1,7 +1,8 @@
-"""Scores of labels, numbers and ranked options, in per cent.
+"""Metrics of labels, numbers and ranked options, in per cent.
 
-White space around answers does not count; case and punctuation do. ValueError is raised for no
-targets, for predictions that are not as many, and where targets lack what a metric needs.
+They ignore differences in white space, but not in case and punctuation. They raise ValueError if
+there are no targets, if predictions are not as many as targets, or if targets lack a field that
+the metric needs.
 """
 
 import math
@@ -15,9 +16,9 @@ from tk_instruct.metrics.target import OptionTarget, Target, check_lengths
 
 
 def accuracy(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
-    """Share of predictions that equal the first reference, white space aside.
+    """Share of predictions that equal the first reference, apart from white space.
 
-    (T5's vocabulary cannot say two spaces or a new line.)
+    T5's vocabulary cannot express two spaces or a new line.
     """
     check_lengths(targets, predictions)
     expected, predicted = _first_references(targets), _stripped(predictions)
@@ -25,10 +26,10 @@ def accuracy(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str,
 
 
 def f1(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
-    """F1 of the second option, the positive class; 0 where nobody says it.
+    """F1 of the second option, the positive class. It is 0 if no prediction is a true positive.
 
-    A prediction that is no option counts as not positive. (t5's f1_score_with_invalid counts it as
-    positive where the answer is negative.)
+    A prediction that is not an option counts as negative. (t5's f1_score_with_invalid counts it as
+    positive if the answer is negative.)
     """
     check_lengths(targets, predictions)
     options = _options(targets)
@@ -45,9 +46,9 @@ def macro_f1(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str,
 
 
 def multirc(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
-    """F1 over all answers, and the share of questions (groups) with every answer right.
+    """F1 over all answers, and the share of questions (groups) whose answers are all right.
 
-    As SuperGLUE scores MultiRC (arXiv:1905.00537); each answer is one of two options.
+    These are SuperGLUE's scores of MultiRC (arXiv:1905.00537). Each answer is one of two options.
     """
     f1_answers = f1(targets, predictions)["f1"]
     right: dict[str, bool] = {}
@@ -60,23 +61,25 @@ def multirc(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, 
 
 
 def pearson(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
-    """100 × Pearson's correlation with the first references as numbers.
+    """100 × Pearson's correlation of predictions and first references, as numbers.
 
-    0 where either side is constant. A prediction that is no finite number counts as 0.0.
+    It is 0 if all predictions or all references are equal. A prediction that is not a finite number
+    counts as 0.0.
     """
     return {"pearson": 100 * _correlation(*_numbers(targets, predictions))}
 
 
 def spearman(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
-    """`pearson` of the ranks; equal numbers share the mean of their ranks."""
+    """`pearson` of the ranks. Equal numbers have the mean of their ranks."""
     expected, predicted = _numbers(targets, predictions)
     return {"spearman": 100 * _correlation(_ranks(expected), _ranks(predicted))}
 
 
 def rank_accuracy(targets: Sequence[OptionTarget], scores: Sequence[float]) -> dict[str, float]:
-    """Share of examples whose likeliest option is correct, the first of equally likely ones.
+    """Share of examples whose most likely option is correct. Of equal scores, the first counts.
 
-    Options of an example need not stand together. A score that is NaN is a ValueError.
+    scores are log-likelihoods. Options of an example need not be adjacent. Raises ValueError if a
+    score is NaN.
     """
     check_lengths(targets, scores)
     best: dict[str, tuple[float, bool]] = {}
@@ -97,7 +100,10 @@ def _first_references(targets: Sequence[Target]) -> list[str]:
 
 
 def _options(targets: Sequence[Target]) -> list[str]:
-    """The classes, two or more, that all targets share and one of which each is."""
+    """The classes (two or more) that all targets share.
+
+    Raises ValueError if targets differ in them, or if a reference is not one of them.
+    """
     options = _stripped(targets[0].options)
     if len(options) < 2:
         raise ValueError(f"options={targets[0].options} must be two classes or more")
@@ -139,7 +145,7 @@ def _number(text: str) -> float | None:
 def _correlation(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
     if x.min() == x.max() or y.min() == y.max():
         return 0.0
-    x, y = (side / np.abs(side).max() for side in (x, y))  # the largest float has no square
+    x, y = (side / np.abs(side).max() for side in (x, y))  # else squares of large floats overflow
     return float(np.corrcoef(x, y)[0, 1])
 
 

@@ -1,6 +1,6 @@
-"""Scores of free text, in per cent except the edit distance.
+"""Metrics of free text, in per cent except the edit distance.
 
-ValueError is raised for no targets and for predictions that are not as many.
+They raise ValueError if there are no targets or if predictions are not as many as targets.
 """
 
 import re
@@ -15,7 +15,7 @@ from rapidfuzz.distance import Levenshtein
 from tk_instruct.metrics.target import Target, check_lengths
 
 LOWER_IS_BETTER = frozenset({"mean_edit"})
-"""Scores, by name, that a better model has less of; of all others it has more."""
+"""The names of scores that are lower for a better model. All others are higher."""
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NON_WORD = re.compile(r"\W")
@@ -24,17 +24,17 @@ _TRIVIA_QA_PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation + "‘�
 
 
 def squad(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
-    """F1 of words and exact match as SQuAD v1.1's evaluation script counts them.
+    """F1 of words and exact match, as SQuAD v1.1's evaluation script counts them.
 
-    Each the best over the references, without case, punctuation, articles and white space. A text
-    of which nothing is left has F1 0, even against itself.
+    Each is the maximum over the references, and ignores case, punctuation, articles and white
+    space. A text that is empty without them has F1 0, even against itself.
     """
     exact_match, f1 = _answer_scores(targets, predictions, _SQUAD_PUNCTUATION)
     return {"f1": f1, "exact_match": exact_match}
 
 
 def trivia_qa(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
-    """Exact match and F1 of words as TriviaQA's evaluation script counts them.
+    """Exact match and F1 of words, as TriviaQA's evaluation script counts them.
 
     As `squad`, but punctuation separates words: `twenty-one` equals `twenty one`.
     """
@@ -43,12 +43,12 @@ def trivia_qa(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str
 
 
 def rouge(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
-    """Mean F1 of ROUGE-Lsum, ROUGE-1 and ROUGE-2, each the best over the references.
+    """Mean F1 of ROUGE-Lsum, ROUGE-1 and ROUGE-2, each the maximum over the references.
 
-    As in t5.evaluation.metrics.rouge_mean (t5's `rouge` up to its bootstrap): by
-    rouge-score, without stemming, sentences of ROUGE-Lsum ending in ` . ` or a newline.
+    Equal to t5.evaluation.metrics.rouge_mean (t5's `rouge` without bootstrap): rouge-score without
+    stemming. Sentences of ROUGE-Lsum end in ` . ` or a newline.
     """
-    from rouge_score.rouge_scorer import RougeScorer  # brings nltk: a second
+    from rouge_score.rouge_scorer import RougeScorer  # takes a second, because it imports nltk
 
     check_lengths(targets, predictions)
     names = ("rougeLsum", "rouge1", "rouge2")
@@ -63,25 +63,25 @@ def rouge(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, fl
 
 
 def bleu(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
-    """Corpus BLEU by sacrebleu with the tokenisation `intl`, against all references.
+    """Corpus BLEU of sacrebleu with the tokenisation `intl`, against all references.
 
-    As in t5.evaluation.metrics.bleu with one reference; of several that one mistakes
-    those of one instance for those of one set.
+    With one reference for each instance, equal to t5.evaluation.metrics.bleu. With several, t5's
+    function mistakes the references of one instance for one reference set.
     """
     from sacrebleu.metrics import BLEU
 
     check_lengths(targets, predictions)
     reference_sets = list(zip_longest(*(target.references for target in targets)))
-    scorer = BLEU(tokenize="intl", force=True)  # force: no warning of text that looks tokenised
+    scorer = BLEU(tokenize="intl", force=True)  # force: no warning if a text looks tokenised
     return {"bleu": scorer.corpus_score(predictions, reference_sets).score}
 
 
 def edit_distance(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
-    """Mean Levenshtein distance in words from the first reference; lower is better.
+    """Mean Levenshtein distance in words from the first reference. Lower is better.
 
-    As in t5.evaluation.metrics.edit_distance, which scores true-casing, punctuation and word
-    segmentation: case does not count, and each character that is not of a word (\\W) ends one,
-    so two in a row hold an empty word between them.
+    Equal to t5.evaluation.metrics.edit_distance, which scores true-casing, punctuation and word
+    segmentation. It ignores case. Each character that is not part of a word (\\W) ends a word, so
+    two of them in a row give an empty word.
     """
     check_lengths(targets, predictions)
     return {
@@ -97,7 +97,7 @@ def _answer_scores(
     predictions: Sequence[str],
     punctuation: Mapping[int, str | int | None],
 ) -> tuple[float, float]:
-    """Exact match and F1."""
+    """Mean exact match and mean F1 of words, in per cent. punctuation: character → replacement."""
     check_lengths(targets, predictions)
 
     def words(text: str) -> list[str]:

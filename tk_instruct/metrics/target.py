@@ -1,4 +1,4 @@
-"""What the metrics score a prediction against."""
+"""The targets that metrics score predictions against."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a prediction is scored against.
+    """The right answers to one example.
 
-    Raises TypeError for one string in place of a tuple, ValueError without references.
+    Raises TypeError if references is one string, ValueError if it is empty.
 
     Attributes:
-        references: right answers; metrics that know only one take the first.
-        options: the classes, as the prompt words them, in the order of their labels.
-        group: predictions of one group are scored together, e.g. those of one MultiRC question.
+        references: the right answers. Some metrics use only the first.
+        options: the classes in the prompt's words, in the order of their labels.
+        group: predictions of one group are scored together, such as those of a MultiRC question.
     """
 
     references: tuple[str, ...]
@@ -30,14 +30,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class OptionTarget:
-    """One option of an example, to be scored by its log-likelihood; example is an id."""
+    """One option of an example, which is scored by its log-likelihood. example is the id."""
 
     example: str
     is_correct: bool
 
 
 def check_lengths(targets: Sequence[Any], outputs: Sequence[Any]) -> None:
-    """Raises ValueError where nothing is to be scored, or not one output for each target."""
+    """Raises ValueError if there are no targets, or not one output for each target."""
     if len(targets) == 0:
         raise ValueError("targets=[] must hold at least one target")
     if len(targets) != len(outputs):

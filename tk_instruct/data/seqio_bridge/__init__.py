@@ -1,5 +1,5 @@
-"""The bridge to SeqIO: this project's tasks in its registries, its tasks here, and its caches."""
+"""Declares this project's tasks to SeqIO, and reads SeqIO's tasks and caches."""
 
 from tk_instruct.quiet_tensorflow import import_tensorflow_quietly
 
-import_tensorflow_quietly()  # before SeqIO brings it
+import_tensorflow_quietly()  # before SeqIO imports it

@@ -1,7 +1,7 @@
-"""Tasks that SeqIO has cached: their raw examples, checked against what they were made of and read.
+"""Reads the raw examples of tasks that SeqIO has cached, and checks what they were made from.
 
-`seqio_cache_tasks` writes what a task's source gives, in an order of its own. Each example carries
-its origin and its position, so that a cached task reads as the data would, or is refused.
+`seqio_cache_tasks` writes the examples of a task's source in another order. Each example holds its
+origin and its position. So a cached task gives the same examples as its data, or raises an error.
 """
 
 import hashlib
@@ -26,21 +26,21 @@ from tk_instruct.files import Path
 
 log = logging.getLogger("tk_instruct")
 
-# What a cached example has beside its fields.
+# The features that a cached example has beside its fields.
 ORIGIN, POSITION = "cache_origin", "cache_position"
 
 _AGAIN = "cache it again (seqio_cache_tasks --overwrite), or leave USE_CACHED_TASKS out"
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """What the examples of a split were made of when they were cached.
+    """What the examples of a split were made from when they were cached.
 
     Attributes:
-        selection: the options that they were chosen by.
-        content: of their data, a fingerprint.
-        code: of what makes examples of data, a hash.
-        num_examples: as the source counted them, which mixing rates follow from.
-        why_empty: why there are none, where that is so.
+        selection: the options that chose the examples.
+        content: the fingerprint of the data.
+        code: the hash of the code that makes examples from the data.
+        num_examples: the source's number of examples. Mixing rates depend on it.
+        why_empty: why the split has no examples, else empty.
     """
 
     split: str
@@ -51,10 +51,10 @@ class Origin(msgspec.Struct, frozen=True):
     why_empty: str = ""
 
     def check(self, task: Task) -> None:
-        """Compares with the options, the data and the code that there are now.
+        """Compares the origin with the present options, data and code.
 
-        Raises UserError where they differ, and for an empty split. Without data, or with other
-        code, it only warns.
+        Raises UserError if the options or the data differ, or if the split is empty. Only warns if
+        the data is missing or the code differs.
         """
         name, selection = f"{task.name}/{self.split}", task.source.selection()
         try:
@@ -92,7 +92,7 @@ class _Stats(msgspec.Struct, frozen=True):
 
 
 def cached_task(task: Task, directories: Sequence[str]) -> Task:
-    """The task with its raw examples from SeqIO's cache, looked for in the directories."""
+    """The task with its raw examples from SeqIO's cache, which is searched in the directories."""
     from tk_instruct.data.seqio_bridge import declarations
 
     seqio.add_global_cache_dirs(directories)
@@ -114,9 +114,9 @@ def cached_task(task: Task, directories: Sequence[str]) -> Task:
 
 
 class CachedSplit:
-    """The examples of a split, as a task's cache holds them.
+    """The examples of a split in a task's cache.
 
-    Raises MissingDataError where the task is not cached, UserError where the cache is damaged.
+    Raises MissingDataError if the task is not cached, UserError if the cache is damaged.
     """
 
     def __init__(self, task: seqio.Task, split: str) -> None:
@@ -147,13 +147,13 @@ class CachedSplit:
 
     @property
     def fingerprint(self) -> str:
-        """Of their origin and of the files' sizes, which caching again makes others."""
+        """A hash of the examples' origin and of the files' sizes, which change with a new cache."""
         sizes = [(path.name, path.stat().length) for path in self._files]
         content = json.dumps([msgspec.to_builtins(self.origin), self._num_examples, sizes])
         return hashlib.sha256(content.encode()).hexdigest()
 
     def examples(self, fields: Mapping[str, bool]) -> list[RawExample]:
-        """All, in the order of the data; fields says of each whether it is a list of strings."""
+        """All examples in the order of the data. fields: name → whether it is a list of texts."""
         found: dict[int, RawExample] = {}
         for example in self._read():
             if self._origin_of(example) != self._origin:

@@ -1,7 +1,7 @@
-"""This project's tasks and mixtures in SeqIO's registries, for programs of SeqIO's kind.
+"""Declares this project's tasks and mixtures to SeqIO, for upstream t5x and other programs.
 
-Upstream t5x, notebooks and seqio_cache_tasks read them there. `import
-tk_instruct.tasks.SUITE.mixtures` declares those of a suite.
+`import tk_instruct.tasks.SUITE.mixtures` declares all of a suite. Then upstream t5x, notebooks and
+seqio_cache_tasks find them in SeqIO's registries.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ from tk_instruct.errors import EmptySplitError
 
 
 class ConfiguredVocabulary(seqio.Vocabulary):
-    """Stands for `vocabulary()` in tasks that are declared before anything is configured."""
+    """Loads `vocabulary()` on first use: SeqIO wants a vocabulary before the run is configured."""
 
     @property
     def loaded(self) -> seqio.Vocabulary:
@@ -74,7 +74,7 @@ class ConfiguredVocabulary(seqio.Vocabulary):
 
 @lru_cache(maxsize=8)
 def _as_seqio(loaded: vocabulary.Vocabulary) -> seqio.Vocabulary:
-    """SeqIO's own vocabulary with the same ids, which has TensorFlow's operations too."""
+    """SeqIO's vocabulary with the same ids. It also encodes in TensorFlow's graphs."""
     if isinstance(loaded, vocabulary.SentencePieceVocabulary):
         return seqio.SentencePieceVocabulary(loaded.sentencepiece_model_file, loaded.extra_ids)
     return seqio.ByteVocabulary()
@@ -87,12 +87,12 @@ OUTPUT_FEATURES = {
 
 
 def declare(suite: str) -> None:
-    """Declares all tasks and mixtures of a suite, and those of others that these are made of."""
+    """Declares all tasks and mixtures of a suite to SeqIO, and all that its mixtures consist of."""
     declare_names(declared.name for declared in registry.declared_by(suite))
 
 
 def declare_names(names: Iterable[str]) -> None:
-    """Declares tasks and mixtures by name where SeqIO does not know them yet."""
+    """Declares the tasks and mixtures of these names to SeqIO if it does not have them yet."""
     for name in names:
         if name in seqio.TaskRegistry.names() or name in seqio.MixtureRegistry.names():
             continue
@@ -102,8 +102,8 @@ def declare_names(names: Iterable[str]) -> None:
                 name,
                 source=RecordSource(found),
                 preprocessors=[
-                    # Examples as the source gives them are what SeqIO may cache: what follows may
-                    # depend on the feature lengths and on the run's seed.
+                    # SeqIO caches the raw examples: the next steps may depend on the feature
+                    # lengths and on the run's seed.
                     seqio.CacheDatasetPlaceholder(),
                     _Checked(found),
                     _Rendered(found.rendering),
@@ -119,12 +119,15 @@ def declare_names(names: Iterable[str]) -> None:
 
 
 def _rate(rate: Any) -> Any:
-    """SeqIO gives a rate its own task; ours takes this project's."""
+    """A rate for SeqIO, which calls it with SeqIO's task. Ours takes this project's task."""
     return (lambda task: rate(registry.get(task.name))) if callable(rate) else rate
 
 
 def available(name: str) -> str:
-    """The name of what registry.tasks_of gives, declared (once) where that is only a part."""
+    """The name of a mixture with the tasks of registry.tasks_of(name), declared if need be.
+
+    It is the same name if no task is left out, else `NAME.available`.
+    """
     declare_names([name])
     tasks = registry.tasks_of(name)
     if len(tasks) == len(getattr(registry.get(name), "tasks", tasks)):
@@ -137,7 +140,7 @@ def available(name: str) -> str:
 
 
 class RecordSource(seqio.DataSource):
-    """A task's raw examples, each with its position in the split and what the split is made of."""
+    """A task's raw examples, each with its position in the split and the split's origin."""
 
     def __init__(self, task: Task) -> None:
         super().__init__(splits=task.splits)
@@ -167,7 +170,7 @@ class RecordSource(seqio.DataSource):
         except EmptySplitError as error:
             if shard_info is None:
                 raise
-            # SeqIO caches all splits of a task: one example tells its reader that there are none.
+            # SeqIO caches all splits of a task. One example holds the reason why it is empty.
             examples = [{field: [] if is_list else "" for field, is_list in fields.items()}]
             why_empty = str(error)
         origin = msgspec.json.encode(_origin(self._task, split, why_empty))
@@ -210,8 +213,8 @@ def _origin(task: Task, split: str, why_empty: str) -> Origin:
     )
 
 
-class _Checked:  # not a function: what it checks belongs to a task
-    """A preprocessor that compares an example's origin with what there is now, and takes it off."""
+class _Checked:  # not a function, because it needs the task
+    """A preprocessor that checks an example's origin, then removes origin and position."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -229,8 +232,8 @@ class _Checked:  # not a function: what it checks belongs to a task
         return dataset.map(in_graph)
 
 
-class _Rendered:  # not a function, for the same reason
-    """A preprocessor that renders and encodes: in Python a tenth of the time of TensorFlow's."""
+class _Rendered:  # not a function, because it needs the rendering
+    """A preprocessor that renders and encodes in Python, in a tenth of TensorFlow's time."""
 
     def __init__(self, rendering: Rendering) -> None:
         self.rendering = rendering
@@ -263,7 +266,7 @@ class _Rendered:  # not a function, for the same reason
 
 
 class _Postprocess:
-    """A prediction is scored as it is; a target is what the task scores against."""
+    """A postprocessor that leaves a prediction unchanged and gives the task's target."""
 
     def __init__(self, task: Task) -> None:
         self.task = task

@@ -1,6 +1,6 @@
-"""Tasks and mixtures that others have declared to SeqIO, as the pipeline and the verbs take them.
+"""Reads tasks and mixtures that others have declared to SeqIO, for the pipeline and the verbs.
 
-Any source and any preprocessors will do, as long as inputs and targets come out as token ids.
+Any source and any preprocessors are allowed if they give inputs and targets as token ids.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from tk_instruct.files import Path, read_bytes
 
 log = logging.getLogger("tk_instruct")
 
-# Where an example keeps what SeqIO gave, for the task's own postprocess_fn.
+# The field that holds SeqIO's own example, for the task's postprocess_fn.
 _AS_GIVEN = "seqio_example"
 
 
@@ -46,7 +46,7 @@ class SeqIOTask:
 
     @cached_property
     def vocabulary_fingerprint(self) -> str:
-        """Of the vocabulary of inputs and targets; of both where they have two."""
+        """The fingerprint of the vocabulary, or of both if inputs and targets differ in it."""
         features = self._task.output_features
         if not {"inputs", "targets"} <= set(features):
             raise UserError(
@@ -54,13 +54,13 @@ class SeqIOTask:
                 "predicted here are inputs and targets: give it these output_features"
             )
         both = [features[name].vocabulary for name in ("inputs", "targets")]
-        # What is loaded is a ConfiguredVocabulary's.
+        # A ConfiguredVocabulary has its SeqIO vocabulary in `loaded`.
         found = [fingerprint(getattr(vocabulary, "loaded", vocabulary)) for vocabulary in both]
         return " ".join(dict.fromkeys(found))
 
     @property
     def code(self) -> Sequence[Any]:
-        # What a FileDataSource reads its files by; of any other source all raw examples are read.
+        # The function with which a FileDataSource reads its files.
         reader = getattr(self._task.source, "_reader", None)
         ends = [feature.add_eos for feature in self._task.output_features.values()]
         return reader, *self._task.preprocessors, *ends
@@ -71,7 +71,10 @@ class SeqIOTask:
         return known if known is not None else self._raw(split)[0]
 
     def fingerprint(self, split: str) -> str:
-        """Of the files of a source that has files; of any other all raw examples are read."""
+        """A hash of the source's files. If it has none, a hash of all raw examples, which are read.
+
+        Raises UserError if the task lacks the split or no file matches the source's pattern.
+        """
         check_split(self, split)
         source = self._task.source
         if isinstance(source, seqio.FileDataSource):
@@ -86,7 +89,11 @@ class SeqIOTask:
         return _read_raw(self._task, split)
 
     def examples(self, split: str, lengths: FeatureLengths) -> Iterator[Example]:
-        """As SeqIO's dataset gives them, with id and task where the task gives none."""
+        """The examples of SeqIO's dataset, in order.
+
+        Adds id, task, references and the pretokenized texts if the task does not give them. Raises
+        UserError if inputs or targets are not token ids [length].
+        """
         check_split(self, split)
         dataset = self._task.get_dataset(
             {name: getattr(lengths, name, None) for name in self._task.output_features},
@@ -133,7 +140,7 @@ class SeqIOTask:
 
 @cache
 def _read_raw(task: seqio.Task, split: str) -> tuple[int, str]:
-    """How many raw examples a split has, and a hash of them."""
+    """The number of a split's raw examples, and a hash of them."""
     log.info(
         "%s/%s: %s cannot say whether its data has changed: all examples are read to see",
         task.name,
@@ -160,7 +167,7 @@ def _one(value: Any) -> bytes:
 
 
 class SeqIOMixture:
-    """A mixture of SeqIO's registry; this project's tasks in it are read as everywhere."""
+    """A mixture of SeqIO's registry. Tasks of this project in it are read without SeqIO."""
 
     def __init__(self, mixture: seqio.Mixture) -> None:
         self._mixture = mixture
@@ -190,7 +197,7 @@ def names() -> list[str]:
 
 
 def find(name: str) -> SeqIOTask | SeqIOMixture | None:
-    """A task or mixture of SeqIO's registries, if there is one of that name."""
+    """The task or mixture of that name in SeqIO's registries, or None."""
     if name in seqio.TaskRegistry.names():
         return SeqIOTask(seqio.TaskRegistry.get(name))
     if name in seqio.MixtureRegistry.names():
@@ -199,7 +206,7 @@ def find(name: str) -> SeqIOTask | SeqIOMixture | None:
 
 
 def decoded(value: Any) -> Any:
-    """Text for TensorFlow's bytes, a list of texts for arrays of them, other values as they are."""
+    """TensorFlow's bytes as a text, arrays of bytes as lists of texts, other values unchanged."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, np.ndarray) and value.dtype == object and value.ndim == 1:
