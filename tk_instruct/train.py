@@ -282,10 +282,17 @@ def _vocabulary_of(run: TrainRun) -> dict[str, Any]:
 def _keep_former_configuration(model_dir: Path, step: int, former: str, now: str) -> None:
     """Warns of changed settings, and keeps the former config.gin as config_until_STEP.gin."""
     old, new = _settings(former), _settings(now)
+
+    def is_unset(value: str | None) -> bool:
+        """A suite that was not installed before adds its macros, which stay None."""
+        named = new.get(value[1:]) if value and value.startswith("%") else value
+        return named in (None, "None")
+
     changed = [
         f"{name}={new.get(name, 'not set')} (until then {old.get(name, 'not set')})"
         for name in sorted({*old, *new})
         if old.get(name) != new.get(name) and name != "MODEL_DIR"
+        if name in old or not is_unset(new.get(name))
     ]
     kept = inside(model_dir, f"config_until_{step}.gin")
     if changed:
