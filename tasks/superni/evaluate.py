@@ -1,9 +1,9 @@
-"""Super-NaturalInstructions: predictions → scores, as the leaderboard counts them.
+"""Super-NaturalInstructions: scores predictions as the leaderboard does.
 
   tk-instruct evaluate --predictions RUN/predictions/TASK-test-STEP.jsonl --data_dir DATA
 
-Exact match, ROUGE-1 and ROUGE-L. An instance without a prediction counts as predicted empty; a
-prediction for an instance that nobody knows is an error.
+The metrics are exact match, ROUGE-1 and ROUGE-L. An instance without a prediction is scored with an
+empty prediction. A prediction for an unknown instance is an error.
 """
 
 import argparse
@@ -26,12 +26,12 @@ from tk_instruct.files import Path, write_atomically
 from . import metrics
 from .records import EVALUATION_CATEGORIES, TRACKS, SuperNI
 
-_NUM_NAMED = 3  # how many of a list of ids a message names
+_NUM_NAMED = 3  # ids that a message names
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """What a prediction is compared with; category as the task file spells it."""
+    """The references and groups of one instance. category is spelled as in the task file."""
 
     references: tuple[str, ...]
     task: str
@@ -49,14 +49,14 @@ class _Reference(msgspec.Struct, frozen=True):
 
 
 Instances = Mapping[str, Instance]
-"""Instances of one track by id, in the order of their source."""
+"""Id → instance, for one track, in the order of the source."""
 
 LoadTrack = Callable[[str], Instances]
-"""Instances of a track by the track's name; raises UserError where it has none."""
+"""Name of a track → its instances. Raises UserError if there are none."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments that are this suite's own."""
+    """Declares the arguments of this suite."""
     parser.add_argument(
         "--track",
         choices=(*TRACKS, "both"),
@@ -88,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Prints and writes the scores; raises UserError for anything wrong with the inputs."""
+    """Prints and writes the scores. Raises UserError for any problem with the inputs."""
     if not args.predictions:
         raise UserError("no predictions are given; give --predictions FILE, or another --suite")
     if len(args.predictions) > 1:
@@ -149,9 +149,10 @@ def main(args: argparse.Namespace) -> int:
 
 
 def read_references(path: Path, track_if_missing: str) -> dict[str, dict[str, Instance]]:
-    """Instances of the leaderboard's reference file, by track, then by id.
+    """Track → id → instance, from the leaderboard's reference file.
 
-    Raises UserError naming file, line, field and rule.
+    Lines without a track count to track_if_missing. Raises UserError with file, line, field and
+    rule.
     """
     tracks: dict[str, dict[str, Instance]] = {track: {} for track in TRACKS}
     for where, reference in schema.read_records(path, _Reference):
@@ -211,7 +212,7 @@ def _instances_of_data_dir(args: argparse.Namespace) -> LoadTrack:
 def _load_tracks(
     load: LoadTrack, tracks: Sequence[str]
 ) -> tuple[dict[str, Instances], dict[str, UserError]]:
-    """(the tracks that have instances, why the others have none)"""
+    """The instances of each track that has some, and the errors of the other tracks."""
     found: dict[str, Instances] = {}
     absent: dict[str, UserError] = {}
     for track in tracks:
@@ -247,7 +248,10 @@ def _about_unknown_ids(
 def score_instances(
     predictions: Mapping[str, Prediction], instances: Instances, tokenize: metrics.Tokenize
 ) -> dict[str, float]:
-    """`metrics.score` over tasks and categories; an id without a prediction counts as empty."""
+    """The scores of `metrics.score`, grouped by task and by category, in per cent.
+
+    An id without a prediction is scored with an empty prediction.
+    """
     nothing = Prediction("", "")
     return metrics.score(
         [predictions.get(id_, nothing).text for id_ in instances],
@@ -261,7 +265,7 @@ def score_instances(
 
 
 def table(track: str, instances: Instances, scores: Mapping[str, float]) -> str:
-    """Overall scores, then the paper's twelve categories, each with the metric of the paper."""
+    """The table of overall scores and of the paper's twelve categories, each with its metric."""
     tasks_of: dict[str, list[str]] = {}
     for instance in instances.values():
         tasks_of.setdefault(metrics.category_key(instance.category), []).append(instance.task)

@@ -1,7 +1,7 @@
 """Super-NaturalInstructions: superni_{en,xlingual}_{encoding} and the mixtures of both tracks.
 
-Splits: train, validation (instances of train tasks that training leaves over), dev (whole tasks),
-test and excluded. Options come from gin: SuperNI.data_dir and its other fields, vocabulary.name.
+Splits: train, validation (further instances of the train tasks), dev (whole tasks), test and
+excluded. Options come from gin: SuperNI.data_dir and its other fields, vocabulary.name.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from . import metrics, prompt
 from .records import SPLITS, SuperNI, TaskSpec
 from .settings import TRACK_NAMES, gpt2_bpe
 
-# Whether each field of a raw example is a list.
+# Field of a raw example → whether it is a list.
 _FIELDS = {
     "id": False,
     "task": False,
@@ -32,7 +32,7 @@ _FIELDS = {
 
 @lru_cache(maxsize=8)
 def _load(options: SuperNI, fingerprint: str, track: str, split: str, only: str | None) -> Any:
-    del fingerprint  # part of the key: files that change are read again
+    del fingerprint  # only part of the cache's key, so that changed files are read again
     return [
         {
             "id": example.id,
@@ -64,7 +64,7 @@ def _selection() -> str:
 
 
 def _rendering() -> str:
-    # The default is not named: runs that were begun before there was a choice go on.
+    # Empty for the default, so that runs from before this option can continue.
     tokenization = SuperNI().tokenization
     return "" if tokenization == "seqio" else tokenization
 
@@ -93,7 +93,7 @@ def _tokenizer(vocabulary: Vocabulary) -> Tokenizer:
 
 @dataclass(frozen=True)
 class Target:
-    """What a prediction is scored against and grouped by."""
+    """The references that a prediction is scored against, and the groups that it is scored in."""
 
     references: tuple[str, ...]
     task: str
@@ -130,7 +130,7 @@ def _metric(track: str) -> Callable[..., Mapping[str, float]]:
 
 
 def declared() -> Iterator[Task | Mixture]:
-    """All tasks and mixtures."""
+    """All tasks and mixtures of the suite."""
     for short, track in TRACK_NAMES.items():
         for encoding in prompt.ENCODINGS:
             yield Task(
