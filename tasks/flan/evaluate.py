@@ -236,7 +236,7 @@ class Run:
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         path = inside(self._model_dir, "scores", f"{name}.json")
-        done = _scores_if(path, digest) if distributed.is_first_process() else None
+        done = _kept_scores(path, digest) if distributed.is_first_process() else None
         if not distributed.as_first_process_has(np.array(done is None)):
             return done or {}
         examples, _ = examples_of(job.prompt.task, job.split, self._lengths, self._args.limit)
@@ -272,7 +272,7 @@ class Run:
         }
 
 
-def _scores_if(path: Path, digest: str) -> Scores | None:
+def _kept_scores(path: Path, digest: str) -> Scores | None:
     """The scores in a file if they were made from predictions of this digest, else None."""
     with contextlib.suppress(UserError):
         found = schema.read(path, dict[str, Any])

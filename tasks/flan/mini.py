@@ -503,13 +503,13 @@ def flan_vocabulary(num_pieces: int = 2000) -> str:
 
     For gin: VOCABULARY = @flan_vocabulary(). With real data, use T5's vocabulary.
     """
-    trained_on = [d for d in datasets.DATASETS if d.is_in_mixtures and _is_here(d)]
+    trained_on = [d for d in datasets.DATASETS if d.is_in_mixtures and _has_data(d)]
     content = repr([examples.fingerprint(dataset, "train") for dataset in trained_on])
     texts = (text for dataset in trained_on for text in _prompts(dataset))
     return kept(f"flan {content} {num_pieces}", lambda: train_sentencepiece(texts, num_pieces))
 
 
-def _is_here(dataset: datasets.Dataset) -> bool:
+def _has_data(dataset: datasets.Dataset) -> bool:
     try:
         return bool(examples.fingerprint(dataset, "train"))
     except MissingDataError:

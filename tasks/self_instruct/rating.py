@@ -93,13 +93,15 @@ def main(args: argparse.Namespace) -> int:
     _refuse_to_overwrite_inputs(args)
     if args.ratings:
         sheet = Path(args.ratings).expanduser()
-        found, text = _counted(
+        found, text = _count_ratings(
             sheet, Path(args.key).expanduser() if args.key else _files_of(sheet)["key"]
         )
     else:
         path = user_oriented_path(args.user_oriented)
         sheet = Path(args.sheet).expanduser()
-        found, text = _made(sheet, read_user_oriented(path), _systems(args.system), args.seed or 0)
+        found, text = _make_sheet(
+            sheet, read_user_oriented(path), _systems(args.system), args.seed or 0
+        )
     scores = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
     if args.json == "-":
         print(scores, end="")
@@ -146,7 +148,7 @@ def _systems(given: Sequence[str]) -> dict[str, Path]:
     return systems
 
 
-def _made(
+def _make_sheet(
     sheet: Path, instances: Sequence[UserOriented], systems: Mapping[str, Path], seed: int
 ) -> tuple[dict[str, Any], str]:
     """Writes the sheet, its key and the guide. Gives a summary as JSON values and as a text.
@@ -243,7 +245,7 @@ def _as_text(cell: str) -> str:
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
-def _counted(sheet: Path, key_file: Path) -> tuple[dict[str, Any], str]:
+def _count_ratings(sheet: Path, key_file: Path) -> tuple[dict[str, Any], str]:
     """Counts and shares (per cent) of each system's ratings, as JSON values and as a text.
 
     Raises UserError if the sheet has no ratings.

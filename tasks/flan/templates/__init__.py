@@ -71,7 +71,9 @@ def templates_of(dataset: Dataset) -> tuple[Template, ...]:
     Raises UserError if the user's file lacks templates or they have unknown placeholders.
     """
     path = FLAN().templates
-    return own_templates(dataset) if path is None else _theirs(path, _read(path))[dataset.name]
+    return (
+        own_templates(dataset) if path is None else _user_templates(path, _read(path))[dataset.name]
+    )
 
 
 def is_forward(template: Template, dataset: Dataset) -> bool:
@@ -96,7 +98,7 @@ def _own() -> Mapping[str, tuple[Template, ...]]:
 
 
 @lru_cache(maxsize=1)
-def _theirs(path: str, content: bytes) -> Mapping[str, tuple[Template, ...]]:
+def _user_templates(path: str, content: bytes) -> Mapping[str, tuple[Template, ...]]:
     return _templates(parse(content, path), f"{path}: ")
 
 
