@@ -31,6 +31,7 @@ import numpy as np
 
 from tk_instruct import configuration, distributed, metrics, schema
 from tk_instruct.errors import UserError
+from tk_instruct.evaluate.output import show_scores
 from tk_instruct.evaluate.predictions import read_predictions
 from tk_instruct.files import Path, inside, write_atomically
 from tk_instruct.inference import (
@@ -109,12 +110,8 @@ def main(args: argparse.Namespace) -> int:
     if roles := role_of_instructions(reports):
         found["role_of_instructions"] = roles
     text = json.dumps(_rounded(found), indent=2, ensure_ascii=False) + "\n"
-    if args.json == "-":
-        print(text, end="")
-        return 0
-    if args.json:
-        write_atomically(Path(args.json), [text])
-    print("\n\n".join([*map(report_text, reports), *([roles_text(roles)] if roles else [])]))
+    tables = [*map(report_text, reports), *([roles_text(roles)] if roles else [])]
+    show_scores(args.json, text, "\n\n".join(tables))
     return 0
 
 

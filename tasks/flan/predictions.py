@@ -15,12 +15,8 @@ from typing import Any, NamedTuple
 from tk_instruct import configuration
 from tk_instruct.data.task import RawExample
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.predictions import (
-    Prediction,
-    read_predictions,
-    refuse_to_overwrite_inputs,
-)
-from tk_instruct.files import Path, write_atomically
+from tk_instruct.evaluate.output import refuse_to_overwrite_inputs, show_scores
+from tk_instruct.evaluate.predictions import Prediction, read_predictions
 from tk_instruct.metrics import METRICS
 from tk_instruct.metrics.target import Target
 from tk_instruct.scores import Scores, as_table, named_apart
@@ -28,7 +24,7 @@ from tk_instruct.scores import Scores, as_table, named_apart
 from .datasets import BY_NAME, Dataset
 from .examples import load
 from .prompts import numbered, rendered
-from .templates import is_forward, templates_of
+from .templates import metrics_of, templates_of
 
 _ID = re.compile(
     r"(flan_(?P<task>.+)\.t(?P<template>[0-9]+)/)?"
@@ -56,12 +52,7 @@ def main(args: argparse.Namespace) -> int:
         },
     }
     text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
-    if args.json == "-":
-        print(text, end="")
-        return 0
-    if args.json:
-        write_atomically(Path(args.json), [text])
-    print("\n\n".join([as_table(systems), *notes]))
+    show_scores(args.json, text, "\n\n".join([as_table(systems), *notes]))
     return 0
 
 
@@ -151,11 +142,8 @@ def score(
 
     Raises UserError if the data does not suit a metric.
     """
-    metrics: Sequence[str] = dataset.metrics
-    if template is not None and not is_forward(templates_of(dataset)[template], dataset):
-        metrics = ["rouge"]
     scores: dict[str, Any] = {}
-    for metric in metrics:
+    for metric in metrics_of(dataset, template):
         try:
             scores |= METRICS[metric](targets, texts)
         except ValueError as error:

@@ -22,7 +22,7 @@ from tk_instruct.metrics.target import OptionTarget, Target
 from . import examples, flan_2022, prompts
 from .datasets import BY_NAME, DATASETS, Dataset
 from .holdouts import MAX_RATE, datasets_by_mixture
-from .templates import is_forward, own_templates, templates_of
+from .templates import is_forward, metrics_of, own_templates
 
 
 def target_of(example: Example) -> Target:
@@ -42,15 +42,11 @@ def _option_target(example: Example) -> OptionTarget:
 
 
 def _numbered_metric(dataset: Dataset, number: int) -> Metric:
-    """The metric of a template's predictions. It reads the templates in use when it is called.
-
-    An inverted template asks for text of any kind, so its predictions are scored by ROUGE.
-    """
+    """The metric of a template's predictions. It reads the templates in use when it is called."""
 
     def metric(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
-        is_usual = is_forward(templates_of(dataset)[number], dataset)
         scores: dict[str, float] = {}
-        for name in dataset.metrics if is_usual else ("rouge",):
+        for name in metrics_of(dataset, number):
             scores |= METRICS[name](targets, predictions)
         return scores
 

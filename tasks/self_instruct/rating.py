@@ -22,6 +22,7 @@ import msgspec
 
 from tk_instruct import schema
 from tk_instruct.errors import UserError
+from tk_instruct.evaluate.output import show_scores
 from tk_instruct.evaluate.predictions import read_predictions
 from tk_instruct.files import Path, read_bytes, write_atomically
 from tk_instruct.randomness import draw
@@ -103,12 +104,7 @@ def main(args: argparse.Namespace) -> int:
             sheet, read_user_oriented(path), _systems(args.system), args.seed or 0
         )
     scores = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
-    if args.json == "-":
-        print(scores, end="")
-        return 0
-    if args.json:
-        write_atomically(Path(args.json), [scores])
-    print(text)
+    show_scores(args.json, scores, text)
     return 0
 
 

@@ -16,12 +16,9 @@ import msgspec
 
 from tk_instruct import schema
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.predictions import (
-    Prediction,
-    read_predictions,
-    refuse_to_overwrite_inputs,
-)
-from tk_instruct.files import Path, write_atomically
+from tk_instruct.evaluate.output import refuse_to_overwrite_inputs, show_scores
+from tk_instruct.evaluate.predictions import Prediction, read_predictions
+from tk_instruct.files import Path
 
 from . import metrics
 from .records import EVALUATION_CATEGORIES, TRACKS, SuperNI
@@ -140,11 +137,8 @@ def main(args: argparse.Namespace) -> int:
 
     if args.json == "-":
         sys.stderr.writelines(f"{note}\n" for note in notes)
-        print(metrics.rounded_json(all_scores), end="")
-        return 0
-    if args.json:
-        write_atomically(Path(args.json), [metrics.rounded_json(all_scores)])
-    print("\n\n".join([*tables, "\n".join(notes)] if notes else tables))
+    text = "\n\n".join([*tables, "\n".join(notes)] if notes else tables)
+    show_scores(args.json, metrics.rounded_json(all_scores), text)
     return 0
 
 

@@ -71,14 +71,24 @@ def templates_of(dataset: Dataset) -> tuple[Template, ...]:
     Raises UserError if the user's file lacks templates or they have unknown placeholders.
     """
     path = FLAN().templates
-    return (
-        own_templates(dataset) if path is None else _user_templates(path, _read(path))[dataset.name]
-    )
+    if path is None:
+        return own_templates(dataset)
+    return _user_templates(path, _read(path))[dataset.name]
 
 
 def is_forward(template: Template, dataset: Dataset) -> bool:
     """Whether a template asks for the dataset's target. An inverted template asks for an input."""
     return any(template.asks_for(field) for field in dataset.targets)
+
+
+def metrics_of(dataset: Dataset, number: int | None) -> Sequence[str]:
+    """The names of the metrics for a template's predictions, by default the dataset's own.
+
+    The target of an inverted template is text of any kind, which ROUGE scores.
+    """
+    if number is not None and not is_forward(templates_of(dataset)[number], dataset):
+        return ("rouge",)
+    return dataset.metrics
 
 
 def _read(path: str) -> bytes:
