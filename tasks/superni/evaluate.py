@@ -9,7 +9,7 @@ empty prediction. A prediction for an unknown instance is an error.
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Annotated
 
 import msgspec
@@ -21,18 +21,10 @@ from tk_instruct.evaluate.predictions import Prediction, read_predictions
 from tk_instruct.files import Path
 
 from . import metrics
+from .metrics import Instance
 from .records import EVALUATION_CATEGORIES, TRACKS, SuperNI
 
 _NUM_NAMED = 3  # ids that a message names
-
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """The references and groups of one instance. category is spelled as in the task file."""
-
-    references: tuple[str, ...]
-    task: str
-    category: str
 
 
 class _Reference(msgspec.Struct, frozen=True):
@@ -110,20 +102,7 @@ def main(args: argparse.Namespace) -> int:
     if not scored:
         raise next(iter(absent.values()))
     notes = [f"no scores of the {track} track: {reason}" for track, reason in absent.items()]
-    unscored = [id_ for id_ in predictions if not any(id_ in ids for ids in scored.values())]
-    if unscored:
-        others, absent = _load_tracks(load, [track for track in TRACKS if track not in scored])
-        unknown = [id_ for id_ in unscored if not any(id_ in ids for ids in others.values())]
-        if unknown:
-            where = predictions[unknown[0]].where
-            raise UserError(f"{where}: {_about_unknown_ids(unknown, absent, args)}")
-        if len(unscored) == len(predictions):
-            raise UserError(
-                f"{predictions_path}: every id is of the {' '.join(others)} track and none of "
-                f"--track={args.track}; pass --track={' '.join(others)}"
-            )
-        num_passed_over = _count(len(unscored), "prediction", "predictions")
-        notes.append(f"passed over: {num_passed_over} of the {' '.join(others)} track")
+    notes += _passed_over(predictions, predictions_path, scored, load, args)
 
     tokenizers = {track: metrics.tokenizer_of(track, args.gpt2_bpe) for track in scored}
     all_scores: dict[str, float] = {}
@@ -140,6 +119,34 @@ def main(args: argparse.Namespace) -> int:
     text = "\n\n".join([*tables, "\n".join(notes)] if notes else tables)
     show_scores(args.json, metrics.rounded_json(all_scores), text)
     return 0
+
+
+def _passed_over(
+    predictions: Mapping[str, Prediction],
+    path: Path,
+    scored: Mapping[str, Instances],
+    load: LoadTrack,
+    args: argparse.Namespace,
+) -> list[str]:
+    """A note on predictions for a track that is not scored, if there are any.
+
+    Raises UserError if an id is in no track, or if no id is in a scored one.
+    """
+    unscored = [id_ for id_ in predictions if not any(id_ in ids for ids in scored.values())]
+    if not unscored:
+        return []
+    others, absent = _load_tracks(load, [track for track in TRACKS if track not in scored])
+    unknown = [id_ for id_ in unscored if not any(id_ in ids for ids in others.values())]
+    if unknown:
+        where = predictions[unknown[0]].where
+        raise UserError(f"{where}: {_about_unknown_ids(unknown, absent, args)}")
+    if len(unscored) == len(predictions):
+        raise UserError(
+            f"{path}: every id is of the {' '.join(others)} track and none of "
+            f"--track={args.track}; pass --track={' '.join(others)}"
+        )
+    num_passed_over = _count(len(unscored), "prediction", "predictions")
+    return [f"passed over: {num_passed_over} of the {' '.join(others)} track"]
 
 
 def read_references(path: Path, track_if_missing: str) -> dict[str, dict[str, Instance]]:

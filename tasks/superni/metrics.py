@@ -9,6 +9,7 @@ import os
 import string
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from math import fsum
 from pathlib import Path
@@ -30,6 +31,15 @@ class InstanceScores(NamedTuple):
     exact_match: float
     rouge1: float
     rougeL: float  # noqa: N815  (the published name)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """The references and groups of one instance. category is spelled as in the task file."""
+
+    references: tuple[str, ...]
+    task: str
+    category: str
 
 
 METRICS = InstanceScores._fields

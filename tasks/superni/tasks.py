@@ -5,7 +5,6 @@ excluded. Options come from gin: SuperNI.data_dir and its other fields, vocabula
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -16,6 +15,7 @@ from tk_instruct.data.vocabulary import Vocabulary
 from tk_instruct.randomness import choose
 
 from . import metrics, prompt
+from .metrics import Instance
 from .records import SPLITS, SuperNI, TaskSpec
 from .settings import TRACK_NAMES, gpt2_bpe
 
@@ -91,17 +91,8 @@ def _tokenizer(vocabulary: Vocabulary) -> Tokenizer:
     return TOKENIZERS[SuperNI().tokenization](vocabulary)
 
 
-@dataclass(frozen=True)
-class Target:
-    """The references that a prediction is scored against, and the groups that it is scored in."""
-
-    references: tuple[str, ...]
-    task: str
-    category: str
-
-
-def _target(example: Example) -> Target:
-    return Target(tuple(example["references"]), example["task"], example["category"])
+def _target(example: Example) -> Instance:
+    return Instance(tuple(example["references"]), example["task"], example["category"])
 
 
 def _about(example: Example) -> Mapping[str, Sequence[str]]:
@@ -114,7 +105,7 @@ def _about(example: Example) -> Mapping[str, Sequence[str]]:
 
 
 def _metric(track: str) -> Callable[..., Mapping[str, float]]:
-    def superni(targets: Sequence[Target], predictions: Sequence[str]) -> Mapping[str, float]:
+    def superni(targets: Sequence[Instance], predictions: Sequence[str]) -> Mapping[str, float]:
         scores = metrics.score(
             predictions,
             [target.references for target in targets],
