@@ -1,4 +1,4 @@
-"""Suites: one folder each, with all that its paper defines. tk_instruct.suite is the contract."""
+"""The suites. Each folder has all that its paper defines. tk_instruct.suite is the contract."""
 
-# The suite of verbs that are not told which.
+# The suite that verbs use without --suite.
 DEFAULT = "superni"

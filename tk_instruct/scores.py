@@ -75,21 +75,21 @@ class SuiteScores:
 
 
 @cache
-def _of_suites() -> dict[str, SuiteScores]:
+def _scores_of_suites() -> dict[str, SuiteScores]:
     """Suite's name → its SuiteScores."""
     each = suite.suites().values()
     return {s.name: suite.part(s.scores) if s.scores else SuiteScores() for s in each}
 
 
-def _of_task(task: str) -> SuiteScores:
+def _scores_of_task(task: str) -> SuiteScores:
     from tk_instruct.data import registry
 
     found = registry.suite_of(task)
-    return _of_suites()[found.name] if found else SuiteScores()
+    return _scores_of_suites()[found.name] if found else SuiteScores()
 
 
 def _titles() -> dict[str, str]:
-    return {name: title for of in _of_suites().values() for name, title in of.titles.items()}
+    return {name: title for of in _scores_of_suites().values() for name, title in of.titles.items()}
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Found:
     def texts(self) -> list[str]:
         """The summaries' reports as texts for people."""
         return [
-            _of_suites()[name].text(report)
+            _scores_of_suites()[name].text(report)
             for name, summary in self.summaries.items()
             for report in summary.reports
         ]
@@ -229,7 +229,7 @@ def _suite_name(task: str) -> str | None:
 def read_file(path: Path) -> dict[str, Number] | tuple[str, Summary]:
     """Name → score, or a suite's name and its summary. Raises UserError for any other content."""
     content = schema.read(path, dict[str, Any], _AGAIN)
-    for name, of in _of_suites().items():
+    for name, of in _scores_of_suites().items():
         if summary := of.read(content, str(path), _AGAIN):
             return name, summary
     content.pop("predicted_by", None)
@@ -251,7 +251,7 @@ def as_table(runs: Mapping[str, Scores]) -> str:
     rows_of: dict[str, dict[str, dict[str, dict[str, Number]]]] = {}
     for run, scores in runs.items():
         for (task, split), values in sorted(scores.items(), key=lambda item: _in_order(item[0])):
-            name, part = _of_task(task).row_of(task)
+            name, part = _scores_of_task(task).row_of(task)
             rows_of.setdefault(name, {}).setdefault(f"{run} {part}".strip(), {})[split] = values
     return "\n\n".join(_task_table(task, rows_of[task]) for task in sorted(rows_of))
 
@@ -263,7 +263,7 @@ def _in_order(key: Key) -> tuple[int, Key]:
 def _task_table(task: str, rows: Mapping[str, Mapping[str, Mapping[str, Number]]]) -> str:
     found = {split for scores in rows.values() for split in scores}
     splits = [*(split for split in _SPLITS if split in found), *sorted(found - set(_SPLITS))]
-    all_titles, meanings = _titles(), _of_task(task).splits
+    all_titles, meanings = _titles(), _scores_of_task(task).splits
     columns = [
         (split, name)
         for split in splits

@@ -1,7 +1,7 @@
 """The datasets of FLAN 2021 (Wei et al. 2022, arXiv:2109.01652): one row each.
 
-Versions are those that TFDS 4.9.10 has; splits and metrics the released registry's. A held-out part
-is never trained on, also where a split is smaller than the published slices expect.
+Versions are TFDS 4.9.10's. Splits and metrics are the released registry's. A held-out part is never
+trained on, even if a split is smaller than the published slices expect.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,17 +12,19 @@ from . import preprocessors as read
 
 MAX_TRAIN_EXAMPLES = 30_000
 
-# A preprocessor's result: texts for templates by field; of classifications `label`, an index into
-# the options (negative where there is none), and `options` where each example has its own; where
-# the target is not the only right answer `references`; `group` where examples are scored together.
+# A preprocessor's result: field → text for the templates. It may also have:
+#   label       in a classification: an index into the options, negative if the answer is not known
+#   options     the example's own options
+#   references  all right answers, if there are others than the target
+#   group       the name of a group of examples that are scored together
 Fields = Mapping[str, str | int | Sequence[str]]
 
 
 @dataclass(frozen=True)
 class Share:
-    """The nth of `of` parts of equal size of a TFDS split that `reserved` examples end.
+    """Part `nth`, from 0, of `of` equal parts of a TFDS split without its last `reserved` examples.
 
-    Each of at most `most` examples.
+    A part has at most `most` examples.
     """
 
     nth: int
@@ -37,9 +39,9 @@ class Share:
 
 @dataclass(frozen=True)
 class Part:
-    """The examples start:stop (as in Python) of a TFDS split, or of a share of one.
+    """The examples start:stop, as in a Python slice, of a TFDS split or of a share of it.
 
-    Of those the first `most`.
+    At most the first `most` of these examples.
     """
 
     split: str
@@ -49,7 +51,7 @@ class Part:
     share: Share | None = None
 
     def __str__(self) -> str:
-        """A part's name in fingerprints of data, which runs are continued by: it stays as it is."""
+        """A text for fingerprints of data. Do not change it, or runs cannot continue."""
         share = f"share={self.share}" if self.share else "nth=0, of=1"
         bounds = f"split={self.split!r}, start={self.start}, stop={self.stop}, most={self.most}"
         return f"Part({bounds}, {share})"
@@ -64,7 +66,7 @@ Splits = Mapping[str, Part]
 
 
 def _last_of_train(number: int, test: str, train: str = "train") -> Splits:
-    """The train split but its last examples, which are the validation split."""
+    """Validation is the last `number` examples of the train split. Training takes the others."""
     return {
         "train": Part(train, stop=-number, most=MAX_TRAIN_EXAMPLES),
         "validation": Part(train, start=-number),
@@ -73,7 +75,7 @@ def _last_of_train(number: int, test: str, train: str = "train") -> Splits:
 
 
 def _third_of_para_crawl(nth: int) -> Splits:
-    """A third of its own for training and validation, without the last 3,000 for the test."""
+    """Training and validation take a third of the train split. The last 3,000 are the test."""
     share = Share(nth, of=3, most=MAX_TRAIN_EXAMPLES + 200, reserved=3000)
     return {
         "train": Part("train", stop=-200, share=share),
@@ -100,7 +102,7 @@ PARA_CRAWL: Splits = {
 TO_VALIDATION = _last_of_train(200, test="validation")
 TO_TEST = _last_of_train(200, test="test")
 
-# Clusters of the paper, as names of mixtures spell them, and as prompts do.
+# The paper's clusters: the name in mixtures → the name in prompts.
 CLUSTERS = {
     "nli": "Natural Language Inference",
     "commonsense": "Commonsense Reasoning",
@@ -117,26 +119,27 @@ CLUSTERS = {
 }
 
 
-@dataclass(frozen=True, eq=False)  # each is there once
+@dataclass(frozen=True, eq=False)  # identity is enough: each dataset is one object
 class Dataset:
-    """One dataset.
+    """A dataset of FLAN.
 
     Attributes:
         tfds: builder/configuration:version.
-        title: the name of the prompts that give the dataset's name.
+        title: the dataset's name in prompts of the ablation _dataset_name.
         preprocess: an example of TFDS, in plain Python → its fields, or None to drop it.
-        fields: the texts that templates can use; the input's, in their order, then the targets'.
-        targets: fields that forward templates ask for; a template that asks for anything else
-            turns the task around.
-        raw_inputs: what is left of the input without any instruction; by default all its fields.
+        fields: the fields that templates can use: the input's, in order, then the targets.
+        targets: the fields that forward templates ask for. A template that asks for another field
+            is inverted.
+        raw_inputs: the input fields in prompts without an instruction, by default all of them.
         kind: classification, whose prompts show options, or generation.
-        options: of every example, in the order of labels; () where each has its own.
+        options: the options of every example, in the order of labels. Empty if each example has
+            its own.
         metrics: names in tk_instruct.metrics, the main one first.
-        template_set: whose templates it uses, by default its own.
-        counted_as: what the paper counts it as, by default itself.
+        template_set: the dataset whose templates it uses, by default itself.
+        counted_as: the dataset as which the paper counts it in averages, by default itself.
         is_in_mixtures: whether it is trained on.
-        made_from: other corpora that its examples were made from: where one of two datasets that
-            share one is held out the other is not trained on.
+        made_from: the corpora that its examples were made from. If one dataset is held out, no
+            dataset that shares a corpus with it is trained on.
     """
 
     name: str
@@ -196,7 +199,7 @@ def _classification(
 
 
 def _translation(name: str, tfds: str, title: str, languages: str, splits: Splits) -> Dataset:
-    """English (sent1) and another language (sent2), both ways."""
+    """A translation between English (sent1) and another language (sent2), in both directions."""
     return Dataset(
         name,
         f"{tfds}:{'1.2.0' if tfds.startswith('para_crawl') else '1.0.0'}",
@@ -217,7 +220,7 @@ NO_YES, NEGATIVE_POSITIVE = ("no", "yes"), ("negative", "positive")
 PAIR = ("sentence1", "sentence2")
 NLI = ("premise", "hypothesis")
 
-# A table, of which a row is to be seen at once.
+# A table with one dataset a line.
 # fmt: off
 DATASETS: tuple[Dataset, ...] = (
     # natural language inference

@@ -1,4 +1,4 @@
-"""Which of FLAN's datasets are there, and what is to be done for the others."""
+"""Checks which of FLAN's datasets are prepared, and tells what to do for the others."""
 
 import argparse
 from dataclasses import dataclass, field
@@ -18,13 +18,13 @@ _NUM_TRIED = 20  # examples of each split that go through the preprocessor
 
 @dataclass(frozen=True)
 class Finding:
-    """About one dataset.
+    """The state of one dataset.
 
     Attributes:
-        state: present, missing, or broken.
-        examples: by split, as far as they are there.
-        licence: as far as TFDS says.
-        advice: what to do, where it is not present.
+        state: present, missing or broken.
+        examples: split → the number of examples. Empty if the dataset is not present.
+        licence: the licence that TFDS names, or empty.
+        advice: what to do if the dataset is not present.
     """
 
     dataset: str
@@ -41,7 +41,7 @@ class Finding:
 
 
 def diagnose(args: argparse.Namespace) -> Diagnosis:
-    """Of all datasets."""
+    """Checks all datasets."""
     findings = check()
     is_well = all(finding.is_well for finding in findings)
     return Diagnosis(findings, format_report(findings), is_well)
@@ -78,7 +78,7 @@ def _how_to_get(tfds: str) -> str:
 
 
 def format_report(findings: list[Finding]) -> str:
-    """A line a dataset, then what is to be done, for those together that need the same."""
+    """A table of the datasets, then the advice, with the datasets that it is for."""
     splits = ("train", "validation", "test")
     rows: list[tuple[str, ...]] = [("dataset", "TFDS", "state", *splits, "licence")]
     for found in findings:

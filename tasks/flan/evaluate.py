@@ -1,17 +1,18 @@
-"""FLAN: a run's checkpoint on the datasets of a cluster, as the paper's tables report it.
+"""FLAN: scores a run's checkpoint on the datasets of a cluster, as in the paper's tables.
 
-Every forward template of a dataset is a task. Each is predicted on the validation and test split,
-zero-shot and few-shot, by generation and by ranking the options, and scored by the dataset's own
-metrics (Wei et al. 2022, section 3 and appendix): mean ± standard deviation over templates, and the
-template that is best on dev. The cluster is the one that the run held out, unless another is named.
-What is predicted and scored stays in the run's directory: an interrupted evaluation goes on.
+Every forward template of a dataset is a task. Each task is predicted on the validation and test
+split, zero-shot and few-shot, by generation and by ranking the options. The dataset's metrics score
+the predictions (Wei et al. 2022, section 3 and appendix). The tables show the mean ± standard
+deviation over templates, and the template that is best on dev. The default cluster is the one that
+the run held out. Predictions and scores are kept in the run's directory, so an interrupted
+evaluation continues.
 
   tk-instruct evaluate --suite flan --model_dir RUN
   tk-instruct evaluate --suite flan --model_dir RUN --cluster nli --shots zero_shot --limit 200
   tk-instruct evaluate --suite flan --model_dir FLAN --model_dir NO_TEMPLATE --model_dir NAMED
 
-Or predictions of any system, by the ids that ours have (DATASET-SPLIT-NUMBER, as rte-test-0), or
-with the template that was asked (flan_rte.t3/rte-test-0):
+It also scores predictions of any system. Their ids are DATASET-SPLIT-NUMBER, such as rte-test-0, or
+have the template in front, such as flan_rte.t3/rte-test-0:
 
   tk-instruct evaluate --suite flan --predictions OURS.jsonl THEIRS.jsonl
 """
@@ -30,6 +31,7 @@ import numpy as np
 
 from tk_instruct import configuration, distributed, metrics, schema
 from tk_instruct.errors import UserError
+from tk_instruct.evaluate.output import show_scores
 from tk_instruct.evaluate.predictions import read_predictions
 from tk_instruct.files import Path, inside, write_atomically
 from tk_instruct.inference import (
@@ -61,7 +63,7 @@ METHODS = ("generation", "rank")
 
 
 def add_arguments(parser: Any) -> None:
-    """Declares the arguments that are this suite's own."""
+    """Declares the arguments of this suite."""
     parser.add_argument(
         "--model_dir",
         action="append",
@@ -108,17 +110,17 @@ def main(args: argparse.Namespace) -> int:
     if roles := role_of_instructions(reports):
         found["role_of_instructions"] = roles
     text = json.dumps(_rounded(found), indent=2, ensure_ascii=False) + "\n"
-    if args.json == "-":
-        print(text, end="")
-        return 0
-    if args.json:
-        write_atomically(Path(args.json), [text])
-    print("\n\n".join([*map(report_text, reports), *([roles_text(roles)] if roles else [])]))
+    tables = [*map(report_text, reports), *([roles_text(roles)] if roles else [])]
+    show_scores(args.json, text, "\n\n".join(tables))
     return 0
 
 
 def evaluate_run(model_dir: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """Predicts and scores what is not there yet; the report of a run, also in its scores/."""
+    """The report of a run. Predicts and scores only what the run's directory lacks.
+
+    Also writes the report of a complete evaluation to scores/. Raises UserError if no data is
+    there.
+    """
     gin.clear_config()
     run = Run(model_dir, args)
     whole = not (args.cluster or args.dataset) and args.shots == args.method == "both"
@@ -162,7 +164,7 @@ Scores = dict[str, float]
 
 
 def _missing(datasets: Sequence[Dataset]) -> list[Dataset]:
-    """Those without data; raises UserError where there are any, unless they are to be skipped."""
+    """The datasets without data. Raises MissingDataError if there are any, unless skip_missing."""
     from tk_instruct.data import registry
 
     missing = []
@@ -175,7 +177,7 @@ def _missing(datasets: Sequence[Dataset]) -> list[Dataset]:
 
 
 class Run:
-    """A run's checkpoint: what it was trained on, and what it answers."""
+    """A run's checkpoint, its mixture, and its predictions and scores."""
 
     def __init__(self, model_dir: Path, args: argparse.Namespace) -> None:
         self._args = args
@@ -187,7 +189,7 @@ class Run:
         self._lengths = lengths_of(args, self._about)
 
     def jobs(self, datasets: Sequence[Dataset]) -> Iterator[Job]:
-        """Everything that is predicted."""
+        """All jobs that the arguments choose for the datasets."""
         args = self._args
         shots = SHOTS if args.shots == "both" else (args.shots,)
         methods = METHODS if args.method == "both" else (args.method,)
@@ -204,7 +206,7 @@ class Run:
                                 yield Job(prompt, split, method)
 
     def name(self, what: str) -> str:
-        """Of a file of predictions or scores: of so many examples, where not of all."""
+        """The name of a file of predictions or scores, with step and limit, without suffix."""
         some = f".first{self._args.limit}" if self._args.limit else ""
         return f"{what}-{self.step}{some}"
 
@@ -212,7 +214,7 @@ class Run:
         return self.name(f"{job.prompt.task}-{job.split}") + ".rank" * (job.method == "rank")
 
     def scores_of(self, job: Job) -> Scores:
-        """Scores of a job, predicted now unless they are there already."""
+        """Name → score of a job. Predicts and writes what the run's directory lacks."""
         from tk_instruct.data import registry
         from tk_instruct.data.code import code_hash
 
@@ -231,7 +233,7 @@ class Run:
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         path = inside(self._model_dir, "scores", f"{name}.json")
-        done = _scores_if(path, digest) if distributed.is_first_process() else None
+        done = _kept_scores(path, digest) if distributed.is_first_process() else None
         if not distributed.as_first_process_has(np.array(done is None)):
             return done or {}
         examples, _ = examples_of(job.prompt.task, job.split, self._lengths, self._args.limit)
@@ -255,7 +257,7 @@ class Run:
 
     @cached_property
     def _predict(self) -> dict[str, Predict]:
-        """By method; the model is loaded when something is to be predicted."""
+        """Method → the function that predicts. Loads the model on first use."""
         from tk_instruct.predict import Greedy, decoder
         from tk_instruct.rank import ranker
 
@@ -267,8 +269,8 @@ class Run:
         }
 
 
-def _scores_if(path: Path, digest: str) -> Scores | None:
-    """Scores that were made from the same predictions, if there are any."""
+def _kept_scores(path: Path, digest: str) -> Scores | None:
+    """The scores in a file if they were made from predictions of this digest, else None."""
     with contextlib.suppress(UserError):
         found = schema.read(path, dict[str, Any])
         if found.pop("predicted_by", None) == digest:

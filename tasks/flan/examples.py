@@ -1,4 +1,4 @@
-"""A dataset's examples as records: its fields as texts, options, references, and an id each."""
+"""Makes a dataset's raw examples: fields as texts, options, references and an id."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
@@ -11,7 +11,7 @@ from tk_instruct.errors import UserError
 from . import templates
 from .datasets import BY_NAME, Dataset
 
-# Fields of every record beside a dataset's own, and whether each is a list.
+# Field of every record, beside the dataset's own fields → whether it is a list.
 COMMON = {
     "id": False,
     "task": False,
@@ -24,7 +24,7 @@ COMMON = {
 
 
 def source(dataset: Dataset) -> Source:
-    """What SeqIO reads of a dataset; nothing is looked at before it is asked for."""
+    """The source of a dataset's tasks. Reads no files until examples are read."""
     return Source(
         splits=tuple(dataset.splits),
         fields=COMMON | dict.fromkeys(dataset.fields, False),
@@ -37,7 +37,7 @@ def source(dataset: Dataset) -> Source:
 
 
 def option_source(dataset: Dataset) -> Source:
-    """Each example once for each of its options, as SeqIO scores them."""
+    """The source of a dataset's tasks for ranking: one example for each option, as SeqIO scores."""
     whole = source(dataset)
     return Source(
         splits=whole.splits,
@@ -67,28 +67,28 @@ def _load_options(dataset: Dataset, split: str) -> Sequence[RawExample]:
 
 
 def count(dataset: Dataset, split: str) -> int:
-    """Examples of a split, those that a preprocessor drops included, without reading any."""
+    """The number of a split's examples, also those that a preprocessor drops. Reads no examples."""
     part = dataset.splits[split]
     start, stop = part.bounds(tfds_source.num_examples(dataset.tfds, part.split))
     return max(0, stop - start)
 
 
 def fingerprint(dataset: Dataset, split: str) -> str:
-    """Raises MissingDataError where TFDS has not prepared the dataset."""
+    """A text that changes with the split's data. Raises MissingDataError if it is not prepared."""
     return f"{tfds_source.fingerprint(dataset.tfds)} {dataset.splits[split]}"
 
 
 def load(dataset: Dataset, split: str) -> Sequence[RawExample]:
-    """A split's records, kept for the next that asks.
+    """The records of a split, from a cache of the last splits.
 
-    Raises UserError where the data is missing, lacks a field that is read, or leaves no example.
+    Raises UserError if the data is missing, lacks a field that is read, or gives no record.
     """
     return _load(dataset.name, split, fingerprint(dataset, split))
 
 
 @lru_cache(maxsize=4)
 def _load(name: str, split: str, content: str) -> Sequence[RawExample]:
-    del content  # part of the key: files that change are read again
+    del content  # only part of the cache's key, so that changed files are read again
     dataset = BY_NAME[name]
     found = list(records(dataset, split))
     if not found:
@@ -101,7 +101,7 @@ def _load(name: str, split: str, content: str) -> Sequence[RawExample]:
 
 
 def records(dataset: Dataset, split: str) -> Iterator[RawExample]:
-    """A split's records as they are read; raises what load does, but for an empty split."""
+    """Reads the records of a split one by one. Raises what load raises, but not for no records."""
     part = dataset.splits[split]
     start, stop = part.bounds(tfds_source.num_examples(dataset.tfds, part.split))
     for index, raw in enumerate(tfds_source.examples(dataset.tfds, part.split, start, stop)):
@@ -132,7 +132,7 @@ def _record(dataset: Dataset, split: str, index: int, raw: Mapping[str, Any]) ->
     options = list(values.pop("options", dataset.options))
     label = values.pop("label", None)
     if label is not None:
-        if label < 0:  # not labelled
+        if label < 0:  # the right answer is not known
             return None
         if label >= len(options):
             raise UserError(

@@ -1,10 +1,10 @@
-"""FLAN 2022 (arXiv:2301.13688): its weights over the suites that are at hand.
+"""FLAN 2022 (arXiv:2301.13688): its mixture weights over available tasks.
 
 FLAN 2021 and Super-NaturalInstructions are this project's tasks. T0, chain of thought and dialog
-come from the user's files, JSON lines {"inputs", "targets"} and optionally "task" and "options":
-FLAN2022.t0, .cot and .dialog in gin name them. A mixture without some of them (--skip_missing)
-keeps the weights of the others in proportion. FLAN.seed is theirs too, also of which examples are
-taken where a task has more than its cap.
+come from the user's files, which gin names (FLAN2022.t0, .cot and .dialog). A line is JSON with
+"inputs", "targets" and optionally "task" and "options". If some files are missing (--skip_missing),
+the weights of the others keep their proportions. FLAN.seed also draws exemplars from the files, and
+the examples of a task that has more than its cap.
 """
 
 import hashlib
@@ -28,9 +28,9 @@ from .prompts import FORMS, FewShot
 from .settings import FLAN, FLAN2022
 
 WEIGHTS = {"flan": 0.40, "t0": 0.32, "superni": 0.20, "cot": 0.05, "dialog": 0.03}
-# Of a task of a file at most so many examples are trained on.
+# Part → the maximum number of training examples of each task in its file.
 CAPS = {"t0": 20_000, "cot": 100_000, "dialog": 200_000}
-# Of chain of thought and dialog the inverted form is drawn 0.3 times as often as the other.
+# For chain of thought and dialog: how often the inverted form is drawn, relative to the plain form.
 INVERSION = 0.3
 
 _FIELDS = {"id": False, "task": False, "category": False, "inputs_": False, "targets_": False}
@@ -88,8 +88,12 @@ def _load(part: str, split: str) -> Sequence[RawExample]:
 
 @lru_cache(maxsize=6)
 def _read(part: str, split: str, content: str) -> Sequence[RawExample]:
-    """Of each task of a file as many as the cap allows; 1 in 100, at most 200, for validation."""
-    del content  # part of the key: a file that changes is read again
+    """The examples of a split of a part's file, in the file's order.
+
+    Validation has 1 in 100 examples of each task, at most 200. Train has the others, up to the cap.
+    Raises UserError if the file is empty or a task has only one example.
+    """
+    del content  # only part of the cache's key, so that a changed file is read again
     path, seed = _path(part), FLAN().seed
     tasks: dict[str, list[RawExample]] = {}
     for line, given in schema.read_lines(path, _Line, _REPAIR):
@@ -169,7 +173,7 @@ def _task(name: str, part: str, template: Template, few_shot: bool) -> Task:
 
 
 def declared() -> Iterator[Task | Mixture]:
-    """Tasks of the user's files, and the mixture of all parts."""
+    """The tasks of the user's files, and the mixture of all parts."""
     for suffix, form in FORMS.items():
         template = PLAIN if form.options else PLAIN.without_options
         yield _task(f"flan_2022_t0{suffix}", "t0", template, form.few_shot)
@@ -181,7 +185,11 @@ def declared() -> Iterator[Task | Mixture]:
 
 
 def _weights() -> dict[str, float]:
-    """Zero-shot and few-shot alike; of FLAN 2021 and T0 with and without options alike."""
+    """Name of a task or mixture → its weight in FLAN 2022.
+
+    Zero-shot and few-shot forms have equal weights. So have the forms of FLAN 2021 and T0 with and
+    without options.
+    """
     weights = {}
     for suffix in FORMS:
         weights[f"flan_all{suffix}"] = WEIGHTS["flan"] / len(FORMS)

@@ -1,14 +1,14 @@
-"""Which datasets are trained on together: all, all but a cluster, SuperGLUE, the cluster ladder."""
+"""The datasets of each mixture: all, all without a cluster or SuperGLUE, and the cluster ladder."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from .datasets import CLUSTERS, DATASETS, Dataset
 
-MAX_RATE = 3_000  # examples-proportional mixing counts no more of a dataset
+MAX_RATE = 3_000  # the maximum number of a dataset's examples that its mixing rate counts
 
 SUPERGLUE = ("bool_q", "cb", "copa", "multirc", "record", "rte", "wic", "wsc")
 
-# Clusters that are too close to one that is held out (Wei et al. 2022, section 2.2, footnote).
+# Held-out cluster → clusters too close to train on (Wei et al. 2022, section 2.2, footnote).
 TOO_CLOSE: Mapping[str, tuple[str, ...]] = {
     "reading_comprehension": ("reading_comprehension_commonsense",),
     "commonsense": ("reading_comprehension_commonsense",),
@@ -17,8 +17,8 @@ TOO_CLOSE: Mapping[str, tuple[str, ...]] = {
     "nli": ("paraphrase",),
 }
 
-# The ladder adds these one after another while NLI, closed-book QA and commonsense are held out
-# (section 4.1); conversational QA is a part of the miscellaneous.
+# The ladder adds the clusters in LADDER one by one, while those in LADDER_HELD_OUT are held out
+# (section 4.1). Conversational QA is a part of the cluster miscellaneous.
 LADDER_HELD_OUT = ("nli", "closed_book_qa", "commonsense")
 LADDER = (
     "summarization",
@@ -35,7 +35,7 @@ TRAINED_ON = tuple(dataset for dataset in DATASETS if dataset.is_in_mixtures)
 
 
 def in_clusters(*clusters: str) -> tuple[Dataset, ...]:
-    """The datasets of clusters, also those that are never trained on."""
+    """The datasets of clusters, with those that no mixture has. Raises KeyError for other names."""
     unknown = [c for c in clusters if c not in (*CLUSTERS, "conversational_qa")]
     if unknown:
         raise KeyError(unknown[0])
@@ -44,7 +44,7 @@ def in_clusters(*clusters: str) -> tuple[Dataset, ...]:
 
 
 def without(held_out: Sequence[Dataset], among: Iterable[Dataset] = TRAINED_ON) -> list[Dataset]:
-    """What can be trained on: nothing held out, nor made from what a held-out dataset was."""
+    """The datasets that are not held out and share no source corpus with one that is."""
     origins = frozenset[str]().union(*(dataset.made_from for dataset in held_out))
     return [
         dataset for dataset in among if dataset not in held_out and not dataset.made_from & origins
@@ -52,9 +52,9 @@ def without(held_out: Sequence[Dataset], among: Iterable[Dataset] = TRAINED_ON) 
 
 
 def holdout(cluster: str) -> list[Dataset]:
-    """Training while a cluster is unseen: the clusters too close to it are left out too.
+    """The training datasets if a cluster is held out. Clusters too close to it are left out too.
 
-    Beyond the paper, so is what shares the origin of its examples with a dataset of the cluster,
+    Unlike the paper, also leaves out datasets that share a source corpus with one of the cluster,
     such as SQuAD, from which QNLI was made.
     """
     too_close = TOO_CLOSE.get(cluster, ())
@@ -63,13 +63,13 @@ def holdout(cluster: str) -> list[Dataset]:
 
 
 def ladder(num_clusters: int) -> list[Dataset]:
-    """Training on the first clusters of the ladder, by the rule of holdout()."""
+    """The training datasets in the first clusters of the ladder, by the rules of without()."""
     added = in_clusters(*LADDER[:num_clusters])
     return without(in_clusters(*LADDER_HELD_OUT), [d for d in TRAINED_ON if d in added])
 
 
 def datasets_by_mixture() -> dict[str, list[Dataset]]:
-    """The datasets of each mixture by its name."""
+    """Name of a mixture → its datasets."""
     superglue = [dataset for dataset in DATASETS if dataset.name in SUPERGLUE]
     return {
         "flan_all": list(TRAINED_ON),

@@ -1,8 +1,8 @@
-"""Synthetic examples for every dataset of FLAN, on disk as TFDS writes its own.
+"""Synthetic examples for every dataset of FLAN, in the files that TFDS would prepare.
 
-For smoke runs and tests where the real datasets are not at hand: real names, versions, columns and
-labels; sentences of a small world of our own, with rules that a tiny model can learn: sentiment
-follows adjectives, entailment what was said, translation a dictionary word for word.
+For smoke runs and tests without the real datasets. Names, versions, columns and labels are real.
+The sentences have rules that a tiny model can learn: adjectives decide the sentiment, the premise's
+words decide entailment, and translations replace word by word.
 """
 
 import argparse
@@ -27,10 +27,10 @@ from tk_instruct.randomness import draw
 from . import datasets, examples, prompts, templates
 
 _NUM_TRAIN, _NUM_TEST = 60, 24
-_DIGEST = "sha256"  # the file that tells whether the others are as they were written
-_NUM_READ = 10  # examples of a dataset, for a vocabulary
+_DIGEST = "sha256"  # the file with the hash of all others
+_NUM_READ = 10  # examples of each dataset that a vocabulary is trained on
 
-# Seven of each: steps of any width meet all of a prime number.
+# Seven words in each list: seven is prime, so steps of any other size reach all words.
 _WORDS: Mapping[str, list[str]] = {
     slot: words.split()
     for slot, words in {
@@ -72,7 +72,7 @@ _ROWS: Mapping[str, list[list[str]]] = {
         "ring: {name} wears a gold ring.: We heard the telephone ring. / "
         "park: The children play in the park.: {name} could not park the car. / "
         "match: {name} lit the candle with a match.: Our team won the match.",
-        # About the scene.
+        # Questions and answers on _SCENE.
         "asked": "Who saw the {thing}?: {name} / What colour was the {thing}?: {colour} / "
         "Where was the {thing}?: the {place} / When did {name} see the {thing}?: {day} / "
         "What did {name} see?: a {colour} {thing}",
@@ -108,10 +108,11 @@ _SQUAD = {"title": "The_{thing}", "context": _SCENE, "question": "{asked[0]}",
 
 
 class _Words(dict[str, Any]):
-    """The words of one example by slot, drawn as they are asked for.
+    """Slot → word, for one example. A word is drawn when its slot is first used.
 
-    {name2} is another {name}; {sound[1]} the second column of a row; {sound_2of4} stands at
-    position 2 of 4, of which {sound} has the place that `index` says and others the rest.
+    {name2} is another word than {name}. {sound[1]} is the second column of the row {sound}.
+    {sound_2of4} is for position 2, from 0, of 4 options: `index` decides which of the positions has
+    {sound}, and the other positions have other rows.
     """
 
     def __init__(self, name: str, split: str, index: int):
@@ -134,7 +135,11 @@ class _Words(dict[str, Any]):
         return options[(chance + nth * step) % len(options)]
 
     def fill(self, template: Any) -> Any:
-        """Strings: slots filled, of alternatives (" / ") one. Tuples: in turn, as labels are."""
+        """A template with all slots filled.
+
+        A text with " / " has alternatives, of which one is drawn. The items of a tuple take turns,
+        by index, so that they agree with the labels.
+        """
         match template:
             case str():
                 return self.draw(template.split(" / "), template).format_map(self)
@@ -148,7 +153,7 @@ class _Words(dict[str, Any]):
 
 
 def _references(*targets: str) -> dict[str, Any]:
-    """Train splits have one target each, the others all as references."""
+    """Columns of GEM: one target, and outside the train split all targets as references."""
     return {
         "target": targets[0],
         "references": lambda words: [] if words.split == "train" else words.fill(list(targets)),
@@ -160,7 +165,7 @@ def _sum(words: _Words) -> str:
 
 
 def _score(words: _Words) -> dict[str, Any]:
-    """STS-B: five words that are the same or not, a point each, or a little more."""
+    """STS-B: two sentences with 0 to 5 equal words. The score is that number or a little more."""
     kept = words.index % 6
     slots = ("name", "colour", "thing", "place", "day")
     second = {slot: words[slot if nth < kept else f"{slot}2"] for nth, slot in enumerate(slots)}
@@ -170,7 +175,7 @@ def _score(words: _Words) -> dict[str, Any]:
 
 
 def _multirc(words: _Words) -> dict[str, Any]:
-    """Four answers to each question."""
+    """MultiRC: one of the four answers to a question, two of which are right."""
     scene = _Words(words.name, words.split, words.index // 4)
     columns = scene.fill({"paragraph": _SCENE, "question": "{asked[0]}"})
     wrong = scene.draw(_WORDS["verb"], "wrong", words.index % 4)
@@ -192,7 +197,7 @@ _SYLLABLES = {
 
 @cache
 def _foreign_word(language: str, word: str) -> str:
-    """Made up, capital for capital; names stay."""
+    """A made-up translation of a word. It keeps a capital, and names stay as they are."""
     if word in _WORDS["name"]:
         return word
     number = draw(0, "mini flan dictionary", language, word.lower())
@@ -210,11 +215,11 @@ def _translation(words: _Words) -> dict[str, str]:
 
 
 def _mostly(usual: Any, rare: Any) -> tuple[Any, ...]:
-    """One of 24 is `rare`."""
+    """Templates that take turns. One of 24 is `rare`."""
     return (*(usual,) * 23, rare)
 
 
-# By builder, or builder/configuration; columns that no preprocessor reads are left out.
+# Builder or builder/configuration → its columns. Columns that no preprocessor reads are left out.
 # fmt: off
 _EXAMPLES: Mapping[str, Any] = {
     "anli": {"context": _SCENE, "hypothesis": _NLI["hypothesis"], "label": (0, 1, 2)},
@@ -378,7 +383,7 @@ _EXAMPLES: Mapping[str, Any] = {
 
 
 def num_examples() -> dict[str, dict[str, int]]:
-    """Of each builder, split by split: what is held out, and enough to train on and to test."""
+    """TFDS name → split → number of examples: the held-out ones and some for training or test."""
     sizes: dict[str, dict[str, int]] = defaultdict(dict)
     for dataset in datasets.DATASETS:
         for role, part in dataset.splits.items():
@@ -393,7 +398,7 @@ def num_examples() -> dict[str, dict[str, int]]:
 
 
 def add_arguments(parser: Any) -> None:
-    """It has no arguments of its own."""
+    """Declares nothing: there are no arguments."""
 
 
 def main(args: argparse.Namespace) -> int:
@@ -402,10 +407,10 @@ def main(args: argparse.Namespace) -> int:
 
 
 def write(directory: str | os.PathLike[str]) -> Path:
-    """Writes the datasets into `directory`, whole or not at all, and returns its path.
+    """Writes the datasets into `directory`, completely or not at all, and returns its path.
 
-    A directory that has them is left alone. Raises UserError for one that holds anything else, and
-    for a place that cannot be written.
+    Does nothing if they are already there. Raises UserError if the directory holds anything else or
+    cannot be written.
     """
     target = Path(directory).expanduser()
     if _has_all(target):
@@ -422,10 +427,10 @@ def write(directory: str | os.PathLike[str]) -> Path:
             for name, splits in num_examples().items():
                 _write_dataset(tree, name, splits)
             (tree / _DIGEST).write_text(_digest(tree))
-            # Takes the place of an empty directory too; a link stays.
+            # Also replaces an empty directory. realpath: a link is kept.
             os.replace(tree, os.path.realpath(target))
     except OSError as error:
-        if not _has_all(target):  # another process may have been faster
+        if not _has_all(target):  # another process may have written it in the meantime
             raise UserError(
                 f"{target} cannot be written ({error.strerror}); choose another place, nothing was "
                 "changed"
@@ -434,7 +439,7 @@ def write(directory: str | os.PathLike[str]) -> Path:
 
 
 def _has_all(directory: Path) -> bool:
-    """Whether all is there as it was written, by the digest that was written with it."""
+    """Whether the directory holds all files, undamaged, by the hash that was written with them."""
     try:
         return (directory / _DIGEST).read_text() == _digest(directory)
     except OSError:
@@ -472,7 +477,7 @@ def _write_dataset(directory: Path, tfds_name: str, splits: Mapping[str, int]) -
 
 
 def _blank(feature: Any) -> Any:
-    """Some valid value of a feature."""
+    """A valid value of a feature."""
     import tensorflow_datasets as tfds
 
     if isinstance(feature, tfds.features.FeaturesDict):
@@ -485,7 +490,7 @@ def _blank(feature: Any) -> Any:
 @gin.configurable(module="values.tk_instruct")
 @cache
 def mini_flan() -> str:
-    """Writes the datasets into the cache folder, unless they are there; their directory."""
+    """The directory of the datasets in the cache folder. Writes them if they are not there."""
     sources = Path(__file__), Path(datasets.__file__)
     version = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:8]
     return kept_tree(default_cache_dir() / f"mini-flan-{version}", write)
@@ -494,17 +499,17 @@ def mini_flan() -> str:
 @gin.configurable(module="values.tk_instruct")
 @cache
 def flan_vocabulary(num_pieces: int = 2000) -> str:
-    """Trains a SentencePiece model on FLAN's training prompts, once for their content; its path.
+    """The path of a SentencePiece model, trained once on FLAN's training prompts.
 
-    For gin: VOCABULARY = @flan_vocabulary(). On real data use T5's.
+    For gin: VOCABULARY = @flan_vocabulary(). With real data, use T5's vocabulary.
     """
-    trained_on = [d for d in datasets.DATASETS if d.is_in_mixtures and _is_here(d)]
+    trained_on = [d for d in datasets.DATASETS if d.is_in_mixtures and _has_data(d)]
     content = repr([examples.fingerprint(dataset, "train") for dataset in trained_on])
     texts = (text for dataset in trained_on for text in _prompts(dataset))
     return kept(f"flan {content} {num_pieces}", lambda: train_sentencepiece(texts, num_pieces))
 
 
-def _is_here(dataset: datasets.Dataset) -> bool:
+def _has_data(dataset: datasets.Dataset) -> bool:
     try:
         return bool(examples.fingerprint(dataset, "train"))
     except MissingDataError:
@@ -512,9 +517,9 @@ def _is_here(dataset: datasets.Dataset) -> bool:
 
 
 def _prompts(dataset: datasets.Dataset) -> Iterator[str]:
-    """Lines of inputs by every template, and of targets, so that their fixed words become pieces.
+    """The lines of inputs and targets in every template, so that their fixed words become pieces.
 
-    Each template has an example of its own.
+    The templates render different examples.
     """
     records = list(islice(examples.records(dataset, "train"), _NUM_READ))
     for number, _ in enumerate(templates.templates_of(dataset)):

@@ -1,8 +1,8 @@
-"""FLAN: predictions of any system → scores of each dataset and split, by its own metrics.
+"""FLAN: scores predictions of any system, by the metrics of each dataset and split.
 
-Ids say what was predicted: DATASET-SPLIT-NUMBER, as our predictions have them, and is compared with
-the dataset's usual target, of translations the one into the second language. With the template that
-was asked, flan_DATASET.tN/DATASET-SPLIT-NUMBER, it is compared with what that template asks for.
+An id is DATASET-SPLIT-NUMBER, as in our predictions. Its prediction is compared with the dataset's
+usual target (for a translation, the text in the second language). An id with a template in front,
+flan_DATASET.tN/DATASET-SPLIT-NUMBER, is compared with the target of that template.
 """
 
 import argparse
@@ -15,12 +15,8 @@ from typing import Any, NamedTuple
 from tk_instruct import configuration
 from tk_instruct.data.task import RawExample
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.predictions import (
-    Prediction,
-    read_predictions,
-    refuse_to_overwrite_inputs,
-)
-from tk_instruct.files import Path, write_atomically
+from tk_instruct.evaluate.output import refuse_to_overwrite_inputs, show_scores
+from tk_instruct.evaluate.predictions import Prediction, read_predictions
 from tk_instruct.metrics import METRICS
 from tk_instruct.metrics.target import Target
 from tk_instruct.scores import Scores, as_table, named_apart
@@ -28,7 +24,7 @@ from tk_instruct.scores import Scores, as_table, named_apart
 from .datasets import BY_NAME, Dataset
 from .examples import load
 from .prompts import numbered, rendered
-from .templates import is_forward, templates_of
+from .templates import metrics_of, templates_of
 
 _ID = re.compile(
     r"(flan_(?P<task>.+)\.t(?P<template>[0-9]+)/)?"
@@ -37,7 +33,7 @@ _ID = re.compile(
 
 
 def main(args: argparse.Namespace) -> int:
-    """Prints and writes the scores of each file."""
+    """Prints and writes the scores of each file. Raises UserError for a problem with a file."""
     if args.model_dir:
         raise UserError("--model_dir and --predictions both say what is scored; give one of them")
     refuse_to_overwrite_inputs(args.json, predictions=args.predictions)
@@ -56,17 +52,12 @@ def main(args: argparse.Namespace) -> int:
         },
     }
     text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
-    if args.json == "-":
-        print(text, end="")
-        return 0
-    if args.json:
-        write_atomically(Path(args.json), [text])
-    print("\n\n".join([as_table(systems), *notes]))
+    show_scores(args.json, text, "\n\n".join([as_table(systems), *notes]))
     return 0
 
 
 class Part(NamedTuple):
-    """What predictions are of: a split, asked for by one template where the ids say which."""
+    """The examples that predictions belong to: a split, and the template if the ids have one."""
 
     dataset: Dataset
     split: str
@@ -78,7 +69,7 @@ class Part(NamedTuple):
         return f"flan_{self.dataset.name}{number}"
 
     def target(self, record: RawExample) -> Target:
-        """The dataset's usual target, or what the template asks for where that is another."""
+        """The dataset's usual target, or the template's if it asks for another field."""
         dataset, id_ = self.dataset, str(record["id"])
         references = tuple(record["references"])
         if self.template is not None:
@@ -91,7 +82,7 @@ class Part(NamedTuple):
 
 
 def _part_of(id_: str, where: str) -> tuple[Part, str]:
-    """What an id is of, and the example's own id."""
+    """The part that an id belongs to, and the example's own id. Raises UserError for other ids."""
     match = _ID.fullmatch(id_)
     dataset = BY_NAME.get(match["dataset"]) if match else None
     if match is None or dataset is None or match["split"] not in dataset.splits:
@@ -110,9 +101,10 @@ def _part_of(id_: str, where: str) -> tuple[Part, str]:
 
 
 def scores_of(predictions: Mapping[str, Prediction], limit: int | None) -> tuple[Scores, list[str]]:
-    """Scores by (task, split), and how many examples have no prediction: these count as empty.
+    """(task, split) → scores, and notes on examples without a prediction, which count as empty.
 
-    Of the first examples alone where there is a limit. Raises UserError for ids of no example.
+    limit is the number of examples of each split that are scored, by default all. Raises UserError
+    for an id that no example has.
     """
     parts: dict[Part, dict[str, Prediction]] = {}
     for given, prediction in predictions.items():
@@ -146,12 +138,12 @@ def scores_of(predictions: Mapping[str, Prediction], limit: int | None) -> tuple
 def score(
     dataset: Dataset, targets: Sequence[Target], texts: Sequence[str], template: int | None = None
 ) -> dict[str, Any]:
-    """All of a dataset's metrics, its main one first; of a turned-around template's texts ROUGE."""
-    metrics: Sequence[str] = dataset.metrics
-    if template is not None and not is_forward(templates_of(dataset)[template], dataset):
-        metrics = ["rouge"]
+    """Name → score: the dataset's metrics, the main one first, or ROUGE for an inverted template.
+
+    Raises UserError if the data does not suit a metric.
+    """
     scores: dict[str, Any] = {}
-    for metric in metrics:
+    for metric in metrics_of(dataset, template):
         try:
             scores |= METRICS[metric](targets, texts)
         except ValueError as error:

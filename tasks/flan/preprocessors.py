@@ -1,11 +1,11 @@
-"""From examples of TFDS to the fields that FLAN's templates name; `Dataset` says what is in them.
+"""Preprocessors: an example of TFDS → the fields that FLAN's templates use (see `Dataset`).
 
-An example is what TFDS gives in plain Python: str, int, float, bool, lists, and a Sequence of
-dictionaries as a dictionary of lists. It is not changed. Where no right answer is known `label` is
-negative; examples that cannot be used are None. A column that is not there is a KeyError.
+An example is in plain Python: str, int, float, bool, lists, and a Sequence of dictionaries as a
+dictionary of lists. It is not changed. `label` is negative if the right answer is not known. The
+result is None if the example cannot be used. A missing column raises KeyError.
 
-Texts are those of google-research/FLAN, white space included, except where that loses or spoils
-text; docs/flan.md lists the differences.
+Texts are google-research/FLAN's, with its white space, except where that loses or damages text.
+docs/flan.md lists the differences.
 """
 
 import re
@@ -30,7 +30,7 @@ LANGUAGES = {
 
 
 def _texts(**columns: str) -> Preprocessor:
-    """Columns as they are, each as the field of its keyword."""
+    """Copies columns. columns: field → column."""
     return lambda example: {field: example[column] for field, column in columns.items()}
 
 
@@ -55,7 +55,7 @@ qnli = _labelled(sentence="sentence", question="question")
 
 # commonsense reasoning
 def copa(example: Example) -> Fields:
-    """`question` is "cause" or "effect"."""
+    """The field `question` is "cause" or "effect"."""
     return {
         "premise": example["premise"],
         "question": example["question"],
@@ -68,7 +68,10 @@ _WIKIHOW_MARK = re.compile(r"\[.*?\]\s")
 
 
 def hellaswag(example: Example) -> Fields:
-    """Without WikiHow's marks: `[header] `; others, as `[step] `, start a line of the context."""
+    """Removes WikiHow's marks, such as `[step] `.
+
+    In the context, a newline replaces every mark except `[header] `.
+    """
     context = re.sub(r"\[header\]\s", "", example["context"])
     return {
         "context": _WIKIHOW_MARK.sub("\n", context),
@@ -78,7 +81,7 @@ def hellaswag(example: Example) -> Fields:
 
 
 def story_cloze(example: Example) -> Fields:
-    """TFDS has labels 1 and 2, or -1."""
+    """TFDS has the labels 1 and 2, or -1 if the answer is not known."""
     return {
         "context": example["context"],
         "options": list(example["endings"]),
@@ -99,18 +102,18 @@ labelled_sentence = _labelled(sentence="sentence")
 
 
 def imdb_reviews(example: Example) -> Fields:
-    """Reviews with new lines for HTML's."""
+    """Replaces HTML's line breaks by newlines."""
     return {"text": example["text"].replace("<br />", "\n"), "label": int(example["label"])}
 
 
 def yelp_polarity_reviews(example: Example) -> Fields:
-    """Reviews without escapes of quotation marks and new lines."""
+    """Replaces escaped quotation marks and newlines, by quotation marks and spaces."""
     text = example["text"].replace('\\""', '"').replace("\\n", " ")
     return {"text": text, "label": int(example["label"])}
 
 
 def sentiment140(example: Example) -> Fields | None:
-    """Polarity is 0 (negative), 2 (neutral: dropped) or 4 (positive)."""
+    """Polarity is 0 (negative), 2 (neutral, which is dropped) or 4 (positive)."""
     polarity = int(example["polarity"])
     return None if polarity == 2 else {"text": example["text"], "label": int(polarity > 2)}
 
@@ -120,13 +123,13 @@ sentence_pair = _labelled(sentence1="sentence1", sentence2="sentence2")
 
 
 def qqp(example: Example) -> Fields:
-    """Doubled quotation marks, which the original's CSV left, become apostrophes."""
+    """Replaces doubled quotation marks, which come from the original's CSV, by apostrophes."""
     fields: Fields = {key: example[key].replace('""', "'") for key in ("question1", "question2")}
     return {**fields, "label": int(example["label"])}
 
 
 def stsb(example: Example) -> Fields:
-    """The score to the nearest whole number; the reference is as annotated."""
+    """The target is the score as a whole number. The reference is the annotated score."""
     return {
         "sentence1": example["sentence1"],
         "sentence2": example["sentence2"],
@@ -137,7 +140,7 @@ def stsb(example: Example) -> Fields:
 
 # closed-book question answering
 def arc(example: Example) -> Fields | None:
-    """Questions with three or five choices are dropped."""
+    """Drops questions that do not have four choices."""
     labels, texts = (list(example["choices"][key]) for key in ("label", "text"))
     if len(texts) != 4:
         return None
@@ -166,7 +169,7 @@ def trivia_qa(example: Example) -> Fields:
 
 # structure to text
 def _all_targets(example: Example) -> Fields:
-    """GEM has one target, and of what it evaluates on also several references."""
+    """GEM has one target, and in its evaluation splits several references."""
     target = example["target"]
     return {"target": target, "references": _distinct([target, *example["references"]])}
 
@@ -181,7 +184,7 @@ def common_gen(example: Example) -> Fields:
 
 
 def dart(example: Example) -> Fields:
-    """In one line without the marks of cells that are no entities, such as [TABLECONTEXT]."""
+    """The one-line form lacks the marks of cells that are not entities, such as [TABLECONTEXT]."""
     triples = example["tripleset"]
     return {
         "tripleset": re.sub(r"\[.*?\]", "", "; ".join(triples)),
@@ -207,7 +210,7 @@ bool_q = _labelled("answer", title="title", text="passage", question="question")
 
 
 def drop(example: Example) -> Fields | None:
-    """Dropped where TFDS has no text for the answer, as for dates without a day."""
+    """Drops examples whose answer has no text in TFDS, such as dates without a day."""
     if not example["answer"]:
         return None
     return {
@@ -221,7 +224,7 @@ def drop(example: Example) -> Fields | None:
 
 
 def multirc(example: Example) -> Fields:
-    """Grouped by question: its answers are right or wrong each by itself."""
+    """Each answer is right or wrong. The answers to one question are a group."""
     return {
         "paragraph": example["paragraph"],
         "question": example["question"],
@@ -242,7 +245,7 @@ def openbookqa(example: Example) -> Fields:
 
 
 def squad(example: Example) -> Fields:
-    """Version 2's questions without an answer are to be called unanswerable."""
+    """The answer to a question of version 2 without an answer is `unanswerable`."""
     answers = _distinct(example["answers"]["text"]) or ["unanswerable"]
     return {
         "title": example["title"].replace("_", " "),
@@ -264,9 +267,9 @@ def cosmos_qa(example: Example) -> Fields:
 
 
 def record(example: Example) -> Fields:
-    """The article without its highlights; the query to where an entity was taken out.
+    """The article without its highlights, and the query up to the placeholder.
 
-    The options are the article's entities, each with the rest of the query.
+    The options are the article's entities, each followed by the rest of the query.
     """
     query, _, rest = example["query"].partition("@placeholder")
     options, answers = (
@@ -293,7 +296,7 @@ def definite_pronoun_resolution(example: Example) -> Fields:
 
 
 def winogrande(example: Example) -> Fields:
-    """The text to the blank; the options go on from there."""
+    """The context is the text up to the blank. The options continue it."""
     context, _, rest = example["sentence"].partition("_")
     return {
         "context": context,
@@ -306,7 +309,7 @@ wsc = _labelled(context="text", text1="span1_text", text2="span2_text")
 
 
 def wsc273(example: Example) -> Fields:
-    """The text to the pronoun; the options stand in its place and go on from there."""
+    """The context is the text up to the pronoun. The options replace the pronoun and continue."""
     text = example["text"]
     rest = text[example["pronoun_end"] :].strip()
     return {
@@ -318,7 +321,7 @@ def wsc273(example: Example) -> Fields:
 
 # translation
 def translation(languages: str) -> Preprocessor:
-    """Of two languages' codes ("en fr"); the first is sent1's."""
+    """languages are two codes, such as "en fr". The first is the language of sent1."""
     code1, code2 = languages.split()
     names: Fields = {"lang1": LANGUAGES[code1], "lang2": LANGUAGES[code2]}
     return lambda example: {**names, "sent1": example[code1], "sent2": example[code2]}
@@ -333,13 +336,13 @@ wiki_lingua = _texts(source="source", target="target")
 
 def aeslc(example: Example) -> Fields | None:
     body = example["email_body"].replace("\n", " ")
-    subject = example["subject_line"].replace("\n", "")  # it ends in one
+    subject = example["subject_line"].replace("\n", "")  # the subject ends in a newline
     return {"body": body, "subject": subject} if body.strip() or subject.strip() else None
 
 
-# What stands before an article and ends in ") -- " or a year of 2012 to 2014, ". " and more:
+# The byline before an article. It ends in ") -- ", or in a year from 2012 to 2014 and ". ":
 # "LONDON, England (Reuters) -- ", "(CNN) -- ", "By . Jo Doe . PUBLISHED: . 12:22 EST, 22 August
-# 2012 . | . UPDATED: . …2012 . ". Names without a time are kept, as they may be sentences.
+# 2012 . | . UPDATED: . …2012 . ". Names without a time are kept, because they may be sentences.
 _BYLINE = re.compile(
     r"""\A (?: (?: [A-Z][^()]{0,60} [ ] )?
                \( (?: CNN | AP | AFP | Reuters | REUTERS | [A-Z][\w. ]*\.com ) [^()]{0,30}
@@ -352,13 +355,13 @@ _BYLINE = re.compile(
 
 
 def cnn_dailymail(example: Example) -> Fields:
-    """The article without agency, place, author and time of publication at its beginning."""
+    """Removes agency, place, author and time of publication from the article's beginning."""
     article = example["article"]
     return {"text": _BYLINE.sub("", article) or article, "highlights": example["highlights"]}
 
 
 def gigaword(example: Example) -> Fields | None:
-    """Dropped where a word is missing or digits are masked, which is written UNK and #."""
+    """Drops examples with missing words (UNK) or masked digits (#)."""
     texts = example["document"], example["summary"]
     if any(mark in text for text in texts for mark in ("UNK", "#")):
         return None
@@ -366,7 +369,7 @@ def gigaword(example: Example) -> Fields | None:
 
 
 def samsum(example: Example) -> Fields:
-    """A space for each mark of a photo or another file."""
+    """Replaces the marks of photos and other files by spaces."""
     dialogue = re.sub(r"<\w+>", " ", example["dialogue"].replace("\r\n", "\n"))
     return {"dialogue": dialogue, "summary": example["summary"]}
 
@@ -396,7 +399,7 @@ math_dataset = _texts(question="question", answer="answer")
 
 
 def coqa(example: Example) -> Fields:
-    """A story's questions and answers, all that it has."""
+    """All questions and answers of a story, numbered."""
     return {
         "text": example["story"],
         "numbered_questions": _numbered(example["questions"]),
@@ -412,7 +415,10 @@ def quac(example: Example) -> Fields:
 
 
 def _restore(field: str, damage: Callable[[str], str]) -> Preprocessor:
-    """ParaCrawl's English, to be restored from what `damage` leaves; dropped if it leaves all."""
+    """The task to restore ParaCrawl's English text from what `damage` makes of it.
+
+    Drops texts that `damage` does not change.
+    """
 
     def preprocess(example: Example) -> Fields | None:
         text = example["en"]
@@ -427,5 +433,5 @@ fix_punct = _restore("no_punct", lambda text: re.sub(r"[^\w\s]", "", text))
 
 
 def word_segment(example: Example) -> Fields:
-    """ParaCrawl's English without its spaces."""
+    """The task to restore the spaces of ParaCrawl's English text."""
     return {"no_space": example["en"].replace(" ", ""), "answer": example["en"]}

@@ -1,4 +1,4 @@
-"""A record → inputs and targets: zero-shot, few-shot, and the forms of the paper's ablations."""
+"""Renders records as inputs and targets: zero-shot, few-shot, and the paper's ablations."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -19,19 +19,19 @@ from .templates import FLAN, is_forward, templates_of
 MAX_EXEMPLARS = 16
 MAX_FEW_SHOT_TOKENS = 960
 
-# The tokenizer is needed for exemplars only.
+# (tokenizer, max_input_tokens) → the function that renders. Only exemplars need the tokenizer.
 Prepare = Callable[[Any, int | None], Render]
 
 
 @dataclass(frozen=True)
 class Form:
-    """How prompts of a template are made."""
+    """Whether prompts have exemplars, and whether they show options."""
 
     few_shot: bool = False
     options: bool = True
 
 
-# By what the names of tasks and mixtures end in.
+# Suffix in the names of tasks and mixtures → its form.
 FORMS = {
     "": Form(),
     "_no_options": Form(options=False),
@@ -42,12 +42,13 @@ FORMS = {
 
 @dataclass(frozen=True)
 class Turns:
-    """What tells prompts and answers apart.
+    """The text that separates prompts and answers, as format strings.
 
     Attributes:
-        alone: a prompt without exemplars; of {inputs}, as the others.
-        exemplar: of {inputs} and {targets}.
-        after_exemplars: the prompt in the end, also where no exemplar fits before it.
+        alone: a prompt in a form without exemplars, with {inputs}.
+        exemplar: an exemplar, with {inputs} and {targets}.
+        after_exemplars: the prompt in a few-shot form, with {inputs}. It has the same form if no
+            exemplar fits before it.
     """
 
     alone: str
@@ -55,19 +56,22 @@ class Turns:
     after_exemplars: str
 
 
-# T5's vocabulary reads newlines as spaces, so what divides the parts has words or signs of its own.
+# T5's vocabulary reads newlines as spaces, so the parts are separated by words or signs.
 OWN_TURNS = Turns("{inputs}", "{inputs}\n\nOutput: {targets}\n\n###\n\n", "{inputs}\n\nOutput:")
-# google-research/FLAN's, of 2021: marks of the turns of a dialog.
+# The marks of dialog turns in google-research/FLAN (2021).
 RELEASED_TURNS = Turns("0 {inputs} X 1 FLAN", "0 {inputs} X 1 {targets} X ", "0 {inputs} X 1 FLAN")
 
 
 def reads(dataset: Dataset) -> list[str]:
-    """The fields of a record that rendering takes, in their order."""
+    """The fields of a record that the rendering function takes, in its order."""
     return ["id", "split", "options", *dataset.fields]
 
 
 def templated(dataset: Dataset, form: Form, number: int | None = None) -> Prepare:
-    """By one template, or by one drawn for each example; training may turn the task around."""
+    """Renders by the template of that number, or by one drawn for each example.
+
+    Inverted templates are drawn only in the train split.
+    """
 
     def prepare(tokenizer: Any, max_input_tokens: int | None) -> Render:
         seed, templates, turns = FLAN().seed, templates_of(dataset), _turns()
@@ -96,7 +100,10 @@ def templated(dataset: Dataset, form: Form, number: int | None = None) -> Prepar
 
 
 def option_scored(dataset: Dataset, number: int) -> Prepare:
-    """The template's inputs and, as the target, one option; for forward templates only."""
+    """Renders the template's inputs, with one option as the target.
+
+    Raises UserError if the template is inverted.
+    """
     zero_shot = templated(dataset, Form(), number)
 
     def prepare(tokenizer: Any, max_input_tokens: int | None) -> Render:
@@ -117,7 +124,7 @@ def option_scored(dataset: Dataset, number: int) -> Prepare:
 
 
 def untemplated(dataset: Dataset, prefix: str = "") -> Prepare:
-    """The input as it is after a prefix, without an instruction."""
+    """Renders a prefix and the input without an instruction."""
     raw = [dataset.fields.index(field) for field in dataset.raw_inputs]
     target = dataset.fields.index(dataset.target)
 
@@ -131,11 +138,11 @@ def untemplated(dataset: Dataset, prefix: str = "") -> Prepare:
 
 
 def named(dataset: Dataset) -> Prepare:
-    """The input after the names of the dataset's cluster and of the dataset."""
+    """Renders the names of the dataset's cluster and of the dataset, then the input."""
     return untemplated(dataset, f"[{CLUSTERS[dataset.cluster]}: {dataset.title}] ")
 
 
-# The ablations of the instructions' role, by what the names of tasks and mixtures end in.
+# Suffix in the names of tasks and mixtures → the ablation on the role of instructions.
 NO_TEMPLATE, DATASET_NAME = "_no_template", "_dataset_name"
 ABLATIONS: dict[str, Callable[[Dataset], Prepare]] = {
     NO_TEMPLATE: untemplated,
@@ -144,10 +151,16 @@ ABLATIONS: dict[str, Callable[[Dataset], Prepare]] = {
 
 
 class FewShot:
-    """Exemplars before a prompt: instruct(x1) y1 … instruct(x), each by the prompt's template.
+    """Puts exemplars before a prompt: instruct(x1) y1 … instruct(x), by the prompt's template.
 
-    As many of 16 drawn from the train split as fit (Wei et al. 2022, section 4.4). ids are those
-    of the train split; render(index, template) gives inputs and targets of one of them.
+    Draws up to 16 from the train split, as many as fit (Wei et al. 2022, section 4.4).
+
+    Args:
+        ids: the ids of the train split's examples.
+        render: (index in ids, template) → inputs and targets.
+        max_input_tokens: the limit of the whole prompt, EOS included. Also at most
+            MAX_FEW_SHOT_TOKENS.
+        turns: the text around exemplars and prompt.
     """
 
     def __init__(
@@ -165,13 +178,13 @@ class FewShot:
         self._seed = seed
         self._most_tokens = min(MAX_FEW_SHOT_TOKENS - 1, max_input_tokens or MAX_FEW_SHOT_TOKENS)
         self._num_tokens = lambda text: len(tokenizer.encode(text))
-        # The numbers alone are kept: the texts of long examples would fill the memory.
+        # Keeps only the numbers, because the texts of long examples would fill the memory.
         self._num_tokens_of = lru_cache(maxsize=1 << 18)(
             lambda index, template: self._num_tokens(self._exemplar(*render(index, template)))
         )
 
     def inputs(self, template: Template, id_: str, inputs: str) -> str:
-        """The prompt with its exemplars; the example itself, or its like, is never among them."""
+        """The prompt with its exemplars. None of them is the example or has the same inputs."""
         query = self._turns.after_exemplars.format(inputs=inputs)
         left = self._most_tokens - self._num_tokens(query) - 1  # EOS
         rng = random.Random(draw(self._seed, "exemplars", id_))
@@ -185,7 +198,7 @@ class FewShot:
             if left < 0 or len(chosen) == MAX_EXEMPLARS:
                 break
             chosen.append(self._exemplar(*texts))
-        # Texts side by side can have a token more than apart.
+        # Joined texts can have more tokens than the texts alone.
         while chosen and self._num_tokens("".join(chosen) + query) >= self._most_tokens:
             chosen.pop()
         return "".join(chosen) + query
@@ -217,7 +230,7 @@ def _few_shot(
 
 
 def numbered(templates: Sequence[Template], number: int, dataset: Dataset) -> Template:
-    """A template by its number; raises UserError where there is none."""
+    """The template of that number. Raises UserError if there is none."""
     if number >= len(templates):
         raise UserError(
             f"flan_{dataset.name}.t{number}: there are {len(templates)} templates of "
@@ -229,7 +242,7 @@ def numbered(templates: Sequence[Template], number: int, dataset: Dataset) -> Te
 def rendered(
     template: Template, dataset: Dataset, id_: str, options: Sequence[str], values: Sequence[str]
 ) -> tuple[str, str]:
-    """Inputs and targets; values are those of the dataset's fields, in their order."""
+    """The inputs and targets of an example. values are the texts of dataset.fields, in order."""
     fields = dict(zip(dataset.fields, values, strict=True))
     if options:
         fields[OPTIONS] = options_block(options)

@@ -1,4 +1,4 @@
-"""What FLAN's paper evaluates of a run: tasks of one template each, and of the ablations."""
+"""The tasks that FLAN's paper evaluates a run on: one for each template, and the ablations."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from .holdouts import LADDER_HELD_OUT, SUPERGLUE, in_clusters
 from .prompts import ABLATIONS, DATASET_NAME, FORMS, NO_TEMPLATE
 from .templates import templates_of
 
-# Rows of the role of instructions by the form that a run was trained on, and their settings.
+# Form that a run was trained on → row in the table of the role of instructions → setting.
 ROLES = {
     "": {"FLAN": "zero_shot_generation"},
     NO_TEMPLATE: {"no template": "zero_shot_generation"},
@@ -19,7 +19,7 @@ ROLES = {
         "dataset name → dataset name": "dataset_name_generation",
     },
 }
-# Published averages over four held-out clusters of the 137B model, by how it was trained and asked
+# Row of that table → published average of the 137B model over four held-out clusters, in per cent
 # (Wei et al. 2022, section 4.3).
 PUBLISHED_ROLES = {
     "FLAN": 55.2,
@@ -31,13 +31,14 @@ PUBLISHED_ROLES = {
 
 @dataclass(frozen=True)
 class Prompt:
-    """One way to ask for a dataset's answers.
+    """A way to ask for the answers of a dataset.
 
     Attributes:
-        task: the SeqIO task.
+        task: the name of the task.
         shots: zero_shot, few_shot or dataset_name.
-        template: its number; None for a dataset's name.
-        asks_for: the field that it asks for: of translations either language's text.
+        template: the number of the template, or None for dataset_name.
+        asks_for: the field that the template asks for. For a translation, the text in one of the
+            two languages.
     """
 
     dataset: Dataset
@@ -48,14 +49,14 @@ class Prompt:
 
     @property
     def row(self) -> str:
-        """Of the table: the dataset, and what else than its usual target is asked for."""
+        """The row in the table: the dataset, and the field if it is not the usual target."""
         usual = self.asks_for == self.dataset.target
         return self.dataset.name if usual else f"{self.dataset.name}, to {self.asks_for}"
 
 
 @dataclass(frozen=True)
 class Job:
-    """A prompt, on a split, answered by a method."""
+    """A prompt on a split, answered by a method (generation or rank)."""
 
     prompt: Prompt
     split: str
@@ -71,7 +72,7 @@ class Job:
 
 
 def prompts_of(dataset: Dataset, shots: str) -> Iterator[Prompt]:
-    """Every forward template; raises UserError where the wording in use has none."""
+    """The prompts of all forward templates. Raises UserError if the templates in use have none."""
     if shots == "dataset_name":
         yield Prompt(dataset, f"flan_{dataset.name}{DATASET_NAME}", shots, None, dataset.target)
         return
@@ -94,9 +95,10 @@ def prompts_of(dataset: Dataset, shots: str) -> Iterator[Prompt]:
 
 
 def meant_by(mixture: str | None) -> list[Dataset]:
-    """What a run is evaluated on, by what it was trained on: what was held out, else the dataset.
+    """The datasets on which a run is evaluated, from the mixture that it was trained on.
 
-    Raises UserError where that says neither.
+    These are the held-out datasets, or the dataset if it was trained on only one. Raises UserError
+    for any other mixture.
     """
     name, _ = without_form(mixture or "")
     held_out = name.removeprefix("flan_holdout_")
@@ -115,7 +117,7 @@ def meant_by(mixture: str | None) -> list[Dataset]:
 
 
 def without_form(mixture: str) -> tuple[str, str]:
-    """The mixture of which a form was trained on, and the form: what its name ends in."""
+    """A mixture's name without the suffix of its form, and that suffix."""
     for form in (*sorted(FORMS, key=len, reverse=True), *ABLATIONS):
         if form and mixture.endswith(form):
             return mixture.removesuffix(form), form
@@ -123,7 +125,10 @@ def without_form(mixture: str) -> tuple[str, str]:
 
 
 def chosen(clusters: Sequence[str], datasets: Sequence[str]) -> list[Dataset]:
-    """Datasets by clusters and names; raises UserError for names that are none."""
+    """The datasets of the named clusters, then the named datasets.
+
+    Raises UserError for unknown names.
+    """
     for flag, names, known in (
         ("--cluster", clusters, list(CLUSTERS)),
         ("--dataset", datasets, list(BY_NAME)),

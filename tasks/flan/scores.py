@@ -1,4 +1,4 @@
-"""What `report` shows of FLAN's scores: its own tables, and one of all templates of a task."""
+"""FLAN's scores for `report`: the suite's own tables, and one table for a task's templates."""
 
 import re
 from typing import Annotated, Any, TypeAlias, TypeVar
@@ -17,14 +17,14 @@ _TEMPLATE = re.compile(r"(?P<task>flan_.+?)\.(?P<template>t[0-9].*)")
 
 
 class _Runs(msgspec.Struct, frozen=True):
-    """What `evaluate --suite flan --json` writes."""
+    """The file that `evaluate --suite flan --json` writes for runs."""
 
     suite: str
     runs: list[Report]
 
 
 class _Systems(msgspec.Struct, frozen=True):
-    """What it writes of --predictions: by system and TASK/SPLIT."""
+    """The file that it writes for --predictions: system → TASK/SPLIT → name → score."""
 
     suite: str
     systems: _Filled[_Filled[_Filled[Number]]]

@@ -1,4 +1,4 @@
-"""What gin can set of FLAN's examples and prompts."""
+"""The gin configurables of FLAN's examples and prompts."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ class FLAN:
     """How FLAN's examples become prompts.
 
     Attributes:
-        seed: of the templates and of the exemplars that are drawn.
-        templates: a copy of google-research/FLAN, whose wording is used in place of our own.
-        released_turns: whether its marks stand around prompts and answers: `0 PROMPT X 1 FLAN`.
+        seed: draws the templates and the exemplars.
+        templates: a checkout of google-research/FLAN, whose templates replace this project's.
+        released_turns: whether prompts and answers have its marks, `0 PROMPT X 1 FLAN`.
     """
 
     seed: int = 0
@@ -29,7 +29,7 @@ class FLAN:
 @gin.configurable(module="tk_instruct")
 @dataclass(frozen=True)
 class FLAN2022:
-    """The user's files for FLAN 2022, JSON lines {"inputs", "targets"}."""
+    """The user's files for FLAN 2022, with JSON lines {"inputs", "targets"}."""
 
     t0: str | None = None
     cot: str | None = None

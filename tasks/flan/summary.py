@@ -1,6 +1,6 @@
-"""FLAN's scores of templates → the paper's numbers: means, the best on dev, clusters, tables.
+"""Summarises the scores of FLAN's templates as the paper does: means, best on dev, averages.
 
-Reports and summaries are plain JSON.
+Reports and summaries are values that JSON has.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ class _Cluster(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """A report as it stands in a run's scores/flan-STEP.json."""
+    """The content of a run's scores/flan-STEP.json."""
 
     model_dir: str
     step: int
@@ -58,10 +58,10 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def summarise(scores: Mapping[Job, Mapping[str, float]]) -> dict[str, Any]:
-    """By cluster, dataset and setting; averages of a cluster are over datasets as the paper counts.
+    """The summary of scores by cluster, dataset and setting.
 
-    Those of a setting are of the main metrics on the test split; distances, of which less is
-    better, are left out of them.
+    A cluster's average is over its datasets as the paper counts them. It is of the main metrics on
+    the test split, without distances, which are lower for a better model.
     """
     clusters: dict[str, Any] = {}
     for row in dict.fromkeys(job.prompt.row for job in scores):
@@ -86,7 +86,7 @@ def summarise(scores: Mapping[Job, Mapping[str, float]]) -> dict[str, Any]:
 
 
 def _over_templates(scores: Mapping[Job, Mapping[str, float]], main: str) -> dict[str, Any]:
-    """Mean and (population) standard deviation over templates, and the template best on dev."""
+    """The mean and population standard deviation over templates, and the template best on dev."""
     test = {job.prompt.template: found for job, found in scores.items() if job.split == "test"}
     dev = {job.prompt.template: found for job, found in scores.items() if job.split != "test"}
     values = [found[main] for found in test.values()]
@@ -97,7 +97,7 @@ def _over_templates(scores: Mapping[Job, Mapping[str, float]], main: str) -> dic
     }
     if dev:
         sign = -1 if main in LOWER_IS_BETTER else 1
-        best = max(dev, key=lambda template: sign * dev[template][main])  # the first, of equals
+        best = max(dev, key=lambda template: sign * dev[template][main])  # of equals, the first
         summary["best_on_dev"] = {
             "template": best,
             "dev": dev[best][main],
@@ -131,7 +131,7 @@ def _averages(datasets: dict[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def report_text(report: dict[str, Any]) -> str:
-    """A table a cluster: each setting's mean ± standard deviation, and the best template on dev."""
+    """One table for each cluster: means ± standard deviations, and the best templates on dev."""
     limit = f", the first {report['limit']} examples of each split" if report["limit"] else ""
     limit += f"; missing: {', '.join(report['missing'])}" if report["missing"] else ""
     lines = [
@@ -170,9 +170,9 @@ def _cells(setting: dict[str, Any] | None) -> tuple[str, str]:
 
 
 def role_of_instructions(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Averages of clusters by how runs were trained and asked; empty without an ablation.
+    """The clusters' averages by the runs' training form and prompt. Empty without an ablation.
 
-    Runs that hold different clusters out and were trained alike make up one row.
+    Runs of the same form that hold out different clusters are one row.
     """
     rows: dict[str, dict[str, float]] = {}
     for report in reports:
@@ -188,7 +188,7 @@ def role_of_instructions(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         role: {
             "clusters": rows[role],
-            # Over what all have, so that they can be compared.
+            # Over the clusters that all rows have, so that rows can be compared.
             "average": fmean(rows[role][name] for name in shared) if shared else None,
             "published_137b": published,
         }
@@ -198,7 +198,7 @@ def role_of_instructions(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def roles_text(roles: dict[str, Any]) -> str:
-    """The role-of-instructions table."""
+    """The table of the role of instructions."""
     clusters = list(dict.fromkeys(name for row in roles.values() for name in row["clusters"]))
     rows = [["trained → asked", *clusters, "average", "published"]]
     for role, row in roles.items():

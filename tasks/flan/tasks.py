@@ -1,14 +1,14 @@
 """FLAN 2021 (arXiv:2109.01652) as SeqIO tasks and mixtures.
 
-  flan_DATASET                   a template drawn for each example; of ten, in training
-  flan_DATASET.tK                template K for all examples; for evaluation
+  flan_DATASET                   one of ten templates drawn for each example, for training
+  flan_DATASET.tK                template K for all examples, for evaluation
   flan_DATASET_fewshot[.tK]      with up to 16 exemplars of the train split before the prompt
   flan_DATASET[_fewshot]_no_options[.tK]   without the block of options
-  flan_DATASET_rank.tK           every option as an example, for SeqIO's scores
-  flan_DATASET_no_template, flan_DATASET_dataset_name   the ablations of the instructions' role
+  flan_DATASET_rank.tK           one example for each option, for SeqIO's score evaluation
+  flan_DATASET_no_template, flan_DATASET_dataset_name   the ablations on the role of instructions
 
-Mixtures: flan_all, flan_holdout_CLUSTER, flan_holdout_superglue, flan_clusters_1 to _7; in each of
-the forms too, as flan_holdout_nli_fewshot. Data and wording: tfds_data_dir and FLAN in gin.
+Mixtures: flan_all, flan_holdout_CLUSTER, flan_holdout_superglue, flan_clusters_1 to _7. Each also
+has all forms, such as flan_holdout_nli_fewshot. Gin sets data (tfds_data_dir) and templates (FLAN).
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,13 +22,13 @@ from tk_instruct.metrics.target import OptionTarget, Target
 from . import examples, flan_2022, prompts
 from .datasets import BY_NAME, DATASETS, Dataset
 from .holdouts import MAX_RATE, datasets_by_mixture
-from .templates import is_forward, own_templates, templates_of
+from .templates import is_forward, metrics_of, own_templates
 
 
 def target_of(example: Example) -> Target:
-    """What a prediction for an example is scored against.
+    """The target that a prediction for an example is scored against.
 
-    All right answers, or what the template asks for where that is something else.
+    Its references are all right answers, or the template's target if it is something else.
     """
     dataset = BY_NAME[example["task"]]
     asked = example["targets_pretokenized"]
@@ -42,15 +42,11 @@ def _option_target(example: Example) -> OptionTarget:
 
 
 def _numbered_metric(dataset: Dataset, number: int) -> Metric:
-    """Scores what a template asks for, in whatever wording is used when it is called.
-
-    What a turned-around template asks for is text of any kind.
-    """
+    """The metric of a template's predictions. It reads the templates in use when it is called."""
 
     def metric(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
-        is_usual = is_forward(templates_of(dataset)[number], dataset)
         scores: dict[str, float] = {}
-        for name in dataset.metrics if is_usual else ("rouge",):
+        for name in metrics_of(dataset, number):
             scores |= METRICS[name](targets, predictions)
         return scores
 
@@ -60,7 +56,7 @@ def _numbered_metric(dataset: Dataset, number: int) -> Metric:
 def _task(
     name: str, dataset: Dataset, prepare: prompts.Prepare, metrics: Sequence[Metric] | None = None
 ) -> Task:
-    """Scored by the dataset's metrics unless others are given."""
+    """A task of a dataset. metrics are by default the dataset's."""
     rendering = Rendering(prepare, reads=prompts.reads(dataset))
     metrics = metrics or [METRICS[metric] for metric in dataset.metrics]
     return Task(name, examples.source(dataset), rendering, target_of, metrics)
@@ -71,9 +67,9 @@ def _tasks_of(dataset: Dataset) -> Iterator[Task]:
     templates = list(enumerate(own_templates(dataset)))
     for suffix, form in prompts.FORMS.items():
         if form.few_shot and "train" not in dataset.splits:
-            continue  # there are no exemplars to be had
+            continue  # no exemplars
         if not form.options and dataset.kind == "generation":
-            continue  # it has none anyway
+            continue  # generation shows no options in any form
         yield _task(name + suffix, dataset, prompts.templated(dataset, form))
         for number, _ in templates:
             prepare = prompts.templated(dataset, form, number)
@@ -94,14 +90,17 @@ def _tasks_of(dataset: Dataset) -> Iterator[Task]:
 
 
 def form_of(dataset: Dataset, suffix: str) -> str:
-    """The task of a dataset in a mixture of a form; generation has no form without options."""
+    """The name of a dataset's task in a mixture of a form.
+
+    Generation has no form without options, so it keeps the form with them.
+    """
     if dataset.kind == "generation":
         suffix = suffix.removesuffix("_no_options")
     return f"flan_{dataset.name}{suffix}"
 
 
 def declared() -> Iterator[Task | Mixture]:
-    """All tasks and mixtures, those of FLAN 2022 too."""
+    """All tasks and mixtures of the suite, with those of FLAN 2022."""
     for dataset in DATASETS:
         yield from _tasks_of(dataset)
     for name, datasets in datasets_by_mixture().items():

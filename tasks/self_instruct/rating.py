@@ -1,8 +1,8 @@
-"""Self-Instruct's user-oriented instructions: answers of systems → a sheet that people rate.
+"""Self-Instruct's user-oriented instructions: people rate the answers of systems on a sheet.
 
-Systems are blinded: a row is an instruction and a system, in an order that does not tell which; the
-key beside the sheet does. From a sheet, as far as it is filled in, come the counts of the ratings,
-A (best) to D.
+A row of the sheet is an instruction and the answer of one system. The rows of an instruction are in
+a random order and do not name the system. The key beside the sheet does. Then a sheet, even if
+partly filled in, gives the counts of the ratings A (best) to D.
 
   tk-instruct evaluate --suite user_oriented --user_oriented FILE --sheet sheet.csv \\
       --system ours=RUN/predictions/self_instruct_user_oriented-test-STEP.jsonl --system gpt3=FILE
@@ -22,6 +22,7 @@ import msgspec
 
 from tk_instruct import schema
 from tk_instruct.errors import UserError
+from tk_instruct.evaluate.output import show_scores
 from tk_instruct.evaluate.predictions import read_predictions
 from tk_instruct.files import Path, read_bytes, write_atomically
 from tk_instruct.randomness import draw
@@ -31,7 +32,7 @@ from .user_oriented import UserOriented, read_user_oriented, user_oriented_path
 
 RATINGS = "ABCD"
 _COLUMNS = ("id", "instruction", "input", "reference", "response", "rating")
-_NUM_NAMED = 3  # how many of a list of ids a message names
+_NUM_NAMED = 3  # ids that a message names
 
 GUIDE = """\
 # How to rate
@@ -60,7 +61,7 @@ These are the four levels of arXiv:2212.10560, section 4.4.
 
 
 def add_arguments(parser: Any) -> None:
-    """Declares the arguments that are this suite's own."""
+    """Declares the arguments of this suite."""
     parser.add_argument(
         "--system",
         action="append",
@@ -93,20 +94,17 @@ def main(args: argparse.Namespace) -> int:
     _refuse_to_overwrite_inputs(args)
     if args.ratings:
         sheet = Path(args.ratings).expanduser()
-        found, text = _counted(
+        found, text = _count_ratings(
             sheet, Path(args.key).expanduser() if args.key else _files_of(sheet)["key"]
         )
     else:
         path = user_oriented_path(args.user_oriented)
         sheet = Path(args.sheet).expanduser()
-        found, text = _made(sheet, read_user_oriented(path), _systems(args.system), args.seed or 0)
+        found, text = _make_sheet(
+            sheet, read_user_oriented(path), _systems(args.system), args.seed or 0
+        )
     scores = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
-    if args.json == "-":
-        print(scores, end="")
-        return 0
-    if args.json:
-        write_atomically(Path(args.json), [scores])
-    print(text)
+    show_scores(args.json, scores, text)
     return 0
 
 
@@ -123,7 +121,7 @@ def _refuse_to_overwrite_inputs(args: argparse.Namespace) -> None:
 
 
 def _files_of(sheet: Path) -> dict[str, Path]:
-    """The sheet and what stands beside it."""
+    """The paths of the sheet, the key and the guide, by these names."""
     return {
         "sheet": sheet,
         "key": sheet.with_suffix(".key.json"),
@@ -132,7 +130,7 @@ def _files_of(sheet: Path) -> dict[str, Path]:
 
 
 def _systems(given: Sequence[str]) -> dict[str, Path]:
-    """Predictions by name; raises UserError for what is not NAME=FILE."""
+    """Name of a system → file of its predictions. Raises UserError if a text is not NAME=FILE."""
     if not given:
         raise UserError("no system is given; give --system NAME=PREDICTIONS.jsonl, repeatable")
     systems: dict[str, Path] = {}
@@ -146,10 +144,13 @@ def _systems(given: Sequence[str]) -> dict[str, Path]:
     return systems
 
 
-def _made(
+def _make_sheet(
     sheet: Path, instances: Sequence[UserOriented], systems: Mapping[str, Path], seed: int
 ) -> tuple[dict[str, Any], str]:
-    """Writes the sheet, its key and the guide."""
+    """Writes the sheet, its key and the guide. Gives a summary as JSON values and as a text.
+
+    Raises UserError if the sheet exists, or the key of another sheet.
+    """
     responses = {name: _responses(path, instances) for name, path in systems.items()}
     files = _files_of(sheet)
     rows, systems_of_rows = [], {}
@@ -166,7 +167,7 @@ def _made(
         raise UserError(f"{sheet} is there already, perhaps with ratings; choose another place")
     if files["key"].exists() and read_bytes(files["key"]) != key:
         raise UserError(f"{files['key']} is the key of another sheet; choose another place")
-    # The key first: a sheet without one could not be read.
+    # The key first, because a sheet without a key is of no use.
     write_atomically(files["key"], key)
     write_atomically(files["sheet"], _csv(rows))
     write_atomically(files["guide"], [GUIDE])
@@ -182,7 +183,7 @@ def _made(
 
 
 def _responses(path: Path, instances: Sequence[UserOriented]) -> dict[str, str]:
-    """The answer to every instance; raises UserError naming what is missing or unknown."""
+    """Id → answer, for every instance. Raises UserError for missing or unknown ids."""
     predictions = _read_answers(path, instances)
     ids = {instance.id for instance in instances}
     for what, wrong in (
@@ -203,7 +204,7 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 def _read_answers(path: Path, instances: Sequence[UserOriented]) -> dict[str, str]:
-    """Texts by id; of answers that have none, as the published ones, by the instruction's text."""
+    """Id → answer. The published answers have no ids, so the instruction's text gives the id."""
     records = [record for _, record in schema.read_records(path, dict[str, Any])]
     if not records or not schema.told_by_fields(records[0], [_Answer]):
         return {id_: prediction.text for id_, prediction in read_predictions(path).items()}
@@ -227,7 +228,7 @@ def _named(ids: Sequence[str]) -> str:
 
 
 def _csv(rows: Sequence[Sequence[str]]) -> bytes:
-    """With a byte-order mark, by which spreadsheets know UTF-8, and without formulas."""
+    """The sheet as CSV. Spreadsheets recognise UTF-8 by its byte-order mark. It has no formulas."""
     file = io.StringIO(newline="")
     writer = csv.writer(file, quoting=csv.QUOTE_ALL)
     writer.writerow(_COLUMNS)
@@ -236,12 +237,15 @@ def _csv(rows: Sequence[Sequence[str]]) -> bytes:
 
 
 def _as_text(cell: str) -> str:
-    """What spreadsheets would compute, behind an apostrophe (OWASP on CSV injection)."""
+    """The cell, with an apostrophe before a formula (OWASP on CSV injection)."""
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
-def _counted(sheet: Path, key_file: Path) -> tuple[dict[str, Any], str]:
-    """Counts and shares of the ratings of each system, and what is not rated."""
+def _count_ratings(sheet: Path, key_file: Path) -> tuple[dict[str, Any], str]:
+    """Counts and shares (per cent) of each system's ratings, as JSON values and as a text.
+
+    Raises UserError if the sheet has no ratings.
+    """
     key = _read_key(key_file)
     ratings = _read_ratings(sheet, key.rows)
     rated = {row: rating for row, rating in ratings.items() if rating}
@@ -288,7 +292,7 @@ def _table(systems: Mapping[str, dict[str, Any]]) -> str:
 
 
 class _Key(msgspec.Struct, frozen=True):
-    """Which system each row of a sheet is of."""
+    """The key of a sheet: the systems, and row → system."""
 
     systems: list[str]
     rows: dict[str, str]
@@ -306,18 +310,18 @@ def _read_key(path: Path) -> _Key:
 
 
 def _read_ratings(path: Path, rows: Mapping[str, str]) -> dict[str, str]:
-    """Each row's rating, "" where there is none yet.
+    """Row → rating, which is "" if there is none yet.
 
-    Raises UserError for rows that are there twice or not in the key, and for other ratings.
+    Raises UserError for a row that is there twice or not in the key, and for a wrong rating.
     """
     try:
         text = read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 ({error}); save it as CSV in UTF-8") from error
     row_of = {_as_text(row): row for row in rows}
-    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a response may be that long
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a response may be very long
     head = next(iter(text.splitlines()), "")
-    delimiter = max(",;\t", key=head.count)  # spreadsheets write their language's
+    delimiter = max(",;\t", key=head.count)  # a spreadsheet's delimiter depends on its language
     ratings: dict[str, str] = {}
     try:
         for record in csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter):

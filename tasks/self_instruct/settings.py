@@ -1,4 +1,4 @@
-"""What gin can set of generated and user-oriented data."""
+"""The gin configurable of generated and user-oriented data."""
 
 import os
 from dataclasses import dataclass
@@ -15,9 +15,13 @@ VARIABLE = "TK_INSTRUCT_SELF_INSTRUCT_DATA"
 @gin.configurable(module="tk_instruct")
 @dataclass(frozen=True)
 class SelfInstructData:
-    """path is a run's directory or a file of training data, user_oriented the user's file.
+    """The files of the suite, and its validation split.
 
-    validation_share of the instructions, rounded up, are validated with, drawn by the seed.
+    Attributes:
+        path: a run of `tk-instruct self-instruct`, or a file of training data.
+        user_oriented: the file of user-oriented instructions.
+        validation_share: the fraction of instructions in the validation split, rounded up.
+        seed: draws the instructions of the validation split.
     """
 
     path: str | None = None
@@ -31,6 +35,7 @@ class SelfInstructData:
 
     @property
     def train_file(self) -> Path:
+        """The file of training data. Raises MissingDataError if there is none."""
         given = self.path or os.environ.get(VARIABLE)
         if not given:
             raise MissingDataError(

@@ -1,8 +1,8 @@
-"""Self-Instruct (arXiv:2212.10560): `self_instruct` is trained on, what a run has prepared.
+"""Self-Instruct (arXiv:2212.10560): the tasks `self_instruct` and `self_instruct_user_oriented`.
 
-`self_instruct_user_oriented` are the paper's 252 instructions of users, for people to rate the
-answers (`tk-instruct evaluate --suite user_oriented`). Files are named by gin (SelfInstructData),
-by flags or by environment variables.
+`self_instruct` is the training data of a run. `self_instruct_user_oriented` is the paper's 252
+user-oriented instructions, whose answers people rate (`tk-instruct evaluate --suite
+user_oriented`). Gin (SelfInstructData), flags or environment variables name the files.
 """
 
 import hashlib
@@ -49,8 +49,11 @@ def _train_load(split: str) -> Sequence[RawExample]:
 
 @lru_cache(maxsize=4)
 def _train_read(settings: SelfInstructData, split: str, content: str) -> Sequence[RawExample]:
-    """No instruction is on both sides."""
-    del content  # part of the key: a file that changes is read again
+    """The examples of a split, sorted by id. An instruction is in only one of the splits.
+
+    Raises UserError if an id is there twice or the file has fewer than two instructions.
+    """
+    del content  # only part of the cache's key, so that a changed file is read again
     path = settings.train_file
     of_instruction: dict[str, list[RawExample]] = {}
     ids: set[str] = set()
@@ -84,7 +87,7 @@ def _user_oriented_load(split: str) -> Sequence[RawExample]:
 
 @lru_cache(maxsize=2)
 def _user_oriented_read(path: Path, content: str) -> Sequence[RawExample]:
-    del content
+    del content  # only part of the cache's key
     return [
         _example(
             example.id,
@@ -98,7 +101,7 @@ def _user_oriented_read(path: Path, content: str) -> Sequence[RawExample]:
 
 
 def _example(id_: str, task: str, category: str, text: str, completion: str) -> RawExample:
-    """The space before a completion is GPT-3's: T5's vocabulary begins words with it anyway."""
+    """A raw example. Drops the space before a completion, which GPT-3 needs and T5 adds itself."""
     target = completion.removeprefix(" ")
     return {
         "id": id_,
@@ -122,7 +125,7 @@ def _target(example: Example) -> Target:
 
 
 def declared() -> Iterator[Task]:
-    """What is trained on, and what people rate."""
+    """The task for training, and the task whose answers people rate."""
     train = Source(
         ("train", "validation"), _FIELDS, _train_load, _train_fingerprint, selection=_selection
     )

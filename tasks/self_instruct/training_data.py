@@ -1,4 +1,4 @@
-"""Files of generated instructions, in four formats → prompts and completions."""
+"""Reads files of generated instructions in four formats, as prompts and completions."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, TypeAlias
@@ -11,7 +11,7 @@ from tk_instruct.files import Path
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """A line that `tk-instruct self-instruct prepare` has written."""
+    """A line that `tk-instruct self-instruct prepare` writes."""
 
     id: str
     task: str
@@ -29,7 +29,7 @@ class _Instance(msgspec.Struct, frozen=True):
 
 
 class SelfInstruct(msgspec.Struct, frozen=True):
-    """A task with its instances, as seed tasks are written."""
+    """A task with its instances, in the format of seed tasks."""
 
     instruction: str
     instances: Annotated[list[_Instance], msgspec.Meta(min_length=1)]
@@ -43,7 +43,7 @@ class SelfInstruct(msgspec.Struct, frozen=True):
 
 
 class Alpaca(msgspec.Struct, frozen=True):
-    """An instruction with one input, empty or left out where it needs none."""
+    """An instruction with one input, which may be empty or absent."""
 
     instruction: str
     output: str
@@ -57,7 +57,7 @@ class Alpaca(msgspec.Struct, frozen=True):
 
 
 class P3(msgspec.Struct, frozen=True):
-    """A rendered template. Of the choices that T0 ranks, each a record, the right one is kept."""
+    """A rendered template. Records of wrong choices, which T0 ranks, give no example."""
 
     inputs_pretokenized: str
     targets_pretokenized: str
@@ -71,7 +71,7 @@ class P3(msgspec.Struct, frozen=True):
 
 Format: TypeAlias = Prepared | SelfInstruct | Alpaca | P3
 
-# The first whose fields a record has: prepared lines have Alpaca's too.
+# The first format whose fields a record has is taken: prepared lines have the others' fields too.
 _FORMATS: tuple[type[Format], ...] = (Prepared, SelfInstruct, Alpaca, P3)
 FORMATS_READ = (
     "what `tk-instruct self-instruct prepare` writes, {instruction, instances}, {instruction, "
@@ -80,9 +80,9 @@ FORMATS_READ = (
 
 
 def read_training_data(path: Path) -> Iterator[tuple[str, Prepared]]:
-    """(where it stands, example); UserError names file, line, field and rule.
+    """(place in the file, example) for each example. An example without an id gets a number.
 
-    Examples that have no id of their own are numbered.
+    Raises UserError with file, line, field and rule.
     """
     records = schema.read_records(path, dict[str, Any])
     for number, (where, record) in enumerate(records):
@@ -97,5 +97,5 @@ def read_training_data(path: Path) -> Iterator[tuple[str, Prepared]]:
 
 
 def prompt_of(instruction: str, input_: str) -> str:
-    """The one form that the published predictions of all systems were prompted with."""
+    """The prompt of an instruction and its input, in the form of the published predictions."""
     return f"{instruction}\n\nInput: {input_}\nOutput:" if input_ else f"{instruction}\nOutput:"

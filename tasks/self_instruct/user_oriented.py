@@ -1,4 +1,4 @@
-"""The user-oriented instructions of Self-Instruct's evaluation (arXiv:2212.10560, section 4.4)."""
+"""Reads Self-Instruct's user-oriented instructions (arXiv:2212.10560, section 4.4)."""
 
 import os
 from typing import Annotated, NamedTuple
@@ -13,9 +13,9 @@ VARIABLE = "TK_INSTRUCT_USER_ORIENTED"
 
 
 class UserOriented(NamedTuple):
-    """An instruction with one input, empty where it needs none, and an output to compare with.
+    """An instruction with one input, which may be empty, and a reference output.
 
-    task is the id of the instruction, id also tells its instances apart where there are several.
+    task is the id of the instruction. id also has a number if the instruction has several inputs.
     """
 
     id: str
@@ -41,7 +41,10 @@ class _Instruction(msgspec.Struct, frozen=True):
 
 
 def user_oriented_path(given: str | None) -> Path:
-    """The user's file; raises MissingDataError where there is none."""
+    """The file of user-oriented instructions: given, else $TK_INSTRUCT_USER_ORIENTED.
+
+    Raises MissingDataError if none is given or it does not exist.
+    """
     name = given or os.environ.get(VARIABLE)
     if not name:
         raise MissingDataError(
@@ -55,7 +58,10 @@ def user_oriented_path(given: str | None) -> Path:
 
 
 def read_user_oriented(path: Path) -> list[UserOriented]:
-    """The instances of a file in the published format; UserError names line, field and rule."""
+    """The instances in a file of the published format.
+
+    Raises UserError with line, field and rule.
+    """
     found: dict[str, UserOriented] = {}
     for line, record in schema.read_lines(path, _Instruction):
         for number, instance in enumerate(record.instances):

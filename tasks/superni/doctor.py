@@ -1,9 +1,8 @@
-"""Natural-instructions' own checks of a contributed task, over a whole tree of task files.
+"""Checks a whole tree of task files by natural-instructions' rules for contributed tasks.
 
-RULES and SPLIT_RULES are the list of what is asked (upstream's src/test_all.py); each maps the
-rule as a person reads it to the function that looks for what breaks it. Left out is what needs
-files besides tasks/ and splits/: that a task is in upstream's index, and that its category,
-domain and reasoning are in upstream's hierarchy.
+RULES and SPLIT_RULES map each rule, in words, to the function that finds what breaks it (the rules
+of upstream's src/test_all.py). Rules that need files besides tasks/ and splits/ are left out: that
+a task is in upstream's index, and that its category, domain and reasoning are in its hierarchy.
 """
 
 import argparse
@@ -24,10 +23,8 @@ from tk_instruct.files import Path, is_stream
 from tk_instruct.progress import Progress
 from tk_instruct.suite import Diagnosis
 
-from .records import SuperNI
+from .records import SOURCE, TRACKS, SuperNI
 
-SOURCE = "github.com/allenai/natural-instructions"
-TRACKS = ("default", "xlingual")
 SPLITS = ("train", "test", "excluded")
 
 LANGUAGE_FIELDS = ("Input_language", "Output_language", "Instruction_language")
@@ -50,13 +47,13 @@ MIN_INSTANCES, MAX_INSTANCES = 26, 6500
 MIN_POSITIVE_EXAMPLES, MIN_NEGATIVE_EXAMPLES = 2, 1
 MIN_OUTPUTS_OF_AN_OPEN_TASK = 15
 ENTROPY_TO_EXCEED = 0.8
-# Tasks that upstream lets through, there by their numbers.
+# Tasks that upstream exempts, by their numbers.
 SINGLE_OUTPUT_ALLOWED = (
     "task902_deceptive_opinion_spam_classification",
     "task903_deceptive_opinion_spam_classification",
 )
 SKEW_ALLOWED = ("task150_afs_argument_quality_gun_control",)
-# Current or former everyday names that the registry of names does not list as alternatives.
+# Common names of languages that ISO 639 does not list as alternatives.
 FURTHER_LANGUAGE_NAMES = ("Bihari", "Farsi")
 
 _ABSENT = object()
@@ -66,7 +63,7 @@ _NUM_SHOWN_NAMES = 3
 
 @dataclass(frozen=True)
 class Finding:
-    """The first place in a file where it breaks a rule; `more` places break the same rule."""
+    """The first place in a file that breaks a rule. `more` is the number of further places."""
 
     file: str
     field: str
@@ -77,7 +74,7 @@ class Finding:
 
 
 class Breach(NamedTuple):
-    """One place where a task breaks a rule."""
+    """A place where a task breaks a rule."""
 
     field: str
     value: object
@@ -86,9 +83,9 @@ class Breach(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """A task file's name and content, of which nothing is taken for granted.
+    """A task file's name and unchecked content.
 
-    The properties hold what is of the right type; what is not is the matter of one rule only.
+    The properties hold only values of the right type. One rule each reports the other values.
     """
 
     name: str
@@ -109,7 +106,7 @@ class Task:
 
     @cached_property
     def outputs(self) -> Counter[str]:
-        """How often each text is an output, all references of an instance counted."""
+        """Text → how often it is an output. All references of an instance count."""
         counts: Counter[str] = Counter()
         for _, instance in self.instances:
             if _is_texts(instance.get("output")):
@@ -211,7 +208,7 @@ def unique_instance_inputs(task: Task) -> Iterator[Breach]:
 
 
 def _repeated(texts: list[tuple[int, str]]) -> Iterator[tuple[int, int, str]]:
-    """(where, where first, text) of each text that was there before."""
+    """(index, index of its first occurrence, text) of each repeated text."""
     seen: dict[str, int] = {}
     for k, text in texts:
         first = seen.setdefault(text, k)
@@ -253,7 +250,7 @@ def balanced_outputs(task: Task) -> Iterator[Breach]:
 
 
 def normalised_entropy(counts: Mapping[str, int]) -> float:
-    """Entropy of at least two counts over its largest possible value: 1 where all are equal."""
+    """The entropy of two or more counts, divided by its maximum. It is 1 if all are equal."""
     total = sum(counts.values())
     entropy = -sum(count / total * math.log(count / total) for count in counts.values())
     return entropy / math.log(len(counts))
@@ -268,10 +265,10 @@ def language_names(task: Task) -> Iterator[Breach]:
 
 @lru_cache(maxsize=1)
 def _iso_639_names() -> frozenset[str]:
-    """ISO 639-1 and -3 names and their alternatives, also without what sets namesakes apart.
+    """The ISO 639-1 and -3 names and their alternatives, with and without qualifiers.
 
-    "Swahili (individual language)" is Swahili, "Greek, Modern (1453-)" is Greek. The codes for
-    many, undetermined, uncoded and no languages name none and are left out.
+    So Swahili is accepted for "Swahili (individual language)", Greek for "Greek, Modern (1453-)".
+    Leaves out the codes that name no language: multiple, undetermined, uncoded and none.
     """
     from iso639 import ALL_LANGUAGES
 
@@ -342,7 +339,7 @@ RULES: Mapping[str, Callable[[Task], Iterator[Breach]]] = {
 
 
 class Names(NamedTuple):
-    """The task names in a file or folder that break a rule about splits."""
+    """The task names in a file or folder that break a rule on splits."""
 
     file: str
     names: list[str]
@@ -351,13 +348,18 @@ class Names(NamedTuple):
 
 @dataclass(frozen=True)
 class Splits:
-    """Names listed by (track, split), in the files' order, and names of the task files, sorted."""
+    """The names of tasks in the lists and in tasks/.
+
+    Attributes:
+        listed: (track, split) → names in the file's order.
+        present: the names of the task files, sorted.
+    """
 
     listed: Mapping[tuple[str, str], list[str]]
     present: list[str]
 
     def of_track(self, track: str) -> dict[str, None]:
-        """All that the track lists: a set that keeps the order."""
+        """All names that the track lists, as a set that keeps the order."""
         return dict.fromkeys(name for split in SPLITS for name in self.listed[track, split])
 
     def of_any_track(self) -> dict[str, None]:
@@ -404,17 +406,17 @@ SPLIT_RULES: Mapping[str, Callable[[Splits], Iterator[Names]]] = {
 
 
 def diagnose(args: argparse.Namespace) -> Diagnosis:
-    """Of the data directory that is set."""
+    """Checks the configured data directory. Raises UserError if there is none."""
     root = SuperNI().root
     findings = check(root)
     return Diagnosis(findings, format_report(findings, len(task_paths(root))), not findings)
 
 
 def check(data_dir: Path) -> list[Finding]:
-    """All that is wrong in a natural-instructions tree: tasks in file-name order, then splits.
+    """The findings in a natural-instructions tree: of tasks by file name, then of splits.
 
-    Holds one task file at a time. Raises UserError where the directory or its tasks/ or splits/
-    is missing.
+    Has one task file in memory at a time. Raises UserError if the directory or its tasks/ or
+    splits/ is missing.
     """
     _require_tree(data_dir)
     paths = task_paths(data_dir)
@@ -427,13 +429,13 @@ def check(data_dir: Path) -> list[Finding]:
 
 
 def _content(path: Path) -> bytes:
-    if is_stream(path):  # which could be waited for without end
+    if is_stream(path):  # reading it may never end
         raise OSError(errno.ESPIPE, "a pipe or a device, not a file")
     return path.read_bytes()
 
 
 def check_task(path: Path) -> list[Finding]:
-    """What is wrong in one task file, at most one finding a rule; a file without JSON is one."""
+    """The findings in one task file, at most one a rule, or only one if it is not JSON."""
     name = _printable(path.name)
     try:
         record = json.loads(_content(path).decode("utf-8-sig"))
@@ -455,9 +457,9 @@ def check_task(path: Path) -> list[Finding]:
 
 
 def check_splits(data_dir: Path) -> list[Finding]:
-    """What is wrong in the six lists of tasks; where one is missing, that and no more.
+    """The findings in the six lists of tasks, or only the missing lists if there are any.
 
-    Raises UserError like `check`.
+    Raises UserError as `check` does.
     """
     _require_tree(data_dir)
     listed, missing = {}, []
@@ -504,14 +506,14 @@ def task_paths(data_dir: Path) -> list[Path]:
 
 
 def _reason(error: Exception) -> str:
-    """Why a file was not read."""
+    """Why a file cannot be read, for a finding."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
     return _shortened(getattr(error, "strerror", None) or str(error))
 
 
 def _shown(value: object) -> str:
-    """The value as its file has it, on one line and shortened."""
+    """A value of the file as JSON, on one line and shortened."""
     return "absent" if value is _ABSENT else _printable(schema.shortened(value))
 
 
@@ -522,12 +524,12 @@ def _shortened(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """With escapes for unpaired surrogates, which no terminal or file takes."""
+    """The text with unpaired surrogates as escapes: they cannot be printed or written."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def format_report(findings: list[Finding], num_tasks: int) -> str:
-    """Findings grouped by file, one a line, and a summary: how many, and of which rules."""
+    """The findings by file, one a line, then the number of findings, also for each rule."""
     lines: list[str] = []
     by_file: dict[str, list[Finding]] = {}
     for finding in findings:

@@ -1,41 +1,30 @@
-"""Super-NaturalInstructions: predictions → scores, as the leaderboard counts them.
+"""Super-NaturalInstructions: scores predictions as the leaderboard does.
 
   tk-instruct evaluate --predictions RUN/predictions/TASK-test-STEP.jsonl --data_dir DATA
 
-Exact match, ROUGE-1 and ROUGE-L. An instance without a prediction counts as predicted empty; a
-prediction for an instance that nobody knows is an error.
+The metrics are exact match, ROUGE-1 and ROUGE-L. An instance without a prediction is scored with an
+empty prediction. A prediction for an unknown instance is an error.
 """
 
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Annotated
 
 import msgspec
 
 from tk_instruct import schema
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.predictions import (
-    Prediction,
-    read_predictions,
-    refuse_to_overwrite_inputs,
-)
-from tk_instruct.files import Path, write_atomically
+from tk_instruct.evaluate.output import refuse_to_overwrite_inputs, show_scores
+from tk_instruct.evaluate.predictions import Prediction, read_predictions
+from tk_instruct.files import Path
 
 from . import metrics
+from .metrics import Instance
 from .records import EVALUATION_CATEGORIES, TRACKS, SuperNI
 
-_NUM_NAMED = 3  # how many of a list of ids a message names
-
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """What a prediction is compared with; category as the task file spells it."""
-
-    references: tuple[str, ...]
-    task: str
-    category: str
+_NUM_NAMED = 3  # ids that a message names
 
 
 class _Reference(msgspec.Struct, frozen=True):
@@ -49,14 +38,14 @@ class _Reference(msgspec.Struct, frozen=True):
 
 
 Instances = Mapping[str, Instance]
-"""Instances of one track by id, in the order of their source."""
+"""Id → instance, for one track, in the order of the source."""
 
 LoadTrack = Callable[[str], Instances]
-"""Instances of a track by the track's name; raises UserError where it has none."""
+"""Name of a track → its instances. Raises UserError if there are none."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments that are this suite's own."""
+    """Declares the arguments of this suite."""
     parser.add_argument(
         "--track",
         choices=(*TRACKS, "both"),
@@ -88,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Prints and writes the scores; raises UserError for anything wrong with the inputs."""
+    """Prints and writes the scores. Raises UserError for any problem with the inputs."""
     if not args.predictions:
         raise UserError("no predictions are given; give --predictions FILE, or another --suite")
     if len(args.predictions) > 1:
@@ -113,20 +102,7 @@ def main(args: argparse.Namespace) -> int:
     if not scored:
         raise next(iter(absent.values()))
     notes = [f"no scores of the {track} track: {reason}" for track, reason in absent.items()]
-    unscored = [id_ for id_ in predictions if not any(id_ in ids for ids in scored.values())]
-    if unscored:
-        others, absent = _load_tracks(load, [track for track in TRACKS if track not in scored])
-        unknown = [id_ for id_ in unscored if not any(id_ in ids for ids in others.values())]
-        if unknown:
-            where = predictions[unknown[0]].where
-            raise UserError(f"{where}: {_about_unknown_ids(unknown, absent, args)}")
-        if len(unscored) == len(predictions):
-            raise UserError(
-                f"{predictions_path}: every id is of the {' '.join(others)} track and none of "
-                f"--track={args.track}; pass --track={' '.join(others)}"
-            )
-        num_passed_over = _count(len(unscored), "prediction", "predictions")
-        notes.append(f"passed over: {num_passed_over} of the {' '.join(others)} track")
+    notes += _passed_over(predictions, predictions_path, scored, load, args)
 
     tokenizers = {track: metrics.tokenizer_of(track, args.gpt2_bpe) for track in scored}
     all_scores: dict[str, float] = {}
@@ -140,18 +116,44 @@ def main(args: argparse.Namespace) -> int:
 
     if args.json == "-":
         sys.stderr.writelines(f"{note}\n" for note in notes)
-        print(metrics.rounded_json(all_scores), end="")
-        return 0
-    if args.json:
-        write_atomically(Path(args.json), [metrics.rounded_json(all_scores)])
-    print("\n\n".join([*tables, "\n".join(notes)] if notes else tables))
+    text = "\n\n".join([*tables, "\n".join(notes)] if notes else tables)
+    show_scores(args.json, metrics.rounded_json(all_scores), text)
     return 0
 
 
-def read_references(path: Path, track_if_missing: str) -> dict[str, dict[str, Instance]]:
-    """Instances of the leaderboard's reference file, by track, then by id.
+def _passed_over(
+    predictions: Mapping[str, Prediction],
+    path: Path,
+    scored: Mapping[str, Instances],
+    load: LoadTrack,
+    args: argparse.Namespace,
+) -> list[str]:
+    """A note on predictions for a track that is not scored, if there are any.
 
-    Raises UserError naming file, line, field and rule.
+    Raises UserError if an id is in no track, or if no id is in a scored one.
+    """
+    unscored = [id_ for id_ in predictions if not any(id_ in ids for ids in scored.values())]
+    if not unscored:
+        return []
+    others, absent = _load_tracks(load, [track for track in TRACKS if track not in scored])
+    unknown = [id_ for id_ in unscored if not any(id_ in ids for ids in others.values())]
+    if unknown:
+        where = predictions[unknown[0]].where
+        raise UserError(f"{where}: {_about_unknown_ids(unknown, absent, args)}")
+    if len(unscored) == len(predictions):
+        raise UserError(
+            f"{path}: every id is of the {' '.join(others)} track and none of "
+            f"--track={args.track}; pass --track={' '.join(others)}"
+        )
+    num_passed_over = _count(len(unscored), "prediction", "predictions")
+    return [f"passed over: {num_passed_over} of the {' '.join(others)} track"]
+
+
+def read_references(path: Path, track_if_missing: str) -> dict[str, dict[str, Instance]]:
+    """Track → id → instance, from the leaderboard's reference file.
+
+    Lines without a track count to track_if_missing. Raises UserError with file, line, field and
+    rule.
     """
     tracks: dict[str, dict[str, Instance]] = {track: {} for track in TRACKS}
     for where, reference in schema.read_records(path, _Reference):
@@ -211,7 +213,7 @@ def _instances_of_data_dir(args: argparse.Namespace) -> LoadTrack:
 def _load_tracks(
     load: LoadTrack, tracks: Sequence[str]
 ) -> tuple[dict[str, Instances], dict[str, UserError]]:
-    """(the tracks that have instances, why the others have none)"""
+    """The instances of each track that has some, and the errors of the other tracks."""
     found: dict[str, Instances] = {}
     absent: dict[str, UserError] = {}
     for track in tracks:
@@ -247,7 +249,10 @@ def _about_unknown_ids(
 def score_instances(
     predictions: Mapping[str, Prediction], instances: Instances, tokenize: metrics.Tokenize
 ) -> dict[str, float]:
-    """`metrics.score` over tasks and categories; an id without a prediction counts as empty."""
+    """The scores of `metrics.score`, grouped by task and by category, in per cent.
+
+    An id without a prediction is scored with an empty prediction.
+    """
     nothing = Prediction("", "")
     return metrics.score(
         [predictions.get(id_, nothing).text for id_ in instances],
@@ -261,7 +266,7 @@ def score_instances(
 
 
 def table(track: str, instances: Instances, scores: Mapping[str, float]) -> str:
-    """Overall scores, then the paper's twelve categories, each with the metric of the paper."""
+    """The table of overall scores and of the paper's twelve categories, each with its metric."""
     tasks_of: dict[str, list[str]] = {}
     for instance in instances.values():
         tasks_of.setdefault(metrics.category_key(instance.category), []).append(instance.task)

@@ -1,7 +1,7 @@
-"""Exact match, ROUGE-1 and ROUGE-L as Super-NaturalInstructions reports them.
+"""Exact match, ROUGE-1 and ROUGE-L, as Super-NaturalInstructions reports them.
 
-Scores of one instance are fractions in [0, 1], the maximum over its references for each metric on
-its own; means are percentages (Wang et al. 2022, section 5). ROUGE equals rouge-score's F1.
+The score of an instance is a fraction in [0, 1]: each metric's maximum over the references. Means
+are in per cent (Wang et al. 2022, section 5). ROUGE equals rouge-score's F1.
 """
 
 import json
@@ -9,6 +9,7 @@ import os
 import string
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from math import fsum
 from pathlib import Path
@@ -25,11 +26,20 @@ _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 class InstanceScores(NamedTuple):
-    """Scores of one prediction, fractions in [0, 1]."""
+    """The scores of one prediction, as fractions in [0, 1]."""
 
     exact_match: float
     rouge1: float
     rougeL: float  # noqa: N815  (the published name)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """The references and groups of one instance. category is spelled as in the task file."""
+
+    references: tuple[str, ...]
+    task: str
+    category: str
 
 
 METRICS = InstanceScores._fields
@@ -37,12 +47,15 @@ GPT2_BPE_VARIABLE = "TK_INSTRUCT_GPT2_BPE"
 
 
 def category_key(category: str) -> str:
-    """`Textual Entailment` → `textual_entailment`, as it stands in the keys of scores."""
+    """A category as the keys of scores have it: `Textual Entailment` → `textual_entailment`."""
     return "_".join(category.lower().split())
 
 
 def exact_match(prediction: str, reference: str) -> bool:
-    """Equality up to case, ASCII punctuation and white space; articles count."""
+    """Whether the texts are equal, ignoring case, ASCII punctuation and white space.
+
+    Unlike SQuAD's exact match, it does not ignore articles.
+    """
     return _normalised(prediction) == _normalised(reference)
 
 
@@ -51,7 +64,7 @@ def _normalised(text: str) -> str:
 
 
 class _Stemmer:
-    """NLTK's Porter stemmer, each word stemmed once; nltk costs a second to import."""
+    """NLTK's Porter stemmer with a cache of words. Importing nltk takes a second."""
 
     def __init__(self) -> None:
         from rouge_score.tokenizers import porter
@@ -65,16 +78,16 @@ def _stemmer() -> _Stemmer:
 
 
 def tokenize_default(text: str) -> list[str]:
-    """The default track's tokens: rouge-score's DefaultTokenizer(use_stemmer=True)."""
+    """The tokens of the default track, as rouge-score's DefaultTokenizer(use_stemmer=True)."""
     return rouge_tokenize.tokenize(text, _stemmer())
 
 
 @cache
 def gpt2_tokenizer(directory: str | Path) -> Tokenize:
-    """The x-lingual track's tokeniser: GPT-2's byte-level BPE, leading Ġ of each piece stripped.
+    """The tokeniser of the x-lingual track: GPT-2's byte-level BPE without the pieces' leading Ġ.
 
-    A piece that is a space and nothing else becomes an empty token, as on the leaderboard.
-    Raises UserError where encoder.json or vocab.bpe is missing from the directory or broken.
+    A piece that is only a space becomes an empty token, as on the leaderboard. Raises UserError if
+    encoder.json or vocab.bpe is missing from the directory or damaged.
     """
     from tokenizers import Tokenizer
     from tokenizers.models import BPE
@@ -90,17 +103,17 @@ def gpt2_tokenizer(directory: str | Path) -> Tokenize:
             )
     try:
         bpe = Tokenizer(BPE.from_file(str(encoder), str(merges)))
-    except Exception as error:  # the library raises nothing narrower
+    except Exception as error:  # the library raises Exception itself
         raise UserError(
             f"{encoder} and {merges} are not a byte-pair encoding ({error}); "
             "take GPT-2's own files again"
         ) from error
     bpe.pre_tokenizer = ByteLevel(add_prefix_space=False)
     if bpe.token_to_id("<|endoftext|>") is not None:
-        bpe.add_special_tokens(["<|endoftext|>"])  # one token wherever a model wrote it out
+        bpe.add_special_tokens(["<|endoftext|>"])  # so that it is one token in a model's text
 
     def tokenize(text: str) -> list[str]:
-        # A lone surrogate (half of an emoji, cut off) is no character to the BPE.
+        # The BPE takes no unpaired surrogates, such as half of an emoji.
         encodable = text.encode("utf-8", "replace").decode("utf-8")
         return [piece.lstrip("Ġ") for piece in bpe.encode(encodable).tokens]
 
@@ -108,9 +121,10 @@ def gpt2_tokenizer(directory: str | Path) -> Tokenize:
 
 
 def tokenizer_of(track: str, gpt2_bpe: str | None) -> Tokenize:
-    """How ROUGE splits text on a track; raises UserError where the x-lingual one lacks its files.
+    """The function that splits texts for ROUGE on a track.
 
-    gpt2_bpe is the directory of encoder.json and vocab.bpe, else $TK_INSTRUCT_GPT2_BPE.
+    gpt2_bpe is the directory of encoder.json and vocab.bpe, by default $TK_INSTRUCT_GPT2_BPE. Only
+    the x-lingual track needs it. Raises UserError if it is not given or lacks the files.
     """
     if track == "default":
         return tokenize_default
@@ -126,11 +140,11 @@ def tokenizer_of(track: str, gpt2_bpe: str | None) -> Tokenize:
 
 
 def rouge_f1(prediction: Sequence[str], reference: Sequence[str]) -> tuple[float, float]:
-    """F1 of ROUGE-1 and of ROUGE-L between two lists of tokens; 0 where either is empty."""
+    """F1 of ROUGE-1 and of ROUGE-L of two token lists, in [0, 1]. They are 0 if a list is empty."""
     if not prediction or not reference:
         return 0.0, 0.0
     shared = (Counter(prediction) & Counter(reference)).total()
-    numbers: dict[str, int] = {}  # small integers: rapidfuzz compares strings by their hash
+    numbers: dict[str, int] = {}  # rapidfuzz compares strings by hash, so tokens become integers
     common = LCSseq.similarity(
         [numbers.setdefault(token, len(numbers)) for token in prediction],
         [numbers.setdefault(token, len(numbers)) for token in reference],
@@ -149,9 +163,9 @@ def _f1(hits: int, num_predicted: int, num_expected: int) -> float:
 def instance_scores(
     prediction: str, references: Sequence[str], tokenize: Tokenize = tokenize_default
 ) -> InstanceScores:
-    """Each metric's maximum over the references.
+    """The scores of a prediction: each metric's maximum over the references.
 
-    Raises ValueError without references, TypeError for one string in place of a list.
+    Raises ValueError if references is empty, TypeError if it is one string.
     """
     if isinstance(references, str):
         raise TypeError(f"references={references!r} must be a list of strings; pass [reference]")
@@ -172,19 +186,20 @@ def score(
     groups: Sequence[Sequence[str]] = (),
     tokenize: Tokenize = tokenize_default,
 ) -> dict[str, float]:
-    """Mean of each metric over all instances and over each group, in per cent, unrounded.
+    """The mean of each metric over all instances and over each group, in per cent, not rounded.
 
     Args:
         predictions: one text for each instance.
         references: one or more texts for each instance.
-        groups: labellings, each with one label for each instance, e.g. (tasks, category keys).
-        tokenize: how ROUGE splits a text.
+        groups: lists with one label for each instance, such as the tasks and the category keys.
+        tokenize: splits a text into tokens for ROUGE.
 
     Returns:
-        `exact_match`, `rouge1`, `rougeL`, then `{metric}_for_{label}` of every label.
+        `exact_match`, `rouge1`, `rougeL`, then `{metric}_for_{label}` for every label.
 
     Raises:
-        ValueError: no instances, one without references, or lists of different lengths.
+        ValueError: there are no instances, an instance has no references, or lists differ in
+            length.
     """
     if not predictions:
         raise ValueError("predictions=[] must hold at least one text")
@@ -214,5 +229,5 @@ def _percentages(instances: Sequence[InstanceScores]) -> list[float]:
 
 
 def rounded_json(scores: Mapping[str, float]) -> str:
-    """Scores as one flat JSON object with 4 decimals, one key a line."""
+    """Scores as one JSON object, with 4 decimals and one key a line."""
     return json.dumps({key: round(value, 4) for key, value in scores.items()}, indent=2) + "\n"

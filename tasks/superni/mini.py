@@ -1,9 +1,9 @@
-"""A small synthetic benchmark in natural-instructions' layout, written on the fly from a seed.
+"""A small synthetic benchmark in natural-instructions' layout, made from a seed.
 
-For smoke runs and tests where the real collection is not at hand: same files, same JSON fields,
-same split rules. Train tasks are lookups in closed vocabularies and extractions from fixed
-sentence patterns, which a tiny model trained from scratch learns in a minute or two; test tasks
-put the same words and skills together in ways that training has not shown.
+For smoke runs and tests without the real collection. It has the same files, JSON fields and split
+rules. Train tasks are lookups in small vocabularies and extractions from fixed sentence patterns,
+which a tiny model trained from scratch learns in a minute or two. Test tasks combine the same words
+and skills in new ways.
 
 For gin: DATA_DIR = @mini_benchmark() and VOCABULARY = @trained_vocabulary().
 """
@@ -34,7 +34,7 @@ from .records import EVALUATION_CATEGORIES, TRACKS, SuperNI
 _FIRST_TASK_NUMBER = 9001
 _NUM_POSITIVE_EXAMPLES = 3
 _MAX_REPEATS = 1000
-# The collection's own checks ask for more than 25 instances and at most 6,500.
+# The collection's own checks require more than 25 instances and at most 6,500.
 _INSTANCES_LIMITS = (26, 6500)
 
 _WORDS: Mapping[str, tuple[str, ...]] = {
@@ -59,7 +59,7 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     }.items()
 }
 
-# What several tasks share: frames and lists that start with @ are named here.
+# Sentence templates and lists of pairs that several tasks share. _TASKS refers to them by @NAME.
 _SHARED = {
     "@noun": "{name} saw the {cue}. / The {cue} is at the {place}. / "
     "On {day} {name} drew the {cue}.",
@@ -81,10 +81,10 @@ _SHARED = {
     "@asked": "Where place, When time, Who person, Why reason, How manner",
 }
 
-# A block is a task: `stem | category | topic | language`, the definition, one or more lines
-# `input / input / … -> output`, and where the templates say {cue} and {answer} a last line
-# `cue answer, cue answer, …` (_ for a space, | between answers that are all right). Any other
-# slot names a list of _WORDS, {other_x} being a second draw. ⏎ is a new line, ␠ a space.
+# Each block is a task: `stem | category | topic | language`, the definition, then one or more lines
+# `input / input / … -> output`. If they have the slots {cue} and {answer}, the last line is
+# `cue answer, cue answer, …` (_ is a space, | separates answers that are all right). Any other slot
+# names a list of _WORDS, and {other_x} is a second draw from it. ⏎ is a new line, ␠ a space.
 _TASKS = """
 antonym_generation | Word Semantics | antonyms | English
 Give the opposite of the adjective.
@@ -335,7 +335,7 @@ Find the name.
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """One block of _TASKS; `cases` are (input, output) templates, `pairs` cue → answers."""
+    """A block of _TASKS. `cases` are (input, output) templates, `pairs` maps cues to answers."""
 
     name: str
     category: str
@@ -404,11 +404,11 @@ def write(
     instances_per_train_task: int = 130,
     instances_per_test_task: int = 60,
 ) -> Path:
-    """Writes the benchmark's tree into `directory`, whole or not at all, and returns its path.
+    """Writes the benchmark into `directory`, completely or not at all, and returns its path.
 
-    The bytes are a pure function of the other arguments. A directory that holds this very tree
-    already is left alone. Raises UserError for one that holds anything else, and for a number of
-    instances that the collection's checks or the templates do not allow.
+    The bytes are a pure function of the other arguments. Does nothing if the directory already
+    holds the same files. Raises UserError if it holds anything else, and for a number of instances
+    that the collection's checks or the templates do not allow.
     """
     target = Path(directory).expanduser()
     for name, value in (
@@ -432,9 +432,9 @@ def write(
                 f"instances_per_test_task={instances_per_test_task}; it is not overwritten: remove "
                 "it or name a directory that does not exist"
             )
-        _write_tree(Path(os.path.realpath(target)), files)  # a link stays
+        _write_tree(Path(os.path.realpath(target)), files)  # realpath: a link is kept
     except OSError as error:
-        # Another process may have been faster.
+        # Another process may have written it in the meantime.
         if not (target.is_dir() and _is_tree(target, files)):
             raise UserError(
                 f"{target} cannot be written ({error.strerror}); choose another place, nothing was "
@@ -444,7 +444,7 @@ def write(
 
 
 def _is_tree(target: Path, files: Mapping[str, bytes]) -> bool:
-    """Whether `target` holds these files and no others; stops at the first that differs."""
+    """Whether `target` holds exactly these files. Stops at the first difference."""
     num_found = 0
     for path in target.rglob("*"):
         if not path.is_dir():
@@ -463,11 +463,11 @@ def _write_tree(target: Path, files: Mapping[str, bytes]) -> None:
             path = tree / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        os.replace(tree, target)  # takes the place of an empty directory too
+        os.replace(tree, target)  # also replaces an empty directory
 
 
 def _render(seed: int, train_instances: int, test_instances: int) -> dict[str, bytes]:
-    """The tree's files: relative path → content."""
+    """Relative path → content, for all files of the benchmark."""
     files = {}
     splits: dict[tuple[str, str], list[str]] = {}
     for task in _tasks():
@@ -497,7 +497,7 @@ smoke runs and tests. Scores on it say nothing about any other benchmark.
 
 
 def _split(task: _Task, track: str) -> str:
-    """Where the collection's rules put a task (reserve categories, sources and languages)."""
+    """The split of a task by the collection's rules on categories, sources and languages."""
     is_english = task.language == "English"
     if task.is_test:
         return "test" if is_english == (track == "default") else "excluded"
@@ -507,7 +507,7 @@ def _split(task: _Task, track: str) -> str:
 
 
 def _record(task: _Task, seed: int, num_instances: int) -> dict[str, object]:
-    """The task file's content; field order as in the collection."""
+    """The content of a task file, with its fields in the collection's order."""
     positives: list[dict[str, str]] = []
     instances: list[dict[str, object]] = []
     prefix = task.name.split("_")[0]
@@ -545,7 +545,7 @@ def _record(task: _Task, seed: int, num_instances: int) -> dict[str, object]:
 
 
 def _negatives(positives: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The first two positive examples with each other's output."""
+    """The first two positive examples with their outputs exchanged."""
     return [
         {
             "input": right["input"],
@@ -557,7 +557,7 @@ def _negatives(positives: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def _distinct_rows(task: _Task, seed: int) -> Iterator[tuple[str, list[str], str]]:
-    """(input, reference outputs, explanation) without repeating an input, until few are left."""
+    """(input, reference outputs, explanation) with distinct inputs, until new ones are rare."""
     seen: set[str] = set()
     repeats = index = 0
     while repeats < _MAX_REPEATS:
@@ -571,7 +571,10 @@ def _distinct_rows(task: _Task, seed: int) -> Iterator[tuple[str, list[str], str
 
 
 def _row(task: _Task, seed: int, index: int) -> tuple[str, list[str], str]:
-    """Cues, or where there are none cases, come in turn, so that labels are balanced."""
+    """(input, reference outputs, explanation). Cues take turns, so that labels are balanced.
+
+    For a task without cues, cases take turns.
+    """
     key = (task.name, str(index))
     if task.pairs:
         cues = _cues_in_order(task, seed)
@@ -607,7 +610,7 @@ def _slots(template: str) -> frozenset[str]:
 @gin.configurable(module="values.tk_instruct")
 @cache
 def mini_benchmark() -> str:
-    """Writes the mini benchmark into the cache folder, unless it is there; its directory."""
+    """The directory of the mini benchmark in the cache folder. Writes it if it is not there."""
     version = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
     return kept_tree(default_cache_dir() / f"mini-{version}", write)
 
@@ -615,14 +618,14 @@ def mini_benchmark() -> str:
 @gin.configurable(module="values.tk_instruct")
 @cache
 def trained_vocabulary(num_pieces: int = 1000) -> str:
-    """Trains a SentencePiece model on the English train tasks, once for their content; its path."""
+    """The path of a SentencePiece model, trained once on the English train tasks."""
     data = SuperNI()
     key = f"superni {data.fingerprint('default', 'train')} {num_pieces}"
     return kept(key, lambda: train_sentencepiece(prompts(data), num_pieces))
 
 
 def prompts(data: SuperNI) -> Iterator[str]:
-    """Prompts and targets as training will see them, so that their fixed words become pieces."""
+    """The prompts and targets of training, by lines, so that their fixed words become pieces."""
     (encoding,) = prompt.ENCODINGS["def_pos2_neg2"]
     for example in data.examples("default", "train"):
         yield from prompt.render(example.task, example.input, encoding).splitlines()

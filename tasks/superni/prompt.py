@@ -1,8 +1,8 @@
-"""A task and an instance → the text that the model reads. Pure Python; strings only.
+"""Makes the prompt of a task's instance, in pure Python.
 
 The layout is Tk-Instruct's (Wang et al. 2022, appendix; the released collator): task name,
-definition, positive examples, negative examples and the instance, put together without a
-separator, with a full stop after every field that does not end in ASCII punctuation.
+definition, positive examples, negative examples and the instance, without separators. Every field
+that does not end in ASCII punctuation gets a full stop.
 """
 
 import string
@@ -17,7 +17,7 @@ from .records import Demonstration, TaskSpec
 
 @dataclass(frozen=True)
 class Encoding:
-    """Which parts of a task's instruction go into the prompt."""
+    """The parts of a task's instruction that are in the prompt."""
 
     task_name: bool = False
     definition: bool = False
@@ -26,7 +26,7 @@ class Encoding:
     explanations: bool = False
 
 
-# Where an encoding has several forms, each instance is given one of them.
+# Name of an encoding → its forms. If there are several, one is drawn for each instance.
 ENCODINGS: dict[str, tuple[Encoding, ...]] = {
     "input_only": (Encoding(),),
     "task_name": (Encoding(task_name=True),),
@@ -54,7 +54,10 @@ ENCODINGS: dict[str, tuple[Encoding, ...]] = {
 
 
 def encoding_of(name: str, *, seed: int, task: str, instance_id: str) -> Encoding:
-    """The encoding of one instance: a pure function of the arguments."""
+    """The form of an encoding for one instance, a pure function of the arguments.
+
+    Raises UserError if there is no encoding of that name.
+    """
     if name not in ENCODINGS:
         raise UserError(f"encoding={name!r} is not one of {', '.join(ENCODINGS)}")
     return choose(ENCODINGS[name], seed, "encoding", task, instance_id)
@@ -63,11 +66,10 @@ def encoding_of(name: str, *, seed: int, task: str, instance_id: str) -> Encodin
 def render(
     task: TaskSpec, instance_input: str, encoding: Encoding, budget: Budget | None = None
 ) -> str:
-    """The prompt, within the budget where there is one.
+    """The prompt of an instance, which has at most the budget's tokens.
 
-    Examples are added while definition, examples and input fit; the first positive one that does
-    not fit ends the positive ones, the first negative one the negative ones. A prompt that is
-    too long without any keeps the text of its first tokens.
+    Adds positive examples until one does not fit, then negative examples until one does not fit. If
+    the prompt is too long without examples, keeps the text of its first tokens.
     """
     definition = ""
     if encoding.definition:
@@ -82,7 +84,7 @@ def render(
     ):
         for number, candidate in enumerate(candidates, start=1):
             example = _example(f" {kind} Example {number} -\n", candidate, encoding.explanations)
-            # As released, the budget is checked without the task name.
+            # The released collator also leaves the task name out of this check.
             if budget and not budget.admits(definition + examples + example + instance):
                 break
             examples += example
@@ -101,5 +103,5 @@ def _example(heading: str, example: Demonstration, with_explanation: bool) -> st
 
 def _field(label: str, content: str) -> str:
     text = label + content.strip()
-    # The label counts: an empty field ends in a space and so gets its full stop.
+    # The check includes the label, so an empty field ends in a space and gets a full stop.
     return text if text[-1] in string.punctuation else text + "."

@@ -1,7 +1,7 @@
-"""Super-NaturalInstructions task files and splits → TaskSpec and Example.
+"""Reads the task files and splits of Super-NaturalInstructions, in pure Python.
 
-Pure Python. Files are parsed by a few processes the first time and come from a cache keyed by
-their content afterwards; only the instances that a split needs are ever held in memory.
+Several processes parse the files once. Later reads come from a cache, whose key is the files'
+content. Only the instances that a split needs are in memory.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ DATA_DIR_VARIABLE = "TK_INSTRUCT_SUPERNI_DIR"
 TRACKS = ("default", "xlingual")
 SPLITS = ("train", "validation", "dev", "test", "excluded")
 
-# The paper's twelve evaluation categories and the metric that each is reported with.
+# The paper's twelve evaluation categories → the metric that each is reported with.
 EVALUATION_CATEGORIES = {
     "Textual Entailment": "exact_match",
     "Cause Effect Classification": "exact_match",
@@ -56,18 +56,18 @@ EVALUATION_CATEGORIES = {
     "Grammar Error Correction": "rougeL",
 }
 
-# Part of every fingerprint of data, which runs are continued by: raise it when unchanged files give
-# other examples.
+# Part of every fingerprint of data, which a run checks before it continues. Raise it if unchanged
+# files give other examples.
 _MEANING = 2
-# Part of every cache key: raise it when parsing or the cached form changes.
+# Part of every cache key. Raise it if parsing or the format of entries changes.
 _FORMAT = 3
-# Below this much uncached JSON, starting worker processes costs more than they save.
+# For fewer bytes of JSON that is not cached, worker processes cost more time than they save.
 _BYTES_WORTH_A_PROCESS = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """A positive or negative example of a task; explanation is None where the file has none."""
+    """A positive or negative example of a task. explanation is None if the file has none."""
 
     input: str
     output: str
@@ -76,7 +76,7 @@ class Demonstration:
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """What a task's file says about the task, apart from its instances."""
+    """A task without its instances, as its file describes it."""
 
     name: str
     definition: str
@@ -88,7 +88,7 @@ class TaskSpec:
 
     @property
     def category(self) -> str:
-        """The category that scores are grouped by: the first."""
+        """The first category. Scores are grouped by it."""
         return self.categories[0]
 
     def to_json(self) -> str:
@@ -102,7 +102,7 @@ class TaskSpec:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One instance of a task with all its reference outputs."""
+    """An instance of a task, with all its reference outputs."""
 
     id: str
     task: TaskSpec
@@ -110,16 +110,16 @@ class Example:
     references: tuple[str, ...]
 
 
-# A recipe that somebody else wrote does not say where files are written.
+# Gin cannot set cache_dir: a recipe of another author must not choose where files are written.
 @gin.configurable(module="tk_instruct", denylist=["cache_dir"])
 @dataclass(frozen=True)
 class SuperNI:
-    """A natural-instructions checkout and how much of it is used.
+    """A natural-instructions checkout, and the options that choose its examples.
 
     Defaults are Tk-Instruct's: 100 random instances of a train task, the first 100 of any other
-    (Wang et al. 2022, section 5). `validation` is made of instances of the train tasks that
-    `train` leaves over; `dev` is a list of whole tasks: splits/<track>/dev_tasks.txt, or
-    num_dev_tasks of the train tasks, which then are not trained on. tokenization is "seqio", or
+    task (Wang et al. 2022, section 5). `validation` has further instances of the train tasks, which
+    `train` does not use. `dev` has whole tasks: those in splits/<track>/dev_tasks.txt, or
+    num_dev_tasks of the train tasks, which then are not in `train`. tokenization is "seqio", or
     "released" for Tk-Instruct's published checkpoints (tk_instruct.data.tokenization).
     """
 
@@ -149,7 +149,10 @@ class SuperNI:
 
     @property
     def root(self) -> Path:
-        """The data directory; raises UserError where there is none."""
+        """The data directory.
+
+        Raises MissingDataError if none is set, UserError if it lacks tasks/ or splits/.
+        """
         directory = self.data_dir or os.environ.get(DATA_DIR_VARIABLE)
         repair = (
             f"give --data_dir, the gin macro DATA_DIR or ${DATA_DIR_VARIABLE} a checkout of "
@@ -165,7 +168,10 @@ class SuperNI:
         return root
 
     def task_names(self, track: str, split: str) -> list[str]:
-        """Names that the split lists, in its order, whether or not their files are here."""
+        """The names of a split's tasks in order. Their files may be missing.
+
+        Raises UserError for an unknown track or split, and if a list of tasks is missing.
+        """
         if track not in TRACKS:
             raise UserError(f"track={track!r} is not one of {', '.join(TRACKS)}")
         if split not in SPLITS:
@@ -212,7 +218,7 @@ class SuperNI:
         return [name for name in present if name in carved]
 
     def _task_files(self) -> dict[str, Path]:
-        """By the name of the task; a bucket lists all as quickly as it says that one is there."""
+        """Name of a task → its file. One listing: in a bucket, each single check costs as much."""
         files = (self.root / "tasks").iterdir()
         return {file.stem: file for file in files if file.suffix == ".json"}
 
@@ -242,7 +248,7 @@ class SuperNI:
         return found
 
     def _where_listed(self, name: str, track: str, split: str) -> str:
-        """A task's own split, or else the nearest name, or else where names are listed."""
+        """For a message: the split that has the task, else the most similar name, else the list."""
         for other in ("train", "test", "excluded"):
             listed = self.root / "splits" / track / f"{other}_tasks.txt"
             if other != split and listed.exists() and name in self.task_names(track, other):
@@ -253,7 +259,7 @@ class SuperNI:
         return f"{file}_tasks.txt lists those that are"
 
     def _warn_of_seen_tests(self, track: str, files: Mapping[str, Path]) -> None:
-        """Says which test tasks are trained on, under their own name or as a copy of the file."""
+        """Logs which test tasks are also train tasks, under the same name or as a copied file."""
         folder = self.root / "splits" / track
         if not all((folder / f"{split}_tasks.txt").exists() for split in ("train", "test")):
             return
@@ -272,13 +278,13 @@ class SuperNI:
             )
 
     def examples(self, track: str, split: str, only: str | None = None) -> list[Example]:
-        """The split's examples, task after task in the split's order; of one task with `only`.
+        """The examples of a split, task by task in the split's order. `only` names a single task.
 
-        Raises UserError for a missing directory, an empty split and a broken file (naming file,
-        field and rule). Listed tasks without a file are passed over with a warning.
+        Raises UserError for a missing directory, an empty split or a broken file (with file, field
+        and rule). Skips listed tasks without a file, with a warning.
         """
         paths = self._present(track, split, only)
-        # The sample of a train task and what it leaves over for validation are one cache entry.
+        # One cache entry holds a train task's instances for train and for validation.
         sampled = self.max_instances_per_train_task + self.max_instances_per_validation_task
         if split == "train":
             keep = _Sample(self.seed, sampled)
@@ -305,12 +311,12 @@ class SuperNI:
 
     @property
     def selection(self) -> dict[str, Any]:
-        """Of the options those that examples are chosen by."""
+        """The options that choose the examples, by name."""
         others = ("data_dir", "cache_dir", "tokenization")
         return {name: value for name, value in asdict(self).items() if name not in others}
 
     def fingerprint(self, track: str, split: str, only: str | None = None) -> str:
-        """Changes whenever `examples` could: a hash of options and of the files' content."""
+        """A hash of the options and of the files' content. It changes if `examples` may change."""
         settings = {"data_dir": None, **self.selection, "cache_dir": None}
         digest = hashlib.sha256(json.dumps([_MEANING, track, split, settings]).encode())
         paths = self._present(track, split, only)
@@ -321,7 +327,7 @@ class SuperNI:
 
 @dataclass(frozen=True)
 class _Sample:
-    """Which instances of a file are kept: `count` drawn by seed, or the first where it is None."""
+    """Which instances of a file are kept: `count` drawn by the seed, or the first if it is None."""
 
     seed: int | None
     count: int
@@ -334,7 +340,7 @@ class _Sample:
         return [instances[i] for i in order[: self.count]]
 
 
-# An instance as it is cached: id, input, references.
+# An instance in a cache entry: id, input, references.
 _Instance = tuple[str, str, list[str]]
 
 
@@ -350,7 +356,7 @@ class _FileInstance(msgspec.Struct, frozen=True):
 
 
 class _TaskFile(msgspec.Struct, frozen=True):
-    """What is used of a task file."""
+    """The fields that are read of a task file."""
 
     definition: _Texts = msgspec.field(name="Definition")
     categories: _Name | Annotated[list[_Name], msgspec.Meta(min_length=1)] = msgspec.field(
@@ -366,10 +372,10 @@ class _TaskFile(msgspec.Struct, frozen=True):
 
 
 def read_task(path: PathLike) -> tuple[TaskSpec, list[_Instance]]:
-    """All of one task file; raises UserError with the file, the field and the rule if broken.
+    """The task and all instances of a file. Raises UserError with file, field and rule.
 
-    Accepts what the collection's revisions hold: a Definition or Categories that is one string,
-    instances without an id (numbered instead) and outputs that are one string.
+    Also accepts what some revisions of the collection have: one string as Definition, Categories or
+    output, and instances without an id, which are then numbered.
     """
     return _parse(read_file(path), Path(path))
 
@@ -405,7 +411,10 @@ def _texts(value: str | list[str]) -> list[str]:
 
 
 def _copies(some: Mapping[str, Path], others: Mapping[str, Path]) -> list[tuple[str, str]]:
-    """The pairs of names whose files hold the same; of local files: a bucket's cost too much."""
+    """Pairs of tasks (of some, of others) with equal files. Checks only local files.
+
+    Reading all files from a bucket would take too long.
+    """
     of_size: dict[int, list[str]] = {}
     for name, path in others.items():
         of_size.setdefault(_size(path), []).append(name)
@@ -419,7 +428,7 @@ def _copies(some: Mapping[str, Path], others: Mapping[str, Path]) -> list[tuple[
 
 
 def _size(path: Path) -> int:
-    """In bytes; 0 where it cannot be said at once."""
+    """The size of a local file in bytes, or 0 for a file in a bucket or without a size."""
     try:
         return os.path.getsize(path) if is_local(path) else 0
     except OSError:
@@ -441,7 +450,7 @@ def _content(path: Path) -> _Content:
     return _Content(hashlib.sha256(content).hexdigest(), len(content))
 
 
-# A bucket's files are fetched to be hashed, gigabytes of them: once a process, not at each use.
+# Hashing a bucket's files fetches gigabytes, so it is done once in a process.
 _content_of_object = lru_cache(maxsize=None)(_content)
 
 
@@ -460,7 +469,7 @@ def _entry(cache: Path, path: Path, content_hash: str, keep: _Sample) -> Path:
 def _read_tasks(
     paths: Sequence[Path], keep: _Sample, cache: Path
 ) -> list[tuple[TaskSpec, Sequence[_Instance]]]:
-    """The kept instances of each file, by way of the cache."""
+    """The task and the kept instances of each file. Parses the files that the cache lacks."""
     contents = _contents(paths)
     entries = [
         _entry(cache, path, content.hash, keep)
@@ -484,8 +493,7 @@ def _read_tasks(
     return tasks
 
 
-# An entry is the SHA-256 of a MessagePack document and then the document: a torn or damaged entry
-# is read as a missing one.
+# A cache entry is a MessagePack document after its SHA-256. A damaged entry counts as missing.
 
 
 def _write_entry(entry: Path, task: TaskSpec, instances: Sequence[_Instance]) -> None:
@@ -494,7 +502,7 @@ def _write_entry(entry: Path, task: TaskSpec, instances: Sequence[_Instance]) ->
 
 
 def _load_entry(entry: Path) -> tuple[TaskSpec, Sequence[_Instance]] | None:
-    """What an entry holds; None where it is missing or not as it was written."""
+    """The task and instances of a cache entry, or None if it is missing or damaged."""
     try:
         stored = entry.read_bytes()
     except OSError:
@@ -505,7 +513,7 @@ def _load_entry(entry: Path) -> tuple[TaskSpec, Sequence[_Instance]] | None:
     try:
         task, instances = msgpack.unpackb(content, use_list=False)
         return TaskSpec.from_json(task), instances
-    except (ValueError, TypeError, KeyError, RecursionError):  # as another version wrote it
+    except (ValueError, TypeError, KeyError, RecursionError):  # another version wrote it
         return None
 
 
@@ -522,7 +530,7 @@ def _fill_cache(jobs: Sequence[dict[str, Any]], sizes: Mapping[str, int]) -> Non
             try:
                 wait(workers, return_when=FIRST_EXCEPTION)
             finally:
-                waiting.clear()  # after Ctrl-C or an error, workers end with the file at hand
+                waiting.clear()  # after Ctrl-C or an error, workers stop after the present file
         errors = [error for worker in workers for error in worker.result()]
     if errors:
         more = f" ({len(errors) - 1} more files are broken)" if len(errors) > 1 else ""
@@ -530,20 +538,20 @@ def _fill_cache(jobs: Sequence[dict[str, Any]], sizes: Mapping[str, int]) -> Non
 
 
 def _fill_in_process(waiting: deque[dict[str, Any]]) -> list[str]:
-    """Has a worker process do jobs until none is waiting; the broken files' messages."""
-    # Not multiprocessing: forking after JAX has started threads can hang, and spawning runs the
-    # caller's main module again.
+    """Gives jobs to one worker process until none is waiting. Returns messages on broken files."""
+    # Not multiprocessing: a fork after JAX has started threads can hang, and a spawned process runs
+    # the caller's main module again.
     code = "from tk_instruct.tasks.superni import records; records.fill_from_stdin()"
     errors: list[str] = []
     with (
-        contextlib.suppress(BrokenPipeError),  # the worker died; its status says how
+        contextlib.suppress(BrokenPipeError),  # the worker died, its status is checked below
         subprocess.Popen(
-            [sys.executable, "-P", "-c", code],  # nothing is imported from where it is run
+            [sys.executable, "-P", "-c", code],  # -P: imports nothing from the current folder
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            start_new_session=True,  # Ctrl-C is for this process, whose end ends the worker
+            start_new_session=True,  # Ctrl-C reaches only this process, whose end stops the worker
         ) as worker,
     ):
         requests, answers = cast(IO[str], worker.stdin), cast(IO[str], worker.stdout)
@@ -567,19 +575,19 @@ def _fill_in_process(waiting: deque[dict[str, Any]]) -> list[str]:
 
 
 def fill_from_stdin() -> None:
-    """What a worker process runs: for each job, a line of JSON in and one out."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # if nobody is left to answer, end quietly
+    """Runs in a worker process. Reads one job a line from stdin, writes one answer a line."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end without a message if the reader is gone
     for line in sys.stdin:
         broken = failed = None
         try:
             broken = _fill_entry(json.loads(line))
-        except UserError as error:  # of the cache, not of the file
+        except UserError as error:  # the cache cannot be written
             failed = str(error)
         print(json.dumps({"broken": broken, "failed": failed}), flush=True)
 
 
 def _fill_entry(job: Mapping[str, Any]) -> str | None:
-    """Parses one file into its cache entry; the message where the file is broken."""
+    """Parses one file into its cache entry. Returns a message if the file is broken, else None."""
     path, keep, cache = Path(job["path"]), _Sample(**job["keep"]), Path(job["cache"])
     content = read_file(path)
     try:
@@ -587,6 +595,6 @@ def _fill_entry(job: Mapping[str, Any]) -> str | None:
     except UserError as error:
         return str(error)
     kept = keep.take(task.name, instances, [id_ for id_, _, _ in instances])
-    # The hash of what was parsed, should the file have changed since it was first hashed.
+    # Hashes the parsed content, because the file may have changed since it was first hashed.
     _write_entry(_entry(cache, path, hashlib.sha256(content).hexdigest(), keep), task, kept)
     return None

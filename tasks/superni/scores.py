@@ -1,4 +1,4 @@
-"""What `report` shows of Super-NaturalInstructions' scores."""
+"""The columns and splits of Super-NaturalInstructions' scores, for `report`."""
 
 from tk_instruct.scores import SuiteScores
 

@@ -1,4 +1,4 @@
-"""What gin can set of this suite beside its data."""
+"""The suite's gin configurables beside SuperNI."""
 
 import gin
 
@@ -6,13 +6,16 @@ from tk_instruct.errors import UserError
 
 from . import prompt
 
-# Tracks as names of tasks have them → as the data has them.
+# Track in the names of tasks → track in the data.
 TRACK_NAMES = {"en": "default", "xlingual": "xlingual"}
 
 
 @gin.configurable(module="values.tk_instruct")
 def superni_task(track: str, encoding: str) -> str:
-    """The name of a track's task, for gin files that set one of the two: @superni_task()."""
+    """The name of the task of a track and an encoding. Gin files call it as @superni_task().
+
+    So a gin file can set only one of the two. Raises UserError for an unknown track or encoding.
+    """
     for name, value, known in (
         ("track", track, TRACK_NAMES),
         ("encoding", encoding, prompt.ENCODINGS),
@@ -24,5 +27,5 @@ def superni_task(track: str, encoding: str) -> str:
 
 @gin.configurable(module="tk_instruct")
 def gpt2_bpe(directory: str | None = None) -> str | None:
-    """Where GPT-2's encoder.json and vocab.bpe lie, which ROUGE of the x-lingual track needs."""
+    """The folder of GPT-2's encoder.json and vocab.bpe. ROUGE of the x-lingual track needs them."""
     return directory

@@ -1,11 +1,10 @@
 """Super-NaturalInstructions: superni_{en,xlingual}_{encoding} and the mixtures of both tracks.
 
-Splits: train, validation (instances of train tasks that training leaves over), dev (whole tasks),
-test and excluded. Options come from gin: SuperNI.data_dir and its other fields, vocabulary.name.
+Splits: train, validation (further instances of the train tasks), dev (whole tasks), test and
+excluded. Options come from gin: SuperNI.data_dir and its other fields, vocabulary.name.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -16,10 +15,11 @@ from tk_instruct.data.vocabulary import Vocabulary
 from tk_instruct.randomness import choose
 
 from . import metrics, prompt
+from .metrics import Instance
 from .records import SPLITS, SuperNI, TaskSpec
 from .settings import TRACK_NAMES, gpt2_bpe
 
-# Whether each field of a raw example is a list.
+# Field of a raw example → whether it is a list.
 _FIELDS = {
     "id": False,
     "task": False,
@@ -32,7 +32,7 @@ _FIELDS = {
 
 @lru_cache(maxsize=8)
 def _load(options: SuperNI, fingerprint: str, track: str, split: str, only: str | None) -> Any:
-    del fingerprint  # part of the key: files that change are read again
+    del fingerprint  # only part of the cache's key, so that changed files are read again
     return [
         {
             "id": example.id,
@@ -64,7 +64,7 @@ def _selection() -> str:
 
 
 def _rendering() -> str:
-    # The default is not named: runs that were begun before there was a choice go on.
+    # Empty for the default, so that runs from before this option can continue.
     tokenization = SuperNI().tokenization
     return "" if tokenization == "seqio" else tokenization
 
@@ -91,17 +91,8 @@ def _tokenizer(vocabulary: Vocabulary) -> Tokenizer:
     return TOKENIZERS[SuperNI().tokenization](vocabulary)
 
 
-@dataclass(frozen=True)
-class Target:
-    """What a prediction is scored against and grouped by."""
-
-    references: tuple[str, ...]
-    task: str
-    category: str
-
-
-def _target(example: Example) -> Target:
-    return Target(tuple(example["references"]), example["task"], example["category"])
+def _target(example: Example) -> Instance:
+    return Instance(tuple(example["references"]), example["task"], example["category"])
 
 
 def _about(example: Example) -> Mapping[str, Sequence[str]]:
@@ -114,7 +105,7 @@ def _about(example: Example) -> Mapping[str, Sequence[str]]:
 
 
 def _metric(track: str) -> Callable[..., Mapping[str, float]]:
-    def superni(targets: Sequence[Target], predictions: Sequence[str]) -> Mapping[str, float]:
+    def superni(targets: Sequence[Instance], predictions: Sequence[str]) -> Mapping[str, float]:
         scores = metrics.score(
             predictions,
             [target.references for target in targets],
@@ -130,7 +121,7 @@ def _metric(track: str) -> Callable[..., Mapping[str, float]]:
 
 
 def declared() -> Iterator[Task | Mixture]:
-    """All tasks and mixtures."""
+    """All tasks and mixtures of the suite."""
     for short, track in TRACK_NAMES.items():
         for encoding in prompt.ENCODINGS:
             yield Task(

@@ -77,9 +77,9 @@ def rank_examples(path: Path) -> Any:
 
 
 def scores_of_a_template(path: Path) -> Any:
-    from tk_instruct.tasks.flan.evaluate import _scores_if
+    from tk_instruct.tasks.flan.evaluate import _kept_scores
 
-    scores = _scores_if(AnyPath(path), "a")
+    scores = _kept_scores(AnyPath(path), "a")
     return scores and next(iter(scores.values())) + 1
 
 

@@ -42,7 +42,7 @@ def load(
             is not set. The message has the place and the most similar name that exists.
     """
     settings = _read(run_file, paths, bindings, takes_recipes)
-    _import_said_module(settings)
+    _import_macro_module(settings)
     _refuse_unused(settings, gin_files.is_read_by_code, takes_recipes)
     _refuse_unset(settings)
 
@@ -50,7 +50,7 @@ def load(
 def load_part(run_file: str, paths: Sequence[str], bindings: Sequence[str]) -> None:
     """Like load, for a verb that uses only the data of a recipe. Other macros may be unset."""
     settings = _read(run_file, paths, bindings, takes_recipes=True)
-    _import_said_module(settings)
+    _import_macro_module(settings)
     _refuse_unused(
         settings,
         lambda selector: _is_of_data(selector) and gin_files.is_read_by_code(selector),
@@ -115,7 +115,7 @@ def task_module(name: str | None = None) -> str | None:
     return name
 
 
-def _import_said_module(settings: Sequence[Setting]) -> None:
+def _import_macro_module(settings: Sequence[Setting]) -> None:
     """Imports MIXTURE_OR_TASK_MODULE. Raises UserError if a file sets it to an untrusted module."""
     said = gin_files.final(settings).get(Key("MIXTURE_OR_TASK_MODULE", gin_files.MACRO, "value"))
     if said is None or (name := task_module()) is None:
@@ -196,7 +196,7 @@ def _read(
             [str(gin_files.shipped() / run_file), *paths], [], finalize_config=False
         )
         settings = gin_files.resolved(settings)
-        fields = _Fields([*settings, *(_of_training() if takes_recipes else ())])
+        fields = _Fields([*settings, *(_training_settings() if takes_recipes else ())])
         for binding in bindings:
             name, text = gin_files.split_binding(binding)
             [setting] = gin_files.resolved([gin_files.read_binding(f"{name} = None")])
@@ -232,7 +232,7 @@ def _refuse_circle(setting: Setting, last: dict[Key, Setting]) -> None:
 
 
 @cache
-def _of_training() -> tuple[Setting, ...]:
+def _training_settings() -> tuple[Setting, ...]:
     import tk_instruct.train_run  # noqa: F401  (registers the configurables of runs/train.gin)
 
     return tuple(gin_files.resolved(gin_files.read_file("runs/train.gin", given=None)))

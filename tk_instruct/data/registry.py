@@ -163,7 +163,7 @@ def add(declared: Task | Mixture) -> None:
 
 
 @functools.cache
-def _of_suites() -> Mapping[str, tuple[str, Task | Mixture]]:
+def _declared_by_suites() -> Mapping[str, tuple[str, Task | Mixture]]:
     """Name of a task or mixture → its suite's name, and the task or mixture."""
     found: dict[str, tuple[str, Task | Mixture]] = {}
     for name, each in suite.suites().items():
@@ -180,15 +180,15 @@ def _of_suites() -> Mapping[str, tuple[str, Task | Mixture]]:
 def suite_of(name: str) -> suite.Suite | None:
     """The suite that declares a task or mixture. For `NAME.TASK` (see subset) that of NAME."""
     while name:
-        if name in _of_suites():
-            return suite.suites()[_of_suites()[name][0]]
+        if name in _declared_by_suites():
+            return suite.suites()[_declared_by_suites()[name][0]]
         name = name.rpartition(".")[0]
     return None
 
 
 def declared_by(name: str) -> list[Task | Mixture]:
     """All tasks and mixtures of a suite."""
-    return [declared for of, declared in _of_suites().values() if of == name]
+    return [declared for of, declared in _declared_by_suites().values() if of == name]
 
 
 def _import_seqio_suites() -> None:
@@ -211,7 +211,7 @@ def names(pattern: str = "*") -> list[str]:
     """The sorted names of tasks and mixtures that match a shell pattern or contain the text."""
     _import_seqio_suites()
     foreign = _from_seqio()
-    declared = sorted({*_of_suites(), *_added, *(foreign.names() if foreign else ())})
+    declared = sorted({*_declared_by_suites(), *_added, *(foreign.names() if foreign else ())})
     if any(character in pattern for character in "*?["):
         return [name for name in declared if fnmatch.fnmatchcase(name, pattern)]
     return [name for name in declared if pattern in name]
@@ -219,7 +219,7 @@ def names(pattern: str = "*") -> list[str]:
 
 def declared(name: str) -> Task | Mixture | None:
     """The task or mixture of that name in this project's suites, as it was declared, or None."""
-    return _added.get(name) or _of_suites().get(name, ("", None))[1]
+    return _added.get(name) or _declared_by_suites().get(name, ("", None))[1]
 
 
 def get(name: str) -> AnyTask | AnyMixture:

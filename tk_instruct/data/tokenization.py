@@ -53,7 +53,7 @@ class KeepingLastSpace(Plain):
 
         super().__init__(vocabulary)
         if self._model is not None:
-            self._undropped = SentencePieceNormalizer(
+            self._space_keeping = SentencePieceNormalizer(
                 model_proto=self._model.serialized_model_proto(), remove_extra_whitespaces=False
             )
 
@@ -66,7 +66,7 @@ class KeepingLastSpace(Plain):
         return [*ends, len(s)] if self._has_dropped_space(s) else ends
 
     def _has_dropped_space(self, s: str) -> bool:
-        if self._model is None or not self._undropped.normalize(s).endswith(_SPACE):
+        if self._model is None or not self._space_keeping.normalize(s).endswith(_SPACE):
             return False
         return not self._model.normalize(s).endswith(_SPACE)
 

@@ -4,7 +4,7 @@
   tk-instruct evaluate --task NAME --predictions RUN/predictions/NAME-test-STEP.jsonl
                                                the metric_fns of a SeqIO task or mixture
 
-A suite's scores are per cent, those of a task what its metrics give.
+A suite's scores are in per cent. A task's scores are the values of its metrics.
 """
 
 import argparse

@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from tk_instruct import configuration
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.predictions import (
-    Prediction,
-    read_predictions,
-    refuse_to_overwrite_inputs,
-)
-from tk_instruct.files import Path, write_atomically
+from tk_instruct.evaluate.output import refuse_to_overwrite_inputs, show_scores
+from tk_instruct.evaluate.predictions import Prediction, read_predictions
+from tk_instruct.files import Path
 from tk_instruct.scores import Scores, as_table
 
 if TYPE_CHECKING:
@@ -56,12 +53,7 @@ def main(args: argparse.Namespace) -> int:
     by_name = {name: scores for (name, _), scores in found.items()}
     content = by_name if len(tasks) > 1 else by_name[tasks[0].name]
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    if args.json == "-":
-        print(text, end="")
-        return 0
-    if args.json:
-        write_atomically(Path(args.json), [text])
-    print("\n\n".join([as_table({given: found}), *notes]))
+    show_scores(args.json, text, "\n\n".join([as_table({given: found}), *notes]))
     return 0
 
 

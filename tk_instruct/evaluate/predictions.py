@@ -4,8 +4,6 @@ Each line is a JSON object, or the file is one JSON list of such objects. All li
 format, which is recognised by their fields.
 """
 
-import os
-from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -133,15 +131,3 @@ def _read(fields: dict[str, Any], where: str) -> Format:
 
 def _names(fields: dict[str, Any]) -> str:
     return schema.shortened(list(fields)).strip("[]").join("{}")
-
-
-def refuse_to_overwrite_inputs(output: str | None, **inputs: Sequence[str | None]) -> None:
-    """Raises UserError if --json is a file that is read. inputs: flag's name → its paths."""
-    if output in (None, "-"):
-        return
-    for flag, paths in inputs.items():
-        if any(path and os.path.realpath(path) == os.path.realpath(output) for path in paths):
-            raise UserError(
-                f"--json={output} is the file of --{flag} and would replace it; choose another "
-                "place for the scores"
-            )

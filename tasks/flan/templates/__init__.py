@@ -1,6 +1,6 @@
-"""The wording of the prompts: ten templates a dataset, one file a cluster, or the user's own.
+"""The prompt templates: ten for each dataset, one file for each cluster, or the user's file.
 
-A template is a pair (inputs, targets) with a dataset's fields as placeholders; {options_} is the
+A template is a pair (inputs, targets) with the dataset's fields as placeholders. {options_} is the
 block of options.
 """
 
@@ -53,27 +53,42 @@ OWN: Wording = {
 
 
 def fingerprint() -> str:
-    """Differs when the prompts do for a reason that is not in this code."""
+    """A text that changes with the settings and the user's templates, which change the prompts."""
     flan = FLAN()
     wording = hashlib.sha256(_read(flan.templates)).hexdigest() if flan.templates else ""
-    # The default is not named: runs that were begun before there was a choice go on.
+    # Empty for the default, so that runs from before this option can continue.
     return f"{flan.seed} {wording}" + " released_turns" * flan.released_turns
 
 
 def own_templates(dataset: Dataset) -> tuple[Template, ...]:
-    """A dataset's templates in this project's wording."""
+    """A dataset's templates in this project."""
     return _own()[dataset.name]
 
 
 def templates_of(dataset: Dataset) -> tuple[Template, ...]:
-    """A dataset's templates; raises UserError where the user's have none that fit."""
+    """A dataset's templates: the user's, if FLAN.templates is set, else this project's.
+
+    Raises UserError if the user's file lacks templates or they have unknown placeholders.
+    """
     path = FLAN().templates
-    return own_templates(dataset) if path is None else _theirs(path, _read(path))[dataset.name]
+    if path is None:
+        return own_templates(dataset)
+    return _user_templates(path, _read(path))[dataset.name]
 
 
 def is_forward(template: Template, dataset: Dataset) -> bool:
-    """Whether it asks for the dataset's target, and does not turn the task around."""
+    """Whether a template asks for the dataset's target. An inverted template asks for an input."""
     return any(template.asks_for(field) for field in dataset.targets)
+
+
+def metrics_of(dataset: Dataset, number: int | None) -> Sequence[str]:
+    """The names of the metrics for a template's predictions, by default the dataset's own.
+
+    The target of an inverted template is text of any kind, which ROUGE scores.
+    """
+    if number is not None and not is_forward(templates_of(dataset)[number], dataset):
+        return ("rouge",)
+    return dataset.metrics
 
 
 def _read(path: str) -> bytes:
@@ -93,14 +108,14 @@ def _own() -> Mapping[str, tuple[Template, ...]]:
 
 
 @lru_cache(maxsize=1)
-def _theirs(path: str, content: bytes) -> Mapping[str, tuple[Template, ...]]:
+def _user_templates(path: str, content: bytes) -> Mapping[str, tuple[Template, ...]]:
     return _templates(parse(content, path), f"{path}: ")
 
 
 def parse(code: str | bytes, path: str) -> Wording:
-    """PATTERNS of google-research/FLAN's templates.py: read as text, never run.
+    """PATTERNS in google-research/FLAN's templates.py. Parses the file and does not run it.
 
-    Raises UserError where there is no dictionary of lists of pairs under that name.
+    Raises UserError if PATTERNS is not a dictionary of lists of pairs.
     """
     try:
         statements = ast.parse(code).body
@@ -112,7 +127,7 @@ def parse(code: str | bytes, path: str) -> Wording:
             if isinstance(target, ast.Name)
         }
         patterns = ast.literal_eval(assigned["PATTERNS"])
-        # ReCoRD's options are a text of their own there, and some lines end in a stray "n".
+        # Their ReCoRD has {options_str} for the options, and some lines end in a stray "n".
         return {
             name: [
                 (i.replace("{options_str}", f"{{{OPTIONS}}}").replace("}n\n", "}\n"), t)
@@ -123,7 +138,7 @@ def parse(code: str | bytes, path: str) -> Wording:
     except (
         AttributeError,
         KeyError,
-        MemoryError,  # how Python says that it is nested too deeply
+        MemoryError,  # Python raises it for code that is nested too deeply
         RecursionError,
         SyntaxError,
         TypeError,
@@ -136,7 +151,7 @@ def parse(code: str | bytes, path: str) -> Wording:
 
 
 def _text(value: str) -> str:
-    """The text; raises ValueError where half of a surrogate pair stands in it."""
+    """The text. Raises ValueError if it has an unpaired surrogate."""
     return value.encode().decode()
 
 

@@ -455,7 +455,7 @@ def test_an_id_of_two_tasks(data_dir: Path) -> None:
 
 def test_the_twelve_categories_in_one_table() -> None:
     instances = {
-        category: evaluate.Instance(("yes",), f"task_{number:02}", category)
+        category: metrics.Instance(("yes",), f"task_{number:02}", category)
         for number, category in enumerate(records.EVALUATION_CATEGORIES)
     }
     predictions = {

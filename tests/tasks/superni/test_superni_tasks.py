@@ -18,8 +18,8 @@ from tk_instruct.data.vocabulary import vocabulary
 from tk_instruct.errors import UserError
 from tk_instruct.randomness import choose, draw
 from tk_instruct.tasks.superni import mixtures, prompt  # noqa: F401  (declares to SeqIO)
+from tk_instruct.tasks.superni.metrics import Instance
 from tk_instruct.tasks.superni.records import SuperNI
-from tk_instruct.tasks.superni.tasks import Target
 
 LENGTHS = FeatureLengths(256, 32)
 ENCODINGS = [
@@ -444,5 +444,5 @@ def test_a_target_stands_for_all_references() -> None:
     (example, *_) = task.get_dataset(LENGTHS.as_dict(), "test", shuffle=False).as_numpy_iterator()
     target = task.postprocess_fn("ignored", example=example, is_target=True)
     (expected, *_) = SuperNI().examples("default", "test")
-    assert target == Target(expected.references, expected.task.name, expected.task.category)
+    assert target == Instance(expected.references, expected.task.name, expected.task.category)
     assert task.postprocess_fn("said", example=example, is_target=False) == "said"

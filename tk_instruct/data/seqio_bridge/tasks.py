@@ -158,11 +158,11 @@ def _bytes_of(value: Any) -> bytes:
     if isinstance(value, Mapping):
         return b"".join(key.encode() + b"\0" + _bytes_of(value[key]) for key in sorted(value))
     array = np.asarray(value)
-    content = b"\0".join(map(_one, array.flat)) if array.dtype == object else array.tobytes()
+    content = b"\0".join(map(_item_bytes, array.flat)) if array.dtype == object else array.tobytes()
     return f"{array.dtype} {array.shape}\0".encode() + content
 
 
-def _one(value: Any) -> bytes:
+def _item_bytes(value: Any) -> bytes:
     return value if isinstance(value, bytes) else repr(value).encode()
 
 
