@@ -9,7 +9,7 @@ _HERE = "tk_instruct.tasks.flan"
 
 SUITE = Suite(
     name="flan",
-    summary="FLAN: 70 datasets in 12 clusters, ten templates each",
+    summary="FLAN: 62 datasets of TFDS in 12 clusters, ten templates each",
     configurables=(f"{_HERE}.settings",),
     flags=(
         Flag(

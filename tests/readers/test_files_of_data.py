@@ -4,7 +4,6 @@ import json
 from functools import cache
 from itertools import product
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from damage import OfEachReader, OfEachReaderInAFolder, Reader, lines
@@ -158,18 +157,24 @@ def sentencepiece() -> bytes:
 
 def cached_stats(path: Path) -> Any:
     """Of a task that SeqIO has cached, with one example."""
+    import seqio
     import tensorflow as tf
 
     from tk_instruct.data.seqio_bridge.cache import POSITION, CachedSplit
 
+    root = path.parent / "caches"
+    if not root.exists():
+        root.mkdir()
+        (root / "cached").symlink_to(path.parent)
+    (path.parent / "COMPLETED").touch()
+    seqio.set_global_cache_dirs([str(root)])
     (path.parent / "info.test.json").write_text('{"num_shards": 1}')
     example = tf.train.Example()
     example.features.feature["cache_origin"].bytes_list.value.append(_ORIGIN)
     example.features.feature[POSITION].int64_list.value.append(0)
     with tf.io.TFRecordWriter(str(path.parent / "test.tfrecord-00000-of-00001")) as writer:
         writer.write(example.SerializeToString())
-    task = SimpleNamespace(name="cached", cache_dir=str(path.parent))
-    return CachedSplit(task, "test").examples({})
+    return CachedSplit("cached", "test").examples({})
 
 
 def cached_origin(path: Path) -> Any:

@@ -231,8 +231,10 @@ def get(name: str) -> AnyTask | AnyMixture:
     if own is not None:
         return _as_read(own) if isinstance(own, Task) else own
     _import_seqio_suites()
-    if (foreign := _from_seqio()) and (found := foreign.find(name)):
-        return found
+    if foreign := _from_seqio():
+        found = foreign.find(name, lambda task: _as_read(declared(task)), use_cached_tasks())
+        if found is not None:
+            return found
     near = difflib.get_close_matches(name, names(), n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise UserError(

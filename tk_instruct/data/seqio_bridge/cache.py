@@ -93,14 +93,11 @@ class _Stats(msgspec.Struct, frozen=True):
 
 def cached_task(task: Task, directories: Sequence[str]) -> Task:
     """The task with its raw examples from SeqIO's cache, which is searched in the directories."""
-    from tk_instruct.data.seqio_bridge import declarations
-
     seqio.add_global_cache_dirs(directories)
-    declarations.declare_names([task.name])
-    declared, source = seqio.TaskRegistry.get(task.name), task.source
+    source = task.source
 
     def split_of(split: str) -> CachedSplit:
-        found = CachedSplit(declared, split)
+        found = CachedSplit(task.name, split)
         found.origin.check(task)
         return found
 
@@ -119,15 +116,17 @@ class CachedSplit:
     Raises MissingDataError if the task is not cached, UserError if the cache is damaged.
     """
 
-    def __init__(self, task: seqio.Task, split: str) -> None:
-        if task.cache_dir is None:
-            looked_in = ", ".join(seqio.get_global_cache_dirs()) or "no directory"
+    def __init__(self, task: str, split: str) -> None:
+        name, directories = seqio.get_task_dir_from_name(task), seqio.get_global_cache_dirs()
+        folders = [Path(directory) / name for directory in directories]
+        folder = next((folder for folder in folders if (folder / "COMPLETED").exists()), None)
+        if folder is None:
+            looked_in = ", ".join(directories) or "no directory"
             raise MissingDataError(
-                f"{task.name} is not cached (looked for in {looked_in}); cache it with "
-                f"seqio_cache_tasks --tasks={task.name}, give that --output_cache_dir as "
+                f"{task} is not cached (looked for in {looked_in}); cache it with "
+                f"seqio_cache_tasks --tasks={task}, give that --output_cache_dir as "
                 "--seqio_additional_cache_dirs, or leave USE_CACHED_TASKS out"
             )
-        folder = Path(task.cache_dir)
         self._name = f"{folder}, split {split},"
         self._num_examples = schema.read(folder / f"stats.{split}.json", _Stats, _AGAIN).examples
         self._files = sorted(folder.glob(f"{split}.tfrecord-*"))

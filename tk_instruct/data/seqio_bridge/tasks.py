@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import seqio
 
-from tk_instruct.data import registry
 from tk_instruct.data.task import AnyTask, Example, check_split
 from tk_instruct.data.tokenization import Plain, Tokenizer
 from tk_instruct.data.tokens import FeatureLengths
@@ -29,8 +28,8 @@ _AS_GIVEN = "seqio_example"
 class SeqIOTask:
     """A task of SeqIO's registry that this project has not declared."""
 
-    def __init__(self, task: seqio.Task) -> None:
-        self._task = task
+    def __init__(self, task: seqio.Task, use_cached: bool = False) -> None:
+        self._task, self._use_cached = task, use_cached
 
     @property
     def name(self) -> str:
@@ -98,7 +97,7 @@ class SeqIOTask:
         dataset = self._task.get_dataset(
             {name: getattr(lengths, name, None) for name in self._task.output_features},
             split,
-            use_cached=registry.use_cached_tasks() is not None and self._task.cache_dir is not None,
+            use_cached=self._use_cached and self._task.cache_dir is not None,
             shuffle=False,
             try_in_mem_cache=False,
         )
@@ -167,10 +166,10 @@ def _item_bytes(value: Any) -> bytes:
 
 
 class SeqIOMixture:
-    """A mixture of SeqIO's registry. Tasks of this project in it are read without SeqIO."""
+    """A mixture of SeqIO's registry. as_ours gives its tasks."""
 
-    def __init__(self, mixture: seqio.Mixture) -> None:
-        self._mixture = mixture
+    def __init__(self, mixture: seqio.Mixture, as_ours: Callable[[seqio.Task], AnyTask]) -> None:
+        self._mixture, self._as_ours = mixture, as_ours
 
     @property
     def name(self) -> str:
@@ -178,7 +177,7 @@ class SeqIOMixture:
 
     @property
     def tasks(self) -> Sequence[AnyTask]:
-        return [_as_ours(task) for task in self._mixture.tasks]
+        return [self._as_ours(task) for task in self._mixture.tasks]
 
     def rates(self) -> Mapping[str, float]:
         return {task.name: self._mixture.get_rate(task) for task in self._mixture.tasks}
@@ -188,20 +187,28 @@ class SeqIOMixture:
         return self._mixture.total_rate
 
 
-def _as_ours(task: seqio.Task) -> Any:
-    return registry.get(task.name) if registry.declared(task.name) else SeqIOTask(task)
-
-
 def names() -> list[str]:
     return [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
 
 
-def find(name: str) -> SeqIOTask | SeqIOMixture | None:
-    """The task or mixture of that name in SeqIO's registries, or None."""
+def find(
+    name: str, own: Callable[[str], AnyTask | None], cached_in: Sequence[str] | None
+) -> SeqIOTask | SeqIOMixture | None:
+    """The task or mixture of that name in SeqIO's registries, or None.
+
+    own(name) gives this project's task of a name, which is read without SeqIO. cached_in are the
+    directories of SeqIO's caches where tasks are read from these.
+    """
+    if cached_in is not None:
+        seqio.add_global_cache_dirs(cached_in)
+
+    def as_ours(task: seqio.Task) -> AnyTask:
+        return own(task.name) or SeqIOTask(task, use_cached=cached_in is not None)
+
     if name in seqio.TaskRegistry.names():
-        return SeqIOTask(seqio.TaskRegistry.get(name))
+        return SeqIOTask(seqio.TaskRegistry.get(name), use_cached=cached_in is not None)
     if name in seqio.MixtureRegistry.names():
-        return SeqIOMixture(seqio.MixtureRegistry.get(name))
+        return SeqIOMixture(seqio.MixtureRegistry.get(name), as_ours)
     return None
 
 
