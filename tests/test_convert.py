@@ -96,7 +96,7 @@ def write_ours(folder: Path, config: Any, weights: Mapping[str, np.ndarray], ste
             "lengths": {"inputs": 64, "targets": 8},
             "batch_size": 4,
             "seed": 0,
-            "content": {"superni_en_def": "0", "flan_rte": "1", "mine": "2"},
+            "content": {"superni_en_def": "0", "self_instruct": "1", "mine": "2"},
         },
         gin="DATA_DIR = '/home/me/secret/data'\nINITIAL_CHECKPOINT_PATH = '/x/flan_t5'\n",
     )
@@ -563,15 +563,15 @@ def test_the_model_card_says_what_is_known(tmp_path: Path) -> None:
         "ByT5, encoder-decoder",
         'AutoModelForSeq2SeqLM.from_pretrained("tk")',
         "Trained to step 3 on `superni_en_def` with tk-instruct, from `flan_t5`",
-        "3 tasks: `flan_rte`, `mine`, `superni_en_def`.",
+        "3 tasks: `mine`, `self_instruct`, `superni_en_def`.",
         "Super-NaturalInstructions (arXiv:2204.07705): Apache-2.0 for the collection.",
-        "The datasets of FLAN (arXiv:2109.01652), each under its own licence",
+        "Self-Instruct (arXiv:2212.10560): Apache-2.0 for the seed tasks.",
         "`mine`: licence not recorded.",
         "41.25",
         "DATA_DIR = 'data'",
     ):
         assert expected in card
-    for unexpected in ("12.50", "secret", "FLAN", "Self-Instruct"):
+    for unexpected in ("12.50", "secret", "FLAN"):
         assert unexpected not in card
     run(tmp_path / "tk", tmp_path / "again", "--to=huggingface")
     card = (tmp_path / "again" / "README.md").read_text()

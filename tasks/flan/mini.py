@@ -22,6 +22,7 @@ import gin
 from tk_instruct.cache_folder import default_cache_dir, kept_tree
 from tk_instruct.data.vocabulary import kept, train_sentencepiece
 from tk_instruct.errors import MissingDataError, UserError
+from tk_instruct.quiet_tensorflow import import_tensorflow_quietly
 from tk_instruct.randomness import draw
 
 from . import datasets, examples, prompts, templates
@@ -456,6 +457,7 @@ def _digest(directory: Path) -> str:
 
 
 def _write_dataset(directory: Path, tfds_name: str, splits: Mapping[str, int]) -> None:
+    import_tensorflow_quietly()
     import tensorflow_datasets as tfds
 
     name, version = tfds_name.split(":")

@@ -63,7 +63,7 @@ def test_tokenizer_json_alone(tmp_path: Path) -> None:
     for text, ids in texts.items():
         assert list(found.encode(text)) == ids
     assert found.decode([6, 7]) == "ab b"
-    assert (found.vocab_size, found.eos_id, found.unk_id, found.pad_id) == (10, 1, 2, 0)
+    assert (found.vocab_size, found.eos_id, found.tokenizer.unk_id()) == (10, 1, 2)
 
 
 def test_tokenizer_json_as_transformers_reads_it(shared_data: Path, tmp_path: Path) -> None:

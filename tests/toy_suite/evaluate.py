@@ -5,7 +5,7 @@ import json
 from tk_instruct import configuration
 from tk_instruct.evaluate.predictions import read_predictions
 from tk_instruct.files import Path, write_atomically
-from tk_instruct.report import SuiteScores
+from tk_instruct.scores import SuiteScores
 
 from .tasks import accuracy, load
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from tk_instruct.errors import MissingDataError, UserError
 from tk_instruct.files import Path
+from tk_instruct.quiet_tensorflow import import_tensorflow_quietly
 
 DATA_DIR_VARIABLE = "TFDS_DATA_DIR"
 _READ_AT_ONCE = 256
@@ -56,6 +57,7 @@ def prepare(name: str) -> Path:
         return folder(name)
     except MissingDataError:
         pass
+    import_tensorflow_quietly()
     by_hand = None
     try:
         by_hand = manual_instructions(name)
@@ -102,6 +104,7 @@ def fingerprint(name: str) -> str:
 @lru_cache(maxsize=128)
 def _builder(path: str, content: str) -> Any:
     del content  # only part of the cache's key, so that changed files are read again
+    import_tensorflow_quietly()  # TFDS imports it when it reads a dataset's features
     import tensorflow_datasets as tfds
 
     try:
@@ -136,6 +139,7 @@ def examples(name: str, split: str, start: int, stop: int) -> Iterator[dict[str,
     Parses without TensorFlow's graph, in a fifth of the time. Raises MissingDataError if the
     dataset is not prepared, UserError if a file is damaged or the split is missing.
     """
+    import_tensorflow_quietly()
     import tensorflow as tf
 
     num_examples(name, split)  # raises if the dataset lacks the split
