@@ -1,6 +1,8 @@
 """The command `tk-instruct VERB …`. A verb's module is imported only when the verb is called."""
 
 import argparse
+import atexit
+import contextlib
 import importlib
 import logging
 import os
@@ -68,6 +70,7 @@ def _silence_libtpu() -> None:
 @terminal.guarded()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb; 0 done, 1 found something wrong, 2 wrong use, 130 interrupted."""
+    is_own_process = arguments is None
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     # Silences TensorFlow's start-up messages.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -102,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
+        if is_own_process:
+            atexit.register(_exit_at_once, 128 + signal.SIGINT)
         return 128 + signal.SIGINT
     except BrokenPipeError:
         # The reader is gone. The flush at exit would fail too, so it writes to nowhere.
@@ -113,6 +118,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {said}; {_TRACEBACK_VARIABLE}=1 shows where", file=sys.stderr)
         return 2
+
+
+def _exit_at_once(status: int) -> None:
+    """Ends the process, of which XLA may still compile a part in a thread: it would crash."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # its reader is gone, or it is closed
+            stream.flush()
+    os._exit(status)
 
 
 def _machine_error(error: Exception) -> str | None:
