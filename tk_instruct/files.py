@@ -7,10 +7,12 @@ complete and cannot be appended to or renamed; a folder is only a prefix of name
 import contextlib
 import errno
 import os
+import pathlib
 import stat
 import sys
+import tempfile
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from etils.epath import Path, PathLike, register_path_cls
 
@@ -61,6 +63,43 @@ def inside(folder: PathLike, *names: str) -> Path:
 
 def absolute(path: PathLike) -> Path:
     return Path(path).absolute() if is_local(path) else Path(path)
+
+
+def write_tree(
+    directory: PathLike,
+    fill: Callable[[pathlib.Path], None],
+    is_there: Callable[[pathlib.Path], bool],
+    what: str,
+) -> pathlib.Path:
+    """Writes a local directory with `fill`, completely or not at all, and gives its path.
+
+    Does nothing if is_there(path) says that the directory holds it already. `what` names the
+    content in messages. Raises UserError if the directory holds anything else or cannot be written.
+    """
+    target = pathlib.Path(directory).expanduser()
+    try:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            if is_there(target):
+                return target
+            raise UserError(
+                f"{target} already holds something other than {what}; it is not overwritten: "
+                "remove it or name a directory that does not exist"
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+            tree = pathlib.Path(scratch) / "tree"
+            tree.mkdir()
+            fill(tree)
+            # Also replaces an empty directory. realpath: a link is kept.
+            os.replace(tree, os.path.realpath(target))
+    except OSError as error:
+        # Another process may have written it in the meantime.
+        if not (target.is_dir() and is_there(target)):
+            raise UserError(
+                f"{target} cannot be written ({error.strerror}); choose another place, nothing was "
+                "changed"
+            ) from error
+    return target
 
 
 def write_atomically(path: PathLike, content: Iterable[str] | bytes) -> None:

@@ -9,7 +9,6 @@ import argparse
 import hashlib
 import os
 import re
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -21,7 +20,8 @@ import gin
 
 from tk_instruct.cache_folder import default_cache_dir, kept_tree
 from tk_instruct.data.vocabulary import kept, train_sentencepiece
-from tk_instruct.errors import MissingDataError, UserError
+from tk_instruct.errors import MissingDataError
+from tk_instruct.files import write_tree
 from tk_instruct.quiet_tensorflow import import_tensorflow_quietly
 from tk_instruct.randomness import draw
 
@@ -413,30 +413,13 @@ def write(directory: str | os.PathLike[str]) -> Path:
     Does nothing if they are already there. Raises UserError if the directory holds anything else or
     cannot be written.
     """
-    target = Path(directory).expanduser()
-    if _has_all(target):
-        return target
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(
-            f"{target} already holds something other than the synthetic FLAN; it is not "
-            "overwritten: remove it or name a directory that does not exist"
-        )
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-            tree = Path(scratch) / "tree"
-            for name, splits in num_examples().items():
-                _write_dataset(tree, name, splits)
-            (tree / _DIGEST).write_text(_digest(tree))
-            # Also replaces an empty directory. realpath: a link is kept.
-            os.replace(tree, os.path.realpath(target))
-    except OSError as error:
-        if not _has_all(target):  # another process may have written it in the meantime
-            raise UserError(
-                f"{target} cannot be written ({error.strerror}); choose another place, nothing was "
-                "changed"
-            ) from error
-    return target
+    return write_tree(directory, fill=_fill, is_there=_has_all, what="the synthetic FLAN")
+
+
+def _fill(tree: Path) -> None:
+    for name, splits in num_examples().items():
+        _write_dataset(tree, name, splits)
+    (tree / _DIGEST).write_text(_digest(tree))
 
 
 def _has_all(directory: Path) -> bool:

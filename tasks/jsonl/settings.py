@@ -14,7 +14,7 @@ from . import SPLITS
 @gin.configurable(module="tk_instruct")
 @dataclass(frozen=True)
 class JsonLines:
-    """files: of each split the path of its file, or a list of paths."""
+    """The files of the task jsonl: split → the path of its file, or a list of paths."""
 
     files: Mapping[str, str | tuple[str, ...]] | None = None
 

@@ -44,7 +44,7 @@ class _Line(msgspec.Struct, frozen=True):
 
 
 def _content(split: str) -> str:
-    """Of the files and of their stems, which ids and tasks are made of."""
+    """A hash of a split's files and of their stems, which ids and tasks are made of."""
     digest = hashlib.sha256()
     for path in JsonLines().paths(split):
         digest.update(f"{path.stem}\0{hashlib.sha256(read_bytes(path)).hexdigest()}\0".encode())
@@ -108,7 +108,7 @@ def _target(example: Example) -> Target:
 
 
 def _scores(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
-    """Accuracy and ROUGE; where there are options accuracy is the first, which counts."""
+    """Accuracy and ROUGE. The first one counts: accuracy if the examples have options."""
     have_options = any(target.options for target in targets)
     scores: dict[str, float] = {}
     for name in ("accuracy", "rouge") if have_options else ("rouge", "accuracy"):

@@ -13,10 +13,9 @@ import hashlib
 import json
 import os
 import string
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ import gin
 from tk_instruct.cache_folder import default_cache_dir, kept_tree
 from tk_instruct.data.vocabulary import kept, train_sentencepiece
 from tk_instruct.errors import UserError
+from tk_instruct.files import write_tree
 from tk_instruct.randomness import choose, draw
 from tk_instruct.ranges import whole_number
 
@@ -410,7 +410,6 @@ def write(
     holds the same files. Raises UserError if it holds anything else, and for a number of instances
     that the collection's checks or the templates do not allow.
     """
-    target = Path(directory).expanduser()
     for name, value in (
         ("instances_per_train_task", instances_per_train_task),
         ("instances_per_test_task", instances_per_test_task),
@@ -422,28 +421,17 @@ def write(
                 f"task; try {min(max(value, least), most)}"
             )
     files = _render(seed, instances_per_train_task, instances_per_test_task)
-    try:
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            if _is_tree(target, files):
-                return target
-            raise UserError(
-                f"{target} already holds something other than the mini benchmark of seed={seed}, "
-                f"instances_per_train_task={instances_per_train_task}, "
-                f"instances_per_test_task={instances_per_test_task}; it is not overwritten: remove "
-                "it or name a directory that does not exist"
-            )
-        _write_tree(Path(os.path.realpath(target)), files)  # realpath: a link is kept
-    except OSError as error:
-        # Another process may have written it in the meantime.
-        if not (target.is_dir() and _is_tree(target, files)):
-            raise UserError(
-                f"{target} cannot be written ({error.strerror}); choose another place, nothing was "
-                "changed"
-            ) from error
-    return target
+    return write_tree(
+        directory,
+        fill=partial(_fill, files),
+        is_there=partial(_is_tree, files),
+        what=f"the mini benchmark of seed={seed}, "
+        f"instances_per_train_task={instances_per_train_task}, "
+        f"instances_per_test_task={instances_per_test_task}",
+    )
 
 
-def _is_tree(target: Path, files: Mapping[str, bytes]) -> bool:
+def _is_tree(files: Mapping[str, bytes], target: Path) -> bool:
     """Whether `target` holds exactly these files. Stops at the first difference."""
     num_found = 0
     for path in target.rglob("*"):
@@ -455,15 +443,11 @@ def _is_tree(target: Path, files: Mapping[str, bytes]) -> bool:
     return num_found == len(files)
 
 
-def _write_tree(target: Path, files: Mapping[str, bytes]) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-        tree = Path(scratch) / "tree"
-        for name, content in files.items():
-            path = tree / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        os.replace(tree, target)  # also replaces an empty directory
+def _fill(files: Mapping[str, bytes], tree: Path) -> None:
+    for name, content in files.items():
+        path = tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def _render(seed: int, train_instances: int, test_instances: int) -> dict[str, bytes]:
