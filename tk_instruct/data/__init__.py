@@ -1,1 +1,1 @@
-"""From task files to packed batches: records, prompts, SeqIO tasks, token cache, pipeline."""
+"""From tasks to packed batches: registry, vocabulary, token cache, packing, pipeline."""

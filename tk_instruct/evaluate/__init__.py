@@ -51,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_suite_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Declares the arguments of the chosen suite, or of --task."""
-    if any(word == "--task" or word.startswith("--task=") for word in words):
+    choosing = argparse.ArgumentParser(add_help=False)
+    choosing.add_argument("--task")  # also shortened, as argparse takes it
+    if choosing.parse_known_args(words)[0].task is not None:
         by_task.add_arguments(parser.add_argument_group("--task"))
     else:
         suite.add_arguments_of_suite(parser, _modules(), words)
