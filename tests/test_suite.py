@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 import gin
+import pytest
 
-from tk_instruct import suite
+from tk_instruct import cli, suite
 from tk_instruct.configuration import loading
 
 ROOT = Path(__file__).parents[1]
@@ -46,3 +47,14 @@ def test_gin_settings_are_what_suites_say() -> None:
                 assert f"%{flag.macro}" in str(gin.query_parameter(flag.binds))
         for parameter in each.seeds:
             assert "%RANDOM_SEED" in str(gin.query_parameter(parameter))
+
+
+def test_an_evaluation_refuses_flags_of_other_suites_data(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for suite_, flag, owner in (("flan", "data_dir", "superni"), ("superni", "jsonl", "jsonl")):
+        value = "train=x" if flag == "jsonl" else "x"
+        words = [f"--suite={suite_}", f"--{flag}={value}", "--predictions=y"]
+        assert cli.main(["evaluate", *words]) == 2
+        said = f"--{flag} is of {owner}'s data, which --suite {suite_} does not read; leave it out"
+        assert said in capsys.readouterr().err

@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from tk_instruct import configuration, distributed, suite
+from tk_instruct.errors import UserError
 from tk_instruct.evaluate import by_task
 from tk_instruct.evaluate.predictions import FORMATS_READ
 from tk_instruct.files import check_target
@@ -59,10 +60,22 @@ def add_suite_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -
         suite.add_arguments_of_suite(parser, _modules(), words)
 
 
+def _refuse_other_data(args: argparse.Namespace) -> None:
+    """Raises UserError for a flag of another suite's data, which the evaluation does not read."""
+    for each in suite.suites().values():
+        for flag in each.flags if args.suite not in each.evaluations else ():
+            if getattr(args, flag.name) is not None:
+                raise UserError(
+                    f"--{flag.name} is of {each.name}'s data, which --suite {args.suite} does not "
+                    "read; leave it out"
+                )
+
+
 def main(args: argparse.Namespace) -> int:
     if args.json not in (None, "-"):
         args.json = os.path.expanduser(args.json)
         check_target(args.json)
     if args.task:
         return by_task.main(args)
+    _refuse_other_data(args)
     return suite.part(_modules()[args.suite]).main(args)
