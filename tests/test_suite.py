@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 import gin
+import pytest
 
 from tk_instruct import suite
 from tk_instruct.configuration import loading
+from tk_instruct.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,3 +48,16 @@ def test_gin_settings_are_what_suites_say() -> None:
                 assert f"%{flag.macro}" in str(gin.query_parameter(flag.binds))
         for parameter in each.seeds:
             assert "%RANDOM_SEED" in str(gin.query_parameter(parameter))
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("json.nothere", "the part 'json.nothere', and there is no module 'json.nothere'"),
+        ("nothere.tasks", "there is no module 'nothere'"),
+        ("json:declared", "the part 'json:declared', and json has no 'declared'"),
+    ],
+)
+def test_a_part_that_is_not_there(reference: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        suite.part(reference)
