@@ -2,9 +2,11 @@
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -432,3 +434,25 @@ def test_a_task_without_inputs_and_an_empty_split_are_said() -> None:
         for name in ("only_targets", "sometimes_empty"):
             if name in seqio.TaskRegistry.names():
                 seqio.TaskRegistry.remove(name)
+
+
+@dataclass(frozen=True)
+class Template:
+    text: str
+
+
+@pytest.mark.parametrize("make", [Template, re.compile, Path, lambda text: {"x": Template(text)}])
+def test_what_a_closure_holds_is_in_the_hash_of_code(make: Callable[[str], Any]) -> None:
+    def render_by(template: Any) -> Callable[[], Any]:
+        return lambda: template
+
+    assert code.code_hash([render_by(make("a"))]) == code.code_hash([render_by(make("a"))])
+    assert code.code_hash([render_by(make("a"))]) != code.code_hash([render_by(make("b"))])
+
+
+def test_a_closure_that_is_not_filled_yet_has_a_hash() -> None:
+    def function() -> Any:
+        return later
+
+    assert code.code_hash([function])
+    later = 1
