@@ -540,3 +540,11 @@ def test_files_that_include_others_without_measure(tmp_path: Path) -> None:
     (tmp_path / "30.gin").write_text("")
     with pytest.raises(UserError, match=r"0\.gin includes files .* more than 10 deep"):
         list(gin_files.read_file(str(tmp_path / "0.gin"), given=None))
+
+
+def test_a_module_that_has_gone_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "old.gin").write_text("import tk_instruct.data.gone\n")
+    words = ["train", f"--gin_file={tmp_path / 'old.gin'}", f"--gin.MODEL_DIR={tmp_path}"]
+    assert cli.main(words) == 2
+    said = "gin: there is no module tk_instruct.data.gone (any more); leave its import out"
+    assert said in capsys.readouterr().err

@@ -2,16 +2,20 @@
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gin
 import pytest
 import seqio
+import tensorflow as tf
 
-from tk_instruct import cli, configuration
+from tk_instruct import cli, configuration, inspection
 from tk_instruct.data import cache, code, registry
 from tk_instruct.data.task import check_vocabulary
 from tk_instruct.data.tokens import FeatureLengths
@@ -401,3 +405,54 @@ def test_a_module_that_is_not_there_or_fails(here: Path, run: Run) -> None:
     assert (
         "--import mine_too: No module named 'mine_too'; give the name of a module in this" in said
     )
+
+
+def test_a_task_without_inputs_and_an_empty_split_are_said() -> None:
+    def made(split: str, shuffle_files: bool, seed: int | None = None) -> tf.data.Dataset:
+        texts = tf.constant([] if split == "test" else ["a"], tf.string)
+        return tf.data.Dataset.from_tensor_slices({"inputs": texts, "targets": texts})
+
+    def add(name: str, features: dict[str, seqio.Feature]) -> Any:
+        seqio.TaskRegistry.add(
+            name,
+            source=seqio.FunctionDataSource(made, splits=["train", "test"]),
+            preprocessors=[seqio.preprocessors.tokenize],
+            output_features=features,
+        )
+        return registry.get(name)
+
+    bytes_ = seqio.Feature(seqio.ByteVocabulary(), add_eos=False)
+    lengths = FeatureLengths(inputs=8, targets=8)
+    try:
+        only_targets = add("only_targets", {"targets": bytes_})
+        with pytest.raises(UserError, match="gives the features targets; what is trained"):
+            list(only_targets.examples("train", lengths))
+        both = add("sometimes_empty", {"inputs": bytes_, "targets": bytes_})
+        with pytest.raises(UserError, match="sometimes_empty/test has no examples"):
+            inspection.count(both, "test", lengths)
+    finally:
+        for name in ("only_targets", "sometimes_empty"):
+            if name in seqio.TaskRegistry.names():
+                seqio.TaskRegistry.remove(name)
+
+
+@dataclass(frozen=True)
+class Template:
+    text: str
+
+
+@pytest.mark.parametrize("make", [Template, re.compile, Path, lambda text: {"x": Template(text)}])
+def test_what_a_closure_holds_is_in_the_hash_of_code(make: Callable[[str], Any]) -> None:
+    def render_by(template: Any) -> Callable[[], Any]:
+        return lambda: template
+
+    assert code.code_hash([render_by(make("a"))]) == code.code_hash([render_by(make("a"))])
+    assert code.code_hash([render_by(make("a"))]) != code.code_hash([render_by(make("b"))])
+
+
+def test_a_closure_that_is_not_filled_yet_has_a_hash() -> None:
+    def function() -> Any:
+        return later
+
+    assert code.code_hash([function])
+    later = 1

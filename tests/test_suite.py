@@ -8,6 +8,7 @@ import pytest
 
 from tk_instruct import cli, suite
 from tk_instruct.configuration import loading
+from tk_instruct.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,3 +59,16 @@ def test_an_evaluation_refuses_flags_of_other_suites_data(
         assert cli.main(["evaluate", *words]) == 2
         said = f"--{flag} is of {owner}'s data, which --suite {suite_} does not read; leave it out"
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("json.nothere", "the part 'json.nothere', and there is no module 'json.nothere'"),
+        ("nothere.tasks", "there is no module 'nothere'"),
+        ("json:declared", "the part 'json:declared', and json has no 'declared'"),
+    ],
+)
+def test_a_part_that_is_not_there(reference: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        suite.part(reference)

@@ -268,6 +268,8 @@ def count(task: "AnyTask", split: str, lengths: "FeatureLengths") -> dict[str, A
             if fitted["task"] not in tasks:
                 tasks[fitted["task"]] = task.about(fitted)
             progress.advance()
+    if not tokens:
+        raise UserError(f"{task.name}/{split} has no examples; there is nothing to count")
     num_rows = len(list(pipeline.packed_rows(tokens, EncoderDecoderRows(lengths))))
     return {
         "name": task.name,

@@ -99,9 +99,26 @@ class Diagnosis:
 
 
 def part(reference: str) -> Any:
-    """Imports a part of a suite, "module" or "module:attribute", and gives it."""
+    """Imports a part of a suite, "module" or "module:attribute", and gives it.
+
+    Raises UserError if there is no such module or attribute. Other errors of the module's own code
+    stay as they are.
+    """
     module, _, attribute = reference.partition(":")
-    loaded = importlib.import_module(module)
+    try:
+        loaded = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise  # the module is there, and imports one that is not
+        raise UserError(
+            f"a suite has the part {reference!r}, and there is no module {error.name!r}; correct "
+            "the suite, or remove the package that has it"
+        ) from error
+    if attribute and not hasattr(loaded, attribute):
+        raise UserError(
+            f"a suite has the part {reference!r}, and {module} has no {attribute!r}; correct the "
+            "suite, or remove the package that has it"
+        )
     return getattr(loaded, attribute) if attribute else loaded
 
 
@@ -168,7 +185,7 @@ def import_configurables() -> None:
     """Registers the gin configurables that read data: the shared ones and those of all suites."""
     of_suites = (module for suite in suites().values() for module in suite.configurables)
     for module in (*_CONFIGURABLES, *of_suites):
-        importlib.import_module(module)
+        part(module)
 
 
 def gin_settings() -> str:

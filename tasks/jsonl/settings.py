@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import gin
 
 from tk_instruct.errors import MissingDataError, UserError
-from tk_instruct.files import Path
+from tk_instruct.files import Path, is_stream
 
 from . import SPLITS
 
@@ -38,6 +38,11 @@ class JsonLines:
         files = [given] if isinstance(given, str) else given
         paths = tuple(Path(file).expanduser() for file in files)
         for path in paths:
+            if is_stream(path):
+                raise UserError(
+                    f"--jsonl {split}={path} is a pipe or a device, and is read more than once; "
+                    "save it as a file"
+                )
             if not path.is_file():
                 raise MissingDataError(f"--jsonl {split}={path} is no file; correct the path")
         return paths

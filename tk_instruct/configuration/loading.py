@@ -288,6 +288,12 @@ def _explained(error: Exception) -> str:
         few = f"it has {', '.join(parameters) or 'none'}; " if len(parameters) < 8 else ""
         hint = f"did you mean {near[0]}?" if near else f"{few}leave it out"
         return f"{unknown[1]} has no parameter {unknown[2]!r}; {hint}"
+    gone = re.search(rf"No module named '({gin_files.PACKAGE}\.[\w.]+)'", message)
+    if gone:
+        return (
+            f"there is no module {gone[1]} (any more); leave its import out, suites are known "
+            "without one, or see in CHANGELOG.md where it went"
+        )
     denied = re.search(r"Configurable '([\w.]+)' has denylisted kwarg '(\w+)'", message)
     if denied:
         return f"{denied[1]}.{denied[2]} says where is written, not for gin to say; leave it out"

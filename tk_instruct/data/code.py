@@ -1,16 +1,18 @@
 """A hash of the code that makes examples and tokens, of this project and of other modules."""
 
 import ast
+import dataclasses
 import functools
 import hashlib
 import importlib.metadata
 import inspect
+import re
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from functools import cache
-from pathlib import Path
-from types import ModuleType
+from pathlib import Path, PurePath
+from types import CellType, ModuleType
 from typing import Any
 
 # This project's modules that make tokens. Suites are found through the functions that are hashed.
@@ -22,8 +24,8 @@ def code_hash(functions: Iterable[Any] = (), more: Iterable[str] = ()) -> str:
 
     For an installed package it covers the version and the file that a function is in. For any other
     module it covers all files of its package and of the modules that it imports. It also covers
-    the texts and numbers in a function's defaults, closures and partial arguments. more names
-    further modules or packages.
+    the texts and numbers in a function's defaults, closures and partial arguments, also in
+    dataclasses, patterns and paths there. more names further modules or packages.
     """
     names, values = {*_OWN, *more}, list[str]()
     for function in functions:
@@ -114,7 +116,7 @@ def _made_of(function: Any) -> tuple[set[str], list[str]]:
         elif inspect.isfunction(each):
             modules.add(each.__module__)
             waiting += [each.__defaults__, each.__kwdefaults__, getattr(each, "__wrapped__", None)]
-            waiting += [cell.cell_contents for cell in each.__closure__ or ()]
+            waiting += [_held(cell) for cell in each.__closure__ or ()]
         elif inspect.isclass(each):
             modules.add(each.__module__)
         elif callable(each):
@@ -123,7 +125,22 @@ def _made_of(function: Any) -> tuple[set[str], list[str]]:
             # Objects of TensorFlow may hold numbers that differ between runs.
             is_users = not _is_of_installed(type(each).__module__)
             waiting += [part for part in parts if is_users or callable(part)]
+        elif dataclasses.is_dataclass(each):
+            modules.add(type(each).__module__)
+            waiting += [getattr(each, field.name, None) for field in dataclasses.fields(each)]
+        elif isinstance(each, re.Pattern):
+            waiting += [each.pattern, int(each.flags)]  # its repr shortens long patterns
+        elif isinstance(each, PurePath):
+            values.append(repr(each))
     return modules, values
+
+
+def _held(cell: CellType) -> Any:
+    """What a cell of a closure holds, or None if it is not filled yet."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
 
 
 def _is_of_installed(module: str) -> bool:

@@ -167,7 +167,7 @@ def _declared_by_suites() -> Mapping[str, tuple[str, Task | Mixture]]:
     """Name of a task or mixture → its suite's name, and the task or mixture."""
     found: dict[str, tuple[str, Task | Mixture]] = {}
     for name, each in suite.suites().items():
-        for declared in suite.part(each.tasks).declared() if each.tasks else ():
+        for declared in suite.part(f"{each.tasks}:declared")() if each.tasks else ():
             if declared.name in found:
                 raise UserError(
                     f"{declared.name} is declared by the suites {found[declared.name][0]} and "

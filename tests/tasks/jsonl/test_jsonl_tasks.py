@@ -1,6 +1,7 @@
 """One's own JSON lines in every verb, and what is said of files that are wrong."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,14 @@ def test_what_is_not_given_says_which_flag(tmp_path: Path, run: Run) -> None:
         status=2,
     )
     assert "--gin.JSONL: JSONL={'train': 3} must be names with a text or a list" in said
+
+
+def test_a_pipe_is_refused_before_it_is_opened(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    use(train=pipe)
+    with pytest.raises(UserError, match="is a pipe or a device, and is read more than once"):
+        task().fingerprint("train")
 
 
 def test_metrics(tmp_path: Path) -> None:

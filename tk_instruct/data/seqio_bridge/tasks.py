@@ -46,16 +46,20 @@ class SeqIOTask:
     @cached_property
     def vocabulary_fingerprint(self) -> str:
         """The fingerprint of the vocabulary, or of both if inputs and targets differ in it."""
+        self._check_features()
+        features = self._task.output_features
+        both = [features[name].vocabulary for name in ("inputs", "targets")]
+        # A ConfiguredVocabulary has its SeqIO vocabulary in `loaded`.
+        found = [fingerprint(getattr(vocabulary, "loaded", vocabulary)) for vocabulary in both]
+        return " ".join(dict.fromkeys(found))
+
+    def _check_features(self) -> None:
         features = self._task.output_features
         if not {"inputs", "targets"} <= set(features):
             raise UserError(
                 f"task {self.name!r} gives the features {', '.join(features)}; what is trained and "
                 "predicted here are inputs and targets: give it these output_features"
             )
-        both = [features[name].vocabulary for name in ("inputs", "targets")]
-        # A ConfiguredVocabulary has its SeqIO vocabulary in `loaded`.
-        found = [fingerprint(getattr(vocabulary, "loaded", vocabulary)) for vocabulary in both]
-        return " ".join(dict.fromkeys(found))
 
     @property
     def code(self) -> Sequence[Any]:
@@ -94,6 +98,7 @@ class SeqIOTask:
         UserError if inputs or targets are not token ids [length].
         """
         check_split(self, split)
+        self._check_features()
         dataset = self._task.get_dataset(
             {name: getattr(lengths, name, None) for name in self._task.output_features},
             split,
