@@ -12,15 +12,15 @@ import pytest
 import seqio
 import tensorflow as tf
 
+import tk_instruct.tasks.flan.mixtures
+import tk_instruct.tasks.self_instruct.mixtures
+import tk_instruct.tasks.superni.mixtures  # noqa: F401  (these declare to SeqIO)
 from tk_instruct import cli
 from tk_instruct.data import cache, registry
 from tk_instruct.data.seqio_bridge import cache as seqio_cache
 from tk_instruct.data.seqio_bridge import declarations
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.errors import EmptySplitError, MissingDataError, UserError
-from tk_instruct.tasks.flan import mixtures  # noqa: F401
-from tk_instruct.tasks.self_instruct import mixtures as _  # noqa: F401
-from tk_instruct.tasks.superni import mixtures as __  # noqa: F401
 
 LENGTHS = FeatureLengths(256, 16)
 SUPERNI, RTE, FEW_SHOT = "superni_en_tk_instruct", "flan_rte", "flan_rte_fewshot"
