@@ -50,6 +50,7 @@ setup(
         "numpy>=2.0",
         "optax>=0.2.5",
         "orbax-checkpoint>=0.11.30,<0.13",
+        "pyarrow>=14",
         "python-iso639>=2025.1",
         "rapidfuzz>=3.9",
         "rich>=13.7",
