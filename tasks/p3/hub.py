@@ -58,15 +58,13 @@ class _Config:
         self.splits.setdefault(split, {}).setdefault(format_, []).append(file)
 
     def files(self) -> dict[str, _File]:
-        """The name here → the file there, in one format: parquet if there is any."""
-        formats = [f for f in _FORMATS if any(f in split for split in self.splits.values())]
-        return {
-            f"{split}-{number:04d}.{formats[0]}": file
-            for split, found in self.splits.items()
-            for number, file in enumerate(
-                sorted(found.get(formats[0], []), key=lambda file: file.path)
-            )
-        }
+        """The name here → the file there. A split has one format: parquet if it can."""
+        names = {}
+        for split, found in self.splits.items():
+            format_ = min(found, key=_FORMATS.index)
+            for number, file in enumerate(sorted(found[format_], key=lambda file: file.path)):
+                names[f"{split}-{number:04d}.{format_}"] = file
+        return names
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def download(dataset: str, subset: str | None, directory: PathLike) -> pathlib.P
     target = _folder(dataset, subset, directory)
     if _has_rows(target):
         return target
-    with _told(dataset):
+    with _as_user_errors(dataset):
         found = _look_up(dataset, subset)
     try:
         return write_tree(
@@ -153,7 +151,7 @@ def _endpoint() -> str:
 
 
 @contextlib.contextmanager
-def _told(dataset: str) -> Iterator[None]:
+def _as_user_errors(dataset: str) -> Iterator[None]:
     """Turns what huggingface_hub raises into UserError. Errors of the disk are left."""
     try:
         import huggingface_hub.errors as hub
@@ -307,7 +305,7 @@ def _fill(tree: pathlib.Path, dataset: str, found: _Found) -> None:
     scratch = tree / ".download"  # huggingface_hub puts files of its own beside what it downloads
     megabytes = sum(file.size or 0 for file in found.files.values()) // _MEGABYTE
     with (
-        _told(dataset),
+        _as_user_errors(dataset),
         Progress(f"downloading {dataset}, megabytes", max(1, megabytes)) as progress,
     ):
         bar = _bar(progress)

@@ -28,6 +28,7 @@ from typing import Any
 
 from tk_instruct.data import tfds_source
 from tk_instruct.errors import UserError
+from tk_instruct.quiet_tensorflow import import_tensorflow_quietly
 
 Example = Mapping[str, Any]
 Row = dict[str, Any]
@@ -389,6 +390,7 @@ def fingerprint(dataset: str, split: str | None = None) -> str:
 
 def licence(dataset: str) -> str:
     """What TFDS says on the redistribution of a dataset; "" if nothing. Needs no prepared files."""
+    import_tensorflow_quietly()
     import tensorflow_datasets as tfds
 
     name = name_of(dataset)

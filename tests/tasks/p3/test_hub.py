@@ -269,7 +269,11 @@ def test_own_files_of_the_user_stay(server: Hub, tmp_path: Path) -> None:
         (
             None,
             ["train.jsonl", "dev.jsonl", "test.jsonl.gz", "train.csv", "data.pkl"],
-            {"train-0000.jsonl": "train.jsonl", "validation-0000.jsonl": "dev.jsonl"},
+            {
+                "train-0000.jsonl": "train.jsonl",
+                "validation-0000.jsonl": "dev.jsonl",
+                "test-0000.jsonl.gz": "test.jsonl.gz",
+            },
         ),
         (None, ["data/test.jsonl.gz"], {"test-0000.jsonl.gz": "data/test.jsonl.gz"}),
         (
@@ -411,6 +415,19 @@ def test_a_failure_of_a_subset_leaves_no_folder_of_its_dataset(server: Hub, tmp_
     with pytest.raises(UserError, match="500"):
         hub.download("glue", "mrpc", tmp_path)
     assert list(tmp_path.rglob("*")) == []
+
+
+def test_an_interrupted_download_leaves_nothing(
+    server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    server.put("glue", CONVERTED, {"mrpc/train/0000.parquet": parquet("a")})
+    monkeypatch.setattr(hub.Progress, "advance", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        hub.download("glue", "mrpc", tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_download_that_breaks_off_once_goes_on(server: Hub, tmp_path: Path) -> None:
