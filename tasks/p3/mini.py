@@ -146,7 +146,7 @@ _DATASETS: Mapping[str, _Dataset] = {
         odd=(
             {"text": "{name} ||| {name2}: a {world}, ||| and a {world2}."},
             {"text": ""},
-            {"text": "The {business}. " * 250},
+            {"text": "The {business}. " * 400},
             {"text": " {day}: a {science} {{{{ text }}}} {{% if label %}} \n\n<b>&amp;</b> "},
         ),
     ),
