@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ import gin
 import pyarrow as pa
 import pyarrow.parquet
 
+from tk_instruct.data.task import Source
+from tk_instruct.data.vocabulary import kept, train_sentencepiece
 from tk_instruct.files import PathLike
 from tk_instruct.synthetic import (
     CONTRADICTED,
@@ -32,7 +35,10 @@ from tk_instruct.synthetic import (
     write_whole,
 )
 
+from . import tasks
+
 _NUM_TRAIN, _NUM_OTHER = 60, 24
+_NUM_READ = 20  # examples of each task that a vocabulary is trained on
 _LONG = f"{SCENE} " * 75  # more than 3,000 characters
 
 
@@ -328,3 +334,24 @@ def _write_file(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema
 def mini_p3() -> str:
     """The directory of the datasets in the cache folder. Writes them if they are not there."""
     return kept_mini("p3", write, sources=(__file__,))
+
+
+@gin.configurable(module="values.tk_instruct")
+@cache
+def p3_vocabulary(num_pieces: int = 2000) -> str:
+    """The path of a SentencePiece model, trained once on the prompts and targets of p3_train.
+
+    For gin: VOCABULARY = @p3_vocabulary(). With real data, use T5's vocabulary.
+    """
+    declared = tasks.declared_in_data()
+    sources = [declared[name].source for name in declared["p3_train"].parts]
+    content = repr([source.fingerprint("train") for source in sources])
+    texts = (text for source in sources for text in _texts(source))
+    return kept(f"p3 {content} {num_pieces}", lambda: train_sentencepiece(texts, num_pieces))
+
+
+def _texts(source: Source) -> Iterator[str]:
+    """The lines of some prompts and targets, so that their fixed words become pieces."""
+    for example in islice(source.load("train"), _NUM_READ):
+        for text in (example["prompt"], example["answer"]):
+            yield from str(text).splitlines()
