@@ -80,8 +80,8 @@ def apply(
 
 def _is_of_template(error: Exception) -> bool:
     """Whether the template is to blame for an error in any case, not the row."""
-    refused = TemplateError | sandbox.LimitError | RecursionError | MemoryError
-    return isinstance(error, refused) and not isinstance(error, UndefinedError)
+    refused = isinstance(error, TemplateError | sandbox.LimitError)
+    return refused and not isinstance(error, UndefinedError)
 
 
 def truncating(source: str) -> str:
