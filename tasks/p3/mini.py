@@ -20,7 +20,8 @@ import gin
 import pyarrow as pa
 import pyarrow.parquet
 
-from tk_instruct.data.task import Source
+from tk_instruct.data import registry
+from tk_instruct.data.task import Task
 from tk_instruct.data.vocabulary import kept, train_sentencepiece
 from tk_instruct.files import PathLike
 from tk_instruct.synthetic import (
@@ -34,8 +35,6 @@ from tk_instruct.synthetic import (
     kept_mini,
     write_whole,
 )
-
-from . import tasks
 
 _NUM_TRAIN, _NUM_OTHER = 60, 24
 _NUM_READ = 20  # examples of each task that a vocabulary is trained on
@@ -343,15 +342,14 @@ def p3_vocabulary(num_pieces: int = 2000) -> str:
 
     For gin: VOCABULARY = @p3_vocabulary(). With real data, use T5's vocabulary.
     """
-    declared = tasks.declared_in_data()
-    sources = [declared[name].source for name in declared["p3_train"].parts]
-    content = repr([source.fingerprint("train") for source in sources])
-    texts = (text for source in sources for text in _texts(source))
+    training = [task for task in registry.tasks_of("p3_train") if isinstance(task, Task)]
+    content = repr([task.fingerprint("train") for task in training])
+    texts = (text for task in training for text in _texts(task))
     return kept(f"p3 {content} {num_pieces}", lambda: train_sentencepiece(texts, num_pieces))
 
 
-def _texts(source: Source) -> Iterator[str]:
+def _texts(task: Task) -> Iterator[str]:
     """The lines of some prompts and targets, so that their fixed words become pieces."""
-    for example in islice(source.load("train"), _NUM_READ):
+    for example in islice(task.source.load("train"), _NUM_READ):
         for text in (example["prompt"], example["answer"]):
             yield from str(text).splitlines()
