@@ -31,6 +31,7 @@ setup(
     package_data={
         "tk_instruct.gin": ["**/*.gin"],
         "tk_instruct.self_instruct": ["seed_tasks.jsonl"],
+        "tk_instruct.tasks.p3": ["t0_*.csv"],
     },
     entry_points={"console_scripts": ["tk-instruct=tk_instruct.cli:main"]},
     install_requires=[

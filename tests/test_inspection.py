@@ -10,6 +10,8 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,10 @@ import pytest
 
 from tk_instruct import cli
 from tk_instruct.data import registry
+from tk_instruct.data.task import Download
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.data.vocabulary import vocabulary
+from tk_instruct.errors import UserError
 from tk_instruct.inspection import count
 from tk_instruct.tasks.superni import prompt
 from tk_instruct.tasks.superni.records import Example, SuperNI
@@ -418,6 +422,32 @@ def test_real_examples(run: Run, shared_data: Path) -> None:
     examples = SuperNI(str(root)).examples("default", "test", name)[:2]
     assert [example["inputs"] for example in found] == [text_of(e) for e in examples]
     assert [example["targets"] for example in found] == [list(e.references) for e in examples]
+
+
+def test_prepare_gets_what_a_suite_says_and_each_download_once(run: Run, tmp_path: Path) -> None:
+    got = []
+
+    def get(name: str) -> Any:
+        got.append(name)
+        if name == "broken":
+            raise UserError("broken cannot be fetched; wait")
+        return tmp_path / name
+
+    whole: Any = registry.get(TASK)
+    for name, wanted in {"a": "rows", "b": "rows", "c": "broken", "d": None}.items():
+        download = Download(wanted, partial(get, wanted)) if wanted else None
+        source = replace(whole.source, download=download)
+        registry.add(replace(whole, name=f"prepared_{name}", source=source))
+    registry.add(registry.Mixture("prepared_all", {f"prepared_{name}": 1 for name in "abcd"}))
+    status, out, err = run("prepare", "prepared_all", "prepared_a")
+    assert got == ["rows", "broken"]
+    assert (status, out) == (1, f"[1/2] rows is in {tmp_path / 'rows'}\n")
+    assert err == "[2/2] broken cannot be fetched; wait\n"
+    status, _, err = run("prepare", "prepared_d")
+    assert status == 2
+    assert err.startswith("error: prepared_d: there is nothing to download; ")
+    for name in registry.names("prepared_*"):
+        registry._added.pop(name)
 
 
 def read_to_end(master: int) -> str:

@@ -1,8 +1,9 @@
 """Ranking of options by a checkpoint, as a user runs it: scores, formats, and what is refused."""
 
 import json
+from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ import jax
 import numpy as np
 import pytest
 
-from tk_instruct import cli, inference
+from tk_instruct import cli, configuration, inference, rank
+from tk_instruct.checkpoint import Description
+from tk_instruct.data import registry
+from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.model import build
 from tk_instruct.model.config import DecoderConfig, T5Config
 from tk_instruct.tasks.superni.records import SuperNI
@@ -287,6 +291,25 @@ def test_refusals(
     assert cli.main(command) == 2
     assert message in capsys.readouterr().err
     assert not list(run.glob("predictions/x*"))
+
+
+def test_prompts_of_a_file_end_as_those_of_the_run_do(
+    tmp_path: Path, mini_vocabulary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TK_INSTRUCT_VOCABULARY", str(mini_vocabulary))
+    configuration.import_declarations()
+    whole: Any = registry.get(TASK)
+    registry.add(replace(whole, name="rank_without_eos", inputs_have_eos=False))
+    path = write_examples(tmp_path / "x.jsonl", [{"id": "1", "inputs": "it is so"}])
+    ends = {}
+    for mixture in (TASK, "rank_without_eos", "not_declared"):
+        about = Description(model={}, vocabulary={}, data={"mixture": mixture}, gin="")
+        tokenizer, has_eos = rank.encoding_of_run(about, Namespace())
+        lengths = FeatureLengths(8, 8)
+        (example,), _ = rank.read_examples(path, lengths, None, tokenizer, has_eos)
+        ends[mixture] = example["inputs"][-1] == 1
+    registry._added.pop("rank_without_eos")
+    assert ends == {TASK: True, "rank_without_eos": False, "not_declared": True}
 
 
 def test_own_options_come_before_those_of_the_flag(

@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=suite.default(),
         help="default: %(default)s",
     )
-    prepare = actions.add_parser("prepare", help="download datasets with TFDS")
+    prepare = actions.add_parser("prepare", help="download the datasets of tasks")
     prepare.add_argument(
         "names",
         nargs="+",
@@ -336,22 +336,27 @@ def _stats_text(stats: dict[str, Any]) -> str:
 
 def _prepare(args: argparse.Namespace) -> int:
     from tk_instruct.data import registry, tfds_source
+    from tk_instruct.data.task import Download
 
-    wanted: dict[str, None] = {}  # a set that keeps its order
+    wanted: dict[str, Download] = {}
     for name in args.names:
         if ":" in name:
-            wanted[name] = None
+            wanted[name] = tfds_source.download(name)
             continue
-        tasks = getattr(registry.get(name), "tasks", [registry.get(name)])
-        sources = [getattr(task, "source", None) for task in tasks]
-        found = [getattr(source, "tfds_name", None) for source in sources]
-        if not any(found):
-            raise UserError(f"{name} is not made of TFDS datasets: there is nothing to download")
-        wanted |= dict.fromkeys(filter(None, found))
+        given: Any = registry.get(name)
+        sources = [getattr(task, "source", None) for task in getattr(given, "tasks", [given])]
+        downloads = [getattr(source, "download", None) for source in sources]
+        found = {download.name: download for download in downloads if download}
+        if not found:
+            raise UserError(
+                f"{name}: there is nothing to download; its data is a file of yours, or what "
+                "another program fetches"
+            )
+        wanted |= found
     failed = 0
-    for number, name in enumerate(wanted, start=1):
+    for number, (name, download) in enumerate(wanted.items(), start=1):
         try:
-            path = tfds_source.prepare(name)
+            path = download.get()
         except UserError as error:
             failed += 1
             print(f"[{number}/{len(wanted)}] {error}", file=sys.stderr, flush=True)

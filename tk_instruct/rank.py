@@ -112,8 +112,8 @@ def main(args: argparse.Namespace) -> int:
     check_vocabulary(about, model_dir)
     lengths = lengths_of(args, about)
     if args.examples:
-        tokenizer = _tokenizer_of_run(about, args)
-        examples, contents = read_examples(path, lengths, args.limit, tokenizer)
+        tokenizer, has_eos = encoding_of_run(about, args)
+        examples, contents = read_examples(path, lengths, args.limit, tokenizer, has_eos)
         name = path.stem
     else:
         task, split = task_of(args, about), args.split or "test"
@@ -152,16 +152,21 @@ class _Example(msgspec.Struct, frozen=True):
 
 
 def read_examples(
-    path: Path, lengths: "FeatureLengths", limit: int | None, tokenizer: "Tokenizer"
+    path: Path,
+    lengths: "FeatureLengths",
+    limit: int | None,
+    tokenizer: "Tokenizer",
+    inputs_have_eos: bool = True,
 ) -> tuple[list[Example], list[str]]:
     """Examples of a file, tokenised, and the fingerprint of its bytes."""
     from tk_instruct.data.vocabulary import vocabulary
 
     examples: list[Example] = []
-    eos_id, content = vocabulary().eos_id, read_bytes(path)
+    content = read_bytes(path)
+    end = [vocabulary().eos_id] if inputs_have_eos else []
     for _, line in schema.parse_lines(content, _Example, path):
-        tokens = tokenizer.encode(line.inputs)[: lengths.inputs - 1]
-        inputs = np.array([*tokens, eos_id], np.int32)
+        tokens = tokenizer.encode(line.inputs)[: lengths.inputs - len(end)]
+        inputs = np.array([*tokens, *end], np.int32)
         own = {} if line.options is None else {"options": line.options}
         examples.append({"id": line.id, "task": line.task or path.stem, "inputs": inputs, **own})
         if len(examples) == limit:
@@ -224,18 +229,23 @@ def tokenized_options(examples: Sequence[Example], tokenizer: "Tokenizer") -> li
     ]
 
 
-def _tokenizer_of_run(about: "Description", args: argparse.Namespace) -> "Tokenizer":
-    """The tokenizer of prompts that come from no task: --tokenization, else the run's own."""
+def encoding_of_run(about: "Description", args: argparse.Namespace) -> tuple["Tokenizer", bool]:
+    """The tokenizer of prompts that come from no task, and whether they end in EOS.
+
+    Both are the run's. --tokenization replaces the tokenizer.
+    """
     from tk_instruct.data import registry
     from tk_instruct.data.tokenization import TOKENIZERS, Plain
     from tk_instruct.data.vocabulary import vocabulary
 
-    if name := getattr(args, "tokenization", None):
-        return TOKENIZERS[name](vocabulary())
     try:
-        return registry.tasks_of(about.data["mixture"])[0].tokenizer()
+        trained_on = registry.tasks_of(about.data["mixture"])[0]
+        tokenizer, has_eos = trained_on.tokenizer(), trained_on.inputs_have_eos
     except (KeyError, UserError):  # trained elsewhere, or on a task that is not declared here
-        return Plain(vocabulary())
+        tokenizer, has_eos = Plain(vocabulary()), True
+    if name := getattr(args, "tokenization", None):
+        tokenizer = TOKENIZERS[name](vocabulary())
+    return tokenizer, has_eos
 
 
 def _check_options(options: Any, where: str) -> None:

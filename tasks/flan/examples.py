@@ -31,7 +31,7 @@ def source(dataset: Dataset) -> Source:
         load=partial(load, dataset),
         content=partial(fingerprint, dataset),
         count=partial(count, dataset),
-        tfds_name=dataset.tfds,
+        download=tfds_source.download(dataset.tfds),
         rendering=templates.fingerprint,
     )
 
@@ -44,7 +44,7 @@ def option_source(dataset: Dataset) -> Source:
         fields={**whole.fields, "of": False, "option": False, "is_right": False},
         load=partial(_load_options, dataset),
         content=whole.content,
-        tfds_name=dataset.tfds,
+        download=whole.download,
         rendering=whole.rendering,
     )
 

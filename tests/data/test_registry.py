@@ -8,10 +8,11 @@ import pytest
 import seqio
 
 from tk_instruct.data import registry
+from tk_instruct.data.code import code_hash
 from tk_instruct.data.seqio_bridge import declarations
 from tk_instruct.data.task import RawExample, Render, Rendering, Source, Task
 from tk_instruct.data.tokens import FeatureLengths
-from tk_instruct.errors import UserError
+from tk_instruct.errors import EmptySplitError, UserError
 
 ROWS: list[RawExample] = [
     {"id": f"i{k}", "part": "ab"[k % 2], "text": text, "answers": [text, "né"]}
@@ -54,20 +55,39 @@ def _prepare(tokenizer: Any, max_input_tokens: int | None) -> Render:
     return render
 
 
-whole, small = Rows(ROWS), Rows(ROWS[:2])
+class Stream(Rows):
+    """The rows by an iterator, and how many have been taken."""
+
+    num_read = 0
+
+    def load(self, split: str) -> Any:
+        def rows() -> Iterator[RawExample]:
+            found = super(Stream, self).load(split)
+            if not found:
+                raise EmptySplitError(f"{split} is empty")
+            for row in found:
+                self.num_read += 1
+                yield row
+
+        return rows()
 
 
-def declare(name: str, source: Source) -> None:
+whole, small, stream = Rows(ROWS), Rows(ROWS[:2]), Stream(ROWS)
+
+
+def declare(name: str, source: Source, **more: Any) -> None:
     rendering = Rendering(_prepare, reads=["text", "answers"])
-    registry.add(Task(name, source, rendering, lambda example: example["answers"], []))
+    registry.add(Task(name, source, rendering, lambda example: example["answers"], [], **more))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _declared() -> Iterator[None]:
     declare("declared_whole", whole.source(_part))
     declare("declared_small", small.source())
+    declare("declared_stream", stream.source())
+    declare("declared_open", whole.source(), inputs_have_eos=False)
     registry.add(registry.proportional("declared_both", ["declared_whole", "declared_small"]))
-    declarations.declare_names(["declared_both"])
+    declarations.declare_names(["declared_both", "declared_stream", "declared_open"])
     yield
     seqio.MixtureRegistry.remove("declared_both")
     for name in registry.names("declared_*"):
@@ -114,6 +134,15 @@ def test_what_is_too_long_is_cut_before_its_eos() -> None:
     assert {tuple(example["targets"].tolist()) for example in found} == {(113, 198, 1)}
 
 
+def test_inputs_of_a_task_may_lack_eos() -> None:
+    first, _, _, _, long, _ = registry.get("declared_open").examples("train", FeatureLengths(6, 8))
+    assert first["inputs"].tolist() == [100, 198, 172, 36]
+    assert first["targets"].tolist() == [113, 198, 172, 1]
+    assert long["inputs"].tolist() == [byte + 3 for byte in b"longer"]
+    tasks: list[Any] = [registry.get("declared_whole"), registry.get("declared_open")]
+    assert len({code_hash(task.code) for task in tasks}) == 2  # the token cache tells them apart
+
+
 def test_rendering_is_prepared_with_tokenizer_and_limit_when_it_is_used() -> None:
     prepared.clear()
     list(registry.get("declared_whole").examples("test", FeatureLengths(9, 5)))
@@ -122,12 +151,13 @@ def test_rendering_is_prepared_with_tokenizer_and_limit_when_it_is_used() -> Non
     assert limit == 9
 
 
+@pytest.mark.parametrize("name", ["declared_whole", "declared_stream", "declared_open"])
 @pytest.mark.parametrize("lengths", [LENGTHS, FeatureLengths(12, 3)])
-def test_examples_are_those_of_the_seqio_dataset(lengths: FeatureLengths) -> None:
+def test_examples_are_those_of_the_seqio_dataset(name: str, lengths: FeatureLengths) -> None:
     """Which is not what they are read from."""
-    by_seqio = seqio.TaskRegistry.get("declared_whole")
+    by_seqio = seqio.TaskRegistry.get(name)
     dataset = by_seqio.get_dataset(lengths.as_dict(), "train", shuffle=False)
-    found = list(registry.get("declared_whole").examples("train", lengths))
+    found = list(registry.get(name).examples("train", lengths))
     for example, expected in zip(found, dataset.as_numpy_iterator(), strict=True):
         assert example.keys() == expected.keys()
         for field, value in expected.items():
@@ -146,8 +176,13 @@ def test_a_split_that_is_not_there_is_refused() -> None:
     assert str(caught.value) == "split='dev' is not one of declared_whole's: test, train"
 
 
-def ids_of(shuffle: bool, seed: int | None = None, shard: seqio.ShardInfo | None = None) -> list:
-    source = seqio.TaskRegistry.get("declared_whole").source
+def ids_of(
+    shuffle: bool,
+    seed: int | None = None,
+    shard: seqio.ShardInfo | None = None,
+    name: str = "declared_whole",
+) -> list:
+    source = seqio.TaskRegistry.get(name).source
     dataset = source.get_dataset("train", shuffle=shuffle, seed=seed, shard_info=shard)
     return [example["id"].decode() for example in dataset.as_numpy_iterator()]
 
@@ -159,8 +194,9 @@ def test_shuffling_is_by_seed() -> None:
     assert ids_of(True, 4) == ids_of(True, 4)
 
 
-def test_shards_are_disjoint_and_complete() -> None:
-    shards = [ids_of(True, 1, seqio.ShardInfo(index, 4)) for index in range(4)]
+@pytest.mark.parametrize("name", ["declared_whole", "declared_stream"])
+def test_shards_are_disjoint_and_complete(name: str) -> None:
+    shards = [ids_of(True, 1, seqio.ShardInfo(index, 4), name) for index in range(4)]
     assert sorted(id_ for shard in shards for id_ in shard) == [f"i{k}" for k in range(6)]
     assert sorted(map(len, shards)) == [1, 1, 2, 2]
 
@@ -188,8 +224,33 @@ def test_the_number_of_examples_is_known() -> None:
     assert by_seqio.get_dataset("train").cardinality().numpy() == 6
 
 
+def test_a_stream_is_read_as_far_as_it_is_needed() -> None:
+    task = registry.get("declared_stream")
+    assert task.num_input_examples("train") == 6
+    stream.num_read = 0
+    next(iter(task.examples("train", LENGTHS)))
+    assert stream.num_read == 1
+    by_seqio = seqio.TaskRegistry.get("declared_stream")
+    dataset = by_seqio.get_dataset(LENGTHS.as_dict(), "train", shuffle=True, seed=3)
+    for _ in range(2):  # a dataset may be read again
+        found = [example["id"].decode() for example in dataset.as_numpy_iterator()]
+        assert sorted(found) == [f"i{k}" for k in range(6)]
+
+
+def test_a_stream_says_that_it_is_empty_when_it_is_read() -> None:
+    declare("declared_empty", Stream([]).source())
+    declarations.declare_names(["declared_empty"])
+    source = seqio.TaskRegistry.get("declared_empty").source
+    with pytest.raises(EmptySplitError, match="train is empty"):
+        source.get_dataset("train")
+    # SeqIO caches it as one example, which holds the reason.
+    (example,) = source.get_dataset("train", shard_info=seqio.ShardInfo(0, 1)).as_numpy_iterator()
+    assert b"train is empty" in example["cache_origin"]
+
+
 def test_names_by_shell_pattern_and_by_part() -> None:
-    assert registry.names("declared_[sw]*") == ["declared_small", "declared_whole"]
+    assert registry.names("declared_s[mn]*") == ["declared_small"]
+    assert registry.names("declared_[bw]*") == ["declared_both", "declared_whole"]
     assert registry.names("clared_b") == ["declared_both"]
     assert registry.names("nothing") == registry.names("whole*") == []
     assert {"declared_both", "declared_small", "declared_whole"} <= set(registry.names())

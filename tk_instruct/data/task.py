@@ -3,7 +3,7 @@
 A declaration reads no files. Data, vocabulary and options are read when examples are read.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from tk_instruct.data.tokenization import Plain, Tokenizer
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.data.vocabulary import fingerprint, vocabulary
 from tk_instruct.errors import UserError
+from tk_instruct.files import Path
 
 # A raw example: field name → a text or a list of texts.
 RawExample = Mapping[str, str | Sequence[str]]
@@ -24,33 +25,52 @@ Example = Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
+class Download:
+    """A dataset that `tasks prepare` can fetch. Downloads of the same name are one.
+
+    Attributes:
+        get: fetches the dataset if it is not there yet, and gives its folder. Raises UserError if
+            it cannot.
+    """
+
+    name: str
+    get: Callable[[], Path]
+
+
+@dataclass(frozen=True, eq=False)
 class Source:
     """Loads a task's raw examples and gives their fingerprint.
 
     Attributes:
         fields: field name → whether the field is a list of texts.
-        load: split → its raw examples.
+        load: split → its raw examples, as a sequence or as an iterator. An iterator is read once
+            and never held in memory; it may raise what is wrong when its first example is asked
+            for.
         content: split → a text that changes when the examples change. Raises MissingDataError if
             the data is missing.
         narrow: name of a constituent task → the same source with only that task's examples.
-        count: split → the number of examples, if it is known without loading them.
-        tfds_name: the dataset that TFDS can download.
+        count: split → the number of examples, if it is known without loading them. Without it an
+            iterator is read to its end to count them.
+        download: the dataset to fetch if the data is missing.
         selection: the options that choose the examples, as a text. Does not need the data.
         rendering: the options that change the prompts, as a text. Does not need the data.
     """
 
     splits: Sequence[str]
     fields: Mapping[str, bool]
-    load: Callable[[str], Sequence[RawExample]]
+    load: Callable[[str], Iterable[RawExample]]
     content: Callable[[str], str]
     narrow: Callable[[str], "Source"] | None = None
     count: Callable[[str], int] | None = None
-    tfds_name: str | None = None
+    download: Download | None = None
     selection: Callable[[], str] = str
     rendering: Callable[[], str] = str
 
     def num_examples(self, split: str) -> int:
-        return self.count(split) if self.count else len(self.load(split))
+        if self.count:
+            return self.count(split)
+        loaded = self.load(split)
+        return len(loaded) if isinstance(loaded, Sequence) else sum(1 for _ in loaded)
 
     def fingerprint(self, split: str) -> str:
         """A text that changes when the examples or prompts change. Raises what content raises."""
@@ -110,6 +130,8 @@ class AnyTask(Protocol):
     @property
     def metric_fns(self) -> Sequence[Callable[..., Mapping[str, Any]]]: ...
     @property
+    def inputs_have_eos(self) -> bool: ...
+    @property
     def vocabulary_fingerprint(self) -> str: ...
     @property
     def code(self) -> Sequence[Any]:
@@ -137,6 +159,7 @@ class Task:
         score_against: example → the target that its prediction is scored against.
         metric_fns: functions (targets, predictions) → scores by name, as in SeqIO.
         describe: example → its categories, input_languages and output_languages, for statistics.
+        inputs_have_eos: whether inputs end in EOS. Targets always do.
     """
 
     name: str
@@ -145,6 +168,7 @@ class Task:
     score_against: Callable[[Example], Any]
     metric_fns: Sequence[Callable[..., Mapping[str, Any]]]
     describe: Callable[[Example], Mapping[str, Sequence[str]]] = _category
+    inputs_have_eos: bool = True
 
     @property
     def splits(self) -> Sequence[str]:
@@ -156,7 +180,8 @@ class Task:
 
     @property
     def code(self) -> Sequence[Any]:
-        return self.source.load, self.rendering.prepare, self.rendering.tokenize
+        rendering = self.rendering
+        return self.source.load, rendering.prepare, rendering.tokenize, self.inputs_have_eos
 
     def num_input_examples(self, split: str) -> int:
         """The number of raw examples of a split. Raises UserError if the task lacks the split."""
@@ -184,12 +209,15 @@ class Task:
         """The examples of a split in order, equal to SeqIO's.
 
         An example has the fields of the raw example, inputs_pretokenized and targets_pretokenized
-        as text, and inputs and targets as int32 token ids [length] that end in EOS.
+        as text, and inputs and targets as int32 token ids [length]. Targets end in EOS, inputs too
+        if inputs_have_eos.
         """
         check_split(self, split)
-        source, loaded = self.source, vocabulary()
+        source, reads, loaded = self.source, self.rendering.reads, vocabulary()
         encode = self.rendering.encoder(loaded, lengths.inputs)
-        reads, eos_id = self.rendering.reads, loaded.eos_id
+        end = [loaded.eos_id]
+        inputs_end = end if self.inputs_have_eos else []
+        num_input_tokens = lengths.inputs - len(inputs_end)
         for raw in source.load(split):
             inputs, targets, input_ids, target_ids = encode(*(raw[field] for field in reads))
             passed = {k: list(raw[k]) if many else raw[k] for k, many in source.fields.items()}
@@ -197,8 +225,8 @@ class Task:
                 **passed,
                 "inputs_pretokenized": inputs,
                 "targets_pretokenized": targets,
-                "inputs": np.array([*input_ids[: lengths.inputs - 1], eos_id], np.int32),
-                "targets": np.array([*target_ids[: lengths.targets - 1], eos_id], np.int32),
+                "inputs": np.array([*input_ids[:num_input_tokens], *inputs_end], np.int32),
+                "targets": np.array([*target_ids[: lengths.targets - 1], *end], np.int32),
             }
 
 

@@ -6,12 +6,13 @@ Reads the prepared files. Needs neither the dataset's code nor a network.
 import hashlib
 import os
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import gin
 import numpy as np
 
+from tk_instruct.data.task import Download
 from tk_instruct.errors import MissingDataError, UserError
 from tk_instruct.files import Path
 from tk_instruct.quiet_tensorflow import import_tensorflow_quietly
@@ -71,6 +72,11 @@ def prepare(name: str) -> Path:
             f"{name} cannot be prepared ({type(error).__name__}: {reason}); {repair}"
         ) from error
     return folder(name)
+
+
+def download(name: str) -> Download:
+    """A dataset `builder/configuration:version` as what `tasks prepare` fetches."""
+    return Download(name, partial(prepare, name))
 
 
 def manual_instructions(name: str) -> str | None:

@@ -466,7 +466,7 @@ def test_prepare_downloads_what_is_not_there(
         capsys.readouterr().err
     )
     assert cli.main([*prepare, "superni_en_def"]) == 2
-    assert "is not made of TFDS datasets" in capsys.readouterr().err
+    assert "superni_en_def: there is nothing to download" in capsys.readouterr().err
     whole = ["tasks", "prepare", f"--tfds_data_dir={flan_dir}", "flan_2022"]
     assert cli.main(whole) == 0  # of a mixture, what TFDS has
     assert "[66/66]" in capsys.readouterr().out

@@ -4,7 +4,7 @@
 seqio_cache_tasks find them in SeqIO's registries.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -84,6 +84,7 @@ OUTPUT_FEATURES = {
     "inputs": seqio.Feature(vocabulary=ConfiguredVocabulary(), add_eos=True),
     "targets": seqio.Feature(vocabulary=ConfiguredVocabulary(), add_eos=True),
 }
+_WITHOUT_EOS = seqio.Feature(vocabulary=ConfiguredVocabulary(), add_eos=False)
 
 
 def declare(suite: str) -> None:
@@ -109,7 +110,9 @@ def declare_names(names: Iterable[str]) -> None:
                     _Rendered(found.rendering),
                     seqio.preprocessors.append_eos_after_trim,
                 ],
-                output_features=OUTPUT_FEATURES,
+                output_features=OUTPUT_FEATURES
+                if found.inputs_have_eos
+                else {**OUTPUT_FEATURES, "inputs": _WITHOUT_EOS},
                 postprocess_fn=_Postprocess(found),
                 metric_fns=found.metric_fns,
             )
@@ -163,39 +166,67 @@ class RecordSource(seqio.DataSource):
         seed: int | None = None,
         shard_info: seqio.ShardInfo | None = None,
     ) -> tf.data.Dataset:
-        fields = self._task.source.fields
-        examples: Sequence[RawExample]
+        source, fields = self._task.source, self._task.source.fields
+        examples: Iterable[RawExample]
         try:
-            examples, why_empty = self._task.source.load(split), ""
+            examples, why_empty = source.load(split), ""
+            if isinstance(examples, Iterator):
+                next(examples, None)  # TensorFlow would wrap the error that it raises
         except EmptySplitError as error:
             if shard_info is None:
                 raise
             # SeqIO caches all splits of a task. One example holds the reason why it is empty.
             examples = [{field: [] if is_list else "" for field, is_list in fields.items()}]
             why_empty = str(error)
+        if isinstance(examples, Sequence):
+            dataset = _looked_up(examples, fields, shuffle, seed)
+        else:
+            dataset = _streamed(lambda: source.load(split), fields)
         origin = msgspec.json.encode(_origin(self._task, split, why_empty))
-        order = np.arange(len(examples))
-        if shuffle:
-            np.random.default_rng(seed).shuffle(order)
-
-        def lookup(index: np.int64) -> list[Any]:
-            position = order[index]
-            example = examples[int(position)]
-            return [position, *(_encoded(example[field]) for field in fields)]
-
-        def fetch(index: tf.Tensor) -> dict[str, tf.Tensor]:
-            types = [tf.int64, *[tf.string] * len(fields)]
-            position, *values = tf.numpy_function(lookup, [index], types)
-            position.set_shape([])
-            for value, is_list in zip(values, fields.values(), strict=True):
-                value.set_shape([None] if is_list else [])
-            found = dict(zip(fields, values, strict=True))
-            return {**found, POSITION: position, ORIGIN: tf.constant(origin)}
-
-        dataset = tf.data.Dataset.range(len(examples)).map(fetch)
+        dataset = dataset.map(lambda example: {**example, ORIGIN: tf.constant(origin)})
         if shard_info and shard_info.num_shards > 1:
             dataset = dataset.shard(shard_info.num_shards, shard_info.index)
         return dataset
+
+
+def _looked_up(
+    examples: Sequence[RawExample], fields: Mapping[str, bool], shuffle: bool, seed: int | None
+) -> tf.data.Dataset:
+    """The examples with their positions, in the order of the seed if they are shuffled."""
+    order = np.arange(len(examples))
+    if shuffle:
+        np.random.default_rng(seed).shuffle(order)
+
+    def lookup(index: np.int64) -> list[Any]:
+        position = order[index]
+        example = examples[int(position)]
+        return [position, *(_encoded(example[field]) for field in fields)]
+
+    def fetch(index: tf.Tensor) -> dict[str, tf.Tensor]:
+        types = [tf.int64, *[tf.string] * len(fields)]
+        position, *values = tf.numpy_function(lookup, [index], types)
+        position.set_shape([])
+        for value, is_list in zip(values, fields.values(), strict=True):
+            value.set_shape([None] if is_list else [])
+        return {**dict(zip(fields, values, strict=True)), POSITION: position}
+
+    return tf.data.Dataset.range(len(examples)).map(fetch)
+
+
+def _streamed(
+    load: Callable[[], Iterable[RawExample]], fields: Mapping[str, bool]
+) -> tf.data.Dataset:
+    """The examples with their positions, in order. SeqIO's own buffer shuffles them."""
+    shapes = {field: [None] if is_list else [] for field, is_list in fields.items()}
+    specs = {field: tf.TensorSpec(shape, tf.string) for field, shape in shapes.items()}
+
+    def encoded() -> Iterator[dict[str, Any]]:
+        for position, example in enumerate(load()):
+            yield {**{field: _encoded(example[field]) for field in fields}, POSITION: position}
+
+    return tf.data.Dataset.from_generator(
+        encoded, output_signature={**specs, POSITION: tf.TensorSpec([], tf.int64)}
+    )
 
 
 def _origin(task: Task, split: str, why_empty: str) -> Origin:

@@ -43,6 +43,10 @@ class SeqIOTask:
     def metric_fns(self) -> Sequence[Callable[..., Mapping[str, Any]]]:
         return self._task.metric_fns
 
+    @property
+    def inputs_have_eos(self) -> bool:
+        return self._task.output_features["inputs"].add_eos
+
     @cached_property
     def vocabulary_fingerprint(self) -> str:
         """The fingerprint of the vocabulary, or of both if inputs and targets differ in it."""
