@@ -233,6 +233,15 @@ def _content_of(run: TrainRun) -> dict[str, str]:
     return {task.name: task.fingerprint("train") for task in tasks}
 
 
+def _made_with(run: TrainRun) -> list[str]:
+    """The versions of what the prompts are made with, for people who look at a run later."""
+    from tk_instruct.data import registry
+
+    sources = [getattr(task, "source", None) for task in registry.tasks_of(run.mixture)]
+    ways = {source.made_with for source in sources if source}
+    return sorted({made_with() for made_with in ways} - {""})
+
+
 def _describe(
     run: TrainRun,
     program: "Program",
@@ -254,6 +263,7 @@ def _describe(
             "seed": run.seed,
             "num_train_examples": run.num_train_examples,
             "content": content,
+            "made_with": _made_with(run),
         },
         gin=gin.config_str(),
         soft_prompt=soft_prompt.described(run.prompt_length, frozen_model, frozen)

@@ -111,6 +111,10 @@ def _count(of: PromptedDataset, split: str) -> int:
     return examples.count(of, split)
 
 
+def _made_with() -> str:
+    return templates.tree().about
+
+
 def _load_options(of: PromptedDataset, split: str) -> Iterator[RawExample]:
     """One example for each option, as SeqIO scores them."""
     for example in _load(of, split):
@@ -164,6 +168,7 @@ def _tasks(of: PromptedDataset, has_choices: bool) -> tuple[Task, ...]:
         count=partial(_count, of),
         download=Download(str(of.dataset), partial(_download, of.dataset)),
         selection=lambda: f"seed={P3().seed}",
+        made_with=_made_with,
     )
     whole = Task(
         of.task,

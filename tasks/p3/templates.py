@@ -159,6 +159,11 @@ class Tree:
             return "this project's own"
         return VERSIONS.get(self.fingerprint, "unknown")
 
+    @property
+    def about(self) -> str:
+        """Version and fingerprint, for people."""
+        return f"promptsource templates, version {self.version}, fingerprint {self.fingerprint}"
+
     def _files(self) -> list[Path]:
         return sorted(self.root.glob(f"*/{_FILE}")) + sorted(self.root.glob(f"*/*/{_FILE}"))
 
