@@ -28,6 +28,7 @@ from typing import Any
 
 from tk_instruct.data import tfds_source
 from tk_instruct.errors import UserError
+from tk_instruct.files import Path
 from tk_instruct.quiet_tensorflow import import_tensorflow_quietly
 
 Example = Mapping[str, Any]
@@ -341,6 +342,16 @@ def name_of(dataset: str, split: str | None = None) -> str | None:
         return None
     tfds, _ = found.splits.get(split or next(iter(found.splits)), (None, None))
     return tfds
+
+
+def prepare(dataset: str) -> Path:
+    """Downloads and prepares what TFDS has of a dataset, unless it is there. Gives a folder of it.
+
+    Raises UserError if it cannot be prepared.
+    """
+    names = dict.fromkeys(tfds for tfds, _ in _dataset(dataset).splits.values())
+    folders = [tfds_source.prepare(name) for name in names]
+    return folders[0]
 
 
 def rows(dataset: str, split: str) -> Iterator[Row]:

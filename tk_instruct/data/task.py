@@ -186,6 +186,7 @@ class Task:
         exported: example → the fields that `tasks export` adds to id, task, inputs and targets:
             texts, numbers, lists of texts or None, the same kind in all examples of a field. It may
             replace targets by the list of all right answers.
+        is_listed: whether listings and patterns find it. If not, only its full name does.
     """
 
     name: str
@@ -196,6 +197,7 @@ class Task:
     describe: Callable[[Example], Mapping[str, Sequence[str]]] = _category
     inputs_have_eos: bool = True
     exported: Callable[[Example], Mapping[str, Any]] = _none
+    is_listed: bool = True
 
     @property
     def splits(self) -> Sequence[str]:

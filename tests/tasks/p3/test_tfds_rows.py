@@ -589,6 +589,16 @@ def test_a_round_of_anli_needs_only_its_own_files(data_dir: Path) -> None:
         next(tfds_rows.rows("anli", "dev_r2"))
 
 
+def test_all_rounds_of_anli_are_prepared(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for round_ in ("r1", "r2", "r3"):
+        write(data_dir, f"anli/{round_}:0.1.0", {"train": [{"uid": "u", "label": "e"}]})
+    assert str(tfds_rows.prepare("anli")) == str(data_dir / "anli" / "r1" / "0.1.0")
+    asked: list[str] = []
+    monkeypatch.setattr("tk_instruct.data.tfds_source.prepare", asked.append)
+    tfds_rows.prepare("anli")
+    assert asked == ["anli/r1:0.1.0", "anli/r2:0.1.0", "anli/r3:0.1.0"]
+
+
 def test_names_in_tfds() -> None:
     assert tfds_rows.name_of("paws/labeled_final") == "paws_wiki/labeled_final_tokenized:1.1.0"
     assert tfds_rows.name_of("anli", "dev_r3") == "anli/r3:0.1.0"
