@@ -25,6 +25,8 @@ from .templates import DatasetName, state_of
 _FORMATS = ("parquet", "jsonl", "jsonl.gz")
 # Splits of the Hub whose names begin with the name of another.
 _LONGER_NAMES = re.compile(r"(train|dev|test)_r[123]|(validation|test)_(mis)?matched")
+# Split → its names, where data sets call it by several.
+_NAMES = {"validation": ("validation", "valid", "val", "dev")}
 _READ_AT_ONCE = 256  # rows
 _MOST_HASHED = 1 << 26  # bytes of a file whose content is hashed
 
@@ -40,19 +42,19 @@ class Place(NamedTuple):
 
 def place(dataset: DatasetName, split: str) -> Place:
     """Where a split is. Raises MissingDataError if it is nowhere."""
-    files = tuple(_files(dataset, split))
-    if files:
-        return Place(dataset, split, files)
-    tfds = tfds_rows.name_of(str(dataset), split)
+    names = _NAMES.get(split, (split,))
+    for name in names:
+        if files := tuple(_files(dataset, name)):
+            return Place(dataset, name, files)
     given = P3().data
-    if tfds is None or given is not None:
-        where = Path(given).expanduser() / str(dataset) if given else f"DIR/{dataset}"
-        raise MissingDataError(
-            f"{where}/{split}*.parquet or .jsonl is missing, the data of {dataset}; give "
-            "--p3_data DIR with Hugging Face's files"
-            + f" (`tk-instruct tasks prepare p3_{dataset.name}… --p3_data DIR` downloads them)"
-        )
-    return Place(dataset, split, (), tfds)
+    for name in names if given is None else ():
+        if tfds := tfds_rows.name_of(str(dataset), name):
+            return Place(dataset, name, (), tfds)
+    folder = Path(given).expanduser() / str(dataset) if given else f"DIR/{dataset}"
+    raise MissingDataError(
+        f"there is no {folder}/{split}*.parquet, .jsonl or .jsonl.gz; give --p3_data DIR with "
+        "Hugging Face's files, or download them (`tk-instruct tasks prepare TASK --p3_data DIR`)"
+    )
 
 
 def _files(dataset: DatasetName, split: str) -> list[Path]:
