@@ -456,3 +456,22 @@ def test_a_closure_that_is_not_filled_yet_has_a_hash() -> None:
 
     assert code.code_hash([function])
     later = 1
+
+
+def test_texts_of_a_task_are_exported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the task gives them, or decoded."""
+    command = ["tasks", "export", "mine_all", "--import=mine", "--output=-"]
+    assert cli.main([*command, "--vocabulary=bytes", "--jsonl=train=lines.jsonl"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == {
+        **{"id": "lines-1", "task": "jsonl", "inputs": "c", "targets": "d"},
+        **{"task_name": "lines", "options": None, "references": ["d"]},
+    }
+    assert lines[1] == {
+        **{"id": "mine_lines-train-0", "task": "mine_lines"},
+        **{"inputs": "say Word 0!", "targets": "Word 0"},
+    }
+    assert lines[-1] == {
+        **{"id": "mine_made-train-8", "task": "mine_made", "inputs": "8", "targets": "8"},
+    }
+    assert len(lines) == 1 + 12 + 9

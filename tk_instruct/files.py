@@ -8,11 +8,13 @@ import contextlib
 import errno
 import os
 import pathlib
+import shutil
 import stat
 import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
 
 from etils.epath import Path, PathLike, register_path_cls
 
@@ -103,21 +105,32 @@ def write_tree(
 
 
 def write_atomically(path: PathLike, content: Iterable[str] | bytes) -> None:
-    """Writes a file (texts as UTF-8) atomically; raises UserError if it cannot.
+    """Writes a file (texts as UTF-8) atomically, as open_atomically does."""
+    with open_atomically(path) as file:
+        file.write(content if isinstance(content, bytes) else "".join(content).encode("utf-8"))
+
+
+@contextlib.contextmanager
+def open_atomically(path: PathLike) -> Iterator[BinaryIO]:
+    """A file to write in a block; it is there, complete, once the block ends without an error.
 
     A symbolic link is followed: its target is written. A device or pipe is written directly;
-    BrokenPipeError is raised if its reader has gone.
+    BrokenPipeError is raised if its reader has gone. Every other OSError of the block counts as one
+    of writing, and is raised as UserError.
     """
     try:
-        if not isinstance(content, bytes):
-            content = "".join(content).encode("utf-8")
         if not is_local(path):
-            with as_os_errors():
-                Path(path).write_bytes(content)
+            with tempfile.TemporaryFile() as complete:
+                yield complete
+                complete.seek(0)
+                with as_os_errors(), Path(path).open("wb") as file:
+                    shutil.copyfileobj(complete, file)
         elif is_stream(path):
-            _write_through(_followed(path), content)
+            with _stream(_followed(path)) as stream:
+                yield stream
         else:
-            _replace(Path(_followed(path)), content)
+            with _replacement(Path(_followed(path))) as file:
+                yield file
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -177,22 +190,22 @@ def _descriptor(path: str) -> int | None:
     return int(name) if folder == f"/proc/{os.getpid()}/fd" and name.isdecimal() else None
 
 
-def _write_through(path: str, content: bytes) -> None:
+def _stream(path: str) -> BinaryIO:
     if sys.stdout:
         sys.stdout.flush()  # keeps the order of what was printed before
     descriptor = _descriptor(path)
     # A duplicate shares its position with other writers of the file; a new descriptor would not.
-    with open(path if descriptor is None else os.dup(descriptor), "wb") as stream:
-        stream.write(content)
+    return open(path if descriptor is None else os.dup(descriptor), "wb")
 
 
-def _replace(path: Path, content: bytes) -> None:
+@contextlib.contextmanager
+def _replacement(path: Path) -> Iterator[BinaryIO]:
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             _inherit(path, file.fileno())
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -1,6 +1,6 @@
-"""Look at declared tasks: list them, show examples, count, check a data directory.
+"""Look at declared tasks: list them, show, count and export examples, check and get their data.
 
-show, stats and prepare can take the data, the vocabulary and the tasks' parameters from a recipe:
+show, stats, export and prepare can take data, vocabulary and the tasks' parameters from a recipe:
 
   tk-instruct tasks show NAME --gin_file=recipes/smoke.gin
   tk-instruct tasks show NAME --vocabulary=bytes -n 1
@@ -9,6 +9,7 @@ show, stats and prepare can take the data, the vocabulary and the tasks' paramet
 import argparse
 import itertools
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -25,6 +26,7 @@ from tk_instruct.configuration import (
     load_part,
 )
 from tk_instruct.errors import UserError
+from tk_instruct.files import check_target, is_stream
 from tk_instruct.ranges import whole_number
 from tk_instruct.tables import table
 
@@ -54,6 +56,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     stats.add_argument("name", metavar="NAME", help="a task or mixture")
     stats.add_argument("--split", action="append", help="repeatable (default: train and test)")
 
+    export = actions.add_parser("export", help="write examples as texts, for other programs")
+    export.add_argument(
+        "patterns",
+        nargs="+",
+        metavar="PATTERN",
+        help="a task, a mixture (which stands for its tasks), a shell pattern, or part of names",
+    )
+    export.add_argument("--split", default="train", help="default: train")
+    export.add_argument(
+        "--format", choices=("jsonl", "parquet"), default="jsonl", help="default: %(default)s"
+    )
+    export.add_argument("--output", metavar="FILE", required=True, help="- is the standard output")
+
     doctor = actions.add_parser(
         "doctor", help="check the data of a suite, and say what to do where it is not well"
     )
@@ -71,8 +86,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="tasks, mixtures, or TFDS names like glue/rte:2.0.0",
     )
-    add_data_arguments(prepare)
-    for action in (show, stats, prepare):
+    for action in (prepare, export):
+        add_data_arguments(action)
+    for action in (show, stats, export, prepare):
         add_gin_arguments(action)
     for action in (listing, show, stats, doctor):
         action.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -92,6 +108,7 @@ def main(args: argparse.Namespace) -> int:
         "list": _list,
         "show": _show,
         "stats": _stats,
+        "export": _export,
         "prepare": _prepare,
         "doctor": _doctor,
     }
@@ -332,6 +349,22 @@ def _stats_text(stats: dict[str, Any]) -> str:
             "",
         ]
     )
+
+
+def _export(args: argparse.Namespace) -> int:
+    output = None if args.output == "-" else os.path.expanduser(args.output)
+    if output is not None:
+        check_target(output)
+    from tk_instruct import export
+
+    selection = export.select(args.patterns)
+    count, num_tasks = export.export(selection, args.split, args.format, output)
+    tasks = "task" if num_tasks == 1 else "tasks"
+    print(
+        f"{count:,} examples of {num_tasks:,} {tasks} in {output or 'the standard output'}",
+        file=sys.stderr if output is None or is_stream(output) else sys.stdout,
+    )
+    return 0
 
 
 def _prepare(args: argparse.Namespace) -> int:

@@ -11,7 +11,8 @@ Mixtures: flan_all, flan_holdout_CLUSTER, flan_holdout_superglue, flan_clusters_
 has all forms, such as flan_holdout_nli_fewshot. Gin sets data (tfds_data_dir) and templates (FLAN).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from tk_instruct.data.registry import Mixture, proportional
 from tk_instruct.data.task import Example, Rendering, Task
@@ -37,6 +38,24 @@ def target_of(example: Example) -> Target:
     return Target(tuple(references), tuple(example["options"]), example["group"])
 
 
+def _exported(example: Example) -> Mapping[str, Any]:
+    return {
+        "dataset": example["task"],
+        "cluster": example["category"],
+        "options": example["options"] or None,
+        "references": list(target_of(example).references),
+    }
+
+
+def _exported_option(example: Example) -> Mapping[str, Any]:
+    return {
+        "dataset": example["task"],
+        "cluster": example["category"],
+        "example": example["of"],
+        "is_right": example["is_right"] == "yes",
+    }
+
+
 def _option_target(example: Example) -> OptionTarget:
     return OptionTarget(example["of"], is_correct=example["is_right"] == "yes")
 
@@ -59,7 +78,8 @@ def _task(
     """A task of a dataset. metrics are by default the dataset's."""
     rendering = Rendering(prepare, reads=prompts.reads(dataset))
     metrics = metrics or [METRICS[metric] for metric in dataset.metrics]
-    return Task(name, examples.source(dataset), rendering, target_of, metrics)
+    source = examples.source(dataset)
+    return Task(name, source, rendering, target_of, metrics, exported=_exported)
 
 
 def _tasks_of(dataset: Dataset) -> Iterator[Task]:
@@ -86,6 +106,7 @@ def _tasks_of(dataset: Dataset) -> Iterator[Task]:
                 Rendering(prepare, reads=["option", *prompts.reads(dataset)]),
                 _option_target,
                 [rank_accuracy],
+                exported=_exported_option,
             )
 
 

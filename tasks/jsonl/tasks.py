@@ -7,7 +7,7 @@ against. The files are named by gin (JsonLines.files) or by --jsonl.
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -107,6 +107,14 @@ def _target(example: Example) -> Target:
     return Target(tuple(example["references"]), tuple(example["options"]))
 
 
+def _exported(example: Example) -> Mapping[str, Any]:
+    return {
+        "task_name": example["task"],
+        "options": example["options"] or None,
+        "references": example["references"],
+    }
+
+
 def _scores(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
     """Accuracy and ROUGE. The first one counts: accuracy if the examples have options."""
     have_options = any(target.options for target in targets)
@@ -119,4 +127,5 @@ def _scores(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, 
 def declared() -> Iterator[Task]:
     """The one task."""
     rendering = Rendering(_prepare, reads=["prompt", "answer"])
-    yield Task("jsonl", Source(SPLITS, _FIELDS, _load, _content), rendering, _target, [_scores])
+    source = Source(SPLITS, _FIELDS, _load, _content)
+    yield Task("jsonl", source, rendering, _target, [_scores], exported=_exported)

@@ -1,7 +1,7 @@
 """The raw examples of a data set under a template."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -10,10 +10,10 @@ from jinja2 import TemplateError
 
 from tk_instruct import randomness
 from tk_instruct.data.task import RawExample
-from tk_instruct.errors import EmptySplitError, UserError
+from tk_instruct.errors import EmptySplitError, MissingDataError, UserError
 
 from . import rows, sandbox, templates
-from .rendering import ANSWER_CHOICES, Dropped, Prompted, apply, truncating
+from .rendering import ANSWER_CHOICES, Dropped, Prompted, apply, truncating, without_dash
 from .settings import P3
 from .templates import DatasetName, PromptedDataset, Template
 
@@ -25,10 +25,29 @@ def place(of: PromptedDataset, split: str) -> rows.Place:
 
 
 def content(of: PromptedDataset, split: str) -> str:
-    """A text that changes when the examples change: with the rows, the template, the seed."""
-    template = templates.template_of(of.dataset, of.template)
+    """A text that changes when the examples change: with the rows, the template, the seed.
+
+    Raises MissingDataError also if the rows lack a column that the template needs.
+    """
+    template, at = templates.template_of(of.dataset, of.template), place(of, split)
+    columns = rows.columns(at)
+    if lacking := needed_columns(of.dataset, template) - set(map(without_dash, columns)):
+        raise MissingDataError(
+            f"{of.dataset}, split {at.split}: {_lacks(of, lacking)} the data have "
+            f"{', '.join(columns)}; {_OTHER_VERSION}"
+        )
     seed = f" seed={P3().seed}" if draws(of.dataset, template) else ""
-    return f"{rows.fingerprint(place(of, split))} {templates.digest(template)}{seed}"
+    return f"{rows.fingerprint(at)} {templates.digest(template)}{seed}"
+
+
+_OTHER_VERSION = (
+    "rename the column, or give --p3_templates a version of promptsource that reads this version "
+    "of the data"
+)
+
+
+def _lacks(of: PromptedDataset, columns: Collection[str]) -> str:
+    return f"the template {of.template!r} reads {', '.join(sorted(columns))}, and"
 
 
 def count(of: PromptedDataset, split: str) -> int:
@@ -43,6 +62,7 @@ def load(of: PromptedDataset, split: str) -> Iterator[RawExample]:
     """
     dropped: dict[str, _Count] = {}
     number = -1
+    content(of, split)  # which raises what is missing
     for number, found in prompted(of, split):
         if isinstance(found, Dropped):
             count = dropped.setdefault(found.reason, _Count(number, found.detail))
@@ -87,11 +107,10 @@ def prompted(of: PromptedDataset, split: str) -> Iterator[tuple[int, Prompted | 
     columns = columns_of(of.dataset, template) | {ANSWER_CHOICES}  # which apply refuses
     for number, row in enumerate(rows.rows(at, columns)):
         where = f"{of.dataset}, split {at.split}, row {number}"
-        if lacking := needed - {name.replace("-", "_") for name in row}:
+        if lacking := needed - set(map(without_dash, row)):
             raise UserError(
-                f"{where}: the template {of.template!r} reads {', '.join(sorted(lacking))}, "
-                f"and the data have {', '.join(rows.columns(at))}; rename the column, or give "
-                "--p3_templates a version of promptsource that reads this version of the data"
+                f"{where}: {_lacks(of, lacking)} the row lacks it; complete the row, or "
+                f"{_OTHER_VERSION}"
             )
 
         def choose(options: Sequence[Any], count: int, where: str = where) -> Any:

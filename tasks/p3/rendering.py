@@ -50,7 +50,7 @@ def apply(
     UserError for a template that cannot be rendered at all.
     """
     # Templates change lists in place. PromptSource renders the choices first.
-    values = {name.replace("-", "_"): _protected(value) for name, value in row.items()}
+    values = {without_dash(name): _protected(value) for name, value in row.items()}
     if ANSWER_CHOICES in values:
         raise UserError(
             f"{where}: the column {ANSWER_CHOICES} has the name of what templates call their own "
@@ -80,13 +80,18 @@ def apply(
 
 def _is_of_template(error: Exception) -> bool:
     """Whether the template is to blame for an error in any case, not the row."""
-    refused = TemplateError | sandbox.LimitError | RecursionError | MemoryError
-    return isinstance(error, refused) and not isinstance(error, UndefinedError)
+    refused = isinstance(error, TemplateError | sandbox.LimitError)
+    return refused and not isinstance(error, UndefinedError)
 
 
 def truncating(source: str) -> str:
     """A template that cuts all that it prints. The change is textual, as PromptSource's."""
     return source.replace("}}", f" | string | truncate({_MOST_CHARACTERS}) }}}}")
+
+
+def without_dash(column: str) -> str:
+    """What templates call a column."""
+    return column.replace("-", "_")
 
 
 def _protected(value: Any) -> Any:

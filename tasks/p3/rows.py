@@ -5,6 +5,7 @@ Rows are read one after the other, so that a file need not fit into memory.
 
 import gzip
 import hashlib
+import itertools
 import re
 from collections.abc import Collection, Iterator
 from functools import lru_cache
@@ -42,7 +43,7 @@ def place(dataset: DatasetName, split: str) -> Place:
     files = tuple(_files(dataset, split))
     if files:
         return Place(dataset, split, files)
-    tfds = tfds_rows.name_of(str(dataset))
+    tfds = tfds_rows.name_of(str(dataset), split)
     given = P3().data
     if tfds is None or given is not None:
         where = Path(given).expanduser() / str(dataset) if given else f"DIR/{dataset}"
@@ -90,11 +91,17 @@ def rows(at: Place, columns: Collection[str]) -> Iterator[dict[str, Any]]:
 
 def columns(at: Place) -> list[str]:
     """The names of a split's columns. For JSON lines, those of the first rows."""
+    return _columns(at, fingerprint(at))
+
+
+@lru_cache(maxsize=1024)
+def _columns(at: Place, content: str) -> list[str]:
+    del content  # part of the key: files that change are read again
     if at.files and at.files[0].suffix == ".parquet":
         with _open(at.files[0]) as file:
             return list(file.schema_arrow.names)
     names: dict[str, None] = {}
-    for row, _ in zip(rows(at, ()), range(_READ_AT_ONCE), strict=False):
+    for row in itertools.islice(rows(at, ()), _READ_AT_ONCE):
         names |= dict.fromkeys(row)
     return list(names)
 
@@ -111,7 +118,7 @@ def fingerprint(at: Place) -> str:
     The hash of each file's content, or the size and time of a file of more than 64 MiB.
     """
     if at.tfds is not None:
-        return tfds_rows.fingerprint(str(at.dataset))
+        return tfds_rows.fingerprint(str(at.dataset), at.split)
     parts = [f"{path.name} {_content(path, *state_of(path))}" for path in at.files]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 

@@ -22,10 +22,10 @@ from jinja2.sandbox import SandboxedEnvironment, SecurityError
 
 MOST_OUTPUT = 1_000_000  # characters
 MOST_SOURCE = 100_000  # characters of a template
-_MOST_WORK = 100_000_000  # characters and list items, and for each operation:
-_STEP = 100
+_MOST_WORK = 20_000_000  # characters and list items, and for each operation:
+_STEP = 50
 # Comparisons are not paid for. They could take long only in a template that is made to.
-_MOST_SECONDS = 20.0
+_MOST_SECONDS = 10.0
 _MOST_NUMBER = 100_000  # as the argument of a filter
 _MOST_BITS = 256  # of a product or a power
 
@@ -66,13 +66,13 @@ class _Render:
 
     def __init__(self, choose: Callable[[Sequence[Any], int], Any]) -> None:
         self._choose = choose
-        self._work_left = _MOST_WORK
+        self.work_left = _MOST_WORK
         self._num_choices = 0
         self._ends = time.thread_time() + _MOST_SECONDS
 
     def pay(self, work: int) -> None:
-        self._work_left -= work + _STEP
-        if self._work_left < 0 or time.thread_time() > self._ends:
+        self.work_left -= work + _STEP
+        if self.work_left < 0 or time.thread_time() > self._ends:
             raise LimitError("it works too long, or makes something too large")
 
     def choose(self, options: Sequence[Any]) -> Any:
@@ -84,21 +84,22 @@ _current: ContextVar[_Render] = ContextVar("current")
 
 
 def _pay(*values: Any, times: int = 1) -> None:
-    _current.get().pay(_size(values) * times)
+    current = _current.get()
+    current.pay(_size(values, current.work_left) * times)
 
 
-def _size(values: Any) -> int:
-    """Characters and items in nested values, counted as often as they are met, up to the limit."""
+def _size(values: Any, most: int) -> int:
+    """Characters and items in nested values, counted as often as they are met, until over most."""
     total, waiting = 0, [values]
-    while waiting and total <= _MOST_WORK:
+    while waiting and total <= most:
         value = waiting.pop()
         if isinstance(value, str | bytes | range):
             total += len(value)
         elif isinstance(value, list | tuple | set):
-            total += len(value)
+            total += len(value) + 10
             waiting += value
         elif isinstance(value, Mapping):
-            total += len(value)
+            total += len(value) + 10
             waiting += [*value.keys(), *value.values()]
     return total
 
@@ -270,6 +271,8 @@ def compiled(source: str) -> Compiled:
         raise TemplateError(f"it has {len(source):,} characters, and {MOST_SOURCE:,} are allowed")
     try:
         tree = _ENVIRONMENT.parse(source)
+        if tree.find((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+            raise TemplateError("it reads another file")
         reads = meta.find_undeclared_variables(tree) - _ENVIRONMENT.globals.keys()
         needs = reads - _optional(tree)
         filters = {node.name for node in tree.find_all(nodes.Filter)}
@@ -304,7 +307,7 @@ def _replace_concatenations(node: nodes.Node) -> None:
                 continue
             _replace_concatenations(child)
             if isinstance(child, nodes.Concat):
-                items = nodes.List(child.nodes, "load", lineno=child.lineno)
+                items = nodes.List(child.nodes, lineno=child.lineno)
                 several[position] = _filtered(items, "~")
         if not isinstance(value, list):
             setattr(node, field, several[0])
@@ -329,5 +332,7 @@ def render(
             if length > MOST_OUTPUT:
                 raise LimitError(f"its text has more than {MOST_OUTPUT:,} characters")
         return "".join(parts)
+    except (RecursionError, MemoryError) as error:
+        raise LimitError("it calls itself too deeply, or makes something too large") from error
     finally:
         _current.reset(token)

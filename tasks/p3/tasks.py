@@ -173,7 +173,7 @@ def _tasks(of: PromptedDataset, has_choices: bool) -> tuple[Task, ...]:
         [scores],
         describe=_about,
         inputs_have_eos=False,  # as T0 is trained
-        # exported=_exported,
+        exported=_exported,
     )
     if not has_choices:
         return (whole,)
@@ -190,6 +190,7 @@ def _tasks(of: PromptedDataset, has_choices: bool) -> tuple[Task, ...]:
         rendering=Rendering(_prepare, reads=["prompt", "option"]),
         score_against=_option_target,
         metric_fns=[rank_accuracy],
+        is_listed=False,  # its examples are the other task's, once for each option
     )
     return whole, scored
 

@@ -7,7 +7,7 @@ user_oriented`). Gin (SelfInstructData), flags or environment variables name the
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -124,6 +124,10 @@ def _target(example: Example) -> Target:
     return Target(tuple(example["references"]))
 
 
+def _exported(example: Example) -> Mapping[str, Any]:
+    return {"task_name": example["task"], "category": example["category"]}
+
+
 def declared() -> Iterator[Task]:
     """The task for training, and the task whose answers people rate."""
     train = Source(
@@ -132,5 +136,7 @@ def declared() -> Iterator[Task]:
     rated = Source(("test",), _FIELDS, _user_oriented_load, _user_oriented_fingerprint)
     rendering = Rendering(_prepare, reads=["prompt", "completion"])
     metrics = [METRICS["rouge"], METRICS["accuracy"]]
-    yield Task("self_instruct", train, rendering, _target, metrics)
-    yield Task("self_instruct_user_oriented", rated, rendering, _target, metrics)
+    yield Task("self_instruct", train, rendering, _target, metrics, exported=_exported)
+    yield Task(
+        "self_instruct_user_oriented", rated, rendering, _target, metrics, exported=_exported
+    )

@@ -95,6 +95,14 @@ def _target(example: Example) -> Instance:
     return Instance(tuple(example["references"]), example["task"], example["category"])
 
 
+def _exported(example: Example) -> Mapping[str, Any]:
+    return {
+        "targets": example["references"],
+        "task_name": example["task"],
+        "category": example["category"],
+    }
+
+
 def _about(example: Example) -> Mapping[str, Sequence[str]]:
     spec = TaskSpec.from_json(example["instruction"])
     return {
@@ -135,6 +143,7 @@ def declared() -> Iterator[Task | Mixture]:
                 _target,
                 [_metric(track)],
                 _about,
+                exported=_exported,
             )
     for encoding in prompt.ENCODINGS:
         parts = [f"superni_{short}_{encoding}" for short in TRACK_NAMES]

@@ -232,9 +232,12 @@ def names(pattern: str = "*") -> list[str]:
     """The sorted names of tasks and mixtures that match a shell pattern or contain the text."""
     _import_seqio_suites()
     foreign = _from_seqio()
-    in_data = (name for _, declared in _declared_in_data() for name in declared)
-    own = {*_declared_by_suites(), *_added, *in_data}
-    declared = sorted({*own, *(foreign.names() if foreign else ())})
+    own: dict[str, Task | Mixture] = {n: of for n, (_, of) in _declared_by_suites().items()}
+    for _, in_data in _declared_in_data():
+        own |= in_data
+    own |= _added
+    hidden = {name for name, of in own.items() if isinstance(of, Task) and not of.is_listed}
+    declared = sorted({*own, *(foreign.names() if foreign else ())} - hidden)
     if any(character in pattern for character in "*?["):
         return [name for name in declared if fnmatch.fnmatchcase(name, pattern)]
     return [name for name in declared if pattern in name]

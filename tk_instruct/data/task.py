@@ -120,6 +120,23 @@ class _Remembering:
         self.ends = tokenizer.ends
 
 
+class _OnDemand:
+    """A tokenizer that is made when it is needed."""
+
+    def __init__(self, make: Callable[[], Tokenizer]) -> None:
+        self._make = lru_cache(maxsize=1)(make)
+
+    @property
+    def name(self) -> str:
+        return self._make().name
+
+    def encode(self, s: str) -> list[int]:
+        return self._make().encode(s)
+
+    def ends(self, s: str) -> list[int]:
+        return self._make().ends(s)
+
+
 class AnyTask(Protocol):
     """What the pipeline and the verbs need of a task, be it of a suite or of SeqIO's registry."""
 
@@ -141,10 +158,16 @@ class AnyTask(Protocol):
     def num_input_examples(self, split: str) -> int: ...
     def fingerprint(self, split: str) -> str: ...
     def examples(self, split: str, lengths: FeatureLengths) -> Iterator[Example]: ...
+    def texts(self, split: str) -> Iterator[Example]: ...
+    def own_fields(self, example: Example) -> Mapping[str, Any]: ...
     def target(self, example: Example) -> Any: ...
     def prediction(self, text: str, example: Example) -> Any: ...
     def about(self, example: Example) -> Mapping[str, Sequence[str]]: ...
     def tokenizer(self) -> Tokenizer: ...
+
+
+def _none(example: Example) -> Mapping[str, Any]:
+    return {}
 
 
 def _category(example: Example) -> Mapping[str, Sequence[str]]:
@@ -160,6 +183,10 @@ class Task:
         metric_fns: functions (targets, predictions) → scores by name, as in SeqIO.
         describe: example → its categories, input_languages and output_languages, for statistics.
         inputs_have_eos: whether inputs end in EOS. Targets always do.
+        exported: example → the fields that `tasks export` adds to id, task, inputs and targets:
+            texts, numbers, lists of texts or None, the same kind in all examples of a field. It may
+            replace targets by the list of all right answers.
+        is_listed: whether listings and patterns find it. If not, only its full name does.
     """
 
     name: str
@@ -169,6 +196,8 @@ class Task:
     metric_fns: Sequence[Callable[..., Mapping[str, Any]]]
     describe: Callable[[Example], Mapping[str, Sequence[str]]] = _category
     inputs_have_eos: bool = True
+    exported: Callable[[Example], Mapping[str, Any]] = _none
+    is_listed: bool = True
 
     @property
     def splits(self) -> Sequence[str]:
@@ -201,6 +230,9 @@ class Task:
     def about(self, example: Example) -> Mapping[str, Sequence[str]]:
         return self.describe(example)
 
+    def own_fields(self, example: Example) -> Mapping[str, Any]:
+        return self.exported(example)
+
     def tokenizer(self) -> Tokenizer:
         """The tokenizer that encodes prompts and the options of examples."""
         return self.rendering.tokenize(vocabulary())
@@ -220,14 +252,39 @@ class Task:
         num_input_tokens = lengths.inputs - len(inputs_end)
         for raw in source.load(split):
             inputs, targets, input_ids, target_ids = encode(*(raw[field] for field in reads))
-            passed = {k: list(raw[k]) if many else raw[k] for k, many in source.fields.items()}
             yield {
-                **passed,
+                **self._fields(raw),
                 "inputs_pretokenized": inputs,
                 "targets_pretokenized": targets,
                 "inputs": np.array([*input_ids[:num_input_tokens], *inputs_end], np.int32),
                 "targets": np.array([*target_ids[: lengths.targets - 1], *end], np.int32),
             }
+
+    def texts(self, split: str) -> Iterator[Example]:
+        """The examples of a split in order as whole texts, without token ids.
+
+        Needs a vocabulary only where prompts are made of as much as fits, such as exemplars.
+        """
+        check_split(self, split)
+        render = self.rendering.prepare(_OnDemand(self._tokenizer_of_texts), None)
+        for raw in self.source.load(split):
+            inputs, targets = render(*(raw[field] for field in self.rendering.reads))
+            yield {
+                **self._fields(raw),
+                "inputs_pretokenized": inputs,
+                "targets_pretokenized": targets,
+            }
+
+    def _fields(self, raw: RawExample) -> dict[str, Any]:
+        return {k: list(raw[k]) if many else raw[k] for k, many in self.source.fields.items()}
+
+    def _tokenizer_of_texts(self) -> Tokenizer:
+        try:
+            return self.tokenizer()
+        except UserError as error:
+            raise UserError(
+                f"{self.name}: what fits into its prompts is counted in tokens, and {error}"
+            ) from error
 
 
 def check_split(task: AnyTask, split: str) -> None:

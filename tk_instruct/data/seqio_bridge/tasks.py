@@ -23,6 +23,8 @@ log = logging.getLogger("tk_instruct")
 
 # The field that holds SeqIO's own example, for the task's postprocess_fn.
 _AS_GIVEN = "seqio_example"
+# More tokens than any example has.
+_LONG = FeatureLengths(1 << 20, 1 << 20)
 
 
 class SeqIOTask:
@@ -130,6 +132,13 @@ class SeqIOTask:
             if not isinstance(found.get("references"), list):
                 found["references"] = [found["targets_pretokenized"]]
             yield {**found, _AS_GIVEN: given}
+
+    def texts(self, split: str) -> Iterator[Example]:
+        """The examples with their texts, which are decoded if the task does not give them."""
+        return self.examples(split, _LONG)
+
+    def own_fields(self, example: Example) -> Mapping[str, Any]:
+        return {}
 
     def target(self, example: Example) -> Any:
         return self._task.postprocess_fn(
