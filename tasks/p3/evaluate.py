@@ -20,9 +20,8 @@ p3_super_glue_rte_should_assume-validation-0:
 """
 
 import argparse
-import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import gin
 import msgspec
@@ -34,15 +33,11 @@ from tk_instruct.evaluate.of_run import Run, Scores, as_text
 from tk_instruct.evaluate.output import show_scores
 from tk_instruct.files import Path, write_atomically
 from tk_instruct.inference import add_batch_arguments, add_step_argument, check_counts
-from tk_instruct.metrics.classification import accuracy
-from tk_instruct.metrics.target import Target
 from tk_instruct.progress import Progress
 
-from . import bias, metrics, t0, tasks, templates
-from .summary import DatasetSummary, Report, mean_of_medians, report_text, summarise
-from .templates import DatasetName, PromptedDataset
-
-SPLITS = ("validation", "test", "train")
+from . import t0
+from .protocol import SPLITS, Prompt, by_row, options_of, prompts_of, report_of, rows_of, score
+from .summary import Report, report_text
 
 
 def add_arguments(parser: Any) -> None:
@@ -70,47 +65,26 @@ def add_arguments(parser: Any) -> None:
 @distributed.with_others
 def main(args: argparse.Namespace) -> int:
     check_counts(args)
+    if args.predictions:
+        from . import predictions  # brings jinja2 and pyarrow
+
+        show(args, *predictions.reports_of(args))
+        return 0
     if not args.model_dir:
-        raise UserError("--suite p3 evaluates a run; give --model_dir DIR")
+        raise UserError(
+            "--suite p3 evaluates a run or predictions; give --model_dir DIR or --predictions FILE"
+        )
     configuration.import_declarations(args.modules)
     of_runs = [evaluate_run(Path(run).expanduser(), args) for run in args.model_dir]
     if distributed.is_first_process():
-        reports = [report for report in of_runs if report]
-        found = {"suite": "p3", "runs": [msgspec.to_builtins(report) for report in reports]}
-        show_scores(args.json, as_text(found), "\n\n".join(map(report_text, reports)))
+        show(args, [report for report in of_runs if report])
     return 0
 
 
-class Prompt(NamedTuple):
-    """A data set under a template, to be answered by rank or generation on a split."""
-
-    of: PromptedDataset
-    method: str
-    split: str
-
-    @property
-    def row(self) -> str:
-        """The row in the table: the data set, and the round for ANLI."""
-        return "/".join(filter(None, [str(self.of.dataset), self.of.round]))
-
-
-def prompts_of(dataset: DatasetName, split: str | None) -> list[Prompt]:
-    """The prompts that a data set is scored with. Empty if the tree has no templates of it.
-
-    These are the templates of its original task, or all if there is none of it. Those with choices
-    are ranked; if none has choices, answers are generated. split is None for the one that T0 is
-    scored on.
-    """
-    in_tree = list(templates.tree().templates(dataset).values())
-    of = [template for template in in_tree if template.metadata.original_task] or in_tree
-    ranked = [template for template in of if template.answer_choices]
-    method = "rank" if ranked else "generation"
-    split = split or bias.SPLITS.get(dataset, "validation")
-    return [
-        Prompt(each, method, split)
-        for template in ranked or of
-        for each in tasks.prompts_of(dataset, template.name)
-    ]
+def show(args: argparse.Namespace, reports: Sequence[Report], notes: Sequence[str] = ()) -> None:
+    """Prints the tables and the notes, or writes the reports, as --json says."""
+    found = {"suite": "p3", "runs": [msgspec.to_builtins(report) for report in reports]}
+    show_scores(args.json, as_text(found), "\n\n".join([*map(report_text, reports), *notes]))
 
 
 def chosen(args: argparse.Namespace) -> dict[str, list[Prompt]]:
@@ -120,40 +94,18 @@ def chosen(args: argparse.Namespace) -> dict[str, list[Prompt]]:
     """
     found: dict[str, list[Prompt]] = {}
     for name in args.dataset:
-        found |= _named(name, args.split)
+        found |= rows_of(name, args.split)
     datasets = [] if args.dataset else t0.held_out()
     for dataset in [*datasets, *(t0.bias_and_fairness() if args.bias_fairness else [])]:
-        found |= _by_row(prompts_of(dataset, args.split)) or {str(dataset): []}
-    return found
-
-
-def _named(name: str, split: str | None) -> dict[str, list[Prompt]]:
-    dataset, _, subset = name.partition("/")
-    if found := _by_row(prompts_of(DatasetName(dataset, subset or None), split)):
-        return found
-    rounds = _by_row(prompts_of(DatasetName(dataset), split))
-    if name in rounds:  # of ANLI
-        return {name: rounds[name]}
-    known = [str(each) for each in templates.tree().datasets()]
-    near = difflib.get_close_matches(name, known, n=3) or known[:3]
-    raise UserError(
-        f"--dataset={name} has no templates in {templates.tree().root}; the tree has "
-        f"{', '.join(near)} and others, or give --p3_templates a tree that has it"
-    )
-
-
-def _by_row(prompts: Sequence[Prompt]) -> dict[str, list[Prompt]]:
-    found: dict[str, list[Prompt]] = {}
-    for prompt in prompts:
-        found.setdefault(prompt.row, []).append(prompt)
+        found |= by_row(prompts_of(dataset, args.split)) or {str(dataset): []}
     return found
 
 
 def evaluate_run(model_dir: Path, args: argparse.Namespace) -> Report | None:
     """The report of a run. Predicts and scores only what the run's directory lacks.
 
-    Also writes the report of a complete evaluation to scores/. Raises UserError if no data is
-    there. Only the first process has the report.
+    Also writes the report of a complete evaluation, and its figure, to scores/. Raises UserError if
+    no data is there. Only the first process has the report.
     """
     gin.clear_config()
     run = Run(model_dir, args)
@@ -184,9 +136,18 @@ def evaluate_run(model_dir: Path, args: argparse.Namespace) -> Report | None:
     )
     if not args.dataset:
         what = f"p3-{args.split}" if args.split not in (None, "validation") else "p3"
-        path = model_dir / "scores" / f"{run.name(what)}.json"
-        write_atomically(path, [as_text(msgspec.to_builtins(report))])
+        place = model_dir / "scores"
+        write_atomically(place / f"{run.name(what)}.json", [as_text(msgspec.to_builtins(report))])
+        write_atomically(place / f"{run.name(what)}.png", _figure(report, model_dir.name))
     return report
+
+
+def _figure(report: Report, name: str) -> bytes:
+    from .figure import spreads  # brings matplotlib
+
+    of_bias = report.bias_and_fairness
+    datasets = {**report.datasets, **(of_bias.datasets if of_bias else {})}
+    return spreads(datasets, f"{name[:60]}, step {report.step}, {report.split}")
 
 
 def _missing(rows: Mapping[str, Sequence[Prompt]]) -> list[str]:
@@ -211,40 +172,4 @@ def scores_of(run: Run, prompt: Prompt) -> Scores:
     def scores(examples: Sequence[Example], texts: Sequence[str]) -> Scores:
         return score(prompt, examples, texts)
 
-    return run.scores_of(prompt.of.task, prompt.split, prompt.method, scores, _options)
-
-
-def _options(example: Example) -> list[str]:
-    """The options of an example, each once. Raises UserError if the target is none of them."""
-    tasks.right_option(example)
-    return tasks.options_once(example)
-
-
-def score(prompt: Prompt, examples: Sequence[Example], texts: Sequence[str]) -> Scores:
-    """Name → score of predicted texts: accuracy if they are ranked, else the template's metrics."""
-    dataset = prompt.of.dataset
-    if bias.measures_bias(dataset):
-        return bias.score(dataset, examples, texts)
-    targets = [Target(tuple(e["references"]), tuple(e["options"])) for e in examples]
-    if prompt.method == "rank":
-        return accuracy(targets, texts)
-    return metrics.score(templates.template_of(dataset, prompt.of.template), targets, texts)
-
-
-def report_of(scores: Mapping[Prompt, Scores], **about: Any) -> Report:
-    """The report of the scores of prompts."""
-    datasets: dict[str, DatasetSummary] = {}
-    of_bias: dict[str, DatasetSummary] = {}
-    for row, prompts in _by_row(list(scores)).items():
-        of = {prompt.of.template: scores[prompt] for prompt in prompts}
-        summaries = summarise(prompts[0].method, of)
-        into = of_bias if bias.measures_bias(prompts[0].of.dataset) else datasets
-        for metric, summary in summaries.items():
-            into[row if len(summaries) == 1 else f"{row}, {metric}"] = summary
-    return Report(
-        **about,
-        templates=templates.tree().version,
-        datasets=datasets,
-        mean_of_medians=mean_of_medians(datasets),
-        bias_and_fairness=bias.summarise(of_bias),
-    )
+    return run.scores_of(prompt.of.task, prompt.split, prompt.method, scores, options_of)
