@@ -105,7 +105,7 @@ def report_of(scores: Mapping[Prompt, Mapping[str, float]], **about: Any) -> Rep
     of_bias: dict[str, DatasetSummary] = {}
     for row, prompts in by_row(scores).items():
         of = {prompt.of.template: scores[prompt] for prompt in prompts}
-        summaries = summarise(prompts[0].method, of)
+        summaries = summarise(prompts[0].method, prompts[0].split, of)
         into = of_bias if bias.measures_bias(prompts[0].of.dataset) else datasets
         for metric, summary in summaries.items():
             into[row if len(summaries) == 1 else f"{row}, {metric}"] = summary

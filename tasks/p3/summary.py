@@ -63,6 +63,7 @@ class DatasetSummary(Spread, frozen=True):
     """
 
     method: str
+    split: str
     metric: str
     prompts: dict[str, dict[str, float]]
 
@@ -118,7 +119,9 @@ def spread(values: Sequence[float]) -> Spread:
     )
 
 
-def summarise(method: str, prompts: Mapping[str, Mapping[str, float]]) -> dict[str, DatasetSummary]:
+def summarise(
+    method: str, split: str, prompts: Mapping[str, Mapping[str, float]]
+) -> dict[str, DatasetSummary]:
     """Main metric → the summary of the prompts that have it as their first score.
 
     prompts: name of a template → name of a score → score.
@@ -130,6 +133,7 @@ def summarise(method: str, prompts: Mapping[str, Mapping[str, float]]) -> dict[s
         metric: DatasetSummary(
             **msgspec.structs.asdict(spread([scores[metric] for scores in of.values()])),
             method=method,
+            split=split,
             metric=metric,
             prompts=of,
         )
@@ -160,7 +164,7 @@ def report_text(report: Report) -> str:
     ]
     if report.datasets:
         published = _comparable(report)
-        lines += ["", _table(report.datasets, published)]
+        lines += ["", _table(report.datasets, report.split, published)]
         if report.mean_of_medians is not None:
             ranked = sum(each.method == "rank" for each in report.datasets.values())
             lines += [f"mean of the medians of {ranked} ranked: {report.mean_of_medians:.2f}"]
@@ -170,7 +174,7 @@ def report_text(report: Report) -> str:
             for name, of in published.items()
         ]
     if report.bias_and_fairness:
-        lines += ["", *_bias_lines(report.bias_and_fairness)]
+        lines += ["", *_bias_lines(report.bias_and_fairness, report.split)]
     return "\n".join(lines)
 
 
@@ -183,22 +187,26 @@ def _comparable(report: Report) -> Mapping[str, _Published]:
 
 
 def _table(
-    datasets: Mapping[str, DatasetSummary], published: Mapping[str, _Published] | None = None
+    datasets: Mapping[str, DatasetSummary],
+    split: str,
+    published: Mapping[str, _Published] | None = None,
 ) -> str:
+    """One row a data set. Splits are named that are not the report's."""
     rows = [["data set", "metric", "prompts", "median", "Q1", "Q3", "IQR", "min", "max"]]
     for name, of in datasets.items():
         values = (of.median, of.first_quartile, of.third_quartile, of.interquartile_range)
         cells = [f"{value:.2f}" for value in (*values, of.minimum, of.maximum)]
-        rows.append([name, f"{of.metric} ({of.method})", str(of.num_prompts), *cells])
+        title = name if of.split == split else f"{name} ({of.split})"
+        rows.append([title, f"{of.metric} ({of.method})", str(of.num_prompts), *cells])
     if published:
         rows[0].append("published")
-        for row in rows[1:]:
-            row.append(f"{published[row[0]].median:.2f}" if row[0] in published else "–")
+        for name, row in zip(datasets, rows[1:], strict=True):
+            row.append(f"{published[name].median:.2f}" if name in published else "–")
     return table(rows)
 
 
-def _bias_lines(bias: Bias) -> list[str]:
-    lines = ["bias and fairness", _table(bias.datasets)]
+def _bias_lines(bias: Bias, split: str) -> list[str]:
+    lines = ["bias and fairness", _table(bias.datasets, split)]
     if parity := bias.gender_parity:
         lines += [
             f"gender parity of super_glue/axg: median {parity.median:.2f}, "
