@@ -73,9 +73,10 @@ def apply(
     parts = [_unprotected(part).strip() for part in text.split(PARTS)]
     if len(parts) != 2:
         return Dropped(f"{len(parts)} part{'s' * (len(parts) > 1)}, not 2")
-    if not all(parts):
-        return Dropped("empty target" if parts[0] else "empty input")
-    return Prompted(*parts, choices)
+    inputs, targets = parts
+    if not inputs or not targets:
+        return Dropped("empty target" if inputs else "empty input")
+    return Prompted(inputs, targets, choices)
 
 
 def _is_of_template(error: Exception) -> bool:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tk_instruct import schema
+from tk_instruct.data import tfds_source
 from tk_instruct.errors import MissingDataError, UserError
 from tk_instruct.files import Path, read_bytes
 
@@ -25,6 +26,8 @@ from .templates import DatasetName, state_of
 _FORMATS = ("parquet", "jsonl", "jsonl.gz")
 # Splits of the Hub whose names begin with the name of another.
 _LONGER_NAMES = re.compile(r"(train|dev|test)_r[123]|(validation|test)_(mis)?matched")
+# Split → its names, where data sets call it by several.
+_NAMES = {"validation": ("validation", "valid", "val", "dev")}
 _READ_AT_ONCE = 256  # rows
 _MOST_HASHED = 1 << 26  # bytes of a file whose content is hashed
 
@@ -40,19 +43,23 @@ class Place(NamedTuple):
 
 def place(dataset: DatasetName, split: str) -> Place:
     """Where a split is. Raises MissingDataError if it is nowhere."""
-    files = tuple(_files(dataset, split))
-    if files:
-        return Place(dataset, split, files)
-    tfds = tfds_rows.name_of(str(dataset), split)
+    names = _NAMES.get(split, (split,))
+    for name in names:
+        if files := tuple(_files(dataset, name)):
+            return Place(dataset, name, files)
+    in_tfds = {name: tfds_rows.name_of(str(dataset), name) for name in names}
+    found = [(name, tfds) for name, tfds in in_tfds.items() if tfds]
+    for name, tfds in found:
+        if tfds_source.is_prepared(tfds):
+            return Place(dataset, name, (), tfds)
     given = P3().data
-    if tfds is None or given is not None:
-        where = Path(given).expanduser() / str(dataset) if given else f"DIR/{dataset}"
-        raise MissingDataError(
-            f"{where}/{split}*.parquet or .jsonl is missing, the data of {dataset}; give "
-            "--p3_data DIR with Hugging Face's files"
-            + f" (`tk-instruct tasks prepare p3_{dataset.name}… --p3_data DIR` downloads them)"
-        )
-    return Place(dataset, split, (), tfds)
+    folder = Path(given).expanduser() / str(dataset) if given else f"DIR/{dataset}"
+    prepared = f", nor {found[0][1]} in {tfds_source.tfds_data_dir()}" if found else ""
+    raise MissingDataError(
+        f"there is no {folder}/{split}*.parquet, .jsonl or .jsonl.gz{prepared}; give --p3_data DIR "
+        "with Hugging Face's files, or get them (`tk-instruct tasks prepare TASK --p3_data DIR`"
+        + (", or without --p3_data by TFDS)" if found else ")")
+    )
 
 
 def _files(dataset: DatasetName, split: str) -> list[Path]:

@@ -271,7 +271,8 @@ def compiled(source: str) -> Compiled:
         raise TemplateError(f"it has {len(source):,} characters, and {MOST_SOURCE:,} are allowed")
     try:
         tree = _ENVIRONMENT.parse(source)
-        if tree.find((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+        other_files = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
+        if any(tree.find(kind) for kind in other_files):
             raise TemplateError("it reads another file")
         reads = meta.find_undeclared_variables(tree) - _ENVIRONMENT.globals.keys()
         needs = reads - _optional(tree)
@@ -289,12 +290,12 @@ def compiled(source: str) -> Compiled:
 def _optional(tree: nodes.Template) -> set[str]:
     """Names that a template sets in some branch, tests for being there, or gives a default."""
     stored = {name.name for name in tree.find_all(nodes.Name) if name.ctx == "store"}
-    asked = [test.node for test in tree.find_all(nodes.Test) if test.name in _ASKS]
+    asked: list[Any] = [test.node for test in tree.find_all(nodes.Test) if test.name in _ASKS]
     asked += [found.node for found in tree.find_all(nodes.Filter) if found.name in _DEFAULTS]
     return stored | {node.name for node in asked if isinstance(node, nodes.Name)}
 
 
-def _filtered(node: nodes.Expr, name: str) -> nodes.Filter:
+def _filtered(node: Any, name: str) -> nodes.Filter:
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
 

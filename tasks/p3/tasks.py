@@ -111,6 +111,10 @@ def _count(of: PromptedDataset, split: str) -> int:
     return examples.count(of, split)
 
 
+def _made_with() -> str:
+    return templates.tree().about
+
+
 def _load_options(of: PromptedDataset, split: str) -> Iterator[RawExample]:
     """One example for each option, as SeqIO scores them."""
     for example in _load(of, split):
@@ -164,6 +168,7 @@ def _tasks(of: PromptedDataset, has_choices: bool) -> tuple[Task, ...]:
         count=partial(_count, of),
         download=Download(str(of.dataset), partial(_download, of.dataset)),
         selection=lambda: f"seed={P3().seed}",
+        made_with=_made_with,
     )
     whole = Task(
         of.task,
@@ -197,19 +202,16 @@ def _tasks(of: PromptedDataset, has_choices: bool) -> tuple[Task, ...]:
 
 def _download(dataset: DatasetName) -> Path:
     """Gets a data set from the Hub into --p3_data, or by TFDS if none is given."""
-    from tk_instruct.data import tfds_source
-
     from . import hub, tfds_rows
 
     if given := P3().data:
         return hub.download(dataset.name, dataset.subset, Path(given).expanduser())
-    tfds = tfds_rows.name_of(str(dataset))
-    if tfds is None:
+    if str(dataset) not in tfds_rows.names():
         raise UserError(
             f"{dataset} is not among TFDS's data sets; give --p3_data DIR, a folder into which it "
             "is downloaded from Hugging Face's Hub"
         )
-    return tfds_source.prepare(tfds)
+    return tfds_rows.prepare(str(dataset))
 
 
 def prompts_of(dataset: DatasetName, template: str) -> list[PromptedDataset]:

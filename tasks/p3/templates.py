@@ -99,7 +99,7 @@ class Template(msgspec.Struct, frozen=True):
 
 class _File(msgspec.Struct, frozen=True):
     dataset: str
-    templates: dict[str, Template]
+    templates: dict[str, dict[str, Any]]
     subset: str | None = None
 
 
@@ -158,6 +158,11 @@ class Tree:
         if self.root == Path(OWN):
             return "this project's own"
         return VERSIONS.get(self.fingerprint, "unknown")
+
+    @property
+    def about(self) -> str:
+        """Version and fingerprint, for people."""
+        return f"promptsource templates, version {self.version}, fingerprint {self.fingerprint}"
 
     def _files(self) -> list[Path]:
         return sorted(self.root.glob(f"*/{_FILE}")) + sorted(self.root.glob(f"*/*/{_FILE}"))
@@ -234,7 +239,9 @@ def _parsed(path: Path, size: int, modified: float) -> _Contents:
             f"rename the folder to {dataset}, or correct dataset and subset"
         )
     templates: dict[str, Template] = {}
-    for key, template in file.templates.items():
+    for key, fields in file.templates.items():
+        where = f"{path}: template {fields.get('name', key)!r:.60}"
+        template = schema.convert(fields, Template, where, _REPAIR)
         if template.id != key:
             raise UserError(
                 f"{path}: the template {template.name!r} has the id {template.id!r} and stands at "

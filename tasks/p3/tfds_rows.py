@@ -4,13 +4,16 @@ A dataset is named as PromptSource names it, such as "glue/mrpc"; a split as the
 values have the Hub's types: whole numbers for class labels (-1 if the label is not known), texts
 where the Hub has texts, and a list of structures as a dictionary of lists.
 
-TFDS shuffles examples when it prepares a dataset, so rows are not in the Hub's order. The texts are
-the Hub's, apart from these differences, which TFDS's code and data/README.md of rowanz/hellaswag
-show:
+TFDS shuffles examples when it prepares a dataset, so rows are not in the Hub's order. The rows are
+the Hub's apart from these differences. Sources: TFDS's builders; the Hub's, in huggingface/datasets
+up to 2.5; data/README.md of rowanz/hellaswag.
     ai2_arc        TFDS letters all choices; some questions of the Hub have 1, 2, 3, 4.
     cnn_dailymail  TFDS puts a missing full stop behind a line as ".", the Hub as " .".
+    common_gen     The Hub shuffles the concepts of a row.
     hellaswag      TFDS has ctx only. ctx_a and ctx_b are made of it by the rule of its authors.
-    story_cloze    TFDS joins the four sentences. They are split again at full stops.
+    piqa           TFDS has no test split.
+    story_cloze    TFDS joins the four sentences. They are split again where sentences end.
+    record         TFDS sorts the entities; on the Hub they have no order.
 
 Columns that TFDS does not have are left out: `id` of paws, openbookqa and xsum; `ind` and `split`
 of hellaswag; `reason` of anli; `entity_spans` of super_glue/record; `story_id` of story_cloze. No

@@ -54,6 +54,7 @@ class Source:
         download: the dataset to fetch if the data is missing.
         selection: the options that choose the examples, as a text. Does not need the data.
         rendering: the options that change the prompts, as a text. Does not need the data.
+        made_with: the version of what the prompts are made with, for a run's description.
     """
 
     splits: Sequence[str]
@@ -65,6 +66,7 @@ class Source:
     download: Download | None = None
     selection: Callable[[], str] = str
     rendering: Callable[[], str] = str
+    made_with: Callable[[], str] = str
 
     def num_examples(self, split: str) -> int:
         if self.count:

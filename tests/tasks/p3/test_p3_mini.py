@@ -7,10 +7,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import gin
 import pyarrow.parquet as pq
 import pytest
+import sentencepiece
 
-from tk_instruct import cli
+from tk_instruct import cli, configuration
+from tk_instruct.data import registry
+from tk_instruct.data.task import Task
 from tk_instruct.errors import UserError
 from tk_instruct.tasks.p3 import mini
 
@@ -210,3 +214,62 @@ def test_what_is_damaged_is_written_again(caplog: pytest.LogCaptureFixture) -> N
     assert make() == str(folder)
     assert caplog.messages == [f"{folder} is not as it was written: it is made again"]
     assert _content(folder) == before
+
+
+def _use(data: Path) -> None:
+    configuration.import_declarations()
+    gin.bind_parameter("P3.data", str(data))
+
+
+def _loaded(name: str, split: str) -> list[Any]:
+    task = registry.get(name)
+    assert isinstance(task, Task)
+    return list(task.source.load(split))
+
+
+def test_all_tasks_have_examples(directory: Path) -> None:
+    _use(directory)
+    for mixture, split in (("p3_train", "train"), ("p3_eval", "validation")):
+        for task in registry.tasks_of(mixture):
+            found = _loaded(task.name, split)
+            assert len(found) >= 10, task.name
+            if mixture == "p3_eval":
+                assert all(example["answer"] in example["options"] for example in found)
+    found = _loaded("p3_super_glue_axg_short_form", "test")
+    assert len(found) == 24
+    found = _loaded("p3_wino_bias_type1_anti_who_is_it", "validation")
+    assert {example["answer"][:4] for example in found} == {"The ", "the "}
+
+
+def test_an_older_file_of_trec_gives_the_same_examples(directory: Path, tmp_path: Path) -> None:
+    """The columns that a dash is in, and the older numbers of kinds and places."""
+    coarse, fine = {0: 2, 1: 1, 2: 0, 3: 3, 4: 5, 5: 4}, {32: 21, 33: 18}
+    older = [
+        {
+            "label-coarse": coarse[row["coarse_label"]],
+            "label-fine": fine.get(row["fine_label"], 0),
+            "text": row["text"],
+        }
+        for row in _rows(directory, "trec", "train")
+    ]
+    (tmp_path / "trec").mkdir()
+    lines = "".join(f"{json.dumps(row)}\n" for row in older)
+    (tmp_path / "trec" / "train.jsonl").write_text(lines)
+    of_templates = [name for name in registry.get("p3_train").parts if "_trec_" in name]
+    assert len(of_templates) == 5
+    for name in of_templates:
+        pairs = []
+        for data in (directory, tmp_path):
+            _use(data)
+            pairs.append([(e["prompt"], e["answer"]) for e in _loaded(name, "train")])
+        assert pairs[0] == pairs[1]
+
+
+def test_a_vocabulary_is_trained_once_on_the_prompts(directory: Path) -> None:
+    _use(directory)
+    make = mini.p3_vocabulary.__wrapped__.__wrapped__
+    path = make(1000)
+    assert make(1000) == path != make(900)
+    trained = sentencepiece.SentencePieceProcessor(model_file=path)
+    assert trained.vocab_size() <= 1000
+    assert len(trained.encode("What kind of answer do they want?")) <= 9
