@@ -223,10 +223,10 @@ def test_a_failure_leaves_the_old_file(
 
 def test_parquet_has_the_same_examples(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
-    status, out, _ = run("exp_ab", "exp_a", f"--output={path}", "--format=parquet")
+    status, out, _ = run("exp_ab", "exp_a", f"--output={path}")
     assert (status, out) == (0, f"3 examples of 2 tasks in {path}\n")
     table = pyarrow.parquet.read_table(path)
-    assert [str(kind) for kind in table.schema.types] == ["string"] * 4 + ["int64", "string"]
+    assert [str(kind) for kind in table.schema.types] == ["string"] * 4 + ["int64", "null"]
     assert table.to_pylist() == AB + [{**row, "row": None, "choices": None} for row in A]
 
 

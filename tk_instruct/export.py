@@ -141,7 +141,8 @@ class _Lines:
             **task.own_fields(example),
         }
         for name, value in values.items():
-            self.types.setdefault(name, set()).add(type(value))
+            kind = list if isinstance(value, tuple) else type(value)
+            self.types.setdefault(name, set()).add(kind)
         return json.dumps(values, ensure_ascii=False) + "\n"
 
 
@@ -181,7 +182,9 @@ def _schema(types: Mapping[str, set[type]]) -> "pyarrow.Schema":
     fields = []
     for name, found in types.items():
         found = found - {type(None)}
-        if found <= {str}:
+        if not found:
+            kind = pyarrow.null()
+        elif found == {str}:
             kind = pyarrow.string()
         elif found <= {str, list}:
             kind = pyarrow.list_(pyarrow.string())
