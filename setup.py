@@ -31,6 +31,7 @@ setup(
     package_data={
         "tk_instruct.gin": ["**/*.gin"],
         "tk_instruct.self_instruct": ["seed_tasks.jsonl"],
+        "tk_instruct.tasks.p3": ["prompts/**/templates.yaml", "t0_*.csv"],
     },
     entry_points={"console_scripts": ["tk-instruct=tk_instruct.cli:main"]},
     install_requires=[
@@ -73,6 +74,7 @@ setup(
         "gcs": ["google-cloud-storage>=2.19"],  # what Orbax lists checkpoints in gs:// with
         "generate": ["openai>=3.0"],  # any server that speaks its protocol
         "hf": ["torch>=2.6", "transformers>=4.57"],
+        "hub": ["huggingface_hub>=2.0"],  # downloads of P3's data
         # The TPU compiler of jax 0.10.2; later ones do not print what they have compiled.
         "plan": ["libtpu==0.0.42.1; sys_platform == 'linux' and platform_machine == 'x86_64'"],
         # Not in the registry, and what they ask for themselves cannot be installed together:
@@ -86,6 +88,7 @@ setup(
         ],
         "tpu": ["google-cloud-storage>=2.19", "jax[tpu]"],
         "test": [
+            "huggingface_hub>=2.0",
             "hypothesis>=6.100",
             "import-linter>=2.5",  # who may import whom
             "mypy>=1.15",

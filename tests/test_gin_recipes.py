@@ -34,7 +34,7 @@ ENGINES = {
     "t5x/infer.gin": ["CHECKPOINT_PATH", "INFER_OUTPUT_DIR"],
 }
 """Run files, and the macros that the command line sets for each."""
-DATA = {f"tk_instruct.{name}" for name in ("SuperNI", "FLAN", "tfds_data_dir", "vocabulary")}
+DATA = {f"tk_instruct.{name}" for name in ("SuperNI", "FLAN", "P3", "tfds_data_dir", "vocabulary")}
 
 
 @dataclass
@@ -110,6 +110,18 @@ def test_flan_is_trained_as_published(recipe: str) -> None:
     assert lengths == {"inputs": 1024, "targets": 256}
     assert found.get("BATCH_TOKENS", found.get("BATCH_SIZE", 0) * lengths["inputs"]) == 8192
     assert found["LEARNING_RATE"] == 3e-5
+
+
+@pytest.mark.parametrize("size", ["3b", "11b"])
+def test_t0_is_trained_as_published(size: str) -> None:
+    found = Macros().read(GIN / "recipes" / f"t0_{size}.gin").values
+    assert f"lm100k_{'xl' if size == '3b' else 'xxl'}/" in found["INITIAL_CHECKPOINT_PATH"]
+    assert found["TRAIN_STEPS"] - 1_100_000 == 12_200
+    lengths = found["TASK_FEATURE_LENGTHS"]
+    assert lengths == {"inputs": 1024, "targets": 256}
+    assert found["BATCH_SIZE"] * lengths["inputs"] == 2**20
+    assert (found["LEARNING_RATE"], found["DROPOUT_RATE"]) == (1e-3, 0.1)
+    assert found["MIXTURE_OR_TASK_NAME"] == "t0_train"
 
 
 @pytest.mark.parametrize("run_file", ENGINES)

@@ -47,7 +47,7 @@ _REPAIRS = {
 _MAY_CHANGE = {
     "model": {"dtype", "remat"},
     "vocabulary": {"name"},
-    "data": set[str](),
+    "data": {"made_with"},
     "soft_prompt": {"frozen"},
 }
 
@@ -126,7 +126,8 @@ class Description:
     Attributes:
         model: the fields of the model's configuration.
         vocabulary: name and fingerprint.
-        data: what the cursor points into: mixture, feature lengths, batch size, seed, fingerprints.
+        data: what the cursor points into: mixture, feature lengths, batch size, seed, fingerprints;
+            and made_with, the versions of what prompts are made with.
         gin: the gin configuration.
         soft_prompt: empty, or for a soft prompt: length, frozen (the path of the frozen model),
             fingerprint and checksum of the frozen model.

@@ -55,7 +55,9 @@ class Suite:
         configurables: modules that register the suite's gin configurables. They import little.
         flags: the settings of its data.
         seeds: the gin parameters that --seed and RANDOM_SEED set.
-        tasks: a module whose `declared()` gives tasks and mixtures. It imports little.
+        tasks: a module whose `declared()` gives tasks and mixtures. It imports little. If there
+            are more, which depend on the data in use, its `declared_in_data()` gives them by name.
+            It is called at each look-up of another name, so it must remember what it has read.
         mixtures: a module that declares tasks to SeqIO when it is imported. A suite with `tasks`
             needs it only for programs that use SeqIO, such as upstream t5x.
         evaluations: value of `evaluate --suite` → a module with add_arguments(parser) and

@@ -60,15 +60,21 @@ def train(run: TrainRun) -> None:
     vocabulary, content = _vocabulary_of(run), _content_of(run)
 
     from tk_instruct import sharding
-    from tk_instruct.data import cache
+    from tk_instruct.data import pipeline
     from tk_instruct.program import program_of
 
     program = program_of(run)
     sharding.check_memory((program.state, program.frozen))
     if run.eval_every_steps:
         # A missing validation split is told now, not at the first validation hours later.
-        for task in registry.tasks_of(run.mixture):
-            cache.open_tokens(task, "validation", program.lengths)
+        validated, without = pipeline.open_split(run.mixture, "validation", program.lengths)
+        if without:
+            log.info(
+                "%d of %d tasks have no validation examples, and are left out of validation: %s",
+                len(without),
+                len(without) + len(validated),
+                ", ".join(without),
+            )
     frozen_model = convert.open_checkpoint(path) if path is not None and run.prompt_length else None
     frozen = convert.params_of(frozen_model, program.frozen, run.model) if frozen_model else {}
     about = _describe(run, program, vocabulary, content, frozen_model, frozen)
@@ -233,6 +239,15 @@ def _content_of(run: TrainRun) -> dict[str, str]:
     return {task.name: task.fingerprint("train") for task in tasks}
 
 
+def _made_with(run: TrainRun) -> list[str]:
+    """The versions of what the prompts are made with, for people who look at a run later."""
+    from tk_instruct.data import registry
+
+    sources = [getattr(task, "source", None) for task in registry.tasks_of(run.mixture)]
+    ways = {source.made_with for source in sources if source}
+    return sorted({made_with() for made_with in ways} - {""})
+
+
 def _describe(
     run: TrainRun,
     program: "Program",
@@ -254,6 +269,7 @@ def _describe(
             "seed": run.seed,
             "num_train_examples": run.num_train_examples,
             "content": content,
+            "made_with": _made_with(run),
         },
         gin=gin.config_str(),
         soft_prompt=soft_prompt.described(run.prompt_length, frozen_model, frozen)

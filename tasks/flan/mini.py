@@ -6,7 +6,6 @@ words decide entailment, and translations replace word by word.
 """
 
 import argparse
-import hashlib
 import os
 import re
 from collections import defaultdict
@@ -18,85 +17,36 @@ from typing import Any
 
 import gin
 
-from tk_instruct.cache_folder import default_cache_dir, kept_tree
 from tk_instruct.data.vocabulary import kept, train_sentencepiece
 from tk_instruct.errors import MissingDataError
-from tk_instruct.files import write_tree
 from tk_instruct.quiet_tensorflow import import_tensorflow_quietly
 from tk_instruct.randomness import draw
+from tk_instruct.synthetic import (
+    CONTRADICTED,
+    ENTAILED,
+    OPEN,
+    OTHER_SCENE,
+    SAME_SCENE,
+    SCENE,
+    WORDS,
+    Words,
+    kept_mini,
+    write_whole,
+)
 
 from . import datasets, examples, prompts, templates
 
 _NUM_TRAIN, _NUM_TEST = 60, 24
-_DIGEST = "sha256"  # the file with the hash of all others
+_PURPOSE = "mini flan"  # of all random choices
 _NUM_READ = 10  # examples of each dataset that a vocabulary is trained on
 
-# Seven words in each list: seven is prime, so steps of any other size reach all words.
-_WORDS: Mapping[str, list[str]] = {
-    slot: words.split()
-    for slot, words in {
-        "name": "Anna Tom Maria José Lucy Omar Zoë",
-        "place": "park school beach market station library garden",
-        "colour": "red blue green yellow black white brown",
-        "day": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
-        "thing": "ball kite lamp clock basket letter bottle",
-        "animal": "dog cat cow horse sheep duck lion",
-        "number": "2 3 4 5 6 7 8",
-        "food": "French Greek Thai Indian Turkish Mexican Polish",
-        "verb": "runs sleeps plays waits sits hides eats",
-        "work": "film book play song show story meal",
-        "good": "good great lovely superb charming perfect delightful",
-        "bad": "bad weak boring dull terrible dreadful horrible",
-        "world": "war treaty army border vote embassy president",
-        "sport": "match goal cup race coach team trophy",
-        "business": "profit loan market share sale tax price",
-        "science": "rocket planet robot virus software telescope chip",
-    }.items()
-}
-_ROWS: Mapping[str, list[list[str]]] = {
-    slot: [row.split(": ") for row in rows.split(" / ")]
-    for slot, rows in {
-        "sound": "dog: barks / cat: meows / cow: moos / horse: neighs / duck: quacks / "
-        "lion: roars / wolf: howls",
-        "capital": "France: Paris / Italy: Rome / Spain: Madrid / Japan: Tokyo / Egypt: Cairo / "
-        "Peru: Lima / Cuba: Havana",
-        "tool": "cut bread: knife / eat soup: spoon / write a letter: pen / open a door: key / "
-        "dry a plate: towel / sew a shirt: needle / sweep a floor: broom",
-        "event": "{name} dropped the glass.: The glass broke. / It rained all day.: The grass was "
-        "wet. / {name} ate nothing.: {name} was hungry. / {name} won the race.: {name} was happy. "
-        "/ The sun came out.: The snow melted. / {name} lost the key.: The door stayed shut. / "
-        "{name} worked all night.: {name} was tired.",
-        "meaning": "bank: The boat lay at the bank.: The bank lent {name} money. / "
-        "bat: A bat flew from the cave.: {name} hit the ball with a bat. / "
-        "light: The bag is light.: The light in the hall is on. / "
-        "spring: The flowers come in spring.: The chair has a loose spring. / "
-        "ring: {name} wears a gold ring.: We heard the telephone ring. / "
-        "park: The children play in the park.: {name} could not park the car. / "
-        "match: {name} lit the candle with a match.: Our team won the match.",
-        # Questions and answers on _SCENE.
-        "asked": "Who saw the {thing}?: {name} / What colour was the {thing}?: {colour} / "
-        "Where was the {thing}?: the {place} / When did {name} see the {thing}?: {day} / "
-        "What did {name} see?: a {colour} {thing}",
-    }.items()
-}
-
-
-_SCENE = "{name} saw a {colour} {thing} at the {place} on {day}."
-_SAME_SCENE = "On {day} {name} saw a {colour} {thing} at the {place}."
-_OTHER_SCENE = (
-    "On {day} {name} saw a {colour2} {thing} at the {place}. / "
-    "On {day} {name2} saw a {colour} {thing} at the {place}."
-)
 _STORY = (
     "{name} lost a {colour} {thing} at the {place} on {day}. {name2} looked for it with a "
     "{animal}. They found it near the {place2}."
 )
 _LOST = "{name} lost a {colour} {thing}."
-_ENTAILED = "{name} saw a {thing}. / The {thing} was {colour}. / {name} was at the {place}."
-_OPEN = "{name} bought a {thing2}. / {name2} likes the {thing}. / {name} has a {animal}."
-_CONTRADICTED = "The {thing} was {colour2}. / {name} never saw the {thing}."
-_NLI = {"premise": _SCENE, "hypothesis": (_ENTAILED, _OPEN, _CONTRADICTED), "label": (0, 1, 2)}
-_PAIR = {"sentence1": _SCENE, "sentence2": (_OTHER_SCENE, _SAME_SCENE), "label": (0, 1)}
+_NLI = {"premise": SCENE, "hypothesis": (ENTAILED, OPEN, CONTRADICTED), "label": (0, 1, 2)}
+_PAIR = {"sentence1": SCENE, "sentence2": (OTHER_SCENE, SAME_SCENE), "label": (0, 1)}
 _OPINIONS = (
     "The {work} was {bad}, and {bad2} the {work2}. / {name} hated this {bad} {work}.",
     "The {work} was {good}, and {good2} the {work2}. / {name} loved this {good} {work}.",
@@ -104,53 +54,8 @@ _OPINIONS = (
 _BECAUSE = tuple(f"The {{animal}} chased the {{animal2}} because it was {why}."
                  for why in ("hungry", "fast"))  # fmt: skip
 _BECAUSE_TWICE = (_BECAUSE[0], _BECAUSE[0], _BECAUSE[1], _BECAUSE[1])
-_SQUAD = {"title": "The_{thing}", "context": _SCENE, "question": "{asked[0]}",
+_SQUAD = {"title": "The_{thing}", "context": SCENE, "question": "{asked[0]}",
           "answers": {"text": ["{asked[1]}"] * 2, "answer_start": [0, 0]}}  # fmt: skip
-
-
-class _Words(dict[str, Any]):
-    """Slot → word, for one example. A word is drawn when its slot is first used.
-
-    {name2} is another word than {name}. {sound[1]} is the second column of the row {sound}.
-    {sound_2of4} is for position 2, from 0, of 4 options: `index` decides which of the positions has
-    {sound}, and the other positions have other rows.
-    """
-
-    def __init__(self, name: str, split: str, index: int):
-        self.name, self.split, self.index = name, split, index
-
-    def __missing__(self, slot: str) -> Any:
-        parts = re.fullmatch(r"([a-z]+)(_\dof)?(\d?)", slot)
-        assert parts, slot
-        stem, position, number = parts.groups()
-        if position:
-            nth = (int(position[1]) - self.index) % int(number)
-            return self[f"{stem}{nth + 1}"]
-        row = self.draw(_WORDS.get(stem) or _ROWS[stem], stem, int(number or 1) - 1)
-        self[slot] = [text.format_map(self) for text in row] if isinstance(row, list) else row
-        return self[slot]
-
-    def draw(self, options: Any, purpose: str, nth: int = 0) -> Any:
-        chance = draw(0, f"mini flan {purpose}", self.name, self.split, str(self.index))
-        step = 1 + (chance >> 32) % max(1, len(options) - 1)
-        return options[(chance + nth * step) % len(options)]
-
-    def fill(self, template: Any) -> Any:
-        """A template with all slots filled.
-
-        A text with " / " has alternatives, of which one is drawn. The items of a tuple take turns,
-        by index, so that they agree with the labels.
-        """
-        match template:
-            case str():
-                return self.draw(template.split(" / "), template).format_map(self)
-            case tuple():
-                return self.fill(template[self.index % len(template)])
-            case list():
-                return [self.fill(each) for each in template]
-            case dict():
-                return {key: self.fill(each) for key, each in template.items()}
-        return template(self) if callable(template) else template
 
 
 def _references(*targets: str) -> dict[str, Any]:
@@ -161,25 +66,25 @@ def _references(*targets: str) -> dict[str, Any]:
     }
 
 
-def _sum(words: _Words) -> str:
+def _sum(words: Words) -> str:
     return str(int(words["number"]) + int(words["number2"]))
 
 
-def _score(words: _Words) -> dict[str, Any]:
+def _score(words: Words) -> dict[str, Any]:
     """STS-B: two sentences with 0 to 5 equal words. The score is that number or a little more."""
     kept = words.index % 6
     slots = ("name", "colour", "thing", "place", "day")
     second = {slot: words[slot if nth < kept else f"{slot}2"] for nth, slot in enumerate(slots)}
     score = min(5.0, kept + int(words["number"]) / 20)
-    return {"sentence1": _SCENE.format_map(words), "sentence2": _SCENE.format(**second),
+    return {"sentence1": SCENE.format_map(words), "sentence2": SCENE.format(**second),
             "label": score}  # fmt: skip
 
 
-def _multirc(words: _Words) -> dict[str, Any]:
+def _multirc(words: Words) -> dict[str, Any]:
     """MultiRC: one of the four answers to a question, two of which are right."""
-    scene = _Words(words.name, words.split, words.index // 4)
-    columns = scene.fill({"paragraph": _SCENE, "question": "{asked[0]}"})
-    wrong = scene.draw(_WORDS["verb"], "wrong", words.index % 4)
+    scene = Words(words.purpose, words.name, words.split, words.index // 4)
+    columns = scene.fill({"paragraph": SCENE, "question": "{asked[0]}"})
+    wrong = scene.draw(WORDS["verb"], "wrong", words.index % 4)
     right = scene["asked"][1]
     answer = (wrong, right, f"It {wrong}", right.capitalize())[words.index % 4]
     nth = words.index // 4
@@ -199,17 +104,17 @@ _SYLLABLES = {
 @cache
 def _foreign_word(language: str, word: str) -> str:
     """A made-up translation of a word. It keeps a capital, and names stay as they are."""
-    if word in _WORDS["name"]:
+    if word in WORDS["name"]:
         return word
-    number = draw(0, "mini flan dictionary", language, word.lower())
+    number = draw(0, f"{_PURPOSE} dictionary", language, word.lower())
     syllables = _SYLLABLES[language].split()
     made_up = "".join(syllables[number // 7**place % 7] for place in range(3))
     return made_up.capitalize() if word[0].isupper() else made_up
 
 
-def _translation(words: _Words) -> dict[str, str]:
+def _translation(words: Words) -> dict[str, str]:
     language = re.sub("en|-", "", words.name.partition("/")[2])
-    english = words.fill(f"{_SCENE} / {_STORY} / Where is the {{thing}} of {{name}}? / "
+    english = words.fill(f"{SCENE} / {_STORY} / Where is the {{thing}} of {{name}}? / "
                          'The {animal} is {colour}. / "A {good} {work}!" said {name}.')  # fmt: skip
     foreign = re.sub(r"\w+", lambda word: _foreign_word(language, word[0]), english)
     return {"en": english, language: foreign}
@@ -223,13 +128,13 @@ def _mostly(usual: Any, rare: Any) -> tuple[Any, ...]:
 # Builder or builder/configuration → its columns. Columns that no preprocessor reads are left out.
 # fmt: off
 _EXAMPLES: Mapping[str, Any] = {
-    "anli": {"context": _SCENE, "hypothesis": _NLI["hypothesis"], "label": (0, 1, 2)},
-    "super_glue/cb": {**_NLI, "hypothesis": (_ENTAILED, _CONTRADICTED, _OPEN)},
-    "super_glue/rte": {**_NLI, "hypothesis": (_ENTAILED, f"{_OPEN} / {_CONTRADICTED}"),
+    "anli": {"context": SCENE, "hypothesis": _NLI["hypothesis"], "label": (0, 1, 2)},
+    "super_glue/cb": {**_NLI, "hypothesis": (ENTAILED, CONTRADICTED, OPEN)},
+    "super_glue/rte": {**_NLI, "hypothesis": (ENTAILED, f"{OPEN} / {CONTRADICTED}"),
                        "label": (0, 1)},
     "glue/mnli": _NLI,
     "snli": _mostly(_NLI, {**_NLI, "label": -1}),
-    "glue/qnli": {"sentence": _SCENE, "label": (0, 1),
+    "glue/qnli": {"sentence": SCENE, "label": (0, 1),
                   "question": ("{asked[0]}", "How old is {name}? / Who made the {thing}?")},
     "glue/wnli": {"sentence1": _BECAUSE_TWICE, "label": (0, 1),
                   "sentence2": ("The {animal2} was hungry.", "The {animal} was hungry.",
@@ -297,7 +202,7 @@ _EXAMPLES: Mapping[str, Any] = {
                   "{capital[1]} | capital_of | {capital[0]}"],
         **_references("{name} Bell was born in {capital[1]}, the capital of {capital[0]}.",
                       "{capital[1]}, capital of {capital[0]}, is where {name} Bell was born.")},
-    "bool_q": {"title": "The {thing}", "passage": _SCENE, "answer": (False, True),
+    "bool_q": {"title": "The {thing}", "passage": SCENE, "answer": (False, True),
                "question": ("was the {thing} {colour2}", "was the {thing} {colour}")},
     "drop": {"passage": "{name} has {number} {thing}s and {number2} {thing2}s.",
              "question": "How many things does {name} have?", "answer": _sum,
@@ -339,7 +244,7 @@ _EXAMPLES: Mapping[str, Any] = {
         "highlights": f"{_LOST}\nIt was near the {{place2}} ."},
     "gigaword": _mostly(*({"document": f"{{name}} lost a {{thing}} near the {{place}}{mark} .",
                            "summary": "{name} loses {thing}"} for mark in ("", " UNK"))),
-    "multi_news": {"document": f"{_STORY} \n ||||| {_SCENE}", "summary": f"– {_LOST}"},
+    "multi_news": {"document": f"{_STORY} \n ||||| {SCENE}", "summary": f"– {_LOST}"},
     "newsroom": {"title": "A {thing} is lost", "text": _STORY, "summary": _LOST},
     "samsum": {"dialogue": "{name}: I lost my {colour} {thing}!\r\n{name2}: <file_photo>\r\n"
                            "{name2}: It is at the {place}.",
@@ -362,12 +267,12 @@ _EXAMPLES: Mapping[str, Any] = {
         "source": "Go to the {place}. Take a {colour} {thing} with you. Wait for the {animal}.",
         "target": "Wait for the {animal} at the {place}."},
     "coqa": tuple({
-        "story": _SCENE, "questions": [f"{{asked{n}[0]}}" for n in numbers],
+        "story": SCENE, "questions": [f"{{asked{n}[0]}}" for n in numbers],
         "answers": {"input_text": [f"{{asked{n}[1]}}" for n in numbers],
                     "answer_start": [0] * len(numbers), "answer_end": [0] * len(numbers)},
     } for numbers in ((1,), (1, 2), (1, 2, 3))),
     "quac": {"title": "{name}", "background": "{name} has a {animal}.", "question": "{asked[0]}",
-             "context": f"{_SCENE} CANNOTANSWER", "answers": _SQUAD["answers"],
+             "context": f"{SCENE} CANNOTANSWER", "answers": _SQUAD["answers"],
              "orig_answer": {"text": "{asked[1]}", "answer_start": 0}},
     "super_glue/wic": {"word": "{meaning[0]}", "sentence1": "{meaning[1]}", "label": (0, 1),
                        "sentence2": ("{meaning[2]}", "{name} said: {meaning[1]}")},
@@ -413,30 +318,12 @@ def write(directory: str | os.PathLike[str]) -> Path:
     Does nothing if they are already there. Raises UserError if the directory holds anything else or
     cannot be written.
     """
-    return write_tree(directory, fill=_fill, is_there=_has_all, what="the synthetic FLAN")
+    return write_whole(directory, _fill, what="the synthetic FLAN")
 
 
 def _fill(tree: Path) -> None:
     for name, splits in num_examples().items():
         _write_dataset(tree, name, splits)
-    (tree / _DIGEST).write_text(_digest(tree))
-
-
-def _has_all(directory: Path) -> bool:
-    """Whether the directory holds all files, undamaged, by the hash that was written with them."""
-    try:
-        return (directory / _DIGEST).read_text() == _digest(directory)
-    except OSError:
-        return False
-
-
-def _digest(directory: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(directory.rglob("*")):
-        if path.is_file() and path.name != _DIGEST:
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            digest.update(f"{path.relative_to(directory)}\0{content}\0".encode())
-    return digest.hexdigest()
 
 
 def _write_dataset(directory: Path, tfds_name: str, splits: Mapping[str, int]) -> None:
@@ -456,7 +343,7 @@ def _write_dataset(directory: Path, tfds_name: str, splits: Mapping[str, int]) -
     writer.initialize_splits(list(splits))
     blank, template = _blank(features), _EXAMPLES.get(name) or _EXAMPLES[builder]
     for split, size in splits.items():
-        columns = [_Words(name, split, index).fill(template) for index in range(size)]
+        columns = [Words(_PURPOSE, name, split, index).fill(template) for index in range(size)]
         writer.add_examples({split: [{**blank, **each} for each in columns]})
     writer.close_all()
 
@@ -476,9 +363,7 @@ def _blank(feature: Any) -> Any:
 @cache
 def mini_flan() -> str:
     """The directory of the datasets in the cache folder. Writes them if they are not there."""
-    sources = Path(__file__), Path(datasets.__file__)
-    version = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:8]
-    return kept_tree(default_cache_dir() / f"mini-flan-{version}", write)
+    return kept_mini("flan", write, sources=(__file__, datasets.__file__))
 
 
 @gin.configurable(module="values.tk_instruct")

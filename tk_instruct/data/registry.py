@@ -153,6 +153,8 @@ def use_cached_tasks(enabled: bool = False, directories: tuple[str, ...] = ()) -
     return [os.path.expanduser(name) for name in directories] if enabled else None
 
 
+# A function that the `tasks` module of a suite may have beside `declared`.
+_IN_DATA = "declared_in_data"
 # Tasks and mixtures that add() has declared.
 _added: dict[str, Task | Mixture] = {}
 
@@ -177,18 +179,37 @@ def _declared_by_suites() -> Mapping[str, tuple[str, Task | Mixture]]:
     return found
 
 
+def _declared_in_data() -> Iterator[tuple[str, Mapping[str, Task | Mixture]]]:
+    """Each suite whose data names further tasks, with what the data in use declares."""
+    for name, each in suite.suites().items():
+        if each.tasks and (declared_in_data := getattr(suite.part(each.tasks), _IN_DATA, None)):
+            yield name, declared_in_data()
+
+
+def _find(name: str) -> tuple[str, Task | Mixture] | None:
+    """A declared task or mixture and its suite. Reads data only for names that are in no code."""
+    if name in _declared_by_suites():
+        return _declared_by_suites()[name]
+    return next(
+        ((of, in_data[name]) for of, in_data in _declared_in_data() if name in in_data), None
+    )
+
+
 def suite_of(name: str) -> suite.Suite | None:
     """The suite that declares a task or mixture. For `NAME.TASK` (see subset) that of NAME."""
     while name:
-        if name in _declared_by_suites():
-            return suite.suites()[_declared_by_suites()[name][0]]
+        if found := _find(name):
+            return suite.suites()[found[0]]
         name = name.rpartition(".")[0]
     return None
 
 
 def declared_by(name: str) -> list[Task | Mixture]:
-    """All tasks and mixtures of a suite."""
-    return [declared for of, declared in _declared_by_suites().values() if of == name]
+    """All tasks and mixtures of a suite, also those of the data in use."""
+    found = {d.name: d for of, d in _declared_by_suites().values() if of == name}
+    for of, in_data in _declared_in_data():
+        found |= {} if of != name else in_data
+    return list(found.values())
 
 
 def _import_seqio_suites() -> None:
@@ -211,7 +232,12 @@ def names(pattern: str = "*") -> list[str]:
     """The sorted names of tasks and mixtures that match a shell pattern or contain the text."""
     _import_seqio_suites()
     foreign = _from_seqio()
-    declared = sorted({*_declared_by_suites(), *_added, *(foreign.names() if foreign else ())})
+    own: dict[str, Task | Mixture] = {n: of for n, (_, of) in _declared_by_suites().items()}
+    for _, in_data in _declared_in_data():
+        own |= in_data
+    own |= _added
+    hidden = {name for name, of in own.items() if isinstance(of, Task) and not of.is_listed}
+    declared = sorted({*own, *(foreign.names() if foreign else ())} - hidden)
     if any(character in pattern for character in "*?["):
         return [name for name in declared if fnmatch.fnmatchcase(name, pattern)]
     return [name for name in declared if pattern in name]
@@ -219,7 +245,10 @@ def names(pattern: str = "*") -> list[str]:
 
 def declared(name: str) -> Task | Mixture | None:
     """The task or mixture of that name in this project's suites, as it was declared, or None."""
-    return _added.get(name) or _declared_by_suites().get(name, ("", None))[1]
+    if name in _added:
+        return _added[name]
+    found = _find(name)
+    return found[1] if found else None
 
 
 def get(name: str) -> AnyTask | AnyMixture:

@@ -54,6 +54,7 @@ class Source:
         download: the dataset to fetch if the data is missing.
         selection: the options that choose the examples, as a text. Does not need the data.
         rendering: the options that change the prompts, as a text. Does not need the data.
+        made_with: the version of what the prompts are made with, for a run's description.
     """
 
     splits: Sequence[str]
@@ -65,6 +66,7 @@ class Source:
     download: Download | None = None
     selection: Callable[[], str] = str
     rendering: Callable[[], str] = str
+    made_with: Callable[[], str] = str
 
     def num_examples(self, split: str) -> int:
         if self.count:
@@ -186,6 +188,7 @@ class Task:
         exported: example → the fields that `tasks export` adds to id, task, inputs and targets:
             texts, numbers, lists of texts or None, the same kind in all examples of a field. It may
             replace targets by the list of all right answers.
+        is_listed: whether listings and patterns find it. If not, only its full name does.
     """
 
     name: str
@@ -196,6 +199,7 @@ class Task:
     describe: Callable[[Example], Mapping[str, Sequence[str]]] = _category
     inputs_have_eos: bool = True
     exported: Callable[[Example], Mapping[str, Any]] = _none
+    is_listed: bool = True
 
     @property
     def splits(self) -> Sequence[str]:

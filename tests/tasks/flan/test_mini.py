@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tk_instruct.errors import UserError
+from tk_instruct.synthetic import ROWS, WORDS
 from tk_instruct.tasks.flan import mini
 from tk_instruct.tasks.flan.datasets import DATASETS, Dataset, Part
 
@@ -129,18 +130,18 @@ def test_it_has_some_of_what_is_awkward_in_real_data(directory: Path) -> None:
 def test_what_can_be_learnt_holds(directory: Path) -> None:
     """Labels follow from the texts by the rules that the words were put together by."""
     for fields in _all_fields(directory, "sst2"):
-        assert fields["label"] == any(word in fields["sentence"] for word in mini._WORDS["good"])
+        assert fields["label"] == any(word in fields["sentence"] for word in WORDS["good"])
     for fields in _all_fields(directory, "bool_q"):
         assert fields["label"] == (fields["question"].split()[-1] in fields["text"])
     for fields in _all_fields(directory, "arc_easy"):
         if fields is not None:
             animal = fields["options"][fields["label"]].removeprefix("the ")
-            assert [animal, fields["question"].split()[-1][:-1]] in mini._ROWS["sound"]
+            assert [animal, fields["question"].split()[-1][:-1]] in ROWS["sound"]
     for fields in _all_fields(directory, "copa"):
         effect = fields["question"] == "effect"
         pair = (fields["premise"], fields["options"][fields["label"]])[:: 1 if effect else -1]
-        templates = [tuple(row) for row in mini._ROWS["event"]]
-        names = {name for text in pair for name in mini._WORDS["name"] if name in text} or {"x"}
+        templates = [tuple(row) for row in ROWS["event"]]
+        names = {name for text in pair for name in WORDS["name"] if name in text} or {"x"}
         assert any(
             tuple(text.format(name=name) for text in template) == pair
             for template in templates

@@ -1,0 +1,37 @@
+"""The metrics that PromptSource names for a template."""
+
+from collections.abc import Mapping, Sequence
+
+from tk_instruct.metrics import METRICS
+from tk_instruct.metrics.target import Target
+
+from .templates import Template
+
+# PromptSource's name in small letters → ours. All others, such as Other, are accuracy, as t-zero
+# has them.
+_NAMES: Mapping[str, str] = {
+    "bleu": "bleu",
+    "rouge": "rouge",
+    "squad": "squad",
+    "coqa f1": "squad",  # the same F1 of words, over all references
+    "trivia qa": "trivia_qa",
+    "edit distance": "edit_distance",
+    "pearson correlation": "pearson",
+    "spearman correlation": "spearman",
+}
+
+
+def names(template: Template) -> list[str]:
+    """The names of a template's metrics in METRICS, the first one first."""
+    given = [name.lower() for name in template.metadata.metrics or ["Accuracy"]]
+    return list(dict.fromkeys(_NAMES.get(name, "accuracy") for name in given or ["accuracy"]))
+
+
+def score(
+    template: Template, targets: Sequence[Target], predictions: Sequence[str]
+) -> dict[str, float]:
+    """Name → score of a template's predictions."""
+    scores: dict[str, float] = {}
+    for name in names(template):
+        scores |= METRICS[name](targets, predictions)
+    return scores

@@ -1,0 +1,339 @@
+"""Renders templates that nobody has checked, in jinja2's sandbox and with a limit on work.
+
+A template reaches neither Python's internals nor files nor the network. It pays for each step and
+for the size of each value that it works on, before the work is done, out of a fixed sum. So every
+template ends in a few seconds, and fails in the same place on every machine. Only the filters and
+methods that are listed here can be used: their results are not much larger than what was paid for.
+"""
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import lru_cache
+from types import BuiltinMethodType
+from typing import Any
+
+from jinja2 import Template, TemplateError, meta, nodes, pass_context
+from jinja2.runtime import Context
+from jinja2.sandbox import SandboxedEnvironment, SecurityError
+
+MOST_OUTPUT = 1_000_000  # characters
+MOST_SOURCE = 100_000  # characters of a template
+_MOST_WORK = 20_000_000  # characters and list items, and for each operation:
+_STEP = 50
+# Comparisons are not paid for. They could take long only in a template that is made to.
+_MOST_SECONDS = 10.0
+_MOST_NUMBER = 100_000  # as the argument of a filter
+_MOST_BITS = 256  # of a product or a power
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_FILTERS = _words(
+    """abs capitalize count d default dictsort e escape first float format groupby int items join
+    last length list lower map max min reject rejectattr replace reverse round safe select
+    selectattr sort string sum title trim truncate unique upper wordcount"""
+)
+_METHODS: Mapping[type, frozenset[str]] = {
+    str: _words(
+        """capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit
+        islower isnumeric isspace istitle isupper join lower lstrip partition removeprefix
+        removesuffix replace rfind rindex rpartition rsplit rstrip split splitlines startswith strip
+        swapcase title upper"""
+    ),
+    list: _words("append clear copy count extend index insert pop remove reverse sort"),
+    tuple: _words("count index"),
+    dict: _words("clear copy get items keys pop popitem setdefault update values"),
+}
+# Methods whose cost does not depend on the size of their object.
+_CHEAP = _words("append get items keys pop popitem setdefault update values")
+_RANDOM = {"choice", "random"}
+_ASKS, _DEFAULTS = {"defined", "undefined"}, {"default", "d"}
+_WIDTH = re.compile(r"\*|[0-9]{4}")  # in a format such as %9999d
+
+
+class LimitError(Exception):
+    """A template that works too long or makes something too large."""
+
+
+class _Render:
+    """One rendering: the work that is left to it, and its random choices."""
+
+    def __init__(self, choose: Callable[[Sequence[Any], int], Any]) -> None:
+        self._choose = choose
+        self.work_left = _MOST_WORK
+        self._num_choices = 0
+        self._ends = time.thread_time() + _MOST_SECONDS
+
+    def pay(self, work: int) -> None:
+        self.work_left -= work + _STEP
+        if self.work_left < 0 or time.thread_time() > self._ends:
+            raise LimitError("it works too long, or makes something too large")
+
+    def choose(self, options: Sequence[Any]) -> Any:
+        self._num_choices += 1
+        return self._choose(options, self._num_choices)
+
+
+_current: ContextVar[_Render] = ContextVar("current")
+
+
+def _pay(*values: Any, times: int = 1) -> None:
+    current = _current.get()
+    current.pay(_size(values, current.work_left) * times)
+
+
+def _size(values: Any, most: int) -> int:
+    """Characters and items in nested values, counted as often as they are met, until over most."""
+    total, waiting = 0, [values]
+    while waiting and total <= most:
+        value = waiting.pop()
+        if isinstance(value, str | bytes | range):
+            total += len(value)
+        elif isinstance(value, list | tuple | set):
+            total += len(value) + 10
+            waiting += value
+        elif isinstance(value, Mapping):
+            total += len(value) + 10
+            waiting += [*value.keys(), *value.values()]
+    return total
+
+
+def _pay_for_join(separator: str, items: Any) -> None:
+    _pay(items)
+    if hasattr(items, "__len__"):
+        _current.get().pay(len(items) * len(separator))
+
+
+def _pay_for_replacement(text: str, old: str, new: str) -> None:
+    _pay(text)
+    _current.get().pay(text.count(old) * len(new))
+
+
+def _check_format(text: Any) -> None:
+    if isinstance(text, str) and _WIDTH.search(text):
+        raise LimitError(f"the format {text!r:.60} asks for a width of more than 999")
+
+
+@pass_context
+def _choice(context: Context, options: Sequence[Any]) -> Any:
+    """PromptSource's filter, which draws from Python's global generator."""
+    _pay()
+    return _current.get().choose(options)
+
+
+@pass_context
+def _most_frequent(context: Context, items: Sequence[Any]) -> list[Any] | None:
+    """PromptSource's filter: the items that occur most often, in the order of their first ones."""
+    _pay(items)
+    if not items:
+        return None
+    counts = Counter(items).most_common()
+    return [item for item, count in counts if count == counts[0][1]]
+
+
+@pass_context
+def _highlight(context: Context, text: str) -> str:
+    """PromptSource's filter for its web page."""
+    _pay(text)
+    return f"<span style='color: #F08080'>{text}</span>"
+
+
+@pass_context
+def _joined(context: Context, values: Sequence[Any]) -> str:
+    """The operator ~."""
+    _pay(values)
+    return "".join(map(str, values))
+
+
+@pass_context
+def _paid_items(context: Context, values: Iterable[Any]) -> Iterator[Any]:
+    """The items that a loop runs over."""
+    for value in values:
+        _pay()
+        yield value
+
+
+@pass_context
+def _paid_output(context: Context, value: Any) -> Any:
+    """What {{ }} prints."""
+    _pay(value)
+    return value
+
+
+_PLAIN = SandboxedEnvironment()  # whose filters are paid for here
+
+
+def _paid(name: str) -> Callable[..., Any]:
+    """One of jinja2's filters. As it takes the context, it is not run when a template is parsed."""
+
+    @pass_context
+    def run(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
+        _pay(value, args, kwargs)
+        for number in (*args, *kwargs.values()):
+            if isinstance(number, int) and abs(number) > _MOST_NUMBER:
+                raise LimitError(f"the filter {name} has the argument {number:.6g}")
+        if name == "format":
+            _check_format(value)
+        elif name == "join":
+            value = value if hasattr(value, "__len__") else list(value)
+            _pay_for_join(str(args[0] if args else kwargs.get("d", "")), value)
+        elif name == "replace" and len(args) >= 2:
+            _pay_for_replacement(str(value), str(args[0]), str(args[1]))
+        elif name == "sum" and not isinstance([*args[1:], *kwargs.values(), 0][0], int | float):
+            raise LimitError("the filter sum starts with something that is no number")
+        return _PLAIN.call_filter(name, value, args, kwargs, context=context)
+
+    return run
+
+
+class _Environment(SandboxedEnvironment):
+    intercepted_binops = frozenset(["+", "*", "**", "%"])
+
+    def __init__(self) -> None:
+        super().__init__(finalize=_paid_output)
+        self.filters = {name: _paid(name) for name in _FILTERS} | {
+            **dict.fromkeys(_RANDOM, _choice),
+            "most_frequent": _most_frequent,
+            "highlight": _highlight,
+            "~": _joined,
+            "for": _paid_items,
+        }
+        del self.globals["lipsum"]
+        self.globals["zip"] = zip
+
+    def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
+        name = getattr(obj, "__name__", "")
+        if isinstance(obj, BuiltinMethodType):
+            owner = obj.__self__
+            if name not in _METHODS.get(type(owner), ()):
+                raise SecurityError(f"the method {name} of {type(owner).__name__} is not allowed")
+            _pay(() if name in _CHEAP else owner, args, kwargs)
+            if isinstance(owner, str) and name == "join":
+                _pay_for_join(owner, *args)
+            elif isinstance(owner, str) and name == "replace" and len(args) >= 2:
+                _pay_for_replacement(owner, args[0], args[1])
+        elif name in ("format", "format_map"):  # jinja2's own in place of str's
+            raise SecurityError(f"the method {name} of str is not allowed")
+        else:
+            _pay(args, kwargs)
+        return super().call(context, obj, *args, **kwargs)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        _pay(left, right)
+        if operator == "%":
+            _check_format(left)
+        elif operator != "+":
+            _check_product(operator, left, right)
+        return super().call_binop(context, operator, left, right)
+
+
+def _check_product(operator: str, left: Any, right: Any) -> None:
+    """Pays for a repeated text or list. Raises LimitError for numbers that grow too long."""
+    for value, times in ((left, right), (right, left)):
+        if isinstance(value, str | list | tuple) and isinstance(times, int):
+            return _pay(value, times=max(0, times))
+    if isinstance(left, int) and isinstance(right, int):
+        bits = left.bit_length()
+        if (bits * abs(right) if operator == "**" else bits + right.bit_length()) > _MOST_BITS:
+            raise LimitError(f"a number of {operator} has more than {_MOST_BITS} bits")
+    return None
+
+
+_ENVIRONMENT = _Environment()
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A template that can be rendered.
+
+    Attributes:
+        reads: the names that it reads and does not set.
+        needs: those of them that it does not test with `is defined` or give a default.
+        draws: whether it chooses at random.
+    """
+
+    template: Template
+    reads: frozenset[str]
+    needs: frozenset[str]
+    draws: bool
+
+
+@lru_cache(maxsize=4096)
+def compiled(source: str) -> Compiled:
+    """Parses a template. Raises TemplateError if it cannot be parsed."""
+    if len(source) > MOST_SOURCE:
+        raise TemplateError(f"it has {len(source):,} characters, and {MOST_SOURCE:,} are allowed")
+    try:
+        tree = _ENVIRONMENT.parse(source)
+        other_files = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
+        if any(tree.find(kind) for kind in other_files):
+            raise TemplateError("it reads another file")
+        reads = meta.find_undeclared_variables(tree) - _ENVIRONMENT.globals.keys()
+        needs = reads - _optional(tree)
+        filters = {node.name for node in tree.find_all(nodes.Filter)}
+        for node in list(tree.find_all(nodes.For)):
+            node.iter = _filtered(node.iter, "for")
+        _replace_concatenations(tree)
+        template = _ENVIRONMENT.from_string(tree)
+    except (RecursionError, MemoryError, SyntaxError, ValueError) as error:
+        # SyntaxError and MemoryError are Python's, for what jinja2 compiles to.
+        raise TemplateError("it is nested too deeply") from error
+    return Compiled(template, frozenset(reads), frozenset(needs), bool(filters & _RANDOM))
+
+
+def _optional(tree: nodes.Template) -> set[str]:
+    """Names that a template sets in some branch, tests for being there, or gives a default."""
+    stored = {name.name for name in tree.find_all(nodes.Name) if name.ctx == "store"}
+    asked: list[Any] = [test.node for test in tree.find_all(nodes.Test) if test.name in _ASKS]
+    asked += [found.node for found in tree.find_all(nodes.Filter) if found.name in _DEFAULTS]
+    return stored | {node.name for node in asked if isinstance(node, nodes.Name)}
+
+
+def _filtered(node: Any, name: str) -> nodes.Filter:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
+
+
+def _replace_concatenations(node: nodes.Node) -> None:
+    """Makes each a ~ b a filter of the list [a, b], which is paid for."""
+    for field, value in node.iter_fields():
+        several = value if isinstance(value, list) else [value]
+        for position, child in enumerate(several):
+            if not isinstance(child, nodes.Node):
+                continue
+            _replace_concatenations(child)
+            if isinstance(child, nodes.Concat):
+                items = nodes.List(child.nodes, lineno=child.lineno)
+                several[position] = _filtered(items, "~")
+        if not isinstance(value, list):
+            setattr(node, field, several[0])
+
+
+def render(
+    source: str, values: Mapping[str, Any], choose: Callable[[Sequence[Any], int], Any]
+) -> str:
+    """The text of a template.
+
+    choose gives one of some options; its second argument is 1 at the first choice, then 2, and so
+    on. Raises LimitError if the template works too long, TemplateError if it cannot be parsed or
+    does what is not allowed, and whatever error an operation on the values raises.
+    """
+    template = compiled(source).template
+    token = _current.set(_Render(choose))
+    try:
+        parts, length = [], 0
+        for part in template.generate(values):
+            parts.append(part)
+            length += len(part)
+            if length > MOST_OUTPUT:
+                raise LimitError(f"its text has more than {MOST_OUTPUT:,} characters")
+        return "".join(parts)
+    except (RecursionError, MemoryError) as error:
+        raise LimitError("it calls itself too deeply, or makes something too large") from error
+    finally:
+        _current.reset(token)
