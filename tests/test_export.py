@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,14 @@ def test_a_whole_name_is_one_task_and_a_part_of_names_all_with_it(run: Run) -> N
     assert run("exp_a", "--output=-")[1] == as_text(A)
     assert run("xp_a", "--output=-")[1] == run("exp_a*", "--output=-")[1] == as_text(A + AB)
     assert run("exp_ab", "exp_mixture", "exp_a", "--output=-")[1] == as_text(AB + A)
+
+
+def test_a_task_that_is_not_listed_is_found_by_its_full_name(run: Run) -> None:
+    listed: Any = registry.get("exp_a")
+    registry.add(replace(listed, name="exp_hidden", is_listed=False))
+    assert run("exp_hid", "--output=-")[2].startswith("error: no task or mixture matches")
+    status, out, _ = run("exp_hidden", "--output=-")
+    assert (status, lines_of(out)) == (0, [{**line, "task": "exp_hidden"} for line in A])
 
 
 def as_text(lines: list[dict[str, Any]]) -> str:
