@@ -67,7 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     export.add_argument("--split", default="train", help="default: train")
     export.add_argument(
-        "--format", choices=("jsonl", "parquet"), default="jsonl", help="default: %(default)s"
+        "--format",
+        choices=("jsonl", "parquet"),
+        help="default: parquet for FILE.parquet, else jsonl",
     )
     export.add_argument("--output", metavar="FILE", required=True, help="- is the standard output")
 
@@ -374,8 +376,9 @@ def _export(args: argparse.Namespace) -> int:
         check_target(output)
     from tk_instruct import export
 
+    file_format = args.format or ("parquet" if args.output.endswith(".parquet") else "jsonl")
     selection = export.select(args.patterns)
-    count, num_tasks = export.export(selection, args.split, args.format, output)
+    count, num_tasks = export.export(selection, args.split, file_format, output)
     tasks = "task" if num_tasks == 1 else "tasks"
     print(
         f"{count:,} examples of {num_tasks:,} {tasks} in {output or 'the standard output'}",
