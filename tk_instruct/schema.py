@@ -5,6 +5,7 @@ name are ignored.
 """
 
 import contextlib
+import itertools
 import json
 import math
 import re
@@ -192,8 +193,10 @@ def shortened(value: Any) -> str:
     """A value as JSON, for messages."""
     if isinstance(value, _NoNumber):
         return value.text[:60]
+    encoder = json.JSONEncoder(ensure_ascii=False, default=repr)
     try:
-        shown = json.dumps(value, ensure_ascii=False, default=repr)
+        # No more than is shown, because aliases in YAML can make a value endless.
+        shown = "".join(itertools.islice(encoder.iterencode(value), 61))
     except (RecursionError, ValueError):
         shown = "nested too deeply"
     return shown if len(shown) <= 60 else shown[:57] + "…"

@@ -60,15 +60,21 @@ def train(run: TrainRun) -> None:
     vocabulary, content = _vocabulary_of(run), _content_of(run)
 
     from tk_instruct import sharding
-    from tk_instruct.data import cache
+    from tk_instruct.data import pipeline
     from tk_instruct.program import program_of
 
     program = program_of(run)
     sharding.check_memory((program.state, program.frozen))
     if run.eval_every_steps:
         # A missing validation split is told now, not at the first validation hours later.
-        for task in registry.tasks_of(run.mixture):
-            cache.open_tokens(task, "validation", program.lengths)
+        validated, without = pipeline.open_split(run.mixture, "validation", program.lengths)
+        if without:
+            log.info(
+                "%d of %d tasks have no validation examples, and are left out of validation: %s",
+                len(without),
+                len(without) + len(validated),
+                ", ".join(without),
+            )
     frozen_model = convert.open_checkpoint(path) if path is not None and run.prompt_length else None
     frozen = convert.params_of(frozen_model, program.frozen, run.model) if frozen_model else {}
     about = _describe(run, program, vocabulary, content, frozen_model, frozen)

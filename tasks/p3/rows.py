@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tk_instruct import schema
+from tk_instruct.data import tfds_source
 from tk_instruct.errors import MissingDataError, UserError
 from tk_instruct.files import Path, read_bytes
 
@@ -46,14 +47,18 @@ def place(dataset: DatasetName, split: str) -> Place:
     for name in names:
         if files := tuple(_files(dataset, name)):
             return Place(dataset, name, files)
-    given = P3().data
-    for name in names if given is None else ():
-        if tfds := tfds_rows.name_of(str(dataset), name):
+    in_tfds = {name: tfds_rows.name_of(str(dataset), name) for name in names}
+    found = [(name, tfds) for name, tfds in in_tfds.items() if tfds]
+    for name, tfds in found:
+        if tfds_source.is_prepared(tfds):
             return Place(dataset, name, (), tfds)
+    given = P3().data
     folder = Path(given).expanduser() / str(dataset) if given else f"DIR/{dataset}"
+    prepared = f", nor {found[0][1]} in {tfds_source.tfds_data_dir()}" if found else ""
     raise MissingDataError(
-        f"there is no {folder}/{split}*.parquet, .jsonl or .jsonl.gz; give --p3_data DIR with "
-        "Hugging Face's files, or download them (`tk-instruct tasks prepare TASK --p3_data DIR`)"
+        f"there is no {folder}/{split}*.parquet, .jsonl or .jsonl.gz{prepared}; give --p3_data DIR "
+        "with Hugging Face's files, or get them (`tk-instruct tasks prepare TASK --p3_data DIR`"
+        + (", or without --p3_data by TFDS)" if found else ")")
     )
 
 

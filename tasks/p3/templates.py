@@ -99,7 +99,7 @@ class Template(msgspec.Struct, frozen=True):
 
 class _File(msgspec.Struct, frozen=True):
     dataset: str
-    templates: dict[str, Template]
+    templates: dict[str, dict[str, Any]]
     subset: str | None = None
 
 
@@ -240,7 +240,9 @@ def _parsed(path: Path, size: int, modified: float) -> Contents:
             f"rename the folder to {dataset}, or correct dataset and subset"
         )
     templates: dict[str, Template] = {}
-    for key, template in file.templates.items():
+    for key, fields in file.templates.items():
+        where = f"{path}: template {fields.get('name', key)!r:.60}"
+        template = schema.convert(fields, Template, where, _REPAIR)
         if template.id != key:
             raise UserError(
                 f"{path}: the template {template.name!r} has the id {template.id!r} and stands at "

@@ -27,7 +27,7 @@ from tk_instruct.data.packing import (
     widths,
 )
 from tk_instruct.data.tokens import FeatureLengths, Tokens
-from tk_instruct.errors import UserError
+from tk_instruct.errors import EmptySplitError, MissingDataError, UserError
 from tk_instruct.randomness import draw
 
 # The number of examples that are packed together. More give less padding, but packing is slower.
@@ -184,6 +184,24 @@ class TrainBatches(Iterator[Batch]):
         return batch, self._read_state
 
 
+def open_split(
+    mixture: str, split: str, lengths: FeatureLengths
+) -> tuple[list[TokenFile], dict[str, UserError]]:
+    """The tokens of all tasks of a mixture that have examples in a split; task → why it has none.
+
+    Raises UserError if no task has any.
+    """
+    files, without = [], dict[str, UserError]()
+    for task in registry.tasks_of(mixture):
+        try:
+            files.append(cache.open_tokens(task, split, lengths))
+        except (MissingDataError, EmptySplitError) as error:
+            without[task.name] = error
+    if not files:
+        raise next(iter(without.values()))
+    return files, without
+
+
 def eval_batches(
     mixture: str,
     split: str,
@@ -194,9 +212,10 @@ def eval_batches(
 ) -> Iterator[Batch]:
     """Packed batches of a split, once and in order. The last batch is filled up with padding.
 
-    batch_size is in rows. local_rows are the rows that this process reads, by default all.
+    Tasks that have no examples in the split are left out. batch_size is in rows. local_rows are
+    the rows that this process reads, by default all.
     """
-    files = [cache.open_tokens(task, split, lengths) for task in registry.tasks_of(mixture)]
+    files, _ = open_split(mixture, split, lengths)
     examples = (
         example
         for file in files

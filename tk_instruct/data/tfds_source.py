@@ -33,9 +33,7 @@ def folder(name: str) -> Path:
 
     Raises MissingDataError if it is not prepared.
     """
-    dataset, version = name.split(":")
-    path = tfds_data_dir() / dataset / version
-    if not (path / "dataset_info.json").exists():
+    if not is_prepared(name):
         found = versions(name)
         others = f" (of other versions there are {', '.join(found)})" if found else ""
         raise MissingDataError(
@@ -43,7 +41,14 @@ def folder(name: str) -> Path:
             f"puts it there, --tfds_data_dir or ${DATA_DIR_VARIABLE} names another folder, and "
             "--skip_missing does without"
         )
-    return path
+    dataset, version = name.split(":")
+    return tfds_data_dir() / dataset / version
+
+
+def is_prepared(name: str) -> bool:
+    """Whether a dataset `builder/configuration:version` is there."""
+    dataset, version = name.split(":")
+    return (tfds_data_dir() / dataset / version / "dataset_info.json").exists()
 
 
 def prepare(name: str) -> Path:
