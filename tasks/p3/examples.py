@@ -34,13 +34,13 @@ def content(of: PromptedDataset, split: str) -> str:
     if lacking := needed_columns(of.dataset, template) - set(map(without_dash, columns)):
         raise MissingDataError(
             f"{of.dataset}, split {at.split}: {_lacks(of.template, lacking)} the data have "
-            f"{', '.join(columns)}; {_OTHER_VERSION}"
+            f"{', '.join(columns)}; {OTHER_VERSION}"
         )
     seed = f" seed={P3().seed}" if draws(of.dataset, template) else ""
     return f"{rows.fingerprint(at)} {templates.digest(template)}{seed}"
 
 
-_OTHER_VERSION = (
+OTHER_VERSION = (
     "rename the column, or give --p3_templates a version of promptsource that reads this version "
     "of the data"
 )
@@ -115,7 +115,7 @@ def prompt_row(
     if lacking := needed_columns(dataset, template) - set(map(without_dash, row)):
         raise UserError(
             f"{where}: {_lacks(template.name, lacking)} the row lacks it; complete the row, or "
-            f"{_OTHER_VERSION}"
+            f"{OTHER_VERSION}"
         )
     seed = P3().seed
 
