@@ -119,10 +119,9 @@ def prompt_row(
             f"{where}: {_lacks(template.name, lacking)} the row lacks it; complete the row, or "
             f"{OTHER_VERSION}"
         )
-    seed = P3().seed
 
     def choose(options: Sequence[Any], count: int) -> Any:
-        return randomness.choose(options, seed, "p3_choice", template.id, where, str(count))
+        return randomness.choose(options, P3().seed, "p3_choice", template.id, where, str(count))
 
     return apply(template, row, choose, where)
 
