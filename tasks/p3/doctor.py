@@ -159,7 +159,9 @@ def check() -> list[Finding]:
             readable.append(templates.read(path))
         except UserError as error:
             folder = path.parent.relative_to(tree.root).as_posix()
-            findings.append(_fault(folder, READABLE, error))
+            value, repair = _value_and_repair(error)
+            value = value.removeprefix(f"{path}: ")
+            findings.append(Fault(folder, [], value, READABLE, repair))
     num_without = 0
     with Progress("checking templates and data", len(readable)) as progress:
         for contents in readable:
@@ -184,10 +186,10 @@ def _in_use(tree: Tree, readable: Sequence[templates.Contents], num_without: int
     )
 
 
-def _fault(dataset: str, rule: str, error: UserError, *names: str) -> Fault:
-    """The fault of which an error tells. Errors end with the repair."""
+def _value_and_repair(error: UserError) -> tuple[str, str]:
+    """The parts of an error's message."""
     value, _, repair = str(error).rpartition("; ")
-    return Fault(dataset, [*names], value, rule, repair)
+    return value, repair
 
 
 def _same_tasks(readable: Sequence[templates.Contents]) -> Iterator[Fault]:
@@ -276,6 +278,8 @@ class _Check:
         for split, at in self._places.items():
             try:
                 first = list(islice(rows.rows(at, reads), _NUM_TRIED))
+                if not first:
+                    raise UserError(f"{split} has no rows; get its files again, or remove them")
                 splits[split] = _Split(at, rows.num_rows(at), rows.columns(at), first)
             except UserError as error:
                 self._broken = self._broken or str(error)
@@ -296,8 +300,8 @@ class _Check:
                 try:
                     found = examples.prompt_row(self._dataset, template, *where, row)
                 except UserError as error:
-                    fault = _fault("", RENDERS, error)
-                    self._add(template, fault.value, fault.rule, fault.repair)
+                    value, repair = _value_and_repair(error)
+                    self._add(template, value, RENDERS, repair)
                     return drops
                 drops.tried[split] = number + 1
                 if isinstance(found, Dropped):
@@ -305,9 +309,9 @@ class _Check:
                 elif not _has_target(found):
                     target, choices = map(schema.shortened, (found.targets, found.choices))
                     outside.append(f"{split}, row {number}: {target} is not in {choices}")
-        for columns, names in lacking.items():
-            there = ", ".join(splits[names[0]].columns)
-            value = f"there is no {columns} in {', '.join(names)}, only {there}"
+        for absent, of_splits in lacking.items():
+            there = ", ".join(splits[of_splits[0]].columns)
+            value = f"there is no {absent} in {', '.join(of_splits)}, only {there}"
             self._add(template, value, HAS_COLUMNS, examples.OTHER_VERSION)
         num_tried = sum(drops.tried.values())
         if outside:
@@ -477,9 +481,10 @@ def _about_data(data: Sequence[Data], tree: TreeInUse) -> str:
     there = [found for found in data if found.is_there]
     of_t0 = [found for found in data if found.group]
     num_of_t0 = sum(found.is_there for found in of_t0)
+    num_others = len(there) - num_of_t0
     lines = [
-        f"{num_of_t0} of T0's {len(of_t0)} data sets in the tree have rows, and "
-        f"{len(there) - num_of_t0} others; {tree.without_data} have none",
+        f"data sets with rows: {num_of_t0} of the {len(of_t0)} on T0's list in this tree, "
+        f"{num_others} of the {num_others + tree.without_data} others",
         *([f"  --p3_data {P3().data}"] if P3().data else []),
         f"  --tfds_data_dir {tfds_source.tfds_data_dir()}",
     ]
@@ -509,7 +514,7 @@ def _about_faults(faults: Sequence[Fault]) -> str:
         together.setdefault((fault.rule, fault.repair), []).append(fault)
     if not faults:
         return "no template has a fault"
-    lines = [f"{len(faults):,} fault{'s' * (len(faults) > 1)}"]
+    lines = [f"{len(faults):,} fault{'s' * (len(faults) > 1)}, by the rule that is broken"]
     for (rule, repair), found in together.items():
         lines.append(_wrapped(f"{rule}; {repair} ({len(found):,})"))
         for fault in found[:_NUM_SHOWN]:
@@ -531,18 +536,18 @@ def _drops_table(data: Sequence[Data], drops: Sequence[Drops]) -> str:
         if found:
             most = max(found, key=lambda drop: drop.total)
             share = f"{most.total} of {sum(most.tried.values())}"
-            why = _reasons(found) + "".join(f"; all of {split}" for split in _emptied(found))
-            cells.append((of.dataset, f"{len(found)} of {of.templates}", share, why))
+            why = "; ".join([*_reasons(found), *(f"all of {split}" for split in _emptied(found))])
+            cells.append((of.dataset, f"{len(found)} of {of.templates}", share, f"({why})"))
     return table(cells) if cells[1:] else ""
 
 
-def _reasons(drops: Sequence[Drops]) -> str:
+def _reasons(drops: Sequence[Drops]) -> list[str]:
     """The reasons, the most frequent first."""
     counts: Counter[str] = Counter()
     for found in drops:
         for reasons in found.dropped.values():
             counts.update(reasons)
-    return "; ".join(reason for reason, _ in counts.most_common())
+    return [reason for reason, _ in counts.most_common()]
 
 
 def _emptied(drops: Sequence[Drops]) -> list[str]:
