@@ -220,6 +220,18 @@ def test_a_run_on_a_bucket_from_data_to_report(
     assert f"{rouge:.2f}" in capsys.readouterr().out
 
 
+def test_examples_are_exported_to_a_bucket_when_they_are_complete(
+    bucket: Bucket, mini_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export = ["tasks", "export", f"--data_dir={mini_dir}", "--output=gs://bucket/x.jsonl"]
+    assert cli.main([*export, "superni_en_def"]) == 0
+    assert "examples of 1 task in gs://bucket/x.jsonl" in capsys.readouterr().out
+    complete = bucket.here("gs://bucket/x.jsonl").read_bytes()
+    few_shot = ["flan_rte_fewshot", "--tfds_data_dir=gs://bucket/none"]  # fails after the other
+    assert cli.main([*export, "superni_en_def", *few_shot]) == 2
+    assert bucket.here("gs://bucket/x.jsonl").read_bytes() == complete
+
+
 def test_what_a_bucket_lacks_is_said_as_of_files_here(
     bucket: Bucket, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,13 +10,32 @@ from pathlib import Path
 import pytest
 
 from tk_instruct.errors import UserError
-from tk_instruct.files import cannot_write, check_target, read_bytes, write_atomically
+from tk_instruct.files import (
+    cannot_write,
+    check_target,
+    open_atomically,
+    read_bytes,
+    write_atomically,
+)
 
 
 def test_texts_are_written_as_utf8_with_their_folders(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "scores.txt"
     write_atomically(path, (text for text in ["né\r\n", "", "漢\n"]))
     assert path.read_bytes() == b"n\xc3\xa9\r\n\xe6\xbc\xa2\n"
+
+
+def test_a_file_that_is_written_in_parts_is_there_when_all_are(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "lines"
+    with open_atomically(path) as file:
+        file.write(b"1\n")
+        assert not path.exists()
+        file.write(b"2\n")
+    assert path.read_bytes() == b"1\n2\n"
+    with pytest.raises(TypeError), open_atomically(path) as file:
+        file.writelines([b"3\n", 4])  # type: ignore[list-item]
+    assert path.read_bytes() == b"1\n2\n"
+    assert os.listdir(path.parent) == ["lines"]
 
 
 def test_bytes_are_written_as_they_are(tmp_path: Path) -> None:

@@ -10,6 +10,12 @@ def test_table_aligns_names_left_and_numbers_right() -> None:
     )
 
 
+def test_negative_numbers_are_numbers() -> None:
+    assert table([("name", "difference"), ("a", "-2.5"), ("b", "–"), ("c", "12")]) == (
+        "name  difference\na           -2.5\nb              –\nc             12"
+    )
+
+
 def test_table_of_one_column_and_of_no_rows() -> None:
     assert table([("name",), ("superni_en_def",)]) == "name\nsuperni_en_def"
     assert table([("name", "kind")]) == "name  kind"

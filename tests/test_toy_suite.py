@@ -70,6 +70,7 @@ def test_a_package_beside_this_one_gets_every_verb(tmp_path: Path, tiny_recipe: 
         "list": ["tasks", "list", "toy*"],
         "show": ["tasks", "show", "toy_sums", "-n=1", *data],
         "stats": ["tasks", "stats", "toy_sums", "--json", *data],
+        "export": ["tasks", "export", "toy*", f"--toy_dir={sums}", "--output=-"],
         "train": ["train", *recipe],
         "predict": ["predict", f"--model_dir={run}"],  # which knows where its data is
         "baseline": ["predict", *baseline, *data],
@@ -89,6 +90,8 @@ def test_a_package_beside_this_one_gets_every_verb(tmp_path: Path, tiny_recipe: 
     assert output["doctor"] == "0 of 16 sums are wrong\n"
     assert output["list"].split()[2:] == ["toy_sums", "task"]
     assert "What is 0+0?\ntarget  0\n" in output["show"]
+    exported = json.loads(output["export"].splitlines()[0])
+    assert list(exported.values()) == ["train-0", "toy_sums", "What is 0+0?", "0"]
     counted = [json.loads(line) for line in output["stats"].splitlines()]
     assert [(one["split"], one["instances"]) for one in counted] == [("train", 8), ("test", 8)]
     for predicted in predictions.values():

@@ -230,7 +230,8 @@ def read_file(path: Path) -> dict[str, Number] | tuple[str, Summary]:
     """Name → score, or a suite's name and its summary. Raises UserError for any other content."""
     content = schema.read(path, dict[str, Any], _AGAIN)
     for name, of in _scores_of_suites().items():
-        if summary := of.read(content, str(path), _AGAIN):
+        is_other = content.get("suite", name) != name
+        if not is_other and (summary := of.read(content, str(path), _AGAIN)):
             return name, summary
     content.pop("predicted_by", None)
     for name, value in content.items():

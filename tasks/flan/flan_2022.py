@@ -2,14 +2,16 @@
 
 FLAN 2021 and Super-NaturalInstructions are this project's tasks. T0, chain of thought and dialog
 come from the user's files, which gin names (FLAN2022.t0, .cot and .dialog). A line is JSON with
-"inputs", "targets" and optionally "task" and "options". If some files are missing (--skip_missing),
+"inputs", "targets" and optionally "task" and "options". Without a file T0 comes from the tasks of
+the mixture t0_train (t0_share.py). If some files are missing (--skip_missing),
 the weights of the others keep their proportions. FLAN.seed also draws exemplars from the files, and
 the examples of a task that has more than its cap.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from functools import lru_cache, partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, lru_cache, partial
+from typing import Any
 
 import msgspec
 
@@ -24,18 +26,19 @@ from tk_instruct.metrics import METRICS
 from tk_instruct.metrics.target import Target
 from tk_instruct.randomness import draw
 
+from . import t0_share
 from .prompts import FORMS, FewShot
 from .settings import FLAN, FLAN2022
 
 WEIGHTS = {"flan": 0.40, "t0": 0.32, "superni": 0.20, "cot": 0.05, "dialog": 0.03}
-# Part → the maximum number of training examples of each task in its file.
+# Part → the maximum number of training examples of each of its tasks.
 CAPS = {"t0": 20_000, "cot": 100_000, "dialog": 200_000}
 # For chain of thought and dialog: how often the inverted form is drawn, relative to the plain form.
 INVERSION = 0.3
 
 _FIELDS = {"id": False, "task": False, "category": False, "inputs_": False, "targets_": False}
 _LISTS = {"options": True, "references": True}
-_READS = ["id", "inputs_", "targets_", "options"]
+_READS = ["id", "task", "inputs_", "targets_", "options"]
 
 PLAIN = Template("the text of a file", "{inputs_}\n\n{options_}", "{targets_}")
 INVERTED = {
@@ -77,13 +80,28 @@ def _path(part: str) -> Path:
     return path
 
 
+def _is_file(part: str) -> bool:
+    return part != "t0" or bool(FLAN2022().t0)
+
+
 def _fingerprint(part: str, split: str) -> str:
-    digest = hashlib.sha256(read_bytes(_path(part))).hexdigest()
-    return f"{digest} {CAPS[part]} {FLAN().seed} {split}"
+    if _is_file(part):
+        content = hashlib.sha256(read_bytes(_path(part))).hexdigest()
+    else:
+        content = t0_share.fingerprint()
+    return f"{content} {CAPS[part]} {FLAN().seed} {split}"
 
 
-def _load(part: str, split: str) -> Sequence[RawExample]:
-    return _read(part, split, _fingerprint(part, split))
+def _load(part: str, split: str) -> Iterable[RawExample]:
+    if _is_file(part):
+        return _read(part, split, _fingerprint(part, split))
+    return t0_share.examples(split, CAPS[part])
+
+
+def _count(part: str, split: str) -> int:
+    if _is_file(part):
+        return len(_read(part, split, _fingerprint(part, split)))
+    return t0_share.count(split, CAPS[part])
 
 
 @lru_cache(maxsize=6)
@@ -140,20 +158,41 @@ def _prepare(
             return of.without_options.render(fields, id_)
         return of.render({**fields, OPTIONS: options_block(options)}, id_)
 
-    def exemplar(index: int, of: Template) -> tuple[str, str]:
-        id_, inputs, targets = (str(records[index][field]) for field in _READS[:3])
-        return rendered(id_, inputs, targets, records[index]["options"], of)
+    is_file = _is_file(part)
 
-    if few_shot:
-        records = _load(part, "train")
+    @cache
+    def shots(task: str | None) -> FewShot:
+        """Draws from a task's examples, or from those of the whole file."""
+        if task is None:
+            records = _read(part, "train", _fingerprint(part, "train"))
+        else:
+            records = t0_share.exemplars(task, CAPS[part])
+
+        def exemplar(index: int, of: Template) -> tuple[str, str]:
+            record = records[index]
+            id_, inputs, targets = (str(record[key]) for key in ("id", "inputs_", "targets_"))
+            return rendered(id_, inputs, targets, record["options"], of)
+
         ids = [str(record["id"]) for record in records]
-        shots = FewShot(ids, exemplar, FLAN().seed, tokenizer, max_input_tokens)
+        return FewShot(ids, exemplar, FLAN().seed, tokenizer, max_input_tokens)
 
-    def render(id_: str, inputs: str, targets: str, options: Sequence[str]) -> tuple[str, str]:
+    def render(
+        id_: str, task: str, inputs: str, targets: str, options: Sequence[str]
+    ) -> tuple[str, str]:
         texts = rendered(id_, inputs, targets, options, template)
-        return (shots.inputs(template, id_, texts[0]), texts[1]) if few_shot else texts
+        if few_shot:
+            return shots(None if is_file else task).inputs(template, id_, texts[0]), texts[1]
+        return texts
 
     return render
+
+
+def _exported(example: Example) -> Mapping[str, Any]:
+    return {
+        "part": example["category"],
+        "task_name": example["task"],
+        "options": example["options"] or None,
+    }
 
 
 def _target(example: Example) -> Target:
@@ -166,10 +205,11 @@ def _task(name: str, part: str, template: Template, few_shot: bool) -> Task:
         _FIELDS | _LISTS,
         partial(_load, part),
         partial(_fingerprint, part),
+        count=partial(_count, part),
         selection=lambda: f"seed={FLAN().seed} cap={CAPS[part]}",
     )
     rendering = Rendering(partial(_prepare, part, template, few_shot), reads=_READS)
-    return Task(name, source, rendering, _target, [METRICS["rouge"]])
+    return Task(name, source, rendering, _target, [METRICS["rouge"]], exported=_exported)
 
 
 def declared() -> Iterator[Task | Mixture]:

@@ -31,7 +31,9 @@ def content(of: PromptedDataset, split: str) -> str:
     """
     template, at = templates.template_of(of.dataset, of.template), place(of, split)
     columns = rows.columns(at)
-    if lacking := needed_columns(of.dataset, template) - set(map(without_dash, columns)):
+    needed = needed_columns(of.dataset, template)
+    # A file without rows has no columns either.
+    if columns and (lacking := needed - set(map(without_dash, columns))):
         raise MissingDataError(
             f"{of.dataset}, split {at.split}: {_lacks(of.template, lacking)} the data have "
             f"{', '.join(columns)}; {OTHER_VERSION}"

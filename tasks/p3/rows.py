@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import itertools
 import re
+import zlib
 from collections.abc import Collection, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -28,6 +29,8 @@ _FORMATS = ("parquet", "jsonl", "jsonl.gz")
 _LONGER_NAMES = re.compile(r"(train|dev|test)_r[123]|(validation|test)_(mis)?matched")
 # Split → its names, where data sets call it by several.
 _NAMES = {"validation": ("validation", "valid", "val", "dev")}
+# What pyarrow raises of a damaged file: it also meets names that are not UTF-8, and absurd sizes.
+_DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
 _READ_AT_ONCE = 256  # rows
 _MOST_HASHED = 1 << 26  # bytes of a file whose content is hashed
 
@@ -148,7 +151,7 @@ def _num_rows(path: Path, size: int, modified: float) -> int:
 def _open(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path.open("rb"))
-    except (pa.ArrowException, OSError) as error:
+    except _DAMAGED as error:
         raise _unreadable(path, error) from error
 
 
@@ -161,7 +164,7 @@ def _parquet(path: Path, columns: Collection[str]) -> Iterator[dict[str, Any]]:
                 for row in batch.to_pylist():
                     yield row
                     number += 1
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except _DAMAGED as error:
             raise _unreadable(path, error, number) from error
 
 
@@ -173,7 +176,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield schema.parse(line, dict[str, Any], f"{path}:{number}")
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise _unreadable(path, error, number) from error
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,17 @@ def test_a_cached_task_gives_what_its_data_gives(data: Path, tmp_path: Path) -> 
     for name in TASKS:
         write_cache(name, tmp_path / "cached")
     check_same(tmp_path / "cached", TASKS)
+
+
+def test_a_stream_is_cached(data: Path, tmp_path: Path) -> None:
+    whole: Any = registry.get(GENERATED)
+    source = replace(whole.source, load=lambda split: iter(whole.source.load(split)))
+    registry.add(replace(whole, name="streamed", source=source, inputs_have_eos=False))
+    write_cache("streamed", tmp_path / "cached")
+    check_same(tmp_path / "cached", ["streamed"])
+    assert not any(example["inputs"][-1] == 1 for example in examples("streamed", "train"))
+    registry._added.pop("streamed")
+    seqio.TaskRegistry.remove("streamed")
 
 
 def test_every_task_can_be_cached(data: Path) -> None:

@@ -77,7 +77,7 @@ def rank_examples(path: Path) -> Any:
 
 
 def scores_of_a_template(path: Path) -> Any:
-    from tk_instruct.tasks.flan.evaluate import _kept_scores
+    from tk_instruct.evaluate.of_run import _kept_scores
 
     scores = _kept_scores(AnyPath(path), "a")
     return scores and next(iter(scores.values())) + 1

@@ -14,7 +14,7 @@ from tk_instruct import cli
 from tk_instruct.data import registry
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.errors import UserError
-from tk_instruct.tasks.flan import evaluate as protocol
+from tk_instruct.evaluate import of_run
 from tk_instruct.tasks.flan import summary, templates
 from tk_instruct.tasks.flan.datasets import BY_NAME
 from tk_instruct.tasks.flan.protocol import Job, Prompt, meant_by
@@ -154,7 +154,7 @@ def test_what_is_done_is_not_done_again_and_what_is_not_is(
     assert json.loads(again.read_text())["runs"][0] == report
     changed = {p.name for p, time in before.items() if p.stat().st_mtime_ns != time}
     assert changed == {"flan_rte.t1-test-2.first5.json", "flan_rte.t1-test-2.first5.jsonl"}
-    monkeypatch.setattr(protocol, "load_model", None)  # all is there: no model is needed
+    monkeypatch.setattr(of_run, "load_model", None)  # all is there: no model is needed
     assert evaluate(run, f"--json={again}") == 0
 
 

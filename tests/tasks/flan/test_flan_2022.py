@@ -2,13 +2,17 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import gin
 import pytest
+import seqio
 
 from tk_instruct.data import registry
+from tk_instruct.data.seqio_bridge import declarations
+from tk_instruct.data.task import Rendering, Source, Task
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.errors import MissingDataError, UserError
 from tk_instruct.tasks.flan import flan_2022
@@ -134,3 +138,105 @@ def test_an_empty_file_is_an_error(files: Path) -> None:
     write(files / "cot.jsonl", [])
     with pytest.raises(UserError, match="holds no examples"):
         read("flan_2022_cot")
+
+
+class Counted:
+    """Examples of a task of T0, and how many of them have been read."""
+
+    def __init__(self, name: str, total: int, options: Sequence[str]) -> None:
+        self.name, self.total, self.options, self.num_read = name, total, options, 0
+
+    def load(self, split: str) -> Iterator[dict[str, Any]]:
+        for k in range(self.total):
+            self.num_read += 1
+            yield {
+                "id": f"{self.name}-{k}",
+                "text": f"{self.name} question {k}",
+                "answer": self.options[k % 2] if self.options else f"answer {k}",
+                "options": self.options,
+            }
+
+    def task(self, content: Callable[[str], str] = str) -> Task:
+        fields = {"id": False, "text": False, "answer": False, "options": True}
+        source = Source(("train",), fields, self.load, content, count=lambda split: self.total)
+        rendering = Rendering(lambda *_: lambda *texts: texts, reads=["text", "answer"])
+        return Task(self.name, source, rendering, lambda e: "", [], inputs_have_eos=False)
+
+
+@pytest.fixture
+def t0(files: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Counted, Counted]:
+    """A mixture t0_train of a large and a small task, in place of the file."""
+    gin.bind_parameter("FLAN2022.t0", None)
+    monkeypatch.setattr(registry, "_added", {})
+    large, small = Counted("p3_large", 900, ["yes", "no"]), Counted("p3_small", 50, [])
+    for each in (large, small):
+        registry.add(each.task())
+    registry.add(registry.Mixture("t0_train", {"p3_large": 1, "p3_small": 1}))
+    return large, small
+
+
+def test_t0_of_the_mixture_of_that_name(t0: tuple[Counted, Counted]) -> None:
+    train, held_out = read("flan_2022_t0"), read("flan_2022_t0", "validation")
+    assert Counter(e["task"] for e in held_out) == {"p3_large": 9, "p3_small": 1}
+    assert Counter(e["task"] for e in train) == {"p3_large": 891, "p3_small": 49}
+    assert not {e["id"] for e in train} & {e["id"] for e in held_out}
+    assert train[0]["inputs_pretokenized"] == "p3_large question 9\n\nOPTIONS:\n- yes\n- no"
+    assert train[0]["targets_pretokenized"] == "no"
+    assert train[-1]["inputs_pretokenized"] == "p3_small question 49"
+    assert train[0]["inputs"][-1] == 1  # FLAN 2022 ends inputs with EOS, T0 does not
+    plain = read("flan_2022_t0_no_options")
+    assert plain[0]["inputs_pretokenized"] == "p3_large question 9"
+    for name in ("flan_2022_t0", "flan_2022_t0_fewshot"):
+        assert registry.get(name).num_input_examples("train") == 940
+        assert registry.get(name).num_input_examples("validation") == 10
+
+
+def test_no_more_of_a_task_of_t0_is_read_than_needed(
+    t0: tuple[Counted, Counted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large, small = t0
+    read("flan_2022_t0", "validation")
+    assert (large.num_read, small.num_read) == (9, 1)
+    monkeypatch.setitem(flan_2022.CAPS, "t0", 20)
+    assert Counter(e["task"] for e in read("flan_2022_t0")) == {"p3_large": 20, "p3_small": 20}
+    assert (large.num_read, small.num_read) == (9 + 9 + 20, 1 + 1 + 20)
+
+
+@pytest.mark.parametrize("suffix", ["_fewshot", "_fewshot_no_options"])
+def test_exemplars_of_a_task_of_t0_are_its_own(t0: tuple[Counted, Counted], suffix: str) -> None:
+    for example in read(f"flan_2022_t0{suffix}", "validation"):
+        *shots, last = example["inputs_pretokenized"].split("\n\n###\n\n")
+        assert last.startswith(example["inputs_"])
+        assert len(shots) == 16
+        assert all(shot.startswith(f"{example['task']} question ") for shot in shots)
+        assert ("OPTIONS:" in last) == (example["task"] == "p3_large" and suffix == "_fewshot")
+        assert len(example["inputs"]) <= 960
+
+
+def test_a_part_of_t0_that_is_missing(t0: tuple[Counted, Counted]) -> None:
+    def missing(split: str) -> str:
+        raise MissingDataError("no rows of p3_small")
+
+    before = registry.get("flan_2022_t0").fingerprint("train")  # type: ignore[union-attr]
+    registry.add(t0[1].task(missing))
+    with pytest.raises(MissingDataError) as caught:
+        read("flan_2022_t0")
+    message = str(caught.value)
+    assert "set the gin parameter FLAN2022.t0 to JSON lines" in message
+    assert "1 of 2 tasks of t0_train have no data, the first: no rows of p3_small" in message
+    gin.bind_parameter("skip_missing.enabled", True)
+    assert {example["task"] for example in read("flan_2022_t0")} == {"p3_large"}
+    assert registry.get("flan_2022_t0").fingerprint("train") != before  # type: ignore[union-attr]
+    registry.add(t0[0].task(missing))
+    with pytest.raises(MissingDataError, match="2 of 2 tasks of t0_train have no data"):
+        read("flan_2022_t0")
+
+
+def test_seqio_reads_the_same_of_t0(t0: tuple[Counted, Counted]) -> None:
+    name = "flan_2022_t0_fewshot"
+    declarations.declare_names([name])
+    dataset = seqio.TaskRegistry.get(name).get_dataset(
+        LENGTHS.as_dict(), "validation", shuffle=False, try_in_mem_cache=False
+    )
+    found = [example["inputs"].tolist() for example in dataset.as_numpy_iterator()]
+    assert found == [example["inputs"].tolist() for example in read(name, "validation")]

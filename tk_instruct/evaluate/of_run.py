@@ -1,0 +1,153 @@
+"""Evaluates a run's checkpoint, task by task.
+
+Predictions and scores are kept in the run's directory, so an interrupted evaluation continues.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tk_instruct import configuration, distributed, metrics, schema
+from tk_instruct.errors import UserError
+from tk_instruct.evaluate.predictions import read_predictions
+from tk_instruct.files import Path, inside, write_atomically
+from tk_instruct.inference import (
+    check_vocabulary,
+    examples_of,
+    identity_of,
+    lengths_of,
+    load_checkpoint,
+    load_model,
+)
+from tk_instruct.journal import Example, Predict, write_rows
+
+METHODS = ("generation", "rank")
+
+Scores = dict[str, float]
+# Examples and their predicted texts → name → score.
+Score = Callable[[Sequence[Example], Sequence[str]], Scores]
+
+
+def _own_options(example: Example) -> Sequence[str]:
+    return example["options"]
+
+
+class Run:
+    """A run's checkpoint, its mixture, and its predictions and scores.
+
+    args are those of inference.add_batch_arguments, add_step_argument and of lengths and data.
+    """
+
+    def __init__(self, model_dir: Path, args: argparse.Namespace) -> None:
+        self._args = args
+        self.model_dir = model_dir
+        self._checkpoints, self.step, self._about = load_checkpoint(model_dir, args.step)
+        configuration.bind_data_arguments(args)
+        check_vocabulary(self._about, model_dir)
+        self.mixture: str | None = self._about.data.get("mixture")
+        self._lengths = lengths_of(args, self._about)
+
+    def name(self, what: str) -> str:
+        """The name of a file of predictions or scores, with step and limit, without suffix."""
+        some = f".first{self._args.limit}" if self._args.limit else ""
+        return f"{what}-{self.step}{some}"
+
+    def name_of(self, task: str, split: str, method: str) -> str:
+        return self.name(f"{task}-{split}") + ".rank" * (method == "rank")
+
+    def scores_of(
+        self,
+        task: str,
+        split: str,
+        method: str,
+        score: Score,
+        options: Callable[[Example], Sequence[str]] = _own_options,
+    ) -> Scores:
+        """Name → score of a task. Predicts and writes what the run's directory lacks.
+
+        The first process has the scores, the others none.
+
+        Args:
+            method: generation (greedy), or rank (the likeliest option, by summed log-probability).
+            options: example → the options that rank chooses from.
+        """
+        from tk_instruct.data import registry
+        from tk_instruct.data.code import code_hash
+
+        (declared,) = registry.tasks_of(task)
+        name = self.name_of(task, split, method)
+        identity = {
+            **identity_of(self._checkpoints, self.step, self._about),
+            "task": task,
+            "split": split,
+            "method": method,
+            "limit": self._args.limit,
+            "lengths": self._lengths.as_dict(),
+            "data": [declared.fingerprint(split)],
+            "gin": self._about.gin,
+            "code": code_hash(declared.code, more=[metrics.__name__]),
+        }
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        path = inside(self.model_dir, "scores", f"{name}.json")
+        done = _kept_scores(path, digest) if distributed.is_first_process() else None
+        if not distributed.as_first_process_has(np.array(done is None)):
+            return done or {}
+        examples, _ = examples_of(task, split, self._lengths, self._args.limit)
+        output = inside(self.model_dir, "predictions", f"{name}.jsonl")
+        if method == "rank":
+            from tk_instruct.rank import tokenized_options
+
+            chosen_from = [{**example, "options": options(example)} for example in examples]
+            examples = tokenized_options(chosen_from, declared.tokenizer())
+        write_rows(self._predict[method], examples, output, identity, doing=name)
+        if not distributed.is_first_process():
+            return {}
+        answers = {id_: found.text for id_, found in read_predictions(output).items()}
+        scores = score(examples, [answers[example["id"]] for example in examples])
+        content = {"predicted_by": digest, "num_examples": len(examples), **scores}
+        write_atomically(path, [json.dumps(content, indent=2) + "\n"])
+        return scores
+
+    @cached_property
+    def _predict(self) -> dict[str, Predict]:
+        """Method → the function that predicts. Loads the model on first use."""
+        from tk_instruct.predict import Greedy, decoder
+        from tk_instruct.rank import ranker
+
+        loaded = load_model(self._checkpoints, self.step, self._about, self._args.num_partitions)
+        size = self._args.batch_size
+        return {
+            "generation": decoder(loaded, Greedy(), self._lengths, size),
+            "rank": ranker(loaded, self._lengths, size, length_normalized=False),
+        }
+
+
+def _kept_scores(path: Path, digest: str) -> Scores | None:
+    """The scores in a file if they were made from predictions of this digest, else None."""
+    with contextlib.suppress(UserError):
+        found = schema.read(path, dict[str, Any])
+        if found.pop("predicted_by", None) == digest:
+            found.pop("num_examples", None)
+            return schema.convert(found, Scores, str(path)) or None
+    return None
+
+
+def as_text(report: Any) -> str:
+    """A report as JSON with 4 decimals."""
+    return json.dumps(_rounded(report), indent=2, ensure_ascii=False) + "\n"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return value
