@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from tk_instruct import schema
 from tk_instruct.data import tfds_source
 from tk_instruct.errors import MissingDataError, UserError
-from tk_instruct.files import is_local
+from tk_instruct.files import Path
 from tk_instruct.progress import Progress
 from tk_instruct.suite import Diagnosis
 from tk_instruct.tables import table
@@ -252,7 +252,7 @@ class _Check:
                 except MissingDataError:
                     continue
                 except UserError as error:
-                    self._broken = str(error)
+                    self._broken = self._broken or str(error)
                 else:
                     places[f"{split}_{of.round}" if of.round else split] = at
         return places
@@ -367,7 +367,7 @@ class _Check:
         folder = P3().data
         if any(at.tfds for at in self._places.values()):
             return tfds_rows.licence(str(self._dataset))
-        if not self._places or folder is None or not is_local(folder):
+        if not self._places or folder is None:
             return ""
         return hub.licence(self._dataset.name, self._dataset.subset, folder)
 
@@ -383,8 +383,11 @@ def _how_to_get(dataset: DatasetName) -> str:
     of_mixture = {**t0.TRAINING_MIXTURES, **t0.EVALUATION_MIXTURES}
     tasks = [task for task in t0.tasks() if task.dataset == dataset]
     has_it = (name for name in _MIXTURES if any(map(of_mixture[name], tasks)))
-    into = f"--p3_data {P3().data or 'DIR'}"
-    return f"`tk-instruct tasks prepare {next(has_it, 'TASK')} {into}` downloads them"
+    name = next(has_it, "TASK")
+    a_task = ", with a task of each as TASK" if name == "TASK" else ""
+    return (
+        f"`tk-instruct tasks prepare {name} --p3_data {P3().data or 'DIR'}` downloads them{a_task}"
+    )
 
 
 def _rank(data: Data) -> int:
@@ -438,6 +441,9 @@ def _about_tree(tree: TreeInUse) -> str:
     )
 
 
+_ABOUT_ROLES = "(T0, T0+, T0++: the first trained on it; eval: T0 is scored on it; bias: for bias)"
+
+
 def _data_table(data: Sequence[Data]) -> str:
     """A line for each data set, under its group's name; those not on T0's list are at the end."""
     groups: dict[str, list[Data]] = {}
@@ -453,6 +459,7 @@ def _data_table(data: Sequence[Data]) -> str:
         for group, of_group in groups.items():
             lines += [group, *of_data[: len(of_group)]]
             of_data = of_data[len(of_group) :]
+        lines.append(_ABOUT_ROLES)
     if others:
         lines += [""] * bool(lines) + _lines_of_data(others, [], "not on T0's list")
     return "\n".join(lines)
@@ -482,10 +489,12 @@ def _about_data(data: Sequence[Data], tree: TreeInUse) -> str:
     of_t0 = [found for found in data if found.group]
     num_of_t0 = sum(found.is_there for found in of_t0)
     num_others = len(there) - num_of_t0
+    given = P3().data
+    is_dir = given is not None and Path(given).expanduser().is_dir()
     lines = [
         f"data sets with rows: {num_of_t0} of the {len(of_t0)} on T0's list in this tree, "
         f"{num_others} of the {num_others + tree.without_data} others",
-        *([f"  --p3_data {P3().data}"] if P3().data else []),
+        *([f"  --p3_data {given}{'' if is_dir else ', which is no folder'}"] if given else []),
         f"  --tfds_data_dir {tfds_source.tfds_data_dir()}",
     ]
     together: dict[tuple[str, str], list[Data]] = {}

@@ -124,18 +124,29 @@ def test_missing_data_is_told_with_what_gets_it(p3: P3, capsys: pytest.CaptureFi
     assert next(t for t in doctor.check() if isinstance(t, TreeInUse)).without_data == 1
     assert run(f"--p3_templates={p3.templates}", f"--p3_data={p3.data}") == 1
     printed = capsys.readouterr().out
-    get = "`tk-instruct tasks prepare {} --p3_data " + f"{p3.data}` downloads them\n"
+    get = "`tk-instruct tasks prepare {} --p3_data " + f"{p3.data}` downloads them"
     for number, mixture, names in (
         (2, "t0_train", "ag_news, imdb"),
         (1, "t0p_train", "hellaswag"),
         (1, "t0_eval", "anli"),
         (1, "TASK", "wino_bias/type1_pro"),
     ):
-        assert f"\n{number} missing: {get.format(mixture)}  {names}\n" in printed
+        hint = ", with a task of each as TASK" if mixture == "TASK" else ""
+        assert f"\n{number} missing: {get.format(mixture)}{hint}\n  {names}\n" in printed
     assert (
         "data sets with rows: 0 of the 5 on T0's list in this tree, 1 of the 2 others\n" in printed
     )
     assert re.search(r"\nnot on T0's list +state +train .*\n  mine +present +60", printed)
+
+
+def test_a_folder_of_data_that_is_not_there_is_told(
+    p3: P3, capsys: pytest.CaptureFixture[str]
+) -> None:
+    p3.put_templates("imdb", a=GOOD)
+    assert run(f"--p3_templates={p3.templates}", "--p3_data=nowhere") == 1
+    assert "\n  --p3_data nowhere, which is no folder\n" in capsys.readouterr().out
+    assert run("--p3_templates=nowhere") == 2
+    assert "--p3_templates=nowhere has no DATASET/templates.yaml" in capsys.readouterr().err
 
 
 def test_a_split_that_t0_uses_and_that_is_not_there_is_told(p3: P3) -> None:
@@ -173,15 +184,17 @@ def test_damaged_data_does_not_hide_the_others(p3: P3) -> None:
 
 
 def test_licences_are_those_of_the_downloads(p3: P3, capsys: pytest.CaptureFixture[str]) -> None:
-    for dataset in ("a", "b", "c"):
+    for dataset in ("a", "b", "my own"):
         p3.put_templates(dataset, a="{{ text }}{{ id }}{{ label }}|||x")
         p3.put_rows(dataset)
     note = {"dataset": "a", "branch": "main", "commit": "1", "licence": "cc-by-4.0"}
     (p3.data / "a" / "source.json").write_text(json.dumps(note))
-    assert {name: of.licence for name, of in data().items()} == {"a": "cc-by-4.0", "b": "", "c": ""}
+    assert {name: of.licence for name, of in data().items()} == {
+        "a": "cc-by-4.0", "b": "", "my own": ""
+    }  # fmt: skip
     assert run(f"--p3_templates={p3.templates}", f"--p3_data={p3.data}") == 0
     printed = capsys.readouterr().out
-    assert "\nlicence cc-by-4.0: 1\n  a\nlicence not stated: 2\n  b, c\n" in printed
+    assert "\nlicence cc-by-4.0: 1\n  a\nlicence not stated: 2\n  b, my own\n" in printed
     (p3.data / "a" / "source.json").write_text("{")
     gin.bind_parameter("P3.templates", str(p3.templates))
     gin.bind_parameter("P3.data", str(p3.data))
