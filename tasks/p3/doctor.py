@@ -52,6 +52,7 @@ class TreeInUse:
         without_data: the number of data sets that have no rows and are not on T0's list.
     """
 
+    kind: str = field(default="tree", init=False)
     folder: str
     version: str
     fingerprint: str
@@ -59,7 +60,6 @@ class TreeInUse:
     templates: int
     of_t0: int
     without_data: int
-    kind: str = "tree"
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class Data:
         advice: what to do if it is not present.
     """
 
+    kind: str = field(default="data", init=False)
     dataset: str
     group: str
     t0: list[str]
@@ -89,7 +90,6 @@ class Data:
     licence: str = ""
     unused_columns: list[str] = field(default_factory=list)
     advice: str = ""
-    kind: str = "data"
 
     @property
     def is_there(self) -> bool:
@@ -101,12 +101,12 @@ class Data:
 class Fault:
     """A rule that templates break."""
 
+    kind: str = field(default="fault", init=False)
     dataset: str
     templates: list[str]
     value: str
     rule: str
     repair: str
-    kind: str = "fault"
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,12 @@ class Drops:
         details: reason → what more is known of the first row.
     """
 
+    kind: str = field(default="drops", init=False)
     dataset: str
     template: str
     tried: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, dict[str, int]] = field(default_factory=dict)
     details: dict[str, str] = field(default_factory=dict)
-    kind: str = "drops"
 
     @property
     def total(self) -> int:
