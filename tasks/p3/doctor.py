@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from tk_instruct import schema
 from tk_instruct.data import tfds_source
 from tk_instruct.errors import MissingDataError, UserError
-from tk_instruct.files import is_local
+from tk_instruct.files import Path
 from tk_instruct.progress import Progress
 from tk_instruct.suite import Diagnosis
 from tk_instruct.tables import table
@@ -52,6 +52,7 @@ class TreeInUse:
         without_data: the number of data sets that have no rows and are not on T0's list.
     """
 
+    kind: str = field(default="tree", init=False)
     folder: str
     version: str
     fingerprint: str
@@ -59,7 +60,6 @@ class TreeInUse:
     templates: int
     of_t0: int
     without_data: int
-    kind: str = "tree"
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class Data:
         advice: what to do if it is not present.
     """
 
+    kind: str = field(default="data", init=False)
     dataset: str
     group: str
     t0: list[str]
@@ -89,7 +90,6 @@ class Data:
     licence: str = ""
     unused_columns: list[str] = field(default_factory=list)
     advice: str = ""
-    kind: str = "data"
 
     @property
     def is_there(self) -> bool:
@@ -101,12 +101,12 @@ class Data:
 class Fault:
     """A rule that templates break."""
 
+    kind: str = field(default="fault", init=False)
     dataset: str
     templates: list[str]
     value: str
     rule: str
     repair: str
-    kind: str = "fault"
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,12 @@ class Drops:
         details: reason → what more is known of the first row.
     """
 
+    kind: str = field(default="drops", init=False)
     dataset: str
     template: str
     tried: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, dict[str, int]] = field(default_factory=dict)
     details: dict[str, str] = field(default_factory=dict)
-    kind: str = "drops"
 
     @property
     def total(self) -> int:
@@ -159,7 +159,9 @@ def check() -> list[Finding]:
             readable.append(templates.read(path))
         except UserError as error:
             folder = path.parent.relative_to(tree.root).as_posix()
-            findings.append(_fault(folder, READABLE, error))
+            value, repair = _value_and_repair(error)
+            value = value.removeprefix(f"{path}: ")
+            findings.append(Fault(folder, [], value, READABLE, repair))
     num_without = 0
     with Progress("checking templates and data", len(readable)) as progress:
         for contents in readable:
@@ -184,10 +186,10 @@ def _in_use(tree: Tree, readable: Sequence[templates.Contents], num_without: int
     )
 
 
-def _fault(dataset: str, rule: str, error: UserError, *names: str) -> Fault:
-    """The fault of which an error tells. Errors end with the repair."""
+def _value_and_repair(error: UserError) -> tuple[str, str]:
+    """The parts of an error's message."""
     value, _, repair = str(error).rpartition("; ")
-    return Fault(dataset, [*names], value, rule, repair)
+    return value, repair
 
 
 def _same_tasks(readable: Sequence[templates.Contents]) -> Iterator[Fault]:
@@ -250,7 +252,7 @@ class _Check:
                 except MissingDataError:
                     continue
                 except UserError as error:
-                    self._broken = str(error)
+                    self._broken = self._broken or str(error)
                 else:
                     places[f"{split}_{of.round}" if of.round else split] = at
         return places
@@ -276,6 +278,8 @@ class _Check:
         for split, at in self._places.items():
             try:
                 first = list(islice(rows.rows(at, reads), _NUM_TRIED))
+                if not first:
+                    raise UserError(f"{split} has no rows; get its files again, or remove them")
                 splits[split] = _Split(at, rows.num_rows(at), rows.columns(at), first)
             except UserError as error:
                 self._broken = self._broken or str(error)
@@ -296,8 +300,8 @@ class _Check:
                 try:
                     found = examples.prompt_row(self._dataset, template, *where, row)
                 except UserError as error:
-                    fault = _fault("", RENDERS, error)
-                    self._add(template, fault.value, fault.rule, fault.repair)
+                    value, repair = _value_and_repair(error)
+                    self._add(template, value, RENDERS, repair)
                     return drops
                 drops.tried[split] = number + 1
                 if isinstance(found, Dropped):
@@ -305,9 +309,9 @@ class _Check:
                 elif not _has_target(found):
                     target, choices = map(schema.shortened, (found.targets, found.choices))
                     outside.append(f"{split}, row {number}: {target} is not in {choices}")
-        for columns, names in lacking.items():
-            there = ", ".join(splits[names[0]].columns)
-            value = f"there is no {columns} in {', '.join(names)}, only {there}"
+        for absent, of_splits in lacking.items():
+            there = ", ".join(splits[of_splits[0]].columns)
+            value = f"there is no {absent} in {', '.join(of_splits)}, only {there}"
             self._add(template, value, HAS_COLUMNS, examples.OTHER_VERSION)
         num_tried = sum(drops.tried.values())
         if outside:
@@ -363,7 +367,7 @@ class _Check:
         folder = P3().data
         if any(at.tfds for at in self._places.values()):
             return tfds_rows.licence(str(self._dataset))
-        if not self._places or folder is None or not is_local(folder):
+        if not self._places or folder is None:
             return ""
         return hub.licence(self._dataset.name, self._dataset.subset, folder)
 
@@ -379,8 +383,11 @@ def _how_to_get(dataset: DatasetName) -> str:
     of_mixture = {**t0.TRAINING_MIXTURES, **t0.EVALUATION_MIXTURES}
     tasks = [task for task in t0.tasks() if task.dataset == dataset]
     has_it = (name for name in _MIXTURES if any(map(of_mixture[name], tasks)))
-    into = f"--p3_data {P3().data or 'DIR'}"
-    return f"`tk-instruct tasks prepare {next(has_it, 'TASK')} {into}` downloads them"
+    name = next(has_it, "TASK")
+    a_task = ", with a task of each as TASK" if name == "TASK" else ""
+    return (
+        f"`tk-instruct tasks prepare {name} --p3_data {P3().data or 'DIR'}` downloads them{a_task}"
+    )
 
 
 def _rank(data: Data) -> int:
@@ -434,6 +441,9 @@ def _about_tree(tree: TreeInUse) -> str:
     )
 
 
+_ABOUT_ROLES = "(T0, T0+, T0++: the first trained on it; eval: T0 is scored on it; bias: for bias)"
+
+
 def _data_table(data: Sequence[Data]) -> str:
     """A line for each data set, under its group's name; those not on T0's list are at the end."""
     groups: dict[str, list[Data]] = {}
@@ -449,6 +459,7 @@ def _data_table(data: Sequence[Data]) -> str:
         for group, of_group in groups.items():
             lines += [group, *of_data[: len(of_group)]]
             of_data = of_data[len(of_group) :]
+        lines.append(_ABOUT_ROLES)
     if others:
         lines += [""] * bool(lines) + _lines_of_data(others, [], "not on T0's list")
     return "\n".join(lines)
@@ -477,10 +488,13 @@ def _about_data(data: Sequence[Data], tree: TreeInUse) -> str:
     there = [found for found in data if found.is_there]
     of_t0 = [found for found in data if found.group]
     num_of_t0 = sum(found.is_there for found in of_t0)
+    num_others = len(there) - num_of_t0
+    given = P3().data
+    is_dir = given is not None and Path(given).expanduser().is_dir()
     lines = [
-        f"{num_of_t0} of T0's {len(of_t0)} data sets in the tree have rows, and "
-        f"{len(there) - num_of_t0} others; {tree.without_data} have none",
-        *([f"  --p3_data {P3().data}"] if P3().data else []),
+        f"data sets with rows: {num_of_t0} of the {len(of_t0)} on T0's list in this tree, "
+        f"{num_others} of the {num_others + tree.without_data} others",
+        *([f"  --p3_data {given}{'' if is_dir else ', which is no folder'}"] if given else []),
         f"  --tfds_data_dir {tfds_source.tfds_data_dir()}",
     ]
     together: dict[tuple[str, str], list[Data]] = {}
@@ -509,7 +523,7 @@ def _about_faults(faults: Sequence[Fault]) -> str:
         together.setdefault((fault.rule, fault.repair), []).append(fault)
     if not faults:
         return "no template has a fault"
-    lines = [f"{len(faults):,} fault{'s' * (len(faults) > 1)}"]
+    lines = [f"{len(faults):,} fault{'s' * (len(faults) > 1)}, by the rule that is broken"]
     for (rule, repair), found in together.items():
         lines.append(_wrapped(f"{rule}; {repair} ({len(found):,})"))
         for fault in found[:_NUM_SHOWN]:
@@ -531,18 +545,18 @@ def _drops_table(data: Sequence[Data], drops: Sequence[Drops]) -> str:
         if found:
             most = max(found, key=lambda drop: drop.total)
             share = f"{most.total} of {sum(most.tried.values())}"
-            why = _reasons(found) + "".join(f"; all of {split}" for split in _emptied(found))
-            cells.append((of.dataset, f"{len(found)} of {of.templates}", share, why))
+            why = "; ".join([*_reasons(found), *(f"all of {split}" for split in _emptied(found))])
+            cells.append((of.dataset, f"{len(found)} of {of.templates}", share, f"({why})"))
     return table(cells) if cells[1:] else ""
 
 
-def _reasons(drops: Sequence[Drops]) -> str:
+def _reasons(drops: Sequence[Drops]) -> list[str]:
     """The reasons, the most frequent first."""
     counts: Counter[str] = Counter()
     for found in drops:
         for reasons in found.dropped.values():
             counts.update(reasons)
-    return "; ".join(reason for reason, _ in counts.most_common())
+    return [reason for reason, _ in counts.most_common()]
 
 
 def _emptied(drops: Sequence[Drops]) -> list[str]:

@@ -3,6 +3,7 @@
 Rows are read one after the other, so that a file need not fit into memory.
 """
 
+import contextlib
 import gzip
 import hashlib
 import itertools
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 from tk_instruct import schema
 from tk_instruct.data import tfds_source
 from tk_instruct.errors import MissingDataError, UserError
-from tk_instruct.files import Path, read_bytes
+from tk_instruct.files import Path, open_to_read, read_bytes
 
 from . import tfds_rows
 from .settings import P3
@@ -108,7 +109,7 @@ def columns(at: Place) -> list[str]:
 def _columns(at: Place, content: str) -> list[str]:
     del content  # part of the key: files that change are read again
     if at.files and at.files[0].suffix == ".parquet":
-        with _open(at.files[0]) as file:
+        with _opened(at.files[0]) as file:
             return list(file.schema_arrow.names)
     names: dict[str, None] = {}
     for row in itertools.islice(rows(at, ()), _READ_AT_ONCE):
@@ -143,21 +144,25 @@ def _content(path: Path, size: int, modified: float) -> str:
 @lru_cache(maxsize=4096)
 def _num_rows(path: Path, size: int, modified: float) -> int:
     if path.suffix == ".parquet":
-        with _open(path) as file:
+        with _opened(path) as file:
             return int(file.metadata.num_rows)
     return sum(1 for _ in _lines(path))
 
 
-def _open(path: Path) -> pq.ParquetFile:
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     try:
-        return pq.ParquetFile(path.open("rb"))
+        file = open_to_read(path)
+        parquet = pq.ParquetFile(file)
     except _DAMAGED as error:
         raise _unreadable(path, error) from error
+    with file:
+        yield parquet
 
 
 def _parquet(path: Path, columns: Collection[str]) -> Iterator[dict[str, Any]]:
     number = 0
-    with _open(path) as file:
+    with _opened(path) as file:
         wanted = [name for name in file.schema_arrow.names if name.replace("-", "_") in columns]
         try:
             for batch in file.iter_batches(_READ_AT_ONCE, columns=wanted or None):
@@ -171,7 +176,7 @@ def _parquet(path: Path, columns: Collection[str]) -> Iterator[dict[str, Any]]:
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     number = 0
     try:
-        with path.open("rb") as opened:
+        with open_to_read(path) as opened:
             file = gzip.GzipFile(fileobj=opened) if path.suffix == ".gz" else opened
             for number, line in enumerate(file, start=1):
                 if line.strip():
