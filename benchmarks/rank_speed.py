@@ -44,16 +44,16 @@ WORDS = (
     "the a of in and to said was on that for with by at from people government company year city "
     "new president million after country police who has will more not been had first bank world "
     "officials group market state war program research water minister report school family"
-).split(" ")
+)
 CHOICES = ("Yes ||| No", "True ||| False", "it does ||| it does not", "Yes ||| No")
 
 
 def write_data(folder: Path, num_examples: int) -> None:
     """Rows with RTE's columns, and a tree of ten prompts."""
-    draw = random.Random(0)
+    draw, words = random.Random(0), WORDS.split()
 
     def text(count: int) -> str:
-        return " ".join(draw.choices(WORDS, k=count)).capitalize() + "."
+        return " ".join(draw.choices(words, k=count)).capitalize() + "."
 
     def row(number: int) -> dict[str, Any]:
         premise = min(200, max(8, round(draw.lognormvariate(*PREMISE_WORDS))))
