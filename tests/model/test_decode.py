@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 from flax.traverse_util import unflatten_dict
 
 from tk_instruct.model import build
@@ -321,6 +322,20 @@ def test_option_scores_sum_the_log_probabilities(model: LanguageModel) -> None:
                 log_probs = jax.nn.log_softmax(logits_after(model, row, [tokens[:i]])[0])
                 expected += float(log_probs[token])
             assert score == pytest.approx(expected, abs=1e-4)
+
+
+def test_inputs_are_encoded_once_for_all_options() -> None:
+    encoded = []
+
+    def count(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        if context.method_name == "encode":
+            encoded.append(args[0].shape)
+        return call(*args, **kwargs)
+
+    with nn.intercept_methods(count):
+        option_scores(T5, params_of(T5), INPUTS[:2], SEGMENTS[:2], OPTIONS)
+    assert OPTIONS.shape[1] > 1
+    assert encoded == [INPUTS[:2].shape]
 
 
 def test_option_scores_are_those_of_hugging_face() -> None:

@@ -121,6 +121,36 @@ FLAN_REPORT = {
         }
     },
 }
+P3_SUMMARY = {
+    "median": 45.0,
+    "first_quartile": 40.0,
+    "third_quartile": 50.0,
+    "interquartile_range": 10.0,
+    "minimum": 40.0,
+    "maximum": 50.0,
+    "num_prompts": 1,
+    "method": "rank",
+    "split": "validation",
+    "metric": "accuracy",
+    "prompts": {"can we infer": {"accuracy": 45.0}},
+}
+P3_REPORT = {
+    "system": "run",
+    "step": 9,
+    "trained_on": "t0_train",
+    "templates": "0.1.0",
+    "split": "validation",
+    "limit": None,
+    "missing": ["anli/r1"],
+    "without_templates": [],
+    "datasets": {"super_glue/rte": P3_SUMMARY},
+    "mean_of_medians": 45.0,
+    "bias_and_fairness": {
+        "datasets": {"wino_bias/type1_pro": P3_SUMMARY},
+        "gender_parity": None,
+        "wino_bias": {"type1": {"pro": 45.0, "anti": 40.0, "difference": 5.0}},
+    },
+}
 _CHARGE = {"requests": 1, "prompt_tokens": 2, "completion_tokens": 3, "usd": None}
 READERS = [
     Reader(
@@ -209,6 +239,8 @@ READERS = [
             {"suite": "flan", "systems": {"a": {"flan_rte/test": {"accuracy": 5}}}}
         ).encode(),
     ),
+    Reader("scores_of_p3", scores, json.dumps(P3_REPORT).encode()),
+    Reader("scores_of_p3_runs", scores, json.dumps({"suite": "p3", "runs": [P3_REPORT]}).encode()),
     Reader(
         "published_answers",
         published_answers,
