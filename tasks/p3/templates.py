@@ -16,7 +16,7 @@ import yaml
 
 from tk_instruct import schema
 from tk_instruct.errors import MissingDataError, UserError
-from tk_instruct.files import Path, is_local, read_bytes
+from tk_instruct.files import Path, is_local, read_file
 
 from .settings import P3
 
@@ -142,7 +142,7 @@ class Tree:
         """A hash of all files, which does not depend on how lines end."""
         digest = hashlib.sha256()
         for path in self.files():
-            content = read_bytes(path).replace(b"\r\n", b"\n")
+            content = read_file(path).replace(b"\r\n", b"\n")
             digest.update(f"{path.parent.relative_to(self.root).as_posix()}\0".encode())
             digest.update(hashlib.sha256(content).digest())
         return digest.hexdigest()[:16]
@@ -228,7 +228,7 @@ def _parsed(path: Path, size: int, modified: float) -> Contents:
     if size > _MOST_BYTES:
         raise UserError(f"{path} has {size:,} bytes; {_MOST_BYTES:,} are allowed, so split it")
     try:
-        document = yaml.load(read_bytes(path), _Loader)
+        document = yaml.load(read_file(path), _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:300] or "it is nested too deeply"
         raise UserError(f"{path}: not YAML of promptsource ({reason}); correct it") from error
