@@ -35,7 +35,7 @@ from tk_instruct.files import Path, write_atomically
 from tk_instruct.inference import add_batch_arguments, add_step_argument, check_counts
 from tk_instruct.progress import Progress
 
-from . import t0
+from . import t0, templates
 from .protocol import SPLITS, Prompt, by_row, options_of, prompts_of, report_of, rows_of, score
 from .summary import Report, report_text
 
@@ -112,6 +112,11 @@ def evaluate_run(model_dir: Path, args: argparse.Namespace) -> Report | None:
     rows = chosen(args)
     missing = _missing(rows)
     prompts = [prompt for row, of in rows.items() if row not in missing for prompt in of]
+    if not any(rows.values()):
+        raise UserError(
+            f"the templates in {templates.tree().root} are of none of {', '.join(rows)}; give "
+            "--dataset with a data set that they are of, or --p3_templates"
+        )
     if not prompts:
         raise UserError(
             f"nothing of {', '.join(rows)} is left to evaluate: missing are "
@@ -147,7 +152,8 @@ def _figure(report: Report, name: str) -> bytes:
 
     of_bias = report.bias_and_fairness
     datasets = {**report.datasets, **(of_bias.datasets if of_bias else {})}
-    return spreads(datasets, f"{name[:60]}, step {report.step}, {report.split}")
+    limit = f", the first {report.limit} examples" if report.limit else ""
+    return spreads(datasets, f"{name[:30]}, step {report.step}, {report.split}{limit}")
 
 
 def _missing(rows: Mapping[str, Sequence[Prompt]]) -> list[str]:

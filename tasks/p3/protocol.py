@@ -109,9 +109,11 @@ def report_of(scores: Mapping[Prompt, Mapping[str, float]], **about: Any) -> Rep
         into = of_bias if bias.measures_bias(prompts[0].of.dataset) else datasets
         for metric, summary in summaries.items():
             into[row if len(summaries) == 1 else f"{row}, {metric}"] = summary
+    tree = templates.tree()
+    is_known = tree.version != templates.UNKNOWN
     return Report(
         **about,
-        templates=templates.tree().version,
+        templates=tree.version if is_known else f"fingerprint {tree.fingerprint}",
         datasets=datasets,
         mean_of_medians=mean_of_medians(datasets),
         bias_and_fairness=bias.summarise(of_bias),
