@@ -102,6 +102,7 @@ LINES = (
     ["tasks", "list", "superni_en_*"],
     ["tasks", "show", TASK, "-n=1", "--split=test", *SHORT, *DATA],
     ["tasks", "stats", TASK, "--split=test", *SHORT, *DATA],
+    ["tasks", "export", TASK, "--split=test", "--format=jsonl", "--output=out.jsonl", *DATA],
     ["tasks", "doctor", *DATA],
     ["tasks", "doctor", "flan", "--tfds_data_dir=folder"],
     ["tasks", "prepare", "superni_en_def", *DATA],

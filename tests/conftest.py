@@ -117,6 +117,14 @@ def flan_vocabulary(flan_dir: str) -> Path:
     return Path(flan_vocabulary(2000))
 
 
+@pytest.fixture(scope="session")
+def p3_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Synthetic rows for the prompts of P3 that ship."""
+    from tk_instruct.tasks.p3 import mini
+
+    return mini.write(tmp_path_factory.mktemp("mini") / "p3")
+
+
 @pytest.fixture
 def on_mini_flan(flan_dir: str, flan_vocabulary: Path) -> None:
     """Data and vocabulary by gin."""

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,14 @@ def test_a_whole_name_is_one_task_and_a_part_of_names_all_with_it(run: Run) -> N
     assert run("exp_ab", "exp_mixture", "exp_a", "--output=-")[1] == as_text(AB + A)
 
 
+def test_a_task_that_is_not_listed_is_found_by_its_full_name(run: Run) -> None:
+    listed: Any = registry.get("exp_a")
+    registry.add(replace(listed, name="exp_hidden", is_listed=False))
+    assert run("exp_hid", "--output=-")[2].startswith("error: no task or mixture matches")
+    status, out, _ = run("exp_hidden", "--output=-")
+    assert (status, lines_of(out)) == (0, [{**line, "task": "exp_hidden"} for line in A])
+
+
 def as_text(lines: list[dict[str, Any]]) -> str:
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
@@ -223,10 +232,10 @@ def test_a_failure_leaves_the_old_file(
 
 def test_parquet_has_the_same_examples(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
-    status, out, _ = run("exp_ab", "exp_a", f"--output={path}", "--format=parquet")
+    status, out, _ = run("exp_ab", "exp_a", f"--output={path}")
     assert (status, out) == (0, f"3 examples of 2 tasks in {path}\n")
     table = pyarrow.parquet.read_table(path)
-    assert [str(kind) for kind in table.schema.types] == ["string"] * 4 + ["int64", "string"]
+    assert [str(kind) for kind in table.schema.types] == ["string"] * 4 + ["int64", "null"]
     assert table.to_pylist() == AB + [{**row, "row": None, "choices": None} for row in A]
 
 

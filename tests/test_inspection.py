@@ -138,10 +138,12 @@ def test_show_as_json(run: Run, mini_dir: Path) -> None:
             "inputs": text_of(example),
             "targets": list(example.references),
             "input_tokens": tokens_of(example),
+            "category": example.task.categories[0],
         }
         for example in examples
     ]
-    assert list(found[0]) == ["id", "task", "split", "inputs", "targets", "input_tokens"]
+    keys = ["id", "task", "split", "inputs", "targets", "input_tokens", "category"]
+    assert list(found[0]) == keys
 
 
 @pytest.mark.parametrize("limit", [20, 45])
@@ -169,7 +171,8 @@ def test_show_as_text(run: Run, mini_dir: Path) -> None:
             "inputs": [*vocabulary().encode(text), 1],
             "targets": [*vocabulary().encode(example.references[0]), 1],
         }
-        expected += [f"── {number} ── {example.task.name} ── train ── {example.id}", text]
+        expected.append(f"── {number} ── {example.task.name} ── train ── {example.id}")
+        expected += [f"category  {example.task.categories[0]}", text]
         expected.append(f"target  {example.references[0]}")
         for feature, limit in (("inputs", 64), ("targets", 128)):
             assert len(ids[feature]) <= 24

@@ -1,7 +1,6 @@
 """Ranking of options by a checkpoint, as a user runs it: scores, formats, and what is refused."""
 
 import json
-from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
@@ -304,7 +303,7 @@ def test_prompts_of_a_file_end_as_those_of_the_run_do(
     ends = {}
     for mixture in (TASK, "rank_without_eos", "not_declared"):
         about = Description(model={}, vocabulary={}, data={"mixture": mixture}, gin="")
-        tokenizer, has_eos = rank.encoding_of_run(about, Namespace())
+        tokenizer, has_eos = inference.encoding_of_run(about)
         lengths = FeatureLengths(8, 8)
         (example,), _ = rank.read_examples(path, lengths, None, tokenizer, has_eos)
         ends[mixture] = example["inputs"][-1] == 1

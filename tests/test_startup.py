@@ -58,7 +58,7 @@ def outcomes(commands: Sequence[Sequence[str]], folder: Path) -> list[Any]:
 
 
 def test_help(tmp_path: Path) -> None:
-    actions = ("list", "show", "stats", "doctor", "prepare")
+    actions = ("list", "show", "stats", "export", "doctor", "prepare")
     suites = ("superni", "flan", "user_oriented")
     commands: list[tuple[str, ...]] = [
         (),
@@ -95,6 +95,13 @@ def test_help(tmp_path: Path) -> None:
             ("tasks", "show", TASK, "--gin_file=nowhere.gin"): "nowhere.gin is neither a file",
             ("tasks", "show", TASK, "--import=nowhere"): "No module named 'nowhere'",
             ("tasks", "stats", "superni_en_deff"): "did you mean 'superni_en_def'?",
+            (
+                "tasks",
+                "export",
+                "superni_enn",
+                "--output=-",
+            ): "no task or mixture matches 'superni_enn",
+            ("tasks", "export", TASK, "--output=-", "--data_dir=nowhere"): "not a directory",
             ("tasks", "prepare", "flan_rtee"): "did you mean 'flan_rte'?",
             ("tasks", "doctor", "superni", "--data_dir=nowhere"): "nowhere is not a directory",
         },

@@ -20,7 +20,7 @@ from tk_instruct.signals import insistent_interrupts
 # inside functions, after the checks that need neither. A verb whose flags depend on the suite also
 # has add_suite_arguments(parser, words).
 VERBS = {
-    "tasks": ("tk_instruct.inspection", "list, show, count and check tasks"),
+    "tasks": ("tk_instruct.inspection", "list, show, count, check and export tasks"),
     "train": ("tk_instruct.train", "train a model on a task or mixture"),
     "plan": ("tk_instruct.plan", "say whether a recipe fits a TPU slice, how fast, at what cost"),
     "predict": ("tk_instruct.predict", "run a checkpoint or a heuristic over a task"),

@@ -37,7 +37,8 @@ def select(patterns: Sequence[str]) -> Selection:
     """
     found = Selection()
     for pattern in patterns:
-        names = registry.names(pattern)
+        # Patterns do not find what is not listed; full names do.
+        names = [pattern] if registry.declared(pattern) else registry.names(pattern)
         if not names:
             raise UserError(f"no task or mixture matches {pattern!r}; `tasks list` shows all")
         for name in [pattern] if pattern in names else names:
@@ -141,7 +142,8 @@ class _Lines:
             **task.own_fields(example),
         }
         for name, value in values.items():
-            self.types.setdefault(name, set()).add(type(value))
+            kind = list if isinstance(value, tuple) else type(value)
+            self.types.setdefault(name, set()).add(kind)
         return json.dumps(values, ensure_ascii=False) + "\n"
 
 
@@ -181,7 +183,9 @@ def _schema(types: Mapping[str, set[type]]) -> "pyarrow.Schema":
     fields = []
     for name, found in types.items():
         found = found - {type(None)}
-        if found <= {str}:
+        if not found:
+            kind = pyarrow.null()
+        elif found == {str}:
             kind = pyarrow.string()
         elif found <= {str, list}:
             kind = pyarrow.list_(pyarrow.string())

@@ -6,6 +6,7 @@ complete and cannot be appended to or renamed; a folder is only a prefix of name
 
 import contextlib
 import errno
+import io
 import os
 import pathlib
 import shutil
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from etils.epath import Path, PathLike, register_path_cls
 
@@ -274,6 +275,46 @@ def read_bytes(path: PathLike) -> bytes:
         raise UserError(
             f"{path}: cannot be read ({error.strerror or error}); check the path and its rights"
         ) from error
+
+
+def open_to_read(path: PathLike) -> BinaryIO:
+    """A file of bytes, also in a bucket, with all that readers of Python's files ask for.
+
+    Raises OSError if it cannot be opened or read.
+    """
+    if is_local(path):
+        return open(path, "rb")
+    return io.BufferedReader(_ObjectOfBucket(path), buffer_size=1 << 20)
+
+
+class _ObjectOfBucket(io.RawIOBase):
+    """TensorFlow's file, which has neither `closed` nor `readinto`."""
+
+    def __init__(self, path: PathLike) -> None:
+        self._opened = contextlib.ExitStack()  # in a bucket, open gives no file but a context
+        with as_os_errors():
+            self._file = self._opened.enter_context(Path(path).open("rb"))
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with as_os_errors():
+            content = self._file.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        with as_os_errors():
+            self._file.seek(offset, whence)
+            return self._file.tell()
+
+    def close(self) -> None:
+        self._opened.close()
+        super().close()
 
 
 def read_file(path: PathLike) -> bytes:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jax.sharding import Mesh
 
     from tk_instruct.checkpoint import Checkpoints, Description
+    from tk_instruct.data.tokenization import Tokenizer
     from tk_instruct.data.tokens import FeatureLengths
     from tk_instruct.model.language_model import LanguageModel
 
@@ -120,6 +121,24 @@ def load_checkpoint(
     name = str(kept) if kept.exists() else about.vocabulary["name"]
     gin.bind_parameter("vocabulary.name", name)
     return checkpoints, step, about
+
+
+def encoding_of_run(about: "Description") -> tuple["Tokenizer", bool]:
+    """How a run's prompts are encoded: the tokenizer, and whether they end in EOS.
+
+    It is the encoding of the first task of the run's mixture. A run that was trained elsewhere, or
+    on a task that is not declared here, has the vocabulary's tokenizer, and EOS.
+    """
+    from tk_instruct.data import registry
+    from tk_instruct.data.tokenization import Plain
+    from tk_instruct.data.vocabulary import vocabulary
+
+    try:
+        trained_on: Any = registry.get(about.data["mixture"])
+        first = next(iter(getattr(trained_on, "tasks", [trained_on])))
+        return first.tokenizer(), first.inputs_have_eos
+    except (KeyError, UserError):
+        return Plain(vocabulary()), True
 
 
 def task_of(args: argparse.Namespace, about: "Description") -> str:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from tk_instruct.data.tokens import FeatureLengths
 
 PERCENTILES = (50, 90, 99, 100)
+# Of the fields that a suite exports.
+_SHOWN_ANYWAY = {"id", "task", "task_name", "inputs", "targets", "references"}
 _ABOUT = ("categories", "input_languages", "output_languages")
 
 
@@ -65,7 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     export.add_argument("--split", default="train", help="default: train")
     export.add_argument(
-        "--format", choices=("jsonl", "parquet"), default="jsonl", help="default: %(default)s"
+        "--format",
+        choices=("jsonl", "parquet"),
+        help="default: parquet for FILE.parquet, else jsonl",
     )
     export.add_argument("--output", metavar="FILE", required=True, help="- is the standard output")
 
@@ -148,14 +152,16 @@ def _show(args: argparse.Namespace) -> int:
     tasks = registry.tasks_of(args.name)
     if args.task:
         tasks = _with_constituent(args.name, args.task, args.split)
-    examples = itertools.chain.from_iterable(task.examples(args.split, lengths) for task in tasks)
+    examples = ((task, example) for task in tasks for example in task.examples(args.split, lengths))
     shown = []
-    for number, example in enumerate(itertools.islice(examples, args.n), start=1):
+    for number, (task, example) in enumerate(itertools.islice(examples, args.n), start=1):
+        own = {k: v for k, v in task.own_fields(example).items() if k not in _SHOWN_ANYWAY}
         if args.json:
-            print(json.dumps(_as_json(example, args.split), ensure_ascii=False), flush=True)
+            fields = _as_json(example, args.split) | own
+            print(json.dumps(fields, ensure_ascii=False), flush=True)
             continue
         shown.append(Tokens(str(number), example["inputs"], example["targets"]))
-        _print_example(number, example, args.split, lengths)
+        _print_example(number, example, args.split, lengths, own)
     if shown:
         print("packed rows (example number at each position, . is padding)")
         batch = pipeline.pack(shown, lengths)
@@ -204,9 +210,17 @@ def _right_answers(example: Mapping[str, Any]) -> list[str]:
 
 
 def _print_example(
-    number: int, example: Mapping[str, Any], split: str, lengths: "FeatureLengths"
+    number: int,
+    example: Mapping[str, Any],
+    split: str,
+    lengths: "FeatureLengths",
+    own: Mapping[str, Any],
 ) -> None:
     print(f"── {number} ── {example['task']} ── {split} ── {example['id']}")
+    told = {name: _in_a_line(value) for name, value in own.items() if value is not None}
+    width = max(map(len, told), default=0)
+    for name, value in told.items():
+        print(f"{name:{width}}  {value}")
     print(example["inputs_pretokenized"])
     for k, reference in enumerate(_right_answers(example)):
         print("target  " if k == 0 else "     or ", reference, sep="")
@@ -215,6 +229,11 @@ def _print_example(
         shown = " ".join(map(str, ids if len(ids) <= 24 else [*ids[:18], "…", *ids[-5:]]))
         print(f"{feature}: {len(ids)} of {getattr(lengths, feature)} tokens: {shown}")
     print()
+
+
+def _in_a_line(value: Any) -> str:
+    parts = value if isinstance(value, list) else [value]
+    return " | ".join(" ".join(str(part).split()) for part in parts)
 
 
 def _strip(segment_ids: Any, numbers: Sequence[str], width: int = 64) -> str:
@@ -357,8 +376,9 @@ def _export(args: argparse.Namespace) -> int:
         check_target(output)
     from tk_instruct import export
 
+    file_format = args.format or ("parquet" if args.output.endswith(".parquet") else "jsonl")
     selection = export.select(args.patterns)
-    count, num_tasks = export.export(selection, args.split, args.format, output)
+    count, num_tasks = export.export(selection, args.split, file_format, output)
     tasks = "task" if num_tasks == 1 else "tasks"
     print(
         f"{count:,} examples of {num_tasks:,} {tasks} in {output or 'the standard output'}",

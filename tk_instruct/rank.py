@@ -38,6 +38,7 @@ from tk_instruct.inference import (
     check_limit,
     check_name,
     check_vocabulary,
+    encoding_of_run,
     examples_of,
     identity_of,
     lengths_of,
@@ -49,7 +50,6 @@ from tk_instruct.inference import (
 from tk_instruct.journal import Example, Predict, Row, row_of, say_where, write_rows
 
 if TYPE_CHECKING:
-    from tk_instruct.checkpoint import Description
     from tk_instruct.data.tokenization import Tokenizer
     from tk_instruct.data.tokens import FeatureLengths
 
@@ -92,6 +92,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @distributed.with_others
 def main(args: argparse.Namespace) -> int:
     from tk_instruct.data import registry
+    from tk_instruct.data.tokenization import TOKENIZERS
+    from tk_instruct.data.vocabulary import vocabulary
 
     check_counts(args)
     if args.examples and args.split:
@@ -112,7 +114,9 @@ def main(args: argparse.Namespace) -> int:
     check_vocabulary(about, model_dir)
     lengths = lengths_of(args, about)
     if args.examples:
-        tokenizer, has_eos = encoding_of_run(about, args)
+        tokenizer, has_eos = encoding_of_run(about)
+        if given := getattr(args, "tokenization", None):
+            tokenizer = TOKENIZERS[given](vocabulary())
         examples, contents = read_examples(path, lengths, args.limit, tokenizer, has_eos)
         name = path.stem
     else:
@@ -227,25 +231,6 @@ def tokenized_options(examples: Sequence[Example], tokenizer: "Tokenizer") -> li
         }
         for example in examples
     ]
-
-
-def encoding_of_run(about: "Description", args: argparse.Namespace) -> tuple["Tokenizer", bool]:
-    """The tokenizer of prompts that come from no task, and whether they end in EOS.
-
-    Both are the run's. --tokenization replaces the tokenizer.
-    """
-    from tk_instruct.data import registry
-    from tk_instruct.data.tokenization import TOKENIZERS, Plain
-    from tk_instruct.data.vocabulary import vocabulary
-
-    try:
-        trained_on = registry.tasks_of(about.data["mixture"])[0]
-        tokenizer, has_eos = trained_on.tokenizer(), trained_on.inputs_have_eos
-    except (KeyError, UserError):  # trained elsewhere, or on a task that is not declared here
-        tokenizer, has_eos = Plain(vocabulary()), True
-    if name := getattr(args, "tokenization", None):
-        tokenizer = TOKENIZERS[name](vocabulary())
-    return tokenizer, has_eos
 
 
 def _check_options(options: Any, where: str) -> None:

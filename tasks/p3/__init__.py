@@ -33,6 +33,7 @@ SUITE = Suite(
     tasks=f"{_HERE}.tasks",
     mixtures=f"{_HERE}.mixtures",
     evaluations={"p3": f"{_HERE}.evaluate"},
+    doctor=f"{_HERE}.doctor:diagnose",
     mini=f"{_HERE}.mini",
     scores=f"{_HERE}.scores:SCORES",
     licence="Prompts of PromptSource (arXiv:2202.01279): Apache 2.0. Each data set is under its "

@@ -1,7 +1,7 @@
 """The raw examples of a data set under a template."""
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -31,23 +31,25 @@ def content(of: PromptedDataset, split: str) -> str:
     """
     template, at = templates.template_of(of.dataset, of.template), place(of, split)
     columns = rows.columns(at)
-    if lacking := needed_columns(of.dataset, template) - set(map(without_dash, columns)):
+    needed = needed_columns(of.dataset, template)
+    # A file without rows has no columns either.
+    if columns and (lacking := needed - set(map(without_dash, columns))):
         raise MissingDataError(
-            f"{of.dataset}, split {at.split}: {_lacks(of, lacking)} the data have "
-            f"{', '.join(columns)}; {_OTHER_VERSION}"
+            f"{of.dataset}, split {at.split}: {_lacks(of.template, lacking)} the data have "
+            f"{', '.join(columns)}; {OTHER_VERSION}"
         )
     seed = f" seed={P3().seed}" if draws(of.dataset, template) else ""
     return f"{rows.fingerprint(at)} {templates.digest(template)}{seed}"
 
 
-_OTHER_VERSION = (
+OTHER_VERSION = (
     "rename the column, or give --p3_templates a version of promptsource that reads this version "
     "of the data"
 )
 
 
-def _lacks(of: PromptedDataset, columns: Collection[str]) -> str:
-    return f"the template {of.template!r} reads {', '.join(sorted(columns))}, and"
+def _lacks(template: str, columns: Collection[str]) -> str:
+    return f"the template {template!r} reads {', '.join(sorted(columns))}, and"
 
 
 def count(of: PromptedDataset, split: str) -> int:
@@ -97,26 +99,31 @@ class _Count:
 
 
 def prompted(of: PromptedDataset, split: str) -> Iterator[tuple[int, Prompted | Dropped]]:
-    """Each row's number, and what the template makes of it.
+    """Each row's number, and what the template makes of it. Raises UserError as prompt_row does."""
+    template, at = templates.template_of(of.dataset, of.template), place(of, split)
+    columns = columns_of(of.dataset, template) | {ANSWER_CHOICES}  # which apply refuses
+    for number, row in enumerate(rows.rows(at, columns)):
+        yield number, prompt_row(of.dataset, template, at.split, number, row)
+
+
+def prompt_row(
+    dataset: DatasetName, template: Template, split: str, number: int, row: Mapping[str, Any]
+) -> Prompted | Dropped:
+    """What a template makes of a row. split is named as the files are.
 
     Raises UserError for a row without a column that the template needs.
     """
-    template, at = templates.template_of(of.dataset, of.template), place(of, split)
-    needed = needed_columns(of.dataset, template)
-    seed = P3().seed
-    columns = columns_of(of.dataset, template) | {ANSWER_CHOICES}  # which apply refuses
-    for number, row in enumerate(rows.rows(at, columns)):
-        where = f"{of.dataset}, split {at.split}, row {number}"
-        if lacking := needed - set(map(without_dash, row)):
-            raise UserError(
-                f"{where}: {_lacks(of, lacking)} the row lacks it; complete the row, or "
-                f"{_OTHER_VERSION}"
-            )
+    where = f"{dataset}, split {split}, row {number}"
+    if lacking := needed_columns(dataset, template) - set(map(without_dash, row)):
+        raise UserError(
+            f"{where}: {_lacks(template.name, lacking)} the row lacks it; complete the row, or "
+            f"{OTHER_VERSION}"
+        )
 
-        def choose(options: Sequence[Any], count: int, where: str = where) -> Any:
-            return randomness.choose(options, seed, "p3_choice", template.id, where, str(count))
+    def choose(options: Sequence[Any], count: int) -> Any:
+        return randomness.choose(options, P3().seed, "p3_choice", template.id, where, str(count))
 
-        yield number, apply(template, row, choose, where)
+    return apply(template, row, choose, where)
 
 
 def _example(of: PromptedDataset, split: str, number: int, found: Prompted) -> RawExample:

@@ -19,7 +19,7 @@ import msgspec
 
 from tk_instruct import schema
 from tk_instruct.errors import UserError
-from tk_instruct.files import PathLike, is_local, write_tree
+from tk_instruct.files import Path, PathLike, is_local, write_tree
 from tk_instruct.progress import Progress
 
 _CONVERTED = "refs/convert/parquet"  # the branch of the files that the Hub has converted
@@ -121,7 +121,7 @@ def licence(dataset: str, subset: str | None, directory: PathLike) -> str:
 
     Raises UserError if the note of the download is damaged.
     """
-    note = _folder(dataset, subset, directory) / _NOTE
+    note = Path(directory).expanduser() / _label(dataset, subset) / _NOTE
     return schema.read(note, _Note, "remove it").licence if note.is_file() else ""
 
 

@@ -19,7 +19,7 @@ from .templates import Template
 PARTS = "|||"
 # PromptSource's stand-in for ||| in a column. Its length moves the place where a text is cut.
 _PROTECTED = "3ed2dface8203c4c9dfb1a5dc58e41e0"
-_MOST_CHARACTERS = 2048  # of what {{ }} prints, cut at a word
+MOST_CHARACTERS = 2048  # of what {{ }} prints, cut at a word
 ANSWER_CHOICES = "answer_choices"
 
 
@@ -87,7 +87,7 @@ def _is_of_template(error: Exception) -> bool:
 
 def truncating(source: str) -> str:
     """A template that cuts all that it prints. The change is textual, as PromptSource's."""
-    return source.replace("}}", f" | string | truncate({_MOST_CHARACTERS}) }}}}")
+    return source.replace("}}", f" | string | truncate({MOST_CHARACTERS}) }}}}")
 
 
 def without_dash(column: str) -> str:

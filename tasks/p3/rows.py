@@ -3,10 +3,12 @@
 Rows are read one after the other, so that a file need not fit into memory.
 """
 
+import contextlib
 import gzip
 import hashlib
 import itertools
 import re
+import zlib
 from collections.abc import Collection, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -17,7 +19,7 @@ import pyarrow.parquet as pq
 from tk_instruct import schema
 from tk_instruct.data import tfds_source
 from tk_instruct.errors import MissingDataError, UserError
-from tk_instruct.files import Path, read_bytes
+from tk_instruct.files import Path, open_to_read, read_bytes
 
 from . import tfds_rows
 from .settings import P3
@@ -28,6 +30,8 @@ _FORMATS = ("parquet", "jsonl", "jsonl.gz")
 _LONGER_NAMES = re.compile(r"(train|dev|test)_r[123]|(validation|test)_(mis)?matched")
 # Split → its names, where data sets call it by several.
 _NAMES = {"validation": ("validation", "valid", "val", "dev")}
+# What pyarrow raises of a damaged file: it also meets names that are not UTF-8, and absurd sizes.
+_DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
 _READ_AT_ONCE = 256  # rows
 _MOST_HASHED = 1 << 26  # bytes of a file whose content is hashed
 
@@ -105,7 +109,7 @@ def columns(at: Place) -> list[str]:
 def _columns(at: Place, content: str) -> list[str]:
     del content  # part of the key: files that change are read again
     if at.files and at.files[0].suffix == ".parquet":
-        with _open(at.files[0]) as file:
+        with _opened(at.files[0]) as file:
             return list(file.schema_arrow.names)
     names: dict[str, None] = {}
     for row in itertools.islice(rows(at, ()), _READ_AT_ONCE):
@@ -140,40 +144,44 @@ def _content(path: Path, size: int, modified: float) -> str:
 @lru_cache(maxsize=4096)
 def _num_rows(path: Path, size: int, modified: float) -> int:
     if path.suffix == ".parquet":
-        with _open(path) as file:
+        with _opened(path) as file:
             return int(file.metadata.num_rows)
     return sum(1 for _ in _lines(path))
 
 
-def _open(path: Path) -> pq.ParquetFile:
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     try:
-        return pq.ParquetFile(path.open("rb"))
-    except (pa.ArrowException, OSError) as error:
+        file = open_to_read(path)
+        parquet = pq.ParquetFile(file)
+    except _DAMAGED as error:
         raise _unreadable(path, error) from error
+    with file:
+        yield parquet
 
 
 def _parquet(path: Path, columns: Collection[str]) -> Iterator[dict[str, Any]]:
     number = 0
-    with _open(path) as file:
+    with _opened(path) as file:
         wanted = [name for name in file.schema_arrow.names if name.replace("-", "_") in columns]
         try:
             for batch in file.iter_batches(_READ_AT_ONCE, columns=wanted or None):
                 for row in batch.to_pylist():
                     yield row
                     number += 1
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except _DAMAGED as error:
             raise _unreadable(path, error, number) from error
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     number = 0
     try:
-        with path.open("rb") as opened:
+        with open_to_read(path) as opened:
             file = gzip.GzipFile(fileobj=opened) if path.suffix == ".gz" else opened
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield schema.parse(line, dict[str, Any], f"{path}:{number}")
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise _unreadable(path, error, number) from error
 
 

@@ -16,7 +16,7 @@ import yaml
 
 from tk_instruct import schema
 from tk_instruct.errors import MissingDataError, UserError
-from tk_instruct.files import Path, is_local, read_bytes
+from tk_instruct.files import Path, is_local, read_file
 
 from .settings import P3
 
@@ -130,19 +130,19 @@ class Tree:
 
     def datasets(self) -> list[DatasetName]:
         """All data sets of the tree, in the order of their folders' names."""
-        return [_read(path).dataset for path in self._files()]
+        return [read(path).dataset for path in self.files()]
 
     def templates(self, dataset: DatasetName) -> Mapping[str, Template]:
         """Name → template, in the file's order. Empty if the tree does not have the data set."""
         path = self.root / str(dataset) / _FILE
-        return _read(path).templates if path.is_file() else {}
+        return read(path).templates if path.is_file() else {}
 
     @property
     def fingerprint(self) -> str:
         """A hash of all files, which does not depend on how lines end."""
         digest = hashlib.sha256()
-        for path in self._files():
-            content = read_bytes(path).replace(b"\r\n", b"\n")
+        for path in self.files():
+            content = read_file(path).replace(b"\r\n", b"\n")
             digest.update(f"{path.parent.relative_to(self.root).as_posix()}\0".encode())
             digest.update(hashlib.sha256(content).digest())
         return digest.hexdigest()[:16]
@@ -150,7 +150,7 @@ class Tree:
     @property
     def state(self) -> tuple[Any, ...]:
         """The paths, sizes and times of all files."""
-        return tuple((path, *state_of(path)) for path in self._files())
+        return tuple((path, *state_of(path)) for path in self.files())
 
     @property
     def version(self) -> str:
@@ -164,7 +164,8 @@ class Tree:
         """Version and fingerprint, for people."""
         return f"promptsource templates, version {self.version}, fingerprint {self.fingerprint}"
 
-    def _files(self) -> list[Path]:
+    def files(self) -> list[Path]:
+        """The files of templates, in the order of their folders' names."""
         return sorted(self.root.glob(f"*/{_FILE}")) + sorted(self.root.glob(f"*/*/{_FILE}"))
 
 
@@ -202,12 +203,15 @@ def _root(given: str) -> Path:
     )
 
 
-class _Contents(NamedTuple):
+class Contents(NamedTuple):
+    """A data set, and its templates by name in the file's order."""
+
     dataset: DatasetName
     templates: Mapping[str, Template]
 
 
-def _read(path: Path) -> _Contents:
+def read(path: Path) -> Contents:
+    """A file of templates. Raises UserError with the file and the template that is wrong."""
     return _parsed(path, *state_of(path))
 
 
@@ -219,15 +223,12 @@ def state_of(path: Path) -> tuple[int, float]:
 
 
 @lru_cache(maxsize=1024)
-def _parsed(path: Path, size: int, modified: float) -> _Contents:
-    """modified and size are part of the cache's key alone: a file that has changed is read again.
-
-    Raises UserError with the file and the template that is wrong.
-    """
+def _parsed(path: Path, size: int, modified: float) -> Contents:
+    """size and modified are only part of the cache's key: a changed file is read again."""
     if size > _MOST_BYTES:
         raise UserError(f"{path} has {size:,} bytes; {_MOST_BYTES:,} are allowed, so split it")
     try:
-        document = yaml.load(read_bytes(path), _Loader)
+        document = yaml.load(read_file(path), _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:300] or "it is nested too deeply"
         raise UserError(f"{path}: not YAML of promptsource ({reason}); correct it") from error
@@ -252,7 +253,7 @@ def _parsed(path: Path, size: int, modified: float) -> _Contents:
                 f"{path}: two templates have the name {template.name!r}; rename one of them"
             )
         templates[template.name] = template
-    return _Contents(dataset, templates)
+    return Contents(dataset, templates)
 
 
 def template_of(dataset: DatasetName, name: str) -> Template:

@@ -13,10 +13,11 @@ from tk_instruct.data.seqio_bridge import declarations
 
 
 @pytest.fixture
-def data(flan_dir: str, mini_dir: Path, tmp_path: Path) -> None:
+def data(flan_dir: str, mini_dir: Path, p3_dir: Path, tmp_path: Path) -> None:
     """Little data for every suite that has mixtures."""
     gin.bind_parameter("tfds_data_dir.directory", flan_dir)
     gin.bind_parameter("SuperNI.data_dir", str(mini_dir))
+    gin.bind_parameter("P3.data", str(p3_dir))
     for part, num_lines in (("t0", 7), ("cot", 11), ("dialog", 13)):
         path = tmp_path / f"{part}.jsonl"
         lines = [json.dumps({"inputs": f"{k}?", "targets": f"{k}."}) for k in range(num_lines)]
@@ -32,6 +33,7 @@ def test_seqio_draws_at_the_same_rates(data: None) -> None:
         declared = registry.declared_by(name)
         names += [found.name for found in declared if isinstance(found, registry.Mixture)]
     assert {"superni_def", "flan_all", "flan_holdout_nli_fewshot", "flan_2022"} <= set(names)
+    assert {"t0_train", "t0_eval_score_eval", "p3_train"} <= set(names)
     for name in names:
         mixture = seqio.get_mixture_or_task(name)
         # SeqIO asks for the number of examples again for each mixture that a task is part of.

@@ -106,6 +106,18 @@ def test_another_seed_draws_anew(run: Path, expected: dict[Request, Completion])
         assert other.complete(REQUESTS[0], "").text != expected[REQUESTS[0]].text
 
 
+def test_prompts_end_as_those_that_the_run_was_trained_on(
+    run: Path, expected: dict[Request, Completion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_eos(about: Any) -> tuple[Any, bool]:
+        return None, False
+
+    monkeypatch.setattr(inference, "encoding_of_run", without_eos)
+    with closing(LocalClient(run, batch_size=4)) as other:
+        for request, completion in expected.items():
+            assert other.complete(request, "").prompt_tokens == completion.prompt_tokens - 1
+
+
 def test_draws_what_predict_draws(each_run: Path) -> None:
     loaded = inference.load_model(*inference.load_checkpoint(each_run, None))
     request = replace(REQUESTS[3], parameters=replace(DRAWN, presence_penalty=0.0))

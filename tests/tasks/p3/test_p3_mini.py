@@ -34,9 +34,9 @@ SPLITS = {
 Rows = list[dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return mini.write(tmp_path_factory.mktemp("mini") / "p3")
+@pytest.fixture
+def directory(p3_dir: Path) -> Path:
+    return p3_dir
 
 
 def _read(path: Path) -> Rows:

@@ -150,6 +150,12 @@ class RecordSource(seqio.DataSource):
         self._task = task
 
     @property
+    def splits(self) -> Sequence[str]:
+        """The splits that have their data. All if none has, so that reading one says why."""
+        declared = self._task.splits
+        return [s for s in declared if not registry.is_missing(self._task, s)] or declared
+
+    @property
     def supports_arbitrary_sharding(self) -> bool:
         return False
 

@@ -77,13 +77,20 @@ class LocalClient:
         from tk_instruct import sharding
         from tk_instruct.data.tokens import FeatureLengths
         from tk_instruct.data.vocabulary import vocabulary
-        from tk_instruct.inference import check_vocabulary, load_checkpoint, load_model
+        from tk_instruct.inference import (
+            check_vocabulary,
+            encoding_of_run,
+            load_checkpoint,
+            load_model,
+        )
 
         checkpoints, step, about = load_checkpoint(directory, step)
         check_vocabulary(about, directory)
         # With a hash of its content: another checkpoint may take its place.
         self.model = f"{checkpoints.directory / str(step)}@{checkpoints.content(step)[:16]}"
         self._vocabulary = vocabulary()
+        _, has_eos = encoding_of_run(about)
+        self._end = [self._vocabulary.eos_id] if has_eos else []
         self._loaded = load_model(checkpoints, step, about, num_partitions)
         sharding.check_batch_size(batch_size, self._loaded.mesh)
         trained_with = about.data.get("lengths", {}).get("inputs", 1024)
@@ -127,7 +134,7 @@ class LocalClient:
     def _row(self, request: Request) -> _Row:
         from tk_instruct.inference import row_length
 
-        tokens = [*self._vocabulary.encode(request.prompt), self._vocabulary.eos_id]
+        tokens = [*self._vocabulary.encode(request.prompt), *self._end]
         if len(tokens) > self._max_input_tokens:
             if not self._has_cut:
                 self._has_cut = True

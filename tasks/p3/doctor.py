@@ -1,0 +1,590 @@
+"""Checks P3's templates and data: what is there, and which templates have a fault.
+
+Every template is parsed. Those of data sets with rows are applied to the first rows of each split.
+"""
+
+import argparse
+import shutil
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
+from typing import Any, NamedTuple
+
+from tk_instruct import schema
+from tk_instruct.data import tfds_source
+from tk_instruct.errors import MissingDataError, UserError
+from tk_instruct.files import Path
+from tk_instruct.progress import Progress
+from tk_instruct.suite import Diagnosis
+from tk_instruct.tables import table
+
+from . import examples, hub, rows, t0, templates, tfds_rows
+from .rendering import ANSWER_CHOICES, MOST_CHARACTERS, Dropped, Prompted, without_dash
+from .settings import P3
+from .tasks import prompts_of
+from .templates import DatasetName, Template, Tree
+
+SPLITS = ("train", "validation", "test")
+_NUM_TRIED = 50  # rows of each split that each template is applied to
+_NUM_SHOWN = 6  # faults of a kind in the report
+_MOST_WIDTH = 100  # characters of a line of the report
+
+PARSES = "a template can be parsed"
+RENDERS = "a template can be rendered"
+READABLE = "a file of templates can be read"
+HAS_COLUMNS = "the data have the columns that templates read"
+GIVES_EXAMPLES = "a template makes an example of some rows"
+HAS_TARGET = "the target is one of the choices"
+DIFFERS = "the templates of a data set differ in their text"
+OWN_NAME = "each template is a task of its own name"
+
+
+@dataclass(frozen=True)
+class TreeInUse:
+    """The templates that are checked.
+
+    Attributes:
+        datasets, templates: how many there are.
+        of_t0: how many of the templates on T0's released list are among them.
+        without_data: the number of data sets that have no rows and are not on T0's list.
+    """
+
+    kind: str = field(default="tree", init=False)
+    folder: str
+    version: str
+    fingerprint: str
+    datasets: int
+    templates: int
+    of_t0: int
+    without_data: int
+
+
+@dataclass(frozen=True)
+class Data:
+    """The state of the data of one data set.
+
+    Attributes:
+        group: what it asks for, such as sentiment. Empty if it is not on T0's list.
+        t0: T0, T0+ or T0++, the first that is trained on it; eval if T0 is scored on it; bias if
+            its bias is measured by it.
+        state: present, partial (it lacks a split that T0 uses), missing or broken.
+        folder: where its files are, or empty.
+        tfds: TFDS's names of splits that have no files.
+        rows: split → the number of rows; of ANLI, split_round.
+        unused_columns: those that no template reads.
+        advice: what to do if it is not present.
+    """
+
+    kind: str = field(default="data", init=False)
+    dataset: str
+    group: str
+    t0: list[str]
+    state: str
+    templates: int
+    folder: str = ""
+    tfds: list[str] = field(default_factory=list)
+    rows: dict[str, int] = field(default_factory=dict)
+    licence: str = ""
+    unused_columns: list[str] = field(default_factory=list)
+    advice: str = ""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it has files, be they damaged."""
+        return bool(self.folder or self.tfds)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A rule that templates break."""
+
+    kind: str = field(default="fault", init=False)
+    dataset: str
+    templates: list[str]
+    value: str
+    rule: str
+    repair: str
+
+
+@dataclass(frozen=True)
+class Drops:
+    """The rows that a template is applied to, and those that give no example.
+
+    Attributes:
+        tried: split → the number of rows.
+        dropped: split → reason → the number of rows.
+        details: reason → what more is known of the first row.
+    """
+
+    kind: str = field(default="drops", init=False)
+    dataset: str
+    template: str
+    tried: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, dict[str, int]] = field(default_factory=dict)
+    details: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        return sum(sum(reasons.values()) for reasons in self.dropped.values())
+
+    def add(self, split: str, found: Dropped) -> None:
+        reasons = self.dropped.setdefault(split, {})
+        reasons[found.reason] = reasons.get(found.reason, 0) + 1
+        self.details.setdefault(found.reason, found.detail)
+
+
+Finding = TreeInUse | Data | Fault | Drops
+
+
+def diagnose(args: argparse.Namespace) -> Diagnosis:
+    """Checks the tree in use. Raises UserError if there is none."""
+    findings = check()
+    is_well = not any(
+        isinstance(found, Fault) or (isinstance(found, Data) and found.state != "present")
+        for found in findings
+    )
+    return Diagnosis(findings, format_report(findings), is_well)
+
+
+def check() -> list[Finding]:
+    """The tree, then what is found in each data set, in the order of the tree's folders."""
+    tree = templates.tree()
+    findings: list[Finding] = []
+    readable = []
+    for path in tree.files():
+        try:
+            readable.append(templates.read(path))
+        except UserError as error:
+            folder = path.parent.relative_to(tree.root).as_posix()
+            value, repair = _value_and_repair(error)
+            value = value.removeprefix(f"{path}: ")
+            findings.append(Fault(folder, [], value, READABLE, repair))
+    num_without = 0
+    with Progress("checking templates and data", len(readable)) as progress:
+        for contents in readable:
+            checked = _Check(*contents)
+            findings += checked.findings()
+            num_without += checked.is_only_counted
+            progress.advance()
+    findings += _same_tasks(readable)
+    return [_in_use(tree, readable, num_without), *findings]
+
+
+def _in_use(tree: Tree, readable: Sequence[templates.Contents], num_without: int) -> TreeInUse:
+    names = {(of.dataset, name) for of in readable for name in of.templates}
+    return TreeInUse(
+        folder=str(tree.root),
+        version=tree.version,
+        fingerprint=tree.fingerprint,
+        datasets=len(tree.files()),
+        templates=len(names),
+        of_t0=sum((task.dataset, task.template) in names for task in t0.tasks()),
+        without_data=num_without,
+    )
+
+
+def _value_and_repair(error: UserError) -> tuple[str, str]:
+    """The parts of an error's message."""
+    value, _, repair = str(error).rpartition("; ")
+    return value, repair
+
+
+def _same_tasks(readable: Sequence[templates.Contents]) -> Iterator[Fault]:
+    first: dict[str, str] = {}
+    for dataset, found in readable:
+        for name in found:
+            task = prompts_of(dataset, name)[0].task
+            where = f"{name!r} of {dataset}"
+            if first.setdefault(task, where) != where:
+                value = f"{task} is also the task of {first[task]}"
+                yield Fault(str(dataset), [name], value, OWN_NAME, "rename one of them")
+
+
+class _Split(NamedTuple):
+    """A split that could be read: where it is, its size, its columns and its first rows."""
+
+    at: rows.Place
+    num_rows: int
+    columns: list[str]
+    first: list[dict[str, Any]]
+
+    def lacks(self, needed: Iterable[str]) -> list[str]:
+        return sorted({*needed} - {without_dash(name) for name in self.columns})
+
+
+class _Check:
+    """What is found in one data set."""
+
+    def __init__(self, dataset: DatasetName, found: Mapping[str, Template]) -> None:
+        self._dataset, self._templates = dataset, found
+        self._faults: dict[tuple[str, str, str], list[str]] = {}  # value, rule, repair → templates
+        self._broken = ""  # the first error of its data
+        self._places = self._find_places()
+        self.is_only_counted = not (self._places or self._broken or dataset in t0.datasets())
+
+    def findings(self) -> Iterator[Finding]:
+        parsed = [template for template in self._templates.values() if self._parses(template)]
+        self._find_duplicates()
+        if not self.is_only_counted:
+            reads = {ANSWER_CHOICES}.union(
+                *(examples.columns_of(self._dataset, template) for template in parsed)
+            )
+            splits = self._read(reads)
+            drops = [self._apply(template, splits) for template in parsed]
+            yield self._data(splits, reads)
+            yield from (found for found in drops if found.dropped)
+        for (value, rule, repair), names in self._faults.items():
+            yield Fault(str(self._dataset), names, value, rule, repair)
+
+    def _add(self, template: Template, value: str, rule: str, repair: str) -> None:
+        self._faults.setdefault((value, rule, repair), []).append(template.name)
+
+    def _find_places(self) -> dict[str, rows.Place]:
+        """Split, of ANLI split_round → where it is."""
+        places = {}
+        for of in prompts_of(self._dataset, ""):
+            for split in SPLITS:
+                try:
+                    at = examples.place(of, split)
+                except MissingDataError:
+                    continue
+                except UserError as error:
+                    self._broken = self._broken or str(error)
+                else:
+                    places[f"{split}_{of.round}" if of.round else split] = at
+        return places
+
+    def _parses(self, template: Template) -> bool:
+        try:
+            examples.columns_of(self._dataset, template)
+        except UserError as error:
+            self._add(template, str(error.__cause__), PARSES, "correct it")
+            return False
+        return True
+
+    def _find_duplicates(self) -> None:
+        first: dict[str, str] = {}
+        for name, template in self._templates.items():
+            text = " ".join(f"{template.jinja} \0 {template.answer_choices}".split())
+            if first.setdefault(text, name) != name:
+                value = f"its text is that of {first[text]!r}"
+                self._add(template, value, DIFFERS, "remove one of them, or change its text")
+
+    def _read(self, reads: set[str]) -> dict[str, _Split]:
+        splits = {}
+        for split, at in self._places.items():
+            try:
+                first = list(islice(rows.rows(at, reads), _NUM_TRIED))
+                if not first:
+                    raise UserError(f"{split} has no rows; get its files again, or remove them")
+                splits[split] = _Split(at, rows.num_rows(at), rows.columns(at), first)
+            except UserError as error:
+                self._broken = self._broken or str(error)
+        return splits
+
+    def _apply(self, template: Template, splits: Mapping[str, _Split]) -> Drops:
+        """Applies a template to the rows whose columns it needs, until it is refused."""
+        needed = examples.needed_columns(self._dataset, template)
+        drops = Drops(str(self._dataset), template.name)
+        outside: list[str] = []
+        lacking: dict[str, list[str]] = {}  # columns → splits
+        for split, of_split in splits.items():
+            if columns := of_split.lacks(needed):
+                lacking.setdefault(", ".join(columns), []).append(split)
+                continue
+            for number, row in enumerate(of_split.first):
+                where = of_split.at.split, number
+                try:
+                    found = examples.prompt_row(self._dataset, template, *where, row)
+                except UserError as error:
+                    value, repair = _value_and_repair(error)
+                    self._add(template, value, RENDERS, repair)
+                    return drops
+                drops.tried[split] = number + 1
+                if isinstance(found, Dropped):
+                    drops.add(split, found)
+                elif not _has_target(found):
+                    target, choices = map(schema.shortened, (found.targets, found.choices))
+                    outside.append(f"{split}, row {number}: {target} is not in {choices}")
+        for absent, of_splits in lacking.items():
+            there = ", ".join(splits[of_splits[0]].columns)
+            value = f"there is no {absent} in {', '.join(of_splits)}, only {there}"
+            self._add(template, value, HAS_COLUMNS, examples.OTHER_VERSION)
+        num_tried = sum(drops.tried.values())
+        if outside:
+            value = f"{outside[0]} ({len(outside)} of {num_tried} rows)"
+            self._add(template, value, HAS_TARGET, "correct its choices, or remove them")
+        elif drops.total and drops.total == num_tried:
+            reasons = "; ".join(
+                f"{reason} ({detail})" if detail else reason
+                for reason, detail in drops.details.items()
+            )
+            value = f"all {num_tried} rows are dropped: {reasons}"
+            self._add(template, value, GIVES_EXAMPLES, "correct it")
+        return drops
+
+    def _data(self, splits: Mapping[str, _Split], reads: set[str]) -> Data:
+        of, roles = t0.datasets().get(self._dataset), _roles(self._dataset)
+        state, advice, licence = "present", "", ""
+        try:
+            licence = self._licence()
+        except UserError as error:
+            self._broken = self._broken or str(error)
+        if self._broken:
+            state, advice = "broken", self._broken
+        elif not self._places:
+            state, advice = "missing", _how_to_get(self._dataset)
+        elif lacking := self._splits_of_t0(roles) - splits.keys():
+            state, advice = "partial", f"T0 uses {', '.join(sorted(lacking))}; add its files"
+        places = self._places.values()
+        columns = dict.fromkeys(name for each in splits.values() for name in each.columns)
+        return Data(
+            dataset=str(self._dataset),
+            group=of.group if of else "",
+            t0=roles,
+            state=state,
+            templates=len(self._templates),
+            folder=next((str(at.files[0].parent) for at in places if at.files), ""),
+            tfds=list(dict.fromkeys(at.tfds for at in places if at.tfds)),
+            rows={split: each.num_rows for split, each in splits.items()},
+            licence=licence,
+            unused_columns=[name for name in columns if without_dash(name) not in reads],
+            advice=advice,
+        )
+
+    def _splits_of_t0(self, roles: Sequence[str]) -> set[str]:
+        """The splits that T0 is trained and scored on."""
+        used = {"train"} if any(role in _TRAINED for role in roles) else set()
+        used |= {"validation"} if _SCORED in roles else set()
+        rounds = [of.round for of in prompts_of(self._dataset, "")]
+        return {f"{split}_{of}" if of else split for split in used for of in rounds}
+
+    def _licence(self) -> str:
+        """What TFDS or the note of a download says. Empty if it says nothing."""
+        folder = P3().data
+        if any(at.tfds for at in self._places.values()):
+            return tfds_rows.licence(str(self._dataset))
+        if not self._places or folder is None:
+            return ""
+        return hub.licence(self._dataset.name, self._dataset.subset, folder)
+
+
+# Role → the first mixture that trains on it, in T0's list.
+_TRAINED = {"T0": "t0", "T0+": "t0p", "T0++": "t0pp"}
+_SCORED, _BIAS = "eval", "bias"
+# Mixtures with T0's data sets, which `tasks prepare` downloads.
+_MIXTURES = ("t0_train", "t0p_train", "t0pp_train", "t0_eval", "t0_bias_fairness_eval")
+
+
+def _how_to_get(dataset: DatasetName) -> str:
+    of_mixture = {**t0.TRAINING_MIXTURES, **t0.EVALUATION_MIXTURES}
+    tasks = [task for task in t0.tasks() if task.dataset == dataset]
+    has_it = (name for name in _MIXTURES if any(map(of_mixture[name], tasks)))
+    name = next(has_it, "TASK")
+    a_task = ", with a task of each as TASK" if name == "TASK" else ""
+    return (
+        f"`tk-instruct tasks prepare {name} --p3_data {P3().data or 'DIR'}` downloads them{a_task}"
+    )
+
+
+def _rank(data: Data) -> int:
+    """The place of a data set in lists: first those that T0 is trained on."""
+    return [*_TRAINED, _SCORED, _BIAS].index(data.t0[0]) if data.t0 else len(_TRAINED) + 2
+
+
+@cache
+def _roles(dataset: DatasetName) -> list[str]:
+    """What T0 does with a data set: the first model that is trained on it; whether it is scored."""
+    firsts = {task.train for task in t0.tasks() if task.dataset == dataset}
+    roles = [role for role, first in _TRAINED.items() if first in firsts]
+    roles += [_SCORED] if dataset in t0.held_out() else []
+    return roles + ([_BIAS] if dataset in t0.bias_and_fairness() else [])
+
+
+def _has_target(found: Prompted) -> bool:
+    """Whether the choices, if there are any, contain the target, also if it was cut."""
+    if found.choices is None or found.targets in found.choices:
+        return True
+    start = found.targets.removesuffix("...")
+    cut = (c for c in found.choices if len(c) > MOST_CHARACTERS)
+    return start != found.targets and any(choice.startswith(start) for choice in cut)
+
+
+def format_report(findings: Sequence[Finding]) -> str:
+    """The tree, a table of the data, what to do, the faults, and what else is worth knowing."""
+    tree = next(found for found in findings if isinstance(found, TreeInUse))
+    data = [found for found in findings if isinstance(found, Data)]
+    faults = [found for found in findings if isinstance(found, Fault)]
+    drops = [found for found in findings if isinstance(found, Drops)]
+    parts = [
+        _about_tree(tree),
+        _data_table(data),
+        _about_data(data, tree),
+        _about_faults(faults),
+        _drops_table(data, drops),
+        _unused(data),
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
+def _about_tree(tree: TreeInUse) -> str:
+    return "\n".join(
+        [
+            f"templates in {tree.folder}",
+            f"  version {tree.version}, fingerprint {tree.fingerprint}",
+            f"  {tree.templates:,} templates of {tree.datasets:,} data sets; {tree.of_t0:,} of the "
+            f"{len(t0.tasks()):,} on T0's list",
+        ]
+    )
+
+
+_ABOUT_ROLES = "(T0, T0+, T0++: the first trained on it; eval: T0 is scored on it; bias: for bias)"
+
+
+def _data_table(data: Sequence[Data]) -> str:
+    """A line for each data set, under its group's name; those not on T0's list are at the end."""
+    groups: dict[str, list[Data]] = {}
+    for found in sorted(data, key=lambda found: (not found.group, found.group, found.dataset)):
+        groups.setdefault(found.group, []).append(found)
+    others = groups.pop("", [])
+    lines = []
+    if groups:
+        ordered = [found for of_group in groups.values() for found in of_group]
+        roles = [("T0", *(", ".join(found.t0) for found in ordered))]
+        header, *of_data = _lines_of_data(ordered, roles)
+        lines.append(header)
+        for group, of_group in groups.items():
+            lines += [group, *of_data[: len(of_group)]]
+            of_data = of_data[len(of_group) :]
+        lines.append(_ABOUT_ROLES)
+    if others:
+        lines += [""] * bool(lines) + _lines_of_data(others, [], "not on T0's list")
+    return "\n".join(lines)
+
+
+def _lines_of_data(
+    data: Sequence[Data], columns: list[tuple[str, ...]], title: str = "data set"
+) -> list[str]:
+    """A table's lines; columns stand behind the names."""
+    columns = [(title, *(f"  {found.dataset}" for found in data)), *columns]
+    columns.append(("state", *(found.state for found in data)))
+    columns += [(split, *(_count(found.rows, split) for found in data)) for split in SPLITS]
+    if any(found.tfds for found in data):
+        columns.append(("TFDS", *(", ".join(found.tfds) for found in data)))
+    return table(list(zip(*columns, strict=True))).splitlines()
+
+
+def _count(counts: Mapping[str, int], split: str) -> str:
+    """The rows of a split, for ANLI those of all rounds."""
+    found = [number for name, number in counts.items() if name.partition("_")[0] == split]
+    return f"{sum(found):,}" if found else "–"
+
+
+def _about_data(data: Sequence[Data], tree: TreeInUse) -> str:
+    """What to do about data that is not there, and under which licences the others are."""
+    there = [found for found in data if found.is_there]
+    of_t0 = [found for found in data if found.group]
+    num_of_t0 = sum(found.is_there for found in of_t0)
+    num_others = len(there) - num_of_t0
+    given = P3().data
+    is_dir = given is not None and Path(given).expanduser().is_dir()
+    lines = [
+        f"data sets with rows: {num_of_t0} of the {len(of_t0)} on T0's list in this tree, "
+        f"{num_others} of the {num_others + tree.without_data} others",
+        *([f"  --p3_data {given}{'' if is_dir else ', which is no folder'}"] if given else []),
+        f"  --tfds_data_dir {tfds_source.tfds_data_dir()}",
+    ]
+    together: dict[tuple[str, str], list[Data]] = {}
+    for found in sorted(data, key=lambda found: (found.state, _rank(found))):
+        if found.state != "present":
+            together.setdefault((found.state, found.advice), []).append(found)
+    for (state, advice), of_state in together.items():
+        lines += [f"{len(of_state)} {state}: {advice}", _listed(of_state)]
+    licences: dict[str, list[Data]] = {}
+    for found in there:
+        licences.setdefault(found.licence or "not stated", []).append(found)
+    for licence, of_licence in licences.items():
+        lines.append(f"licence {textwrap.shorten(licence, 60)}: {len(of_licence)}")
+        lines += [_listed(of_licence)] if len(licences) > 1 else []
+    return "\n".join(lines)
+
+
+def _listed(data: Sequence[Data]) -> str:
+    return _wrapped("  " + ", ".join(found.dataset for found in data), further=0)
+
+
+def _about_faults(faults: Sequence[Fault]) -> str:
+    """The faults by rule and repair, the first few of each."""
+    together: dict[tuple[str, str], list[Fault]] = {}
+    for fault in faults:
+        together.setdefault((fault.rule, fault.repair), []).append(fault)
+    if not faults:
+        return "no template has a fault"
+    lines = [f"{len(faults):,} fault{'s' * (len(faults) > 1)}, by the rule that is broken"]
+    for (rule, repair), found in together.items():
+        lines.append(_wrapped(f"{rule}; {repair} ({len(found):,})"))
+        for fault in found[:_NUM_SHOWN]:
+            names = ", ".join(map(repr, fault.templates[:_NUM_SHOWN]))
+            more = f" and {len(fault.templates) - _NUM_SHOWN} more"
+            names += more if len(fault.templates) > _NUM_SHOWN else ""
+            where = f"{fault.dataset} {names}".rstrip()
+            lines.append(_wrapped(f"  {where}: {fault.value}"))
+        if len(found) > _NUM_SHOWN:
+            lines.append(f"  and {len(found) - _NUM_SHOWN:,} more (--json lists all)")
+    return "\n".join(lines)
+
+
+def _drops_table(data: Sequence[Data], drops: Sequence[Drops]) -> str:
+    """A line for each data set with templates that drop rows."""
+    cells = [("rows that are dropped", "by templates", "at most", "why")]
+    for of in data:
+        found = [drop for drop in drops if drop.dataset == of.dataset]
+        if found:
+            most = max(found, key=lambda drop: drop.total)
+            share = f"{most.total} of {sum(most.tried.values())}"
+            why = "; ".join([*_reasons(found), *(f"all of {split}" for split in _emptied(found))])
+            cells.append((of.dataset, f"{len(found)} of {of.templates}", share, f"({why})"))
+    return table(cells) if cells[1:] else ""
+
+
+def _reasons(drops: Sequence[Drops]) -> list[str]:
+    """The reasons, the most frequent first."""
+    counts: Counter[str] = Counter()
+    for found in drops:
+        for reasons in found.dropped.values():
+            counts.update(reasons)
+    return [reason for reason, _ in counts.most_common()]
+
+
+def _emptied(drops: Sequence[Drops]) -> list[str]:
+    """The splits of which a template drops all rows that it is applied to."""
+    found = (
+        split
+        for of in drops
+        for split, reasons in of.dropped.items()
+        if sum(reasons.values()) == of.tried[split]
+    )
+    return list(dict.fromkeys(found))
+
+
+def _unused(data: Sequence[Data]) -> str:
+    together: dict[str, list[str]] = {}
+    for found in data:
+        if found.unused_columns:
+            together.setdefault(", ".join(found.unused_columns), []).append(found.dataset)
+    if not together:
+        return ""
+    lines = (f"  {', '.join(names)}: {columns}" for columns, names in together.items())
+    return "\n".join(["columns that no template reads", *map(_wrapped, lines)])
+
+
+def _wrapped(text: str, further: int = 2) -> str:
+    """A paragraph as wide as the terminal. further: indents all lines but the first."""
+    width = min(shutil.get_terminal_size().columns, _MOST_WIDTH)
+    indent = " " * (len(text) - len(text.lstrip()) + further)
+    return textwrap.fill(
+        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
