@@ -324,7 +324,7 @@ def test_missing_data_is_named_or_listed(
     folder = tmp_path / "some"
     shutil.copytree(data / "super_glue" / "rte", folder / "super_glue" / "rte")
     assert evaluate(run, f"--p3_data={folder}") == 2
-    assert f"{folder}/anli/dev_r1*.parquet or .jsonl is missing" in capsys.readouterr().err
+    assert f"{folder}/anli/dev_r1*.parquet" in capsys.readouterr().err
     assert evaluate(run, f"--p3_data={folder}", "--skip_missing", "--limit=2", "--json=-") == 0
     (found,) = json.loads(capsys.readouterr().out)["runs"]
     assert found["missing"] == ["anli/r1", "anli/r2", "anli/r3", "super_glue/copa"]
@@ -343,6 +343,21 @@ def test_choices_without_the_target_are_told(
     assert (
         "super_glue rte, row 0: the template 'odd one' has the choices ['Yes', 'No'], without the "
         "target 'Other'; correct its choices, or leave it out of the evaluation"
+    ) in capsys.readouterr().err
+
+
+def test_metrics_that_do_not_suit_the_targets_are_told(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = write_tree(
+        tmp_path / "tree", {"common_gen": {"odd": ("{{ concepts }} ||| a", None, True)}}
+    )
+    path = tree / "common_gen" / "templates.yaml"
+    path.write_text(path.read_text().replace("BLEU", "Pearson Correlation"))
+    assert evaluate(run, "--dataset=common_gen", "--limit=2", f"--p3_templates={tree}") == 2
+    assert (
+        "common_gen under the template 'odd' cannot be scored by its metrics, pearson (reference "
+        "'a' must be a finite number); correct the template's metrics"
     ) in capsys.readouterr().err
 
 
