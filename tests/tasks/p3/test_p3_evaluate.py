@@ -19,7 +19,8 @@ from tk_instruct import cli
 from tk_instruct.data import registry
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.evaluate import of_run
-from tk_instruct.tasks.p3 import bias, mini, summary
+from tk_instruct.tasks.p3 import bias, mini, protocol, summary
+from tk_instruct.tasks.p3 import evaluate as of_p3
 from tk_instruct.tasks.p3.summary import Report
 
 LENGTHS = FeatureLengths(160, 16)
@@ -605,3 +606,13 @@ def test_pro_and_anti_are_compared_by_their_medians() -> None:
     }
     assert found.gender_parity is None
     assert bias.summarise({}) is None
+
+
+@pytest.mark.usefixtures("on_the_data")
+def test_data_sets_that_were_seen_in_training_are_named(report: Any) -> None:
+    """T0+ and T0++ are trained on some of the sets that T0 holds out."""
+    assert report["seen"] == []
+    rows = protocol.rows_of("common_gen", None) | protocol.rows_of("super_glue/rte", None)
+    assert of_p3._seen(rows, "p3_common_gen_sentence") == ["common_gen"]
+    assert of_p3._seen(rows, "p3_eval") == ["super_glue/rte"]
+    assert of_p3._seen(rows, None) == of_p3._seen(rows, "of another project") == []
