@@ -35,7 +35,7 @@ from tk_instruct.files import Path, write_atomically
 from tk_instruct.inference import add_batch_arguments, add_step_argument, check_counts
 from tk_instruct.progress import Progress
 
-from . import t0, templates
+from . import t0, tasks, templates
 from .protocol import SPLITS, Prompt, by_row, options_of, prompts_of, report_of, rows_of, score
 from .summary import Report, report_text
 
@@ -138,6 +138,7 @@ def evaluate_run(model_dir: Path, args: argparse.Namespace) -> Report | None:
         limit=args.limit,
         missing=missing,
         without_templates=[row for row, of in rows.items() if not of],
+        seen=_seen(rows, run.mixture),
     )
     if not args.dataset:
         what = f"p3-{args.split}" if args.split not in (None, "validation") else "p3"
@@ -145,6 +146,26 @@ def evaluate_run(model_dir: Path, args: argparse.Namespace) -> Report | None:
         write_atomically(place / f"{run.name(what)}.json", [as_text(msgspec.to_builtins(report))])
         write_atomically(place / f"{run.name(what)}.png", _figure(report, model_dir.name))
     return report
+
+
+def _seen(rows: Mapping[str, Sequence[Prompt]], mixture: str | None) -> list[str]:
+    """The rows of data sets that a mixture has under any template: T0+ trains on HellaSwag."""
+    from tk_instruct.data import registry
+
+    try:
+        found = registry.get(mixture or "")
+    except UserError:  # trained elsewhere, or on what is not declared here
+        return []
+    names = {task.name for task in getattr(found, "tasks", [found])}
+    tree = templates.tree()
+    return [
+        row
+        for row, prompts in rows.items()
+        for dataset in {prompt.of.dataset for prompt in prompts}
+        if any(
+            of.task in names for t in tree.templates(dataset) for of in tasks.prompts_of(dataset, t)
+        )
+    ]
 
 
 def _figure(report: Report, name: str) -> bytes:

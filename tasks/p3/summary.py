@@ -90,6 +90,7 @@ class Report(msgspec.Struct, frozen=True):
         templates: the version of the tree of templates, or its fingerprint.
         without_templates: the data sets that the tree has no templates of.
         mean_of_medians: of the data sets that are ranked, without those of bias.
+        seen: the data sets that the run was trained on.
     """
 
     system: str
@@ -103,6 +104,7 @@ class Report(msgspec.Struct, frozen=True):
     datasets: dict[str, DatasetSummary]
     mean_of_medians: float | None
     bias_and_fairness: Bias | None
+    seen: list[str] = []
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -161,6 +163,7 @@ def report_text(report: Report) -> str:
             if report.without_templates
             else []
         ),
+        *([f"seen in training: {', '.join(report.seen)}"] if report.seen else []),
     ]
     if report.datasets:
         published = _comparable(report)

@@ -20,7 +20,8 @@ from tk_instruct import cli
 from tk_instruct.data import registry
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.evaluate import of_run
-from tk_instruct.tasks.p3 import bias, figure, mini, summary, templates
+from tk_instruct.tasks.p3 import bias, figure, mini, protocol, summary, templates
+from tk_instruct.tasks.p3 import evaluate as of_p3
 from tk_instruct.tasks.p3.summary import Report
 
 LENGTHS = FeatureLengths(160, 16)
@@ -335,7 +336,7 @@ def test_missing_data_is_named_or_listed(
     folder = tmp_path / "some"
     shutil.copytree(data / "super_glue" / "rte", folder / "super_glue" / "rte")
     assert evaluate(run, f"--p3_data={folder}") == 2
-    assert f"there is no {folder}/anli/dev_r1*.parquet, .jsonl" in capsys.readouterr().err
+    assert f"{folder}/anli/dev_r1*.parquet" in capsys.readouterr().err
     assert evaluate(run, f"--p3_data={folder}", "--skip_missing", "--limit=2", "--json=-") == 0
     (found,) = json.loads(capsys.readouterr().out)["runs"]
     assert found["missing"] == ["anli/r1", "anli/r2", "anli/r3", "super_glue/copa"]
@@ -364,6 +365,21 @@ def test_choices_without_the_target_are_told(
     assert (
         "super_glue rte, row 0: the template 'odd one' has the choices ['Yes', 'No'], without the "
         "target 'Other'; correct its choices, or leave it out of the evaluation"
+    ) in capsys.readouterr().err
+
+
+def test_metrics_that_do_not_suit_the_targets_are_told(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = write_tree(
+        tmp_path / "tree", {"common_gen": {"odd": ("{{ concepts }} ||| a", None, True)}}
+    )
+    path = tree / "common_gen" / "templates.yaml"
+    path.write_text(path.read_text().replace("BLEU", "Pearson Correlation"))
+    assert evaluate(run, "--dataset=common_gen", "--limit=2", f"--p3_templates={tree}") == 2
+    assert (
+        "common_gen under the template 'odd' cannot be scored by its metrics, pearson (reference "
+        "'a' must be a finite number); correct the template's metrics"
     ) in capsys.readouterr().err
 
 
@@ -611,3 +627,13 @@ def test_pro_and_anti_are_compared_by_their_medians() -> None:
     }
     assert found.gender_parity is None
     assert bias.summarise({}) is None
+
+
+@pytest.mark.usefixtures("on_the_data")
+def test_data_sets_that_were_seen_in_training_are_named(report: Any) -> None:
+    """T0+ and T0++ are trained on some of the sets that T0 holds out."""
+    assert report["seen"] == []
+    rows = protocol.rows_of("common_gen", None) | protocol.rows_of("super_glue/rte", None)
+    assert of_p3._seen(rows, "p3_common_gen_sentence") == ["common_gen"]
+    assert of_p3._seen(rows, "p3_eval") == ["super_glue/rte"]
+    assert of_p3._seen(rows, None) == of_p3._seen(rows, "of another project") == []
