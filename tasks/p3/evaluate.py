@@ -113,9 +113,10 @@ def evaluate_run(model_dir: Path, args: argparse.Namespace) -> Report | None:
     missing = _missing(rows)
     prompts = [prompt for row, of in rows.items() if row not in missing for prompt in of]
     if not any(rows.values()):
+        tree = templates.tree()
         raise UserError(
-            f"the templates in {templates.tree().root} are of none of {', '.join(rows)}; give "
-            "--dataset with a data set that they are of, or --p3_templates"
+            f"the templates in {tree.root} are of none of {', '.join(rows)}; name one of their "
+            f"data sets, such as --dataset {tree.datasets()[0]}, or give other --p3_templates"
         )
     if not prompts:
         raise UserError(
