@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,16 @@ def test_a_folder_with_the_name_of_a_file_is_no_file(data: Path) -> None:
 
 
 # what is read
+
+
+@pytest.mark.parametrize("ending", ["parquet", "jsonl", "jsonl.gz"])
+def test_a_pipe_is_refused(data: Path, ending: str) -> None:
+    """It can be read only once, and to open it may wait without end."""
+    folder = data / "glue" / "mrpc"
+    folder.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(folder / f"train.{ending}")
+    with pytest.raises(UserError, match="is a pipe or a device"):
+        list(rows.rows(rows.place(DatasetName("glue", "mrpc"), "train"), ()))
 
 
 def test_nested_columns_are_lists_and_dictionaries(data: Path) -> None:
