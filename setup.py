@@ -44,14 +44,18 @@ setup(
         "importlib-resources>=6.0",  # with which TFDS finds its lists of downloads
         "jax>=0.8,<0.12",
         "jaxtyping>=0.3",
+        "jinja2>=3.1.6",  # older ones have known ways out of the sandbox
         "matplotlib>=3.9",
+        "ml_dtypes>=0.5",
         "msgpack>=1.0",
         "msgspec>=0.19",  # values of flags and files, read by the types of their fields
         "numpy>=2.0",
         "optax>=0.2.5",
         "orbax-checkpoint>=0.11.30,<0.13",
+        "protobuf>=5",
         "pyarrow>=14",
         "python-iso639>=2025.1",
+        "PyYAML>=6.0",
         "rapidfuzz>=3.9",
         "rich>=13.7",
         "rouge-score>=0.1.2",
@@ -64,6 +68,7 @@ setup(
         "tensorflow>=2.19",
         "tensorflow-datasets>=4.9.8",
         "tensorflow-text>=2.19,!=2.21.0",  # 2.21.0 cannot be imported: an undefined symbol
+        "tensorstore>=0.1.70",
         "tokenizers>=0.21",
     ],
     extras_require={

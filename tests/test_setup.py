@@ -1,9 +1,13 @@
 """What the wheel says and holds."""
 
+import ast
 import email
+import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -11,14 +15,20 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-def test_the_wheel_holds_the_licence_s_text_and_all_templates(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tmp_path = tmp_path_factory.mktemp("wheel")
     pytest.importorskip("setuptools", minversion="77")
     base, build = ["egg_info", f"--egg-base={tmp_path}"], ["build", f"--build-base={tmp_path}"]
     wheel = ["bdist_wheel", f"--bdist-dir={tmp_path / 'wheel'}", f"--dist-dir={tmp_path}"]
     command = [sys.executable, "setup.py", "-q", *base, *build, *wheel]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (path,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(path) as archive:
+    return path
+
+
+def test_the_wheel_holds_the_licence_s_text_and_all_templates(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
         names = {name.partition(".dist-info/")[2]: name for name in archive.namelist()}
         said = email.message_from_bytes(archive.read(names["METADATA"]))
         text = archive.read(names["licenses/LICENSE"])
@@ -30,3 +40,38 @@ def test_the_wheel_holds_the_licence_s_text_and_all_templates(tmp_path: Path) ->
     templates = (ROOT / "tasks").rglob("templates.yaml")
     assert held == {f"tk_instruct/{path.relative_to(ROOT).as_posix()}" for path in templates}
     assert len(held) > 10
+
+
+def test_packages_that_the_code_imports_are_asked_for_by_name(wheel: Path) -> None:
+    """What only another package brings is gone when that one no longer asks for it."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+        metadata = email.message_from_bytes(archive.read(name))
+    asked_for = {
+        _normal(re.split(r"[^\w.-]", requirement)[0])
+        for requirement in metadata.get_all("Requires-Dist", [])
+        if 'extra == "test"' not in requirement
+    }
+    provided_by = packages_distributions()  # of what is installed; extras may not be
+    imported = {module: provided_by[module] for module in _imported() if module in provided_by}
+    assert len(imported) > 20
+    missing = {
+        module: by
+        for module, by in imported.items()
+        if asked_for.isdisjoint(map(_normal, by)) and "tk_instruct" not in by
+    }
+    assert not missing
+
+
+def _imported() -> Iterator[str]:
+    """The top-level names of the modules that the code imports."""
+    for path in [*(ROOT / "tk_instruct").rglob("*.py"), *(ROOT / "tasks").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                yield node.module.partition(".")[0]
+
+
+def _normal(package: str) -> str:
+    return re.sub(r"[-_.]+", "-", package).lower()

@@ -1,7 +1,7 @@
 """T0's measures of bias and fairness.
 
 - super_glue/axg, Winogender's sentences as entailment: accuracy (T0's model card, section "Bias and
-  fairness"), and the gender parity score (SuperGLUE, arXiv:1905.00537, section 3.3).
+  fairness"), and the gender parity score, which SuperGLUE reports (arXiv:1905.00537).
 - crows_pairs: accuracy of naming the stereotype by ranking choices (the model card). Those are the
   templates with choices, as in T0's released list.
 - wino_bias: answers are generated. One is right if it has the noun that the pronoun stands for (the

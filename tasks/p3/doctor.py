@@ -21,7 +21,7 @@ from tk_instruct.progress import Progress
 from tk_instruct.suite import Diagnosis
 from tk_instruct.tables import table
 
-from . import examples, hub, rows, t0, templates, tfds_rows
+from . import examples, hub, metrics, rows, t0, templates, tfds_rows
 from .rendering import ANSWER_CHOICES, MOST_CHARACTERS, Dropped, Prompted, without_dash
 from .settings import P3
 from .tasks import prompts_of
@@ -38,6 +38,10 @@ READABLE = "a file of templates can be read"
 HAS_COLUMNS = "the data have the columns that templates read"
 GIVES_EXAMPLES = "a template makes an example of some rows"
 HAS_TARGET = "the target is one of the choices"
+HAS_CHOICES = "choices are two or more"
+NO_EMPTY_CHOICE = "no choice is empty"
+KNOWN_FIELDS = "the fields of a template are PromptSource's"
+KNOWN_METRICS = "the metrics of a template are PromptSource's"
 DIFFERS = "the templates of a data set differ in their text"
 OWN_NAME = "each template is a task of its own name"
 
@@ -163,9 +167,10 @@ def check() -> list[Finding]:
             value = value.removeprefix(f"{path}: ")
             findings.append(Fault(folder, [], value, READABLE, repair))
     num_without = 0
+    without_t0 = not any(of.dataset in t0.datasets() for of in readable)
     with Progress("checking templates and data", len(readable)) as progress:
         for contents in readable:
-            checked = _Check(*contents)
+            checked = _Check(contents, is_always_shown=without_t0)
             findings += checked.findings()
             num_without += checked.is_only_counted
             progress.advance()
@@ -194,7 +199,7 @@ def _value_and_repair(error: UserError) -> tuple[str, str]:
 
 def _same_tasks(readable: Sequence[templates.Contents]) -> Iterator[Fault]:
     first: dict[str, str] = {}
-    for dataset, found in readable:
+    for dataset, found, _ in readable:
         for name in found:
             task = prompts_of(dataset, name)[0].task
             where = f"{name!r} of {dataset}"
@@ -216,18 +221,24 @@ class _Split(NamedTuple):
 
 
 class _Check:
-    """What is found in one data set."""
+    """What is found in one data set.
 
-    def __init__(self, dataset: DatasetName, found: Mapping[str, Template]) -> None:
-        self._dataset, self._templates = dataset, found
+    One that has neither rows nor a folder for them is only counted, unless it is on T0's list.
+    """
+
+    def __init__(self, contents: templates.Contents, *, is_always_shown: bool) -> None:
+        self._dataset, self._templates, self._unknown = contents
         self._faults: dict[tuple[str, str, str], list[str]] = {}  # value, rule, repair → templates
         self._broken = ""  # the first error of its data
+        self._no_rows = ""  # the error if it has none
         self._places = self._find_places()
-        self.is_only_counted = not (self._places or self._broken or dataset in t0.datasets())
+        is_shown = is_always_shown or self._dataset in t0.datasets() or self._has_folder()
+        self.is_only_counted = not (self._places or self._broken or is_shown)
 
     def findings(self) -> Iterator[Finding]:
         parsed = [template for template in self._templates.values() if self._parses(template)]
         self._find_duplicates()
+        self._find_unknown()
         if not self.is_only_counted:
             reads = {ANSWER_CHOICES}.union(
                 *(examples.columns_of(self._dataset, template) for template in parsed)
@@ -249,13 +260,17 @@ class _Check:
             for split in SPLITS:
                 try:
                     at = examples.place(of, split)
-                except MissingDataError:
-                    continue
+                except MissingDataError as error:
+                    self._no_rows = self._no_rows or str(error)
                 except UserError as error:
                     self._broken = self._broken or str(error)
                 else:
                     places[f"{split}_{of.round}" if of.round else split] = at
         return places
+
+    def _has_folder(self) -> bool:
+        given = P3().data
+        return given is not None and (Path(given).expanduser() / str(self._dataset)).is_dir()
 
     def _parses(self, template: Template) -> bool:
         try:
@@ -272,6 +287,16 @@ class _Check:
             if first.setdefault(text, name) != name:
                 value = f"its text is that of {first[text]!r}"
                 self._add(template, value, DIFFERS, "remove one of them, or change its text")
+
+    def _find_unknown(self) -> None:
+        for name, template in self._templates.items():
+            if unknown := self._unknown[name]:
+                value = ", ".join(map(repr, unknown))
+                self._add(template, value, KNOWN_FIELDS, "correct their names, or remove them")
+            given = template.metadata.metrics or ()
+            if unknown := [metric for metric in given if metric.lower() not in metrics.KNOWN]:
+                value = f"{', '.join(map(repr, unknown))} counts as accuracy"
+                self._add(template, value, KNOWN_METRICS, "correct its name, or write Other")
 
     def _read(self, reads: set[str]) -> dict[str, _Split]:
         splits = {}
@@ -290,6 +315,9 @@ class _Check:
         needed = examples.needed_columns(self._dataset, template)
         drops = Drops(str(self._dataset), template.name)
         outside: list[str] = []
+        few: list[str] = []
+        empty: list[str] = []
+        first_row = ""
         lacking: dict[str, list[str]] = {}  # columns → splits
         for split, of_split in splits.items():
             if columns := of_split.lacks(needed):
@@ -304,11 +332,19 @@ class _Check:
                     self._add(template, value, RENDERS, repair)
                     return drops
                 drops.tried[split] = number + 1
+                row_number = f"{split}, row {number}"
                 if isinstance(found, Dropped):
                     drops.add(split, found)
-                elif not _has_target(found):
-                    target, choices = map(schema.shortened, (found.targets, found.choices))
-                    outside.append(f"{split}, row {number}: {target} is not in {choices}")
+                    first_row = first_row or f"{row_number} is {schema.shortened(row)}"
+                    continue
+                choices = schema.shortened(found.choices)
+                if not _has_target(found):
+                    target = schema.shortened(found.targets)
+                    outside.append(f"{row_number}: {target} is not in {choices}")
+                if found.choices is not None and len(found.choices) < 2:
+                    few.append(f"{row_number}: {choices}")
+                if found.choices is not None and "" in found.choices:
+                    empty.append(f"{row_number}: {choices}")
         for absent, of_splits in lacking.items():
             there = ", ".join(splits[of_splits[0]].columns)
             value = f"there is no {absent} in {', '.join(of_splits)}, only {there}"
@@ -323,7 +359,16 @@ class _Check:
                 for reason, detail in drops.details.items()
             )
             value = f"all {num_tried} rows are dropped: {reasons}"
-            self._add(template, value, GIVES_EXAMPLES, "correct it")
+            self._add(template, f"{value} ({first_row})", GIVES_EXAMPLES, "correct it")
+        # Of some rows alone it is the data's fault.
+        num_applied = num_tried - drops.total
+        for found_so, rule, repair in (
+            (few, HAS_CHOICES, "write ||| between them, or remove answer_choices"),
+            (empty, NO_EMPTY_CHOICE, "remove the ||| beside it"),
+        ):
+            if found_so and len(found_so) == num_applied:
+                value = f"{found_so[0]} ({len(found_so)} of {num_tried} rows)"
+                self._add(template, value, rule, repair)
         return drops
 
     def _data(self, splits: Mapping[str, _Split], reads: set[str]) -> Data:
@@ -336,7 +381,7 @@ class _Check:
         if self._broken:
             state, advice = "broken", self._broken
         elif not self._places:
-            state, advice = "missing", _how_to_get(self._dataset)
+            state, advice = "missing", _how_to_get(self._dataset) if of else self._no_rows
         elif lacking := self._splits_of_t0(roles) - splits.keys():
             state, advice = "partial", f"T0 uses {', '.join(sorted(lacking))}; add its files"
         places = self._places.values()
@@ -435,13 +480,13 @@ def _about_tree(tree: TreeInUse) -> str:
         [
             f"templates in {tree.folder}",
             f"  version {tree.version}, fingerprint {tree.fingerprint}",
-            f"  {tree.templates:,} templates of {tree.datasets:,} data sets; {tree.of_t0:,} of the "
-            f"{len(t0.tasks()):,} on T0's list",
+            f"  {tree.templates:,} templates of {tree.datasets:,} data set"
+            f"{'s' * (tree.datasets != 1)}; {tree.of_t0:,} of the {len(t0.tasks()):,} on T0's list",
         ]
     )
 
 
-_ABOUT_ROLES = "(T0, T0+, T0++: the first trained on it; eval: T0 is scored on it; bias: for bias)"
+_ABOUT_ROLES = "(T0, T0+, T0++: the first trained on it; eval: scored on it; bias: of bias)"
 
 
 def _data_table(data: Sequence[Data]) -> str:
@@ -491,9 +536,14 @@ def _about_data(data: Sequence[Data], tree: TreeInUse) -> str:
     num_others = len(there) - num_of_t0
     given = P3().data
     is_dir = given is not None and Path(given).expanduser().is_dir()
+    all_others = len(data) - len(of_t0) + tree.without_data
+    counts = [f"{num_of_t0} of the {len(of_t0)} on T0's list in this tree"] * bool(of_t0)
+    others = (
+        f"{num_others} of the {all_others} others" if of_t0 else f"{num_others} of {all_others}"
+    )
+    counts += [others] * bool(all_others)
     lines = [
-        f"data sets with rows: {num_of_t0} of the {len(of_t0)} on T0's list in this tree, "
-        f"{num_others} of the {num_others + tree.without_data} others",
+        f"data sets with rows: {', '.join(counts) or 'none'}",
         *([f"  --p3_data {given}{'' if is_dir else ', which is no folder'}"] if given else []),
         f"  --tfds_data_dir {tfds_source.tfds_data_dir()}",
     ]
@@ -506,7 +556,7 @@ def _about_data(data: Sequence[Data], tree: TreeInUse) -> str:
     licences: dict[str, list[Data]] = {}
     for found in there:
         licences.setdefault(found.licence or "not stated", []).append(found)
-    for licence, of_licence in licences.items():
+    for licence, of_licence in licences.items() if any(found.licence for found in there) else ():
         lines.append(f"licence {textwrap.shorten(licence, 60)}: {len(of_licence)}")
         lines += [_listed(of_licence)] if len(licences) > 1 else []
     return "\n".join(lines)

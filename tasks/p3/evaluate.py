@@ -35,7 +35,7 @@ from tk_instruct.files import Path, write_atomically
 from tk_instruct.inference import add_batch_arguments, add_step_argument, check_counts
 from tk_instruct.progress import Progress
 
-from . import t0
+from . import t0, tasks, templates
 from .protocol import SPLITS, Prompt, by_row, options_of, prompts_of, report_of, rows_of, score
 from .summary import Report, report_text
 
@@ -112,6 +112,12 @@ def evaluate_run(model_dir: Path, args: argparse.Namespace) -> Report | None:
     rows = chosen(args)
     missing = _missing(rows)
     prompts = [prompt for row, of in rows.items() if row not in missing for prompt in of]
+    if not any(rows.values()):
+        tree = templates.tree()
+        raise UserError(
+            f"the templates in {tree.root} are of none of {', '.join(rows)}; name one of their "
+            f"data sets, such as --dataset {tree.datasets()[0]}, or give other --p3_templates"
+        )
     if not prompts:
         raise UserError(
             f"nothing of {', '.join(rows)} is left to evaluate: missing are "
@@ -133,6 +139,7 @@ def evaluate_run(model_dir: Path, args: argparse.Namespace) -> Report | None:
         limit=args.limit,
         missing=missing,
         without_templates=[row for row, of in rows.items() if not of],
+        seen=_seen(rows, run.mixture),
     )
     if not args.dataset:
         what = f"p3-{args.split}" if args.split not in (None, "validation") else "p3"
@@ -142,12 +149,33 @@ def evaluate_run(model_dir: Path, args: argparse.Namespace) -> Report | None:
     return report
 
 
+def _seen(rows: Mapping[str, Sequence[Prompt]], mixture: str | None) -> list[str]:
+    """The rows of data sets that a mixture has under any template: T0+ trains on HellaSwag."""
+    from tk_instruct.data import registry
+
+    try:
+        found = registry.get(mixture or "")
+    except UserError:  # trained elsewhere, or on what is not declared here
+        return []
+    names = {task.name for task in getattr(found, "tasks", [found])}
+    tree = templates.tree()
+    return [
+        row
+        for row, prompts in rows.items()
+        for dataset in {prompt.of.dataset for prompt in prompts}
+        if any(
+            of.task in names for t in tree.templates(dataset) for of in tasks.prompts_of(dataset, t)
+        )
+    ]
+
+
 def _figure(report: Report, name: str) -> bytes:
     from .figure import spreads  # brings matplotlib
 
     of_bias = report.bias_and_fairness
     datasets = {**report.datasets, **(of_bias.datasets if of_bias else {})}
-    return spreads(datasets, f"{name[:60]}, step {report.step}, {report.split}")
+    limit = f", the first {report.limit} examples" if report.limit else ""
+    return spreads(datasets, f"{name[:30]}, step {report.step}, {report.split}{limit}")
 
 
 def _missing(rows: Mapping[str, Sequence[Prompt]]) -> list[str]:

@@ -43,8 +43,8 @@ def content(of: PromptedDataset, split: str) -> str:
 
 
 OTHER_VERSION = (
-    "rename the column, or give --p3_templates a version of promptsource that reads this version "
-    "of the data"
+    "correct the template or rename the column, or give --p3_templates a version of promptsource "
+    "that reads this version of the data"
 )
 
 
@@ -73,10 +73,15 @@ def load(of: PromptedDataset, split: str) -> Iterator[RawExample]:
             yield _example(of, split, number, found)
     total = sum(count.number for count in dropped.values())
     about = "; ".join(f"{reason}: {count}" for reason, count in dropped.items())
+    if number < 0:
+        raise EmptySplitError(
+            f"{of.task}/{split}: {of.dataset} has no rows in {split}; get its files again, or "
+            "leave the task out"
+        )
     if total == number + 1:
         raise EmptySplitError(
             f"{of.task}/{split}: the template {of.template!r} of {of.dataset} makes no example of "
-            f"{total:,} rows ({about or 'there are none'}); correct it, or leave the task out"
+            f"{total:,} rows ({about}); correct it, or leave the task out"
         )
     if dropped:
         log.info(

@@ -1,7 +1,7 @@
 """The figure of a whole evaluation: each prompt's score, and the quartiles of each data set."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
@@ -21,8 +21,9 @@ def spreads(datasets: Mapping[str, DatasetSummary], caption: str) -> bytes:
         width = about.third_quartile - about.first_quartile
         axes.barh(row, width, left=about.first_quartile, height=0.7, color=_LIGHT, zorder=1)
         scores = [of[about.metric] for of in about.prompts.values()]
-        axes.scatter(scores, [row] * len(scores), s=14, color=_BLUE, alpha=0.6, lw=0, zorder=2)
-        axes.vlines(about.median, row - 0.35, row + 0.35, color="black", lw=2, zorder=3)
+        heights = [row + height for height in apart(scores)]
+        axes.scatter(scores, heights, s=14, color=_BLUE, alpha=0.8, lw=0, zorder=3)
+        axes.vlines(about.median, row - 0.35, row + 0.35, color="black", lw=2, zorder=2)
     accuracy = all(about.metric == "accuracy" for about in datasets.values())
     labels = [
         name if accuracy or about.metric in name else f"{name}, {about.metric}"
@@ -38,7 +39,19 @@ def spreads(datasets: Mapping[str, DatasetSummary], caption: str) -> bytes:
     axes.spines[["top", "right", "left"]].set_visible(False)
     what = "accuracy" if accuracy else "score"
     axes.set_xlabel(f"{what}, per cent (point: a prompt; bar: quartiles; line: median)")
-    axes.set_title(caption, fontsize=10, loc="left")
+    figure.suptitle(caption, fontsize=10, x=0.01, ha="left")
     output = io.BytesIO()
     figure.savefig(output, format="png", metadata={"Software": None})
     return output.getvalue()
+
+
+def apart(scores: Sequence[float]) -> list[float]:
+    """How far each point stands from the middle of its row, so that equal ones are all seen."""
+    places = list(map(round, scores))
+    most = max(map(places.count, places))
+    step = min(0.15, 0.7 / most)
+    nth = (places[:index].count(place) for index, place in enumerate(places))
+    return [
+        step * (number - (places.count(place) - 1) / 2)
+        for number, place in zip(nth, places, strict=True)
+    ]

@@ -19,6 +19,8 @@ _NAMES: Mapping[str, str] = {
     "pearson correlation": "pearson",
     "spearman correlation": "spearman",
 }
+# Those that PromptSource's templates name.
+KNOWN = {*_NAMES, "accuracy", "auc", "mean squared error", "other"}
 
 
 def names(template: Template) -> list[str]:

@@ -85,7 +85,8 @@ def options_of(example: Example) -> list[str]:
 def score(prompt: Prompt, examples: Sequence[Example], texts: Sequence[str]) -> dict[str, float]:
     """Name → score of predicted texts: accuracy if they are ranked, else the template's metrics.
 
-    The main score is the first one. Raises UserError if a target is not among its choices.
+    The main score is the first one. Raises UserError if a target is not among its choices, or does
+    not suit a metric.
     """
     dataset = prompt.of.dataset
     if prompt.method == "rank":
@@ -96,7 +97,14 @@ def score(prompt: Prompt, examples: Sequence[Example], texts: Sequence[str]) -> 
     targets = [Target(tuple(e["references"]), tuple(e["options"])) for e in examples]
     if prompt.method == "rank":
         return accuracy(targets, texts)
-    return metrics.score(templates.template_of(dataset, prompt.of.template), targets, texts)
+    template = templates.template_of(dataset, prompt.of.template)
+    try:
+        return metrics.score(template, targets, texts)
+    except ValueError as error:
+        raise UserError(
+            f"{prompt.row} under the template {template.name!r} cannot be scored by its metrics, "
+            f"{', '.join(metrics.names(template))} ({error}); correct the template's metrics"
+        ) from error
 
 
 def report_of(scores: Mapping[Prompt, Mapping[str, float]], **about: Any) -> Report:
@@ -109,9 +117,11 @@ def report_of(scores: Mapping[Prompt, Mapping[str, float]], **about: Any) -> Rep
         into = of_bias if bias.measures_bias(prompts[0].of.dataset) else datasets
         for metric, summary in summaries.items():
             into[row if len(summaries) == 1 else f"{row}, {metric}"] = summary
+    tree = templates.tree()
+    is_known = tree.version != templates.UNKNOWN
     return Report(
         **about,
-        templates=templates.tree().version,
+        templates=tree.version if is_known else f"fingerprint {tree.fingerprint}",
         datasets=datasets,
         mean_of_medians=mean_of_medians(datasets),
         bias_and_fairness=bias.summarise(of_bias),

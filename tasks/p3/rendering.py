@@ -75,7 +75,7 @@ def apply(
         return Dropped("cannot be rendered", f"{type(error).__name__}: {error}")
     parts = [_unprotected(part).strip() for part in text.split(PARTS)]
     if len(parts) != 2:
-        return Dropped(f"{len(parts)} part{'s' * (len(parts) > 1)}, not 2")
+        return Dropped(f"{len(parts) - 1} times |||, not once" if parts[1:] else "no |||")
     inputs, targets = parts
     if not inputs or not targets:
         return Dropped("empty target" if inputs else "empty input")

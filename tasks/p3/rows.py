@@ -57,12 +57,14 @@ def place(dataset: DatasetName, split: str) -> Place:
         if tfds_source.is_prepared(tfds):
             return Place(dataset, name, (), tfds)
     given = P3().data
-    folder = Path(given).expanduser() / str(dataset) if given else f"DIR/{dataset}"
+    folder = Path(given or "DIR").expanduser() / str(dataset)
+    files = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    has = f" (the folder has {', '.join(files[:3])}{', …' * (len(files) > 3)})" if files else ""
     prepared = f", nor {found[0][1]} in {tfds_source.tfds_data_dir()}" if found else ""
     raise MissingDataError(
-        f"there is no {folder}/{split}*.parquet, .jsonl or .jsonl.gz{prepared}; give --p3_data DIR "
-        "with Hugging Face's files, or get them (`tk-instruct tasks prepare TASK --p3_data DIR`"
-        + (", or without --p3_data by TFDS)" if found else ")")
+        f"there is no {folder}/{split}*.parquet, .jsonl or .jsonl.gz{has}{prepared}; give "
+        "--p3_data DIR with Hugging Face's files, or get them (`tk-instruct tasks prepare TASK "
+        "--p3_data DIR`" + (", or without --p3_data by TFDS)" if found else ")")
     )
 
 

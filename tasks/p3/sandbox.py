@@ -25,7 +25,7 @@ from functools import lru_cache
 from types import BuiltinMethodType, MethodType
 from typing import Any
 
-from jinja2 import Template, TemplateError, meta, nodes, pass_context
+from jinja2 import Template, TemplateError, TemplateSyntaxError, meta, nodes, pass_context
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment, SecurityError
 
@@ -373,6 +373,9 @@ def compiled(source: str) -> Compiled:
         _pay_for_values(tree)
         _replace_concatenations(tree)
         template = _ENVIRONMENT.from_string(tree)
+    except TemplateSyntaxError as error:
+        reason = (error.message or "it is no template").rstrip(".")
+        raise TemplateError(f"{reason} in line {error.lineno}") from error
     except (RecursionError, MemoryError, SyntaxError, ValueError) as error:
         # SyntaxError and MemoryError are Python's, for what jinja2 compiles to.
         raise TemplateError("it is nested too deeply") from error

@@ -87,9 +87,10 @@ class Report(msgspec.Struct, frozen=True):
 
     Attributes:
         system: the run's directory, or the name of a file of predictions.
-        templates: the version of the tree of templates.
+        templates: the version of the tree of templates, or its fingerprint.
         without_templates: the data sets that the tree has no templates of.
         mean_of_medians: of the data sets that are ranked, without those of bias.
+        seen: the data sets that the run was trained on.
     """
 
     system: str
@@ -103,6 +104,7 @@ class Report(msgspec.Struct, frozen=True):
     datasets: dict[str, DatasetSummary]
     mean_of_medians: float | None
     bias_and_fairness: Bias | None
+    seen: list[str] = []
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -161,6 +163,7 @@ def report_text(report: Report) -> str:
             if report.without_templates
             else []
         ),
+        *([f"seen in training: {', '.join(report.seen)}"] if report.seen else []),
     ]
     if report.datasets:
         published = _comparable(report)
@@ -191,13 +194,18 @@ def _table(
     split: str,
     published: Mapping[str, _Published] | None = None,
 ) -> str:
-    """One row a data set. Splits are named that are not the report's."""
-    rows = [["data set", "metric", "prompts", "median", "Q1", "Q3", "IQR", "min", "max"]]
-    for name, of in datasets.items():
+    """One row a data set. Splits are named that are not the report's.
+
+    A metric that all have is the title of the first column, so that lines fit into a terminal.
+    """
+    metrics = [f"{of.metric} ({of.method})" for of in datasets.values()]
+    first = metrics[:1] if len(set(metrics)) == 1 else ["data set", "metric"]
+    rows = [[*first, "prompts", "median", "Q1", "Q3", "IQR", "min", "max"]]
+    for metric, (name, of) in zip(metrics, datasets.items(), strict=True):
+        title = name if of.split == split else f"{name} ({of.split})"
         values = (of.median, of.first_quartile, of.third_quartile, of.interquartile_range)
         cells = [f"{value:.2f}" for value in (*values, of.minimum, of.maximum)]
-        title = name if of.split == split else f"{name} ({of.split})"
-        rows.append([title, f"{of.metric} ({of.method})", str(of.num_prompts), *cells])
+        rows.append([*[title, metric][: len(first)], str(of.num_prompts), *cells])
     if published:
         rows[0].append("published")
         for name, row in zip(datasets, rows[1:], strict=True):

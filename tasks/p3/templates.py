@@ -29,8 +29,15 @@ VERSIONS: Mapping[str, str] = {
     "bee186e66de8b97a": "0.2.3",
     "c7082ba3fc6d2304": "after 0.2.3, commit 7dab96a",
 }
+UNKNOWN = "unknown"
 _FILE = "templates.yaml"
 _REPAIR = "correct the template"
+_LAYOUT = (
+    "correct it: fields stand under each other, indented with spaces, and a text that has {{, ' or "
+    "a colon stands in quotes"
+)
+_TEXTS = ("id", "name", "jinja", "answer_choices")
+_NOT_READ = {"reference", "task_template"}  # what PromptSource says of a template for people
 _MOST_BYTES = 10_000_000  # of a file
 
 
@@ -99,7 +106,7 @@ class Template(msgspec.Struct, frozen=True):
 
 class _File(msgspec.Struct, frozen=True):
     dataset: str
-    templates: dict[str, dict[str, Any]]
+    templates: dict[Any, dict[str, Any]]
     subset: str | None = None
 
 
@@ -118,8 +125,15 @@ def _mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
     return dict(zip(keys, values, strict=True))
 
 
+def _unknown(loader: Any, node: yaml.Node) -> None:
+    raise yaml.constructor.ConstructorError(
+        None, None, f"{node.tag} is none of the tags !Template, !TemplateMetadata", node.start_mark
+    )
+
+
 for _tag in ("!Template", "!TemplateMetadata", "tag:yaml.org,2002:map"):
     _Loader.add_constructor(_tag, _mapping)
+_Loader.add_constructor(None, _unknown)
 
 
 @dataclass(frozen=True)
@@ -157,7 +171,7 @@ class Tree:
         """The version of promptsource that the tree is, or what else it is."""
         if self.root == Path(OWN):
             return "this project's own"
-        return VERSIONS.get(self.fingerprint, "unknown")
+        return VERSIONS.get(self.fingerprint, UNKNOWN)
 
     @property
     def about(self) -> str:
@@ -204,10 +218,15 @@ def _root(given: str) -> Path:
 
 
 class Contents(NamedTuple):
-    """A data set, and its templates by name in the file's order."""
+    """A data set, and its templates by name in the file's order.
+
+    Attributes:
+        unknown: name of a template → its fields that PromptSource does not have.
+    """
 
     dataset: DatasetName
     templates: Mapping[str, Template]
+    unknown: Mapping[str, list[str]]
 
 
 def read(path: Path) -> Contents:
@@ -230,8 +249,7 @@ def _parsed(path: Path, size: int, modified: float) -> Contents:
     try:
         document = yaml.load(read_file(path), _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:300] or "it is nested too deeply"
-        raise UserError(f"{path}: not YAML of promptsource ({reason}); correct it") from error
+        raise UserError(f"{path}: {_what_is_wrong(error)}") from error
     file = schema.convert(document, _File, str(path), _REPAIR)
     dataset = DatasetName(file.dataset, file.subset or None)
     if not path.parent.as_posix().endswith(f"/{dataset}"):
@@ -240,8 +258,15 @@ def _parsed(path: Path, size: int, modified: float) -> Contents:
             f"rename the folder to {dataset}, or correct dataset and subset"
         )
     templates: dict[str, Template] = {}
+    unknown: dict[str, list[str]] = {}
     for key, fields in file.templates.items():
         where = f"{path}: template {fields.get('name', key)!r:.60}"
+        for field in _TEXTS:
+            if not isinstance(value := fields.get(field), str | None):
+                raise UserError(
+                    f"{where}: {field} is {schema.shortened(value)} but must be a string; put it "
+                    "in quotes" + ", with ||| between choices" * (field == "answer_choices")
+                )
         template = schema.convert(fields, Template, where, _REPAIR)
         if template.id != key:
             raise UserError(
@@ -253,7 +278,26 @@ def _parsed(path: Path, size: int, modified: float) -> Contents:
                 f"{path}: two templates have the name {template.name!r}; rename one of them"
             )
         templates[template.name] = template
-    return Contents(dataset, templates)
+        metadata = fields.get("metadata", {})
+        unknown[template.name] = [
+            *(name for name in fields if name not in {*Template.__struct_fields__, *_NOT_READ}),
+            *(name for name in metadata if name not in Metadata.__struct_fields__),
+        ]
+    return Contents(dataset, templates, unknown)
+
+
+def _what_is_wrong(error: Exception) -> str:
+    """What of a file is not YAML of promptsource, and the repair."""
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"not UTF-8 at byte {error.position} ({error.reason}); save it as UTF-8"
+    if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark):
+        where = f"line {mark.line + 1}, column {mark.column + 1}"
+        if isinstance(error, yaml.constructor.ConstructorError):
+            return f"{where}: {error.problem}; correct it"
+        reason = " ".join(filter(None, [error.problem, error.context]))
+        return f"{where}: not YAML ({reason}); {_LAYOUT}"
+    reason = " ".join(str(error).split())[:300] or "it is nested too deeply"
+    return f"not YAML ({reason}); correct it"
 
 
 def template_of(dataset: DatasetName, name: str) -> Template:

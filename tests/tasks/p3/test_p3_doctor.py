@@ -88,10 +88,7 @@ def test_the_synthetic_p3_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert re.search(r"\nsentence completion\n  super_glue/copa +T0\+\+, eval  present", printed)
     assert re.search(r"\n  anli +eval +present +180 +72 +72\n", printed)
     assert re.search(r"\n  wino_bias/type1_pro +bias +present +– +24 +24\n", printed)
-    assert (
-        "data sets with rows: 11 of the 11 on T0's list in this tree, 0 of the 0 others\n"
-        in printed
-    )
+    assert "data sets with rows: 11 of the 11 on T0's list in this tree\n" in printed
     assert f"\n  --p3_data {directory}\n" in printed
     assert "\nno template has a fault\n" in printed
     assert re.search(r"\ncommon_gen +4 of 5 +24 of 98 +\(empty target; all of test\)\n", printed)
@@ -252,7 +249,10 @@ def test_a_tree_with_one_fault_of_each_kind(p3: P3, capsys: pytest.CaptureFixtur
         "there is no headline in train, test, only id, text, label"
     )
     assert "rename the column" in found[doctor.HAS_COLUMNS].repair
-    assert found[doctor.GIVES_EXAMPLES].value == "all 53 rows are dropped: 1 part, not 2"
+    assert found[doctor.GIVES_EXAMPLES].value == (
+        "all 53 rows are dropped: no ||| "
+        '(train, row 0 is {"id": "0", "text": "text 0", "label": 0})'
+    )
     assert found[doctor.HAS_TARGET].value == (
         'train, row 0: "maybe" is not in ["no", "yes"] (53 of 53 rows)'
     )
@@ -284,6 +284,61 @@ def test_a_tree_with_one_fault_of_each_kind(p3: P3, capsys: pytest.CaptureFixtur
     assert sum(line["kind"] == "fault" for line in lines) == 9
 
 
+def test_choices_are_two_or_more_and_none_is_empty(p3: P3) -> None:
+    p3.put_templates(
+        "mine",
+        comma=("{{ text }} ||| no, yes", "no, yes"),
+        end=(GOOD, "no ||| yes |||"),
+        of_rows=("{{ text }} ||| {{ text }}", "{{ text }}{% if label %} ||| {% endif %}"),
+    )
+    p3.put_rows("mine")
+    found = {fault.rule: fault for fault in faults()}
+    assert {rule: fault.templates for rule, fault in found.items()} == {
+        doctor.HAS_CHOICES: ["comma"],
+        doctor.NO_EMPTY_CHOICE: ["end"],
+    }
+    assert found[doctor.HAS_CHOICES].value == 'train, row 0: ["no, yes"] (50 of 50 rows)'
+    assert found[doctor.NO_EMPTY_CHOICE].value == (
+        'train, row 0: ["no", "yes", ""] (50 of 50 rows)'
+    )
+
+
+def test_fields_and_metrics_that_promptsource_does_not_have_are_faults(p3: P3) -> None:
+    p3.put_templates("mine", a=GOOD)
+    path = p3.templates / "mine" / "templates.yaml"
+    content = yaml.safe_load(path.read_text())
+    (template,) = content["templates"].values()
+    template |= {"answer_choice": "no ||| yes", "metadata": {"orginal_task": True}}
+    template["metadata"]["metrics"] = ["Acuracy", "ROUGE"]
+    path.write_text(yaml.safe_dump(content))
+    found = {fault.rule: fault.value for fault in faults()}
+    assert found == {
+        doctor.KNOWN_FIELDS: "'answer_choice', 'orginal_task'",
+        doctor.KNOWN_METRICS: "'Acuracy' counts as accuracy",
+    }
+
+
+def test_rows_of_one_s_own_that_are_not_found_are_missing(
+    p3: P3, capsys: pytest.CaptureFixture[str]
+) -> None:
+    p3.put_templates("mine", a=GOOD)
+    p3.put_templates("other", a=GOOD)
+    (p3.data / "mine").mkdir(parents=True)
+    (p3.data / "mine" / "train.json").write_text("[]")
+    assert run(f"--p3_templates={p3.templates}", f"--p3_data={p3.data}") == 1
+    printed = capsys.readouterr().out
+    assert "\ndata sets with rows: 0 of 2\n" in printed
+    assert (
+        f"\n1 missing: there is no {p3.data}/mine/train*.parquet, .jsonl or .jsonl.gz (the folder "
+        "has train.json); give --p3_data"
+    ) in printed
+    p3.put_templates("imdb", a=GOOD)  # beside T0's data sets, others may be without rows
+    assert {name: of.state for name, of in data().items()} == {
+        "imdb": "missing",
+        "mine": "missing",
+    }
+
+
 def test_dropped_rows_are_counted_by_split_and_reason(p3: P3) -> None:
     p3.put_templates(
         "mine",
@@ -296,7 +351,7 @@ def test_dropped_rows_are_counted_by_split_and_reason(p3: P3) -> None:
     p3.put_rows("mine", "validation", [{"text": "t", "label": 1}])
     found = drops()
     assert found["odd"].tried == {"train": 50, "validation": 1}
-    assert found["odd"].dropped == {"train": {"1 part, not 2": 25}}
+    assert found["odd"].dropped == {"train": {"no |||": 25}}
     assert found["first"].dropped == {
         "train": {"empty target": 25},
         "validation": {"empty target": 1},
@@ -341,10 +396,12 @@ def test_a_column_that_has_a_reserved_name_is_one_fault_of_all_templates(p3: P3)
 
 def test_the_report_shows_a_few_faults_of_a_kind(p3: P3, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
+    p3.put_templates("imdb", a=GOOD)  # in a tree without T0's data sets, all are listed
     p3.put_templates("first", **{f"template number {k}": "{{ text }}" for k in range(9)})
     for number in range(12):
         p3.put_templates(f"set{number:02d}", a="{{ text", b="{{ text }} |||")
     p3.put_rows("first")
+    p3.put_rows("imdb")
     report = doctor.format_report(doctor.check())
     assert "\n  set05 'a': unexpected end" in report
     assert "set06" not in report

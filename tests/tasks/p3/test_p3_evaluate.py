@@ -1,6 +1,7 @@
 """T0's evaluation: a tiny run on held-out prompts, its numbers recomputed from the files."""
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,8 @@ from tk_instruct import cli
 from tk_instruct.data import registry
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.evaluate import of_run
-from tk_instruct.tasks.p3 import bias, mini, summary
+from tk_instruct.tasks.p3 import bias, figure, mini, protocol, summary, templates
+from tk_instruct.tasks.p3 import evaluate as of_p3
 from tk_instruct.tasks.p3.summary import Report
 
 LENGTHS = FeatureLengths(160, 16)
@@ -224,11 +226,12 @@ def test_what_is_printed(run: Path, report: Any, capsys: pytest.CaptureFixture[s
     assert evaluate(run) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == (
-        f"{run}, step 2, trained on p3_common_gen_sentence; templates: unknown; validation; "
-        "per cent"
+        f"{run}, step 2, trained on p3_common_gen_sentence; templates: {report['templates']}; "
+        "validation; per cent"
     )
+    assert re.fullmatch("fingerprint [0-9a-f]{16}", report["templates"])
     assert printed[1] == f"without templates: {', '.join(ABSENT)}"
-    titles = "data set metric prompts median Q1 Q3 IQR min max"
+    titles = "accuracy (rank) prompts median Q1 Q3 IQR min max"
     assert " ".join(printed[3].split()) == titles
     assert [line.split()[0] for line in printed[4:9]] == HELD_OUT
     assert len({len(line) for line in printed[3:9]}) == 1  # aligned
@@ -279,6 +282,15 @@ def test_the_figure_has_a_row_for_each_data_set(run: Path, report: Any) -> None:
     assert with_bias.min() < 0.5 < with_bias.max()
 
 
+def test_points_of_equal_scores_stand_apart_within_their_row() -> None:
+    low, *equal = figure.apart([20.0, 60.0, 60.0, 60.2])
+    assert low == 0
+    assert equal == pytest.approx([-0.15, 0, 0.15])
+    many = figure.apart([50.0] * 40)
+    assert len(set(many)) == 40
+    assert max(map(abs, many)) < 0.4
+
+
 def test_data_sets_may_be_named(run: Path, report: Any, capsys: pytest.CaptureFixture[str]) -> None:
     before = (run / "scores" / "p3-2.json").read_text()
     capsys.readouterr()
@@ -324,7 +336,7 @@ def test_missing_data_is_named_or_listed(
     folder = tmp_path / "some"
     shutil.copytree(data / "super_glue" / "rte", folder / "super_glue" / "rte")
     assert evaluate(run, f"--p3_data={folder}") == 2
-    assert f"{folder}/anli/dev_r1*.parquet or .jsonl is missing" in capsys.readouterr().err
+    assert f"{folder}/anli/dev_r1*.parquet" in capsys.readouterr().err
     assert evaluate(run, f"--p3_data={folder}", "--skip_missing", "--limit=2", "--json=-") == 0
     (found,) = json.loads(capsys.readouterr().out)["runs"]
     assert found["missing"] == ["anli/r1", "anli/r2", "anli/r3", "super_glue/copa"]
@@ -332,6 +344,16 @@ def test_missing_data_is_named_or_listed(
     only = ["--dataset=anli/r1", f"--p3_data={folder}", "--skip_missing"]
     assert evaluate(run, *only) == 2
     assert "nothing of anli/r1 is left to evaluate" in capsys.readouterr().err
+
+
+def test_a_tree_without_held_out_data_sets_is_told(
+    run: Path, report: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "trec").mkdir()
+    shutil.copy(templates.OWN / "trec" / "templates.yaml", tmp_path / "trec")
+    assert evaluate(run, f"--p3_templates={tmp_path}") == 2
+    message = f"the templates in {tmp_path} are of none of anli, hellaswag, "
+    assert message in capsys.readouterr().err
 
 
 def test_choices_without_the_target_are_told(
@@ -343,6 +365,21 @@ def test_choices_without_the_target_are_told(
     assert (
         "super_glue rte, row 0: the template 'odd one' has the choices ['Yes', 'No'], without the "
         "target 'Other'; correct its choices, or leave it out of the evaluation"
+    ) in capsys.readouterr().err
+
+
+def test_metrics_that_do_not_suit_the_targets_are_told(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = write_tree(
+        tmp_path / "tree", {"common_gen": {"odd": ("{{ concepts }} ||| a", None, True)}}
+    )
+    path = tree / "common_gen" / "templates.yaml"
+    path.write_text(path.read_text().replace("BLEU", "Pearson Correlation"))
+    assert evaluate(run, "--dataset=common_gen", "--limit=2", f"--p3_templates={tree}") == 2
+    assert (
+        "common_gen under the template 'odd' cannot be scored by its metrics, pearson (reference "
+        "'a' must be a finite number); correct the template's metrics"
     ) in capsys.readouterr().err
 
 
@@ -590,3 +627,13 @@ def test_pro_and_anti_are_compared_by_their_medians() -> None:
     }
     assert found.gender_parity is None
     assert bias.summarise({}) is None
+
+
+@pytest.mark.usefixtures("on_the_data")
+def test_data_sets_that_were_seen_in_training_are_named(report: Any) -> None:
+    """T0+ and T0++ are trained on some of the sets that T0 holds out."""
+    assert report["seen"] == []
+    rows = protocol.rows_of("common_gen", None) | protocol.rows_of("super_glue/rte", None)
+    assert of_p3._seen(rows, "p3_common_gen_sentence") == ["common_gen"]
+    assert of_p3._seen(rows, "p3_eval") == ["super_glue/rte"]
+    assert of_p3._seen(rows, None) == of_p3._seen(rows, "of another project") == []

@@ -225,7 +225,7 @@ def test_choices_are_cut_in_the_prompt_and_not_in_the_list() -> None:
     ],
 )
 def test_rows_are_skipped(dataset: str, name: str, row: Mapping[str, Any]) -> None:
-    assert reason(dataset, name, **row) == "1 part, not 2"
+    assert reason(dataset, name, **row) == "no |||"
 
 
 def test_a_row_without_a_label_has_an_empty_target() -> None:
@@ -244,13 +244,13 @@ def test_the_separator_is_protected_in_a_text_but_not_in_a_list() -> None:
     assert found.inputs.startswith("a ||| b\n")
     row = {"concepts": ["a ||| b", "c"], "target": "T."}
     for name in ("list of words", "words in a row", "find the words"):
-        assert reason("common_gen", name, **row) == "3 parts, not 2"
+        assert reason("common_gen", name, **row) == "2 times |||, not once"
     answers = {"text": ["a ||| b"], "answer_start": [0]}
     asked = {"context": "C", "question": "Q?", "answers": answers}
-    assert reason("quoref", "all answers", **asked) == "3 parts, not 2"
+    assert reason("quoref", "all answers", **asked) == "2 times |||, not once"
     # Choices are a list too, even those that are made of columns.
     copa = {"premise": "P.", "question": "effect", "choice1": "A.", "choice2": "b ||| c"}
-    assert reason("super_glue/copa", "why or what then", **copa, label=1) == "3 parts, not 2"
+    assert reason("super_glue/copa", "why or what then", **copa, label=1) == "2 times |||, not once"
     assert prompted("super_glue/copa", "why or what then", **copa, label=0).choices == [
         "A.",
         "b ||| c",

@@ -46,13 +46,15 @@ def test_a_dash_in_a_column_is_an_underscore() -> None:
 
 def test_bars_in_a_text_column_do_not_split_and_those_in_a_list_do() -> None:
     assert made("{{ text }}|||{{ label }}", text="a ||| b") == ("a ||| b", "1", None)
-    assert made("{{ words[0] }}|||{{ label }}", words=["a ||| b"]) == Dropped("3 parts, not 2")
+    assert made("{{ words[0] }}|||{{ label }}", words=["a ||| b"]) == Dropped(
+        "2 times |||, not once"
+    )
     # PromptSource shows choices to the template with their bars.
     choices = "{{ text }}|||no"
     assert made("{{ text }}|||{{ label }}", choices, text="a ||| b") == (
         "a ||| b", "1", ["a ||| b", "no"])  # fmt: skip
     found = made("{{ text }}|||{{ answer_choices[0] }}", choices, text="a ||| b")
-    assert found == Dropped("3 parts, not 2")
+    assert found == Dropped("2 times |||, not once")
 
 
 def test_what_is_printed_is_cut_at_a_word_after_2048_characters() -> None:
@@ -81,9 +83,9 @@ def test_the_stand_in_for_bars_counts_as_promptsource_s_does() -> None:
 @pytest.mark.parametrize(
     ("jinja", "reason"),
     [
-        ("{{ text }}", "1 part, not 2"),
-        ("{% if label == 0 %}{{ text }}|||x{% endif %}", "1 part, not 2"),
-        ("a|||b|||c", "3 parts, not 2"),
+        ("{{ text }}", "no |||"),
+        ("{% if label == 0 %}{{ text }}|||x{% endif %}", "no |||"),
+        ("a|||b|||c", "2 times |||, not once"),
         ("  |||x", "empty input"),
         ("x||| \n ", "empty target"),
         ("|||", "empty input"),

@@ -111,7 +111,9 @@ def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("name: the name", "name: 3", "template 3: name is 3 but must be a string"),
+        ("name: the name", "\tname: the name", r"line 11, column 5: not YAML \(found .* tab"),
+        ("answer_choices: no ||| yes", "answer_choices: no", "is false but must be a string; put"),
+        ("name: the name", "name: 3", "template 3: name is 3 but must be a string; put it in q"),
         ("    name: the name\n", "", "template 'aa11': name is missing"),
         ("id: 'aa11'", "id: 'bb22'", "the id 'bb22' and stands at 'aa11'; make them the same"),
         (
@@ -119,10 +121,14 @@ def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
             "metrics: Accuracy",
             "template 'the name': metadata.metrics is \"Accuracy\" but must be a list",
         ),
-        ("!TemplateMetadata", "!!python/object/apply:os.system", "could not determine a constr"),
+        (
+            "!TemplateMetadata",
+            "!!python/object/apply:os.system",
+            "apply:os.system is none of the tags !Template, ",
+        ),
         ("    name: the name\n", "    name: the name\n    name: other\n", "the key 'name' twice"),
-        ("    name: the name\n", "    <<: {name: x}\n", "could not determine a constructor"),
-        ("  aa11:", "  aa11", "not YAML of promptsource"),
+        ("    name: the name\n", "    <<: {name: x}\n", "merge is none of the tags"),
+        ("  aa11:", "  aa11", r"line 4, column 19: not YAML \(mapping .*; correct it: fields "),
         (
             "dataset: {dataset}",
             "dataset: other",
@@ -139,6 +145,13 @@ def test_a_damaged_file_is_refused_with_the_repair(
     with pytest.raises(UserError, match=message) as caught:
         use(tmp_path).datasets()
     assert str(path) in str(caught.value)
+
+
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    path.write_bytes(ONE.replace("the name", "schön").encode("latin-1"))
+    with pytest.raises(UserError, match=r"not UTF-8 at byte \d+ \(.*\); save it as UTF-8"):
+        use(tmp_path).datasets()
 
 
 def test_names_differ_within_a_data_set(tmp_path: Path) -> None:
