@@ -69,8 +69,7 @@ def apply(
     except Exception as error:  # an operation on the row's values may raise any
         if _is_of_template(error):
             raise UserError(
-                f"{where}: the template {template.name!r} is refused: {error}; correct it, or the "
-                "row if it is too large for any"
+                f"{where}: the template {template.name!r} is refused: {error}; correct it"
             ) from error
         return Dropped("cannot be rendered", f"{type(error).__name__}: {error}")
     parts = [_unprotected(part).strip() for part in text.split(PARTS)]
