@@ -257,7 +257,7 @@ def test_of_a_very_large_file_size_and_time_count(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rows, "_MOST_HASHED", 10)
-    monkeypatch.setattr(rows, "read_bytes", lambda path: pytest.fail(f"{path} is read"))
+    monkeypatch.setattr(rows, "read_file", lambda path: pytest.fail(f"{path} is read"))
     write(data / "mine" / "train.jsonl", numbered(1))
     first = rows.fingerprint(rows.place(MINE, "train"))
     write(data / "mine" / "train.jsonl", numbered(1, 2))
