@@ -56,14 +56,16 @@ def apply(
             f"{where}: the column {ANSWER_CHOICES} has the name of what templates call their own "
             "choices; rename the column"
         )
-    values = copy.deepcopy(values)
     choices = None
     try:
+        values = copy.deepcopy(values)
         if template.answer_choices is not None:
             text = sandbox.render(template.answer_choices, values, choose)
             choices = [_unprotected(choice.strip()) for choice in text.split(PARTS)]
         values[ANSWER_CHOICES] = choices
         text = sandbox.render(truncating(template.jinja), values, choose)
+    except RecursionError:
+        return Dropped("cannot be rendered", "the row is nested too deeply")
     except Exception as error:  # an operation on the row's values may raise any
         if _is_of_template(error):
             raise UserError(

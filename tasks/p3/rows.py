@@ -11,7 +11,7 @@ import re
 import zlib
 from collections.abc import Collection, Iterator
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from tk_instruct import schema
 from tk_instruct.data import tfds_source
 from tk_instruct.errors import MissingDataError, UserError
-from tk_instruct.files import Path, open_to_read, read_bytes
+from tk_instruct.files import Path, is_stream, open_to_read, read_file
 
 from . import tfds_rows
 from .settings import P3
@@ -140,7 +140,7 @@ def fingerprint(at: Place) -> str:
 def _content(path: Path, size: int, modified: float) -> str:
     if size > _MOST_HASHED:
         return f"{size} {modified}"
-    return hashlib.sha256(read_bytes(path)).hexdigest()
+    return hashlib.sha256(read_file(path)).hexdigest()
 
 
 @lru_cache(maxsize=4096)
@@ -151,10 +151,17 @@ def _num_rows(path: Path, size: int, modified: float) -> int:
     return sum(1 for _ in _lines(path))
 
 
+def _open(path: Path) -> BinaryIO:
+    """A file, which is read more than once. Raises UserError for a pipe."""
+    if is_stream(path):
+        raise UserError(f"{path} is a pipe or a device; put a file in its place")
+    return open_to_read(path)
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     try:
-        file = open_to_read(path)
+        file = _open(path)
         parquet = pq.ParquetFile(file)
     except _DAMAGED as error:
         raise _unreadable(path, error) from error
@@ -178,7 +185,7 @@ def _parquet(path: Path, columns: Collection[str]) -> Iterator[dict[str, Any]]:
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     number = 0
     try:
-        with open_to_read(path) as opened:
+        with _open(path) as opened:
             file = gzip.GzipFile(fileobj=opened) if path.suffix == ".gz" else opened
             for number, line in enumerate(file, start=1):
                 if line.strip():

@@ -9,11 +9,20 @@ methods that are listed here can be used: their results are not much larger than
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    Sequence,
+    ValuesView,
+)
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
-from types import BuiltinMethodType
+from types import BuiltinMethodType, MethodType
 from typing import Any
 
 from jinja2 import Template, TemplateError, TemplateSyntaxError, meta, nodes, pass_context
@@ -24,10 +33,11 @@ MOST_OUTPUT = 1_000_000  # characters
 MOST_SOURCE = 100_000  # characters of a template
 _MOST_WORK = 20_000_000  # characters and list items, and for each operation:
 _STEP = 50
-# Comparisons are not paid for. They could take long only in a template that is made to.
 _MOST_SECONDS = 10.0
 _MOST_NUMBER = 100_000  # as the argument of a filter
 _MOST_BITS = 256  # of a product or a power
+_MOST_BITS_READ = 15_000  # of a number in a text: as many digits as Python reads
+_MOST_DEPTH = 100  # of lists in lists; C code that goes deeper ends the interpreter
 
 
 def _words(text: str) -> frozenset[str]:
@@ -54,7 +64,10 @@ _METHODS: Mapping[type, frozenset[str]] = {
 _CHEAP = _words("append get items keys pop popitem setdefault update values")
 _RANDOM = {"choice", "random"}
 _ASKS, _DEFAULTS = {"defined", "undefined"}, {"default", "d"}
-_WIDTH = re.compile(r"\*|[0-9]{4}")  # in a format such as %9999d
+# A width or a precision of more than 999, or one that is an argument, as in %9999d and %.*f.
+_WIDE = re.compile(r"%[-#0 +]*(\*|[0-9]{4}|[0-9]*\.(\*|[0-9]{4}))")
+_WIDE_BEHIND_KEY = re.compile(r"\*|[0-9]{4}")  # a key, as in %(key)9999d, may hold any text
+_NUMBER = re.compile(r"[0-9]{1,3}")
 
 
 class LimitError(Exception):
@@ -89,19 +102,30 @@ def _pay(*values: Any, times: int = 1) -> None:
 
 
 def _size(values: Any, most: int) -> int:
-    """Characters and items in nested values, counted as often as they are met, until over most."""
-    total, waiting = 0, [values]
-    while waiting and total <= most:
-        value = waiting.pop()
-        if isinstance(value, str | bytes | range):
-            total += len(value)
-        elif isinstance(value, list | tuple | set):
-            total += len(value) + 10
-            waiting += value
-        elif isinstance(value, Mapping):
-            total += len(value) + 10
-            waiting += [*value.keys(), *value.values()]
-    return total
+    """Characters and items in nested values, counted as often as they are met, until over most.
+
+    Raises LimitError for values that are nested too deeply.
+    """
+    total, level = 0, [values]
+    for _ in range(_MOST_DEPTH):
+        deeper: list[Any] = []
+        for value in level:
+            if isinstance(value, str | bytes | range):
+                total += len(value)
+            elif isinstance(value, list | tuple | set | ValuesView | KeysView | ItemsView):
+                total += len(value) + 10
+                deeper += value
+            elif isinstance(value, Mapping):
+                total += len(value) + 10
+                deeper += [*value.keys(), *value.values()]
+            elif isinstance(value, _Items):
+                deeper += value.made_of
+            if total > most:
+                return total
+        if not deeper:
+            return total
+        level = deeper
+    raise LimitError(f"it nests values more than {_MOST_DEPTH} deep")
 
 
 def _pay_for_join(separator: str, items: Any) -> None:
@@ -115,9 +139,14 @@ def _pay_for_replacement(text: str, old: str, new: str) -> None:
     _current.get().pay(text.count(old) * len(new))
 
 
-def _check_format(text: Any) -> None:
-    if isinstance(text, str) and _WIDTH.search(text):
+def _pay_for_format(text: str, values: Any) -> None:
+    """Pays for what a format such as %9s makes of values, each of which may be used again."""
+    _, key, behind = text.partition("%(")
+    if _WIDE.search(text) or _WIDE_BEHIND_KEY.search(behind):
         raise LimitError(f"the format {text!r:.60} asks for a width of more than 999")
+    if "%" in text:
+        widest = max(map(int, _NUMBER.findall(text)), default=0)
+        _pay(values, "x" * widest, times=text.count("%") if key or widest else 1)
 
 
 @pass_context
@@ -148,21 +177,56 @@ def _highlight(context: Context, text: str) -> str:
 def _joined(context: Context, values: Sequence[Any]) -> str:
     """The operator ~."""
     _pay(values)
+    for value in values:
+        _check_printable(value)
     return "".join(map(str, values))
 
 
 @pass_context
 def _paid_items(context: Context, values: Iterable[Any]) -> Iterator[Any]:
     """The items that a loop runs over."""
-    for value in values:
+    return _Items(iter(values), (values,))
+
+
+class _Items(Iterator[Any]):
+    """What a filter or a function gives one after the other, perhaps without end.
+
+    made_of: the values that it reads when it is asked for an item.
+    """
+
+    def __init__(self, items: Iterator[Any], made_of: tuple[Any, ...]) -> None:
+        self._items, self.made_of = items, made_of
+
+    def __next__(self) -> Any:
         _pay()
-        yield value
+        return next(self._items)
+
+
+def _result(value: Any, *made_of: Any) -> Any:
+    """What a filter or a function gives, which is paid for."""
+    return _Items(value, made_of) if isinstance(value, Iterator) else value
+
+
+def _check_printable(value: Any) -> None:
+    """Raises TemplateError for what Python would print the address of."""
+    if isinstance(value, _Items):
+        raise TemplateError("it prints an iterator; put | list or | join behind it")
+    if isinstance(value, BuiltinMethodType | MethodType):
+        raise TemplateError(f"it prints the method {value.__name__}; put () behind it")
+
+
+@pass_context
+def _paid_value(context: Context, value: Any) -> Any:
+    """What a comparison or a dictionary looks at, and [:] copies."""
+    _pay(value)
+    return value
 
 
 @pass_context
 def _paid_output(context: Context, value: Any) -> Any:
     """What {{ }} prints."""
     _pay(value)
+    _check_printable(value)
     return value
 
 
@@ -178,16 +242,35 @@ def _paid(name: str) -> Callable[..., Any]:
         for number in (*args, *kwargs.values()):
             if isinstance(number, int) and abs(number) > _MOST_NUMBER:
                 raise LimitError(f"the filter {name} has the argument {number:.6g}")
-        if name == "format":
-            _check_format(value)
+        if name == "string":
+            _check_printable(value)
+        elif name == "format":
+            _pay_for_format(str(value), kwargs or args)
         elif name == "join":
             value = value if hasattr(value, "__len__") else list(value)
             _pay_for_join(str(args[0] if args else kwargs.get("d", "")), value)
-        elif name == "replace" and len(args) >= 2:
-            _pay_for_replacement(str(value), str(args[0]), str(args[1]))
-        elif name == "sum" and not isinstance([*args[1:], *kwargs.values(), 0][0], int | float):
-            raise LimitError("the filter sum starts with something that is no number")
-        return _PLAIN.call_filter(name, value, args, kwargs, context=context)
+        elif name == "replace":
+            texts = [*args, *(kwargs[of] for of in ("old", "new") if of in kwargs)]
+            _pay_for_replacement(str(value), *map(str, texts[:2]))
+        elif name == "sum":
+            start = args[1] if len(args) > 1 else kwargs.get("start", 0)
+            if not isinstance(start, int | float):
+                raise LimitError("the filter sum starts with something that is no number")
+        found = _PLAIN.call_filter(name, value, args, kwargs, context=context)
+        if name == "int" and found.bit_length() > _MOST_BITS_READ:
+            raise LimitError(f"the filter int gives a number of more than {_MOST_BITS_READ} bits")
+        return _result(found, value, args)
+
+    return run
+
+
+def _paid_test(name: str) -> Callable[..., bool]:
+    """One of jinja2's tests, such as `is in`."""
+
+    @pass_context
+    def run(context: Context, value: Any, *args: Any, **kwargs: Any) -> bool:
+        _pay(value, args, kwargs)
+        return bool(_PLAIN.call_test(name, value, args, kwargs))
 
     return run
 
@@ -203,31 +286,39 @@ class _Environment(SandboxedEnvironment):
             "highlight": _highlight,
             "~": _joined,
             "for": _paid_items,
+            "value": _paid_value,
         }
+        self.tests = {name: _paid_test(name) for name in _PLAIN.tests}
         del self.globals["lipsum"]
         self.globals["zip"] = zip
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         name = getattr(obj, "__name__", "")
-        if isinstance(obj, BuiltinMethodType):
-            owner = obj.__self__
-            if name not in _METHODS.get(type(owner), ()):
+        owner = getattr(obj, "__self__", None)
+        if isinstance(obj, BuiltinMethodType) or isinstance(owner, str):
+            kind = str if isinstance(owner, str) else type(owner)  # jinja2's | safe is a str too
+            if name not in _METHODS.get(kind, ()):
                 raise SecurityError(f"the method {name} of {type(owner).__name__} is not allowed")
             _pay(() if name in _CHEAP else owner, args, kwargs)
-            if isinstance(owner, str) and name == "join":
+            if kind is str and name == "join":
                 _pay_for_join(owner, *args)
-            elif isinstance(owner, str) and name == "replace" and len(args) >= 2:
+            elif kind is str and name == "replace" and len(args) >= 2:
                 _pay_for_replacement(owner, args[0], args[1])
         elif name in ("format", "format_map"):  # jinja2's own in place of str's
             raise SecurityError(f"the method {name} of str is not allowed")
         else:
             _pay(args, kwargs)
-        return super().call(context, obj, *args, **kwargs)
+        return _result(super().call(context, obj, *args, **kwargs), args)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(argument, tuple):  # which Python would hash, however large it is
+            _pay(argument)
+        return super().getitem(obj, argument)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         _pay(left, right)
-        if operator == "%":
-            _check_format(left)
+        if operator == "%" and isinstance(left, str | bytes):
+            _pay_for_format(left if isinstance(left, str) else left.decode("latin-1"), right)
         elif operator != "+":
             _check_product(operator, left, right)
         return super().call_binop(context, operator, left, right)
@@ -236,7 +327,7 @@ class _Environment(SandboxedEnvironment):
 def _check_product(operator: str, left: Any, right: Any) -> None:
     """Pays for a repeated text or list. Raises LimitError for numbers that grow too long."""
     for value, times in ((left, right), (right, left)):
-        if isinstance(value, str | list | tuple) and isinstance(times, int):
+        if isinstance(value, str | bytes | list | tuple) and isinstance(times, int):
             return _pay(value, times=max(0, times))
     if isinstance(left, int) and isinstance(right, int):
         bits = left.bit_length()
@@ -279,6 +370,7 @@ def compiled(source: str) -> Compiled:
         filters = {node.name for node in tree.find_all(nodes.Filter)}
         for node in list(tree.find_all(nodes.For)):
             node.iter = _filtered(node.iter, "for")
+        _pay_for_values(tree)
         _replace_concatenations(tree)
         template = _ENVIRONMENT.from_string(tree)
     except TemplateSyntaxError as error:
@@ -300,6 +392,18 @@ def _optional(tree: nodes.Template) -> set[str]:
 
 def _filtered(node: Any, name: str) -> nodes.Filter:
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
+
+
+def _pay_for_values(tree: nodes.Template) -> None:
+    """Makes a template pay for what it compares, copies by [:] and hashes as a dictionary's key."""
+    for compare in list(tree.find_all(nodes.Compare)):
+        for side in (compare, *compare.ops):
+            side.expr = _filtered(side.expr, "value")
+    for index in list(tree.find_all(nodes.Getitem)):
+        if isinstance(index.arg, nodes.Slice):
+            index.node = _filtered(index.node, "value")
+    for pair in list(tree.find_all(nodes.Pair)):
+        pair.key = _filtered(pair.key, "value")
 
 
 def _replace_concatenations(node: nodes.Node) -> None:

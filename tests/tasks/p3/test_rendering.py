@@ -105,6 +105,14 @@ def test_a_row_that_cannot_be_rendered_is_dropped_with_the_error() -> None:
     assert "'absent' is undefined" in found.detail
 
 
+def test_a_row_that_is_nested_too_deeply_is_dropped() -> None:
+    nested: list[Any] = []
+    for _ in range(5000):
+        nested = [nested]
+    reason = "the row is nested too deeply"
+    assert made("{{ text }}|||{{ label }}", x=nested) == Dropped("cannot be rendered", reason)
+
+
 def test_a_template_that_is_at_fault_is_refused_by_name() -> None:
     for jinja, why in (
         ("{{ text.__class__.x }}|||x", "unsafe"),

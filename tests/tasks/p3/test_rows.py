@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,16 @@ def test_a_folder_with_the_name_of_a_file_is_no_file(data: Path) -> None:
 # what is read
 
 
+@pytest.mark.parametrize("ending", ["parquet", "jsonl", "jsonl.gz"])
+def test_a_pipe_is_refused(data: Path, ending: str) -> None:
+    """It can be read only once, and to open it may wait without end."""
+    folder = data / "glue" / "mrpc"
+    folder.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(folder / f"train.{ending}")
+    with pytest.raises(UserError, match="is a pipe or a device"):
+        list(rows.rows(rows.place(DatasetName("glue", "mrpc"), "train"), ()))
+
+
 def test_nested_columns_are_lists_and_dictionaries(data: Path) -> None:
     row = {
         "answers": {"text": ["a", "b"], "start": [0, 5]},
@@ -246,7 +257,7 @@ def test_of_a_very_large_file_size_and_time_count(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rows, "_MOST_HASHED", 10)
-    monkeypatch.setattr(rows, "read_bytes", lambda path: pytest.fail(f"{path} is read"))
+    monkeypatch.setattr(rows, "read_file", lambda path: pytest.fail(f"{path} is read"))
     write(data / "mine" / "train.jsonl", numbered(1))
     first = rows.fingerprint(rows.place(MINE, "train"))
     write(data / "mine" / "train.jsonl", numbered(1, 2))
