@@ -481,3 +481,14 @@ def test_a_hostile_task_on_a_terminal(
     written = read_to_end(master)
     assert written.count(shown) >= 3
     assert not set("\x1b\a\u202e") & set(written)
+
+
+def test_rates_of_a_mixture(run: Run) -> None:
+    status, out, _ = run("rates", "superni_def", "--json")
+    found = {each["name"]: each["share"] for each in map(json.loads, out.splitlines())}
+    names = ["superni_en_def", "superni_xlingual_def"]
+    counts = [registry.get(name).num_input_examples("train") for name in names]  # type: ignore[union-attr]
+    shares = [count / sum(counts) for count in counts]
+    assert (status, found) == (0, pytest.approx(dict(zip(names, shares, strict=True))))
+    status, out, _ = run("rates", names[0])
+    assert (status, out.split()[-4:-2]) == (0, ["100.000%", "all"])

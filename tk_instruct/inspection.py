@@ -73,6 +73,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     export.add_argument("--output", metavar="FILE", required=True, help="- is the standard output")
 
+    rates = actions.add_parser("rates", help="the share of a mixture's tasks, by dataset")
+    rates.add_argument("name", metavar="NAME", help="a mixture")
+    rates.add_argument("--tasks", action="store_true", help="one row a task")
+
     doctor = actions.add_parser(
         "doctor", help="check the data of a suite, and say what to do where it is not well"
     )
@@ -92,9 +96,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for action in (prepare, export):
         add_data_arguments(action)
-    for action in (show, stats, export, prepare):
+    for action in (show, stats, rates, export, prepare):
         add_gin_arguments(action)
-    for action in (listing, show, stats, doctor):
+    for action in (listing, show, stats, rates, doctor):
         action.add_argument("--json", action="store_true", help="one JSON object a line")
         add_length_arguments(action)
         add_data_arguments(action)
@@ -113,6 +117,7 @@ def main(args: argparse.Namespace) -> int:
         "show": _show,
         "stats": _stats,
         "export": _export,
+        "rates": _rates,
         "prepare": _prepare,
         "doctor": _doctor,
     }
@@ -384,6 +389,28 @@ def _export(args: argparse.Namespace) -> int:
         f"{count:,} examples of {num_tasks:,} {tasks} in {output or 'the standard output'}",
         file=sys.stderr if output is None or is_stream(output) else sys.stdout,
     )
+    return 0
+
+
+def _rates(args: argparse.Namespace) -> int:
+    from tk_instruct.data import registry
+
+    shares = registry.rates_of(args.name)
+    grouped: dict[str, list[float]] = {}
+    for task, share in zip(registry.tasks_of(args.name), shares, strict=True):
+        download = getattr(getattr(task, "source", None), "download", None)
+        dataset = task.name if args.tasks or download is None else download.name
+        grouped.setdefault(dataset, []).append(share)
+    found = sorted(grouped.items(), key=lambda item: (-sum(item[1]), item[0]))
+    if args.json:
+        for name, of in found:
+            print(json.dumps({"name": name, "tasks": len(of), "share": sum(of)}))
+        return 0
+    total: Any = registry.get(args.name)
+    rate = getattr(total, "total_rate", 1.0)
+    rows = [("dataset", "tasks", "rate", "share")]
+    rows += [(n, str(len(of)), f"{rate * sum(of):,.0f}", f"{sum(of):.3%}") for n, of in found]
+    print(table([*rows, ("all", str(len(shares)), f"{rate:,.0f}", "")]))
     return 0
 
 

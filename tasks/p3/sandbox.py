@@ -208,11 +208,11 @@ def _result(value: Any, *made_of: Any) -> Any:
 
 
 def _check_printable(value: Any) -> None:
-    """Raises TemplateError for what Python would print the address of."""
+    """Raises TypeError for what Python would print the address of."""
     if isinstance(value, _Items):
-        raise TemplateError("it prints an iterator; put | list or | join behind it")
+        raise TypeError("it prints an iterator; put | list or | join behind it")
     if isinstance(value, BuiltinMethodType | MethodType):
-        raise TemplateError(f"it prints the method {value.__name__}; put () behind it")
+        raise TypeError(f"it prints the method {value.__name__}; put () behind it")
 
 
 @pass_context

@@ -252,7 +252,7 @@ def test_every_verb(tmp_path: Path, run: Run, tiny_recipe: list[str]) -> None:
         "inputs": "Is 0 even?",
         "targets": ["yes"],
         "input_tokens": 11,
-            "options": ["yes", "no"],
+        "options": ["yes", "no"],
     }
     assert "jsonl / train: 2 tasks, 40 instances" in run(  # there is no test to count
         "tasks", "stats", "jsonl", "--vocabulary=bytes", *data

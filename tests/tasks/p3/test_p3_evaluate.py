@@ -637,3 +637,9 @@ def test_data_sets_that_were_seen_in_training_are_named(report: Any) -> None:
     assert of_p3._seen(rows, "p3_common_gen_sentence") == ["common_gen"]
     assert of_p3._seen(rows, "p3_eval") == ["super_glue/rte"]
     assert of_p3._seen(rows, None) == of_p3._seen(rows, "of another project") == []
+
+
+def test_a_run_s_description_says_which_prompts_it_was_made_with(run: Path) -> None:
+    about = json.loads((run / "checkpoints" / "2" / "description" / "metadata").read_text())
+    [made_with] = about["data"]["made_with"]
+    assert made_with.startswith("promptsource templates, version unknown, fingerprint ")

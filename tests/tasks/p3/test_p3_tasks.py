@@ -429,3 +429,16 @@ def test_tokens_are_made_again_when_a_template_changes(mine: Path) -> None:
     tree.write_text(TREE.replace("Is it so? |||", "So? |||"))
     assert cache._path(task, "train", LENGTHS) != before
     assert templates.tree().about.startswith("promptsource templates, version unknown, finger")
+
+
+def test_rates_show_the_shares_of_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without templates and without data."""
+    assert cli.main(["tasks", "rates", "t0_train"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["cnn_dailymail/3.0.0", "9", "2,584,017", "14.956%"]
+    assert lines[-1].split() == ["all", "313", "17,277,798"]
+    assert len(lines) == 1 + 38 + 1
+    assert cli.main(["tasks", "rates", "t0_train", "--tasks", "--json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(found) == 313
+    assert sum(each["share"] for each in found) == pytest.approx(1)

@@ -210,9 +210,9 @@ def test_filters_and_methods_that_are_not_listed_are_refused() -> None:
 def test_an_address_is_not_printed() -> None:
     """It differs from run to run."""
     for source in ("{{ x.upper }}", "{{ x.upper | string }}", "{{ 'a' ~ x.upper }}"):
-        with pytest.raises(TemplateError, match=r"prints the method upper; put \(\) behind it"):
+        with pytest.raises(TypeError, match=r"prints the method upper; put \(\) behind it"):
             render(source, x="x")
-    with pytest.raises(TemplateError, match=r"prints an iterator; put \| list or \| join"):
+    with pytest.raises(TypeError, match=r"prints an iterator; put \| list or \| join"):
         render("{{ x | map('upper') }}", x="x")
 
 

@@ -19,7 +19,7 @@ from tk_instruct.data.code import code_hash
 from tk_instruct.data.seqio_bridge.cache import ORIGIN, POSITION, Origin
 from tk_instruct.data.seqio_bridge.tasks import decoded
 from tk_instruct.data.task import RawExample, Rendering, Task
-from tk_instruct.errors import EmptySplitError
+from tk_instruct.errors import EmptySplitError, UserError
 
 
 class ConfiguredVocabulary(seqio.Vocabulary):
@@ -153,7 +153,13 @@ class RecordSource(seqio.DataSource):
     def splits(self) -> Sequence[str]:
         """The splits that have their data. All if none has, so that reading one says why."""
         declared = self._task.splits
-        return [s for s in declared if not registry.is_missing(self._task, s)] or declared
+        return [split for split in declared if self._is_there(split)] or declared
+
+    def _is_there(self, split: str) -> bool:
+        try:
+            return registry.is_missing(self._task, split) is None
+        except UserError:  # it is there, and reading it says what is wrong
+            return True
 
     @property
     def supports_arbitrary_sharding(self) -> bool:
