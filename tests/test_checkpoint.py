@@ -449,6 +449,20 @@ def test_a_run_does_not_go_on_as_another(
         changed(part, **{field: value}).check_continues(ABOUT, tmp_path)
 
 
+def test_of_many_tasks_those_that_differ_are_named(tmp_path: Path) -> None:
+    saved = {f"task {number}": "old" for number in range(9)}
+    of_saved = changed("data", content=saved)
+    with pytest.raises(UserError) as caught:
+        changed("data", content=saved | {"task 7": "new"}).check_continues(of_saved, tmp_path)
+    assert "data.content={'task 7': 'new'} but the checkpoint has {'task 7': 'old'};" in str(
+        caught.value
+    )
+    with pytest.raises(UserError, match=r"\{'task 0': .*'task 1': 'old'\} \(6 more differ\); t"):
+        changed("data", content={"task 9": "new"}).check_continues(
+            changed("data", content={f"task {number}": "old" for number in range(8)}), tmp_path
+        )
+
+
 def test_a_saved_number_that_is_none_is_another_value(tmp_path: Path) -> None:
     saved = schema.parse(b'{"d_model": 1e999}', dict[str, Any], "model")
     with pytest.raises(UserError, match="d_model=16 but the checkpoint has inf"):

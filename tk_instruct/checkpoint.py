@@ -52,6 +52,7 @@ _MAY_CHANGE = {
 }
 
 _DAMAGED = "it was not saved so"
+_NUM_SHOWN = 3  # keys that differ, in an error
 T = TypeVar("T")
 
 
@@ -145,7 +146,7 @@ class Description:
             # As JSON, in which a tuple is a list. An older prompt has no checksum of its model.
             mine, theirs = (json.loads(json.dumps(getattr(x, part))) for x in (self, saved))
             changed = [
-                f"{part}.{key}={mine.get(key)!r} but the checkpoint has {theirs.get(key)!r}"
+                _difference(f"{part}.{key}", mine.get(key), theirs.get(key))
                 for key in sorted({*mine, *theirs} - _MAY_CHANGE[part] - ({"checksum"} - {*theirs}))
                 if mine.get(key) != theirs.get(key)
             ]
@@ -154,6 +155,17 @@ class Description:
                     f"{where} was made by another run: {'; '.join(changed)}; {repair}, or start "
                     "in a MODEL_DIR of its own"
                 )
+
+
+def _difference(name: str, mine: Any, theirs: Any) -> str:
+    """Says how two values differ; of objects, the first keys that differ."""
+    more = ""
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        keys = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
+        shown = keys[:_NUM_SHOWN]
+        mine, theirs = ({key: of[key] for key in shown if key in of} for of in (mine, theirs))
+        more = f" ({len(keys) - len(shown)} more differ)" if len(keys) > len(shown) else ""
+    return f"{name}={mine!r} but the checkpoint has {theirs!r}{more}"
 
 
 class Checkpoints:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import gin
 
 from tk_instruct import configuration, distributed, lock
-from tk_instruct.errors import UserError
+from tk_instruct.errors import MissingDataError, UserError
 from tk_instruct.files import Path, check_target, inside, write_atomically
 from tk_instruct.train_run import TrainRun
 
@@ -67,7 +67,10 @@ def train(run: TrainRun) -> None:
     sharding.check_memory((program.state, program.frozen))
     if run.eval_every_steps:
         # A missing validation split is told now, not at the first validation hours later.
-        validated, without = pipeline.open_split(run.mixture, "validation", program.lengths)
+        try:
+            validated, without = pipeline.open_split(run.mixture, "validation", program.lengths)
+        except MissingDataError as error:
+            raise UserError(f"{error}, or train without validation (EVAL_PERIOD=0)") from error
         if without:
             log.info(
                 "%d of %d tasks have no validation examples, and are left out of validation: %s",

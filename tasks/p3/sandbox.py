@@ -68,6 +68,7 @@ _ASKS, _DEFAULTS = {"defined", "undefined"}, {"default", "d"}
 _WIDE = re.compile(r"%[-#0 +]*(\*|[0-9]{4}|[0-9]*\.(\*|[0-9]{4}))")
 _WIDE_BEHIND_KEY = re.compile(r"\*|[0-9]{4}")  # a key, as in %(key)9999d, may hold any text
 _NUMBER = re.compile(r"[0-9]{1,3}")
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class LimitError(Exception):
@@ -425,7 +426,7 @@ def _replace_concatenations(node: nodes.Node) -> None:
 def render(
     source: str, values: Mapping[str, Any], choose: Callable[[Sequence[Any], int], Any]
 ) -> str:
-    """The text of a template.
+    """The text of a template. Half a surrogate pair, which no file can hold, becomes U+FFFD.
 
     choose gives one of some options; its second argument is 1 at the first choice, then 2, and so
     on. Raises LimitError if the template works too long, TemplateError if it cannot be parsed or
@@ -440,7 +441,7 @@ def render(
             length += len(part)
             if length > MOST_OUTPUT:
                 raise LimitError(f"its text has more than {MOST_OUTPUT:,} characters")
-        return "".join(parts)
+        return _HALF_PAIR.sub("\ufffd", "".join(parts))
     except (RecursionError, MemoryError) as error:
         raise LimitError("it calls itself too deeply, or makes something too large") from error
     finally:

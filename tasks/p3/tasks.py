@@ -294,14 +294,13 @@ def _declared_in(tree: Tree) -> dict[str, Task | Mixture]:
         for template in in_dataset.values():
             for prompts in prompts_of(dataset, template.name):
                 where = f"{template.name!r} of {dataset}"
-                if prompts.task in named:
-                    raise UserError(
-                        f"{tree.root}: the templates {where} and {named[prompts.task]} are both "
-                        f"the task {prompts.task}; rename one of them"
-                    )
-                named[prompts.task] = where
-                tasks = _tasks(prompts, bool(template.answer_choices))
-                found |= {task.name: task for task in tasks}
+                for task in _tasks(prompts, bool(template.answer_choices)):
+                    if task.name in found:
+                        raise UserError(
+                            f"{tree.root}: the templates {where} and {named[task.name]} are both "
+                            f"the task {task.name}; rename one of them"
+                        )
+                    found[task.name], named[task.name] = task, where
                 if dataset not in t0.held_out() + t0.bias_and_fairness():
                     train[prompts.task] = partial(_tree_rate, len(in_dataset))
                 elif dataset in t0.held_out() and template.is_scored:

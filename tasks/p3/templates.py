@@ -6,7 +6,7 @@ asked for, and again when it has changed.
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
@@ -116,11 +116,17 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 def _mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
     keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+    seen: set[Any] = set()
     for key in keys:
-        if keys.count(key) > 1:
+        if not isinstance(key, Hashable):
+            raise yaml.constructor.ConstructorError(
+                None, None, f"found the key {key!r:.60}, which is no text", node.start_mark
+            )
+        if key in seen:
             raise yaml.constructor.ConstructorError(
                 None, None, f"found the key {key!r} twice", node.start_mark
             )
+        seen.add(key)
     values = (loader.construct_object(value, deep=True) for _, value in node.value)
     return dict(zip(keys, values, strict=True))
 

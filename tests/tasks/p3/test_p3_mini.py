@@ -273,3 +273,16 @@ def test_a_vocabulary_is_trained_once_on_the_prompts(directory: Path) -> None:
     trained = sentencepiece.SentencePieceProcessor(model_file=path)
     assert trained.vocab_size() <= 1000
     assert len(trained.encode("What kind of answer do they want?")) <= 9
+
+
+def test_a_run_whose_tasks_have_no_validation_split_says_so_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["train", "--gin_file=recipes/smoke_p3.gin", "--gin.VOCABULARY='bytes'"]
+    arguments += ["--gin.VOCAB_SIZE=384", f"--gin.MODEL_DIR='{tmp_path / 'run'}'"]
+    task = "p3_ag_news_who_gets_the_report"
+    assert cli.main([*arguments, f"--gin.MIXTURE_OR_TASK_NAME='{task}'"]) == 2
+    error = capsys.readouterr().err
+    assert "validation*.parquet" in error
+    assert error.endswith(", or train without validation (EVAL_PERIOD=0)\n")
+    assert not (tmp_path / "run").exists()

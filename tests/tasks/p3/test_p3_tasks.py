@@ -128,6 +128,9 @@ def test_two_templates_whose_tasks_have_one_name_are_refused(mine: Path) -> None
     tree.write_text(TREE.replace("say or tell", "is it so!"))
     with pytest.raises(UserError, match=r"'is it so!' of mine and 'is it so\?' of mine are both"):
         registry.names("p3_mine*")
+    tree.write_text(TREE.replace("say or tell", "is it so__score_eval"))
+    with pytest.raises(UserError, match="are both the task p3_mine_is_it_so__score_eval; rename"):
+        registry.names("p3_mine*")
 
 
 # examples

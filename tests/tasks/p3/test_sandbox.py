@@ -207,6 +207,11 @@ def test_filters_and_methods_that_are_not_listed_are_refused() -> None:
         render("{{ x.zfill(9) }}", x="x")
 
 
+def test_half_a_surrogate_pair_is_not_printed() -> None:
+    """No file and no tokenizer takes it."""
+    assert render(r"{{ '\ud800' }}{{ x }}", x="\udfff \U0001f600") == "\ufffd\ufffd \U0001f600"
+
+
 def test_an_address_is_not_printed() -> None:
     """It differs from run to run."""
     for source in ("{{ x.upper }}", "{{ x.upper | string }}", "{{ 'a' ~ x.upper }}"):

@@ -127,6 +127,7 @@ def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
             "apply:os.system is none of the tags !Template, ",
         ),
         ("    name: the name\n", "    name: the name\n    name: other\n", "the key 'name' twice"),
+        ("    name: the name\n", "    ? [name]\n    : x\n", "key .'name'., which is no text"),
         ("    name: the name\n", "    <<: {name: x}\n", "merge is none of the tags"),
         ("  aa11:", "  aa11", r"line 4, column 19: not YAML \(mapping .*; correct it: fields "),
         (
