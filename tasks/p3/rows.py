@@ -59,8 +59,8 @@ def place(dataset: DatasetName, split: str) -> Place:
             return Place(dataset, name, (), tfds)
     given = P3().data
     folder = Path(given or "DIR").expanduser() / str(dataset)
-    files = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    has = f" (the folder has {', '.join(files[:3])}{', …' * (len(files) > 3)})" if files else ""
+    there = sorted(path.name for path in folder.iterdir()) if given and folder.is_dir() else []
+    has = f" (the folder has {', '.join(there[:3])}{', …' * (len(there) > 3)})" if there else ""
     prepared = f", nor {found[0][1]} in {tfds_source.tfds_data_dir()}" if found else ""
     raise MissingDataError(
         f"there is no {folder}/{split}*.parquet, .jsonl or .jsonl.gz{has}{prepared}; give "

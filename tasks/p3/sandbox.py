@@ -295,7 +295,7 @@ class _Environment(SandboxedEnvironment):
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         name = getattr(obj, "__name__", "")
-        owner = getattr(obj, "__self__", None)
+        owner: Any = getattr(obj, "__self__", None)
         if isinstance(obj, BuiltinMethodType) or isinstance(owner, str):
             kind = str if isinstance(owner, str) else type(owner)  # jinja2's | safe is a str too
             if name not in _METHODS.get(kind, ()):
@@ -398,7 +398,8 @@ def _filtered(node: Any, name: str) -> nodes.Filter:
 def _pay_for_values(tree: nodes.Template) -> None:
     """Makes a template pay for what it compares, copies by [:] and hashes as a dictionary's key."""
     for compare in list(tree.find_all(nodes.Compare)):
-        for side in (compare, *compare.ops):
+        sides: list[Any] = [compare, *compare.ops]
+        for side in sides:
             side.expr = _filtered(side.expr, "value")
     for index in list(tree.find_all(nodes.Getitem)):
         if isinstance(index.arg, nodes.Slice):
