@@ -33,6 +33,7 @@ _NAMES = {"validation": ("validation", "valid", "val", "dev")}
 # What pyarrow raises of a damaged file: it also meets names that are not UTF-8, and absurd sizes.
 _DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
 _READ_AT_ONCE = 256  # rows
+_BUFFER_BYTES = 1 << 20  # of each column
 _MOST_HASHED = 1 << 26  # bytes of a file whose content is hashed
 
 
@@ -162,7 +163,8 @@ def _open(path: Path) -> BinaryIO:
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         file = _open(path)
-        parquet = pq.ParquetFile(file)
+        # Otherwise what is read of a file is held until it is closed.
+        parquet = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
     except _DAMAGED as error:
         raise _unreadable(path, error) from error
     with file:
