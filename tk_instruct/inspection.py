@@ -375,10 +375,32 @@ def _stats_text(stats: dict[str, Any]) -> str:
     )
 
 
+def _refuse_to_replace_data(output: str) -> None:
+    """Raises UserError for a file that is, or lies in, what a suite's settings name as data."""
+    import gin
+
+    if not os.path.isfile(output):
+        return
+    for flag in (flag for each in suite.suites().values() for flag in each.flags):
+        try:
+            value: Any = gin.query_parameter(flag.binds)
+        except ValueError:  # nothing is set
+            continue
+        given = value.values() if isinstance(value, Mapping) else [value]
+        texts = [t for v in given for t in (v if isinstance(v, list | tuple) else [v])]
+        for path in (os.path.realpath(os.path.expanduser(t)) for t in texts if isinstance(t, str)):
+            if os.path.commonpath([os.path.realpath(output), path]) == path:
+                raise UserError(
+                    f"--output={output} is there already and belongs to --{flag.name}, which is "
+                    "never changed; choose another place"
+                )
+
+
 def _export(args: argparse.Namespace) -> int:
     output = None if args.output == "-" else os.path.expanduser(args.output)
     if output is not None:
         check_target(output)
+        _refuse_to_replace_data(output)
     from tk_instruct import export
 
     file_format = args.format or ("parquet" if args.output.endswith(".parquet") else "jsonl")

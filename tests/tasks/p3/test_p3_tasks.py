@@ -422,6 +422,15 @@ def test_export_has_promptsource_s_names(mine: Path, capsys: pytest.CaptureFixtu
     assert lines[-1]["choices"] is None
 
 
+def test_export_never_replaces_data(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = mine / "data" / "mine" / "train.jsonl"
+    before = path.read_bytes()
+    words = ["--p3_templates", f"{mine}/tree", "--p3_data", f"{mine}/data", "--output", f"{path}"]
+    assert cli.main(["tasks", "export", "p3_mine*", *words]) == 2
+    assert "belongs to --p3_data, which is never changed" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
 def test_tokens_are_made_again_when_a_template_changes(mine: Path) -> None:
     task: Any = registry.get(ASKED)
     before = cache._path(task, "train", LENGTHS)
