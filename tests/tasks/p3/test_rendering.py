@@ -182,9 +182,8 @@ def renderings(folder: Path) -> Iterator[dict[str, Any]]:
         yield json.loads(line)
 
 
+@pytest.mark.parametrize("promptsource", ["0.1.0"], indirect=True)
 def test_every_rendering_equals_promptsource_s(promptsource: Tree, shared_data: Path) -> None:
-    if promptsource.version != "0.1.0":
-        pytest.skip("PromptSource's renderings are of version 0.1.0")
     folder = shared_data / "promptsource"
     rows: dict[DatasetName, list[dict[str, Any]]] = {}
     all_expected = list(renderings(folder))
