@@ -4,143 +4,48 @@ Every template is parsed. Those of data sets with rows are applied to the first 
 """
 
 import argparse
-import shutil
-import textwrap
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
 from typing import Any, NamedTuple
 
 from tk_instruct import schema
-from tk_instruct.data import tfds_source
 from tk_instruct.errors import MissingDataError, UserError
 from tk_instruct.files import Path
 from tk_instruct.progress import Progress
 from tk_instruct.suite import Diagnosis
-from tk_instruct.tables import table
 
 from . import examples, hub, metrics, rows, t0, templates, tfds_rows
+from .doctor_report import format_report
+from .findings import (
+    BIAS,
+    DIFFERS,
+    GIVES_EXAMPLES,
+    HAS_CHOICES,
+    HAS_COLUMNS,
+    HAS_TARGET,
+    KNOWN_FIELDS,
+    KNOWN_METRICS,
+    NO_EMPTY_CHOICE,
+    OWN_NAME,
+    PARSES,
+    READABLE,
+    RENDERS,
+    SCORED,
+    SPLITS,
+    TRAINED,
+    Data,
+    Drops,
+    Fault,
+    Finding,
+    TreeInUse,
+)
 from .rendering import ANSWER_CHOICES, MOST_CHARACTERS, Dropped, Prompted, without_dash
 from .settings import P3
 from .tasks import prompts_of
 from .templates import DatasetName, Template, Tree
 
-SPLITS = ("train", "validation", "test")
 _NUM_TRIED = 50  # rows of each split that each template is applied to
-_NUM_SHOWN = 6  # faults of a kind in the report
-_MOST_WIDTH = 100  # characters of a line of the report
-
-PARSES = "a template can be parsed"
-RENDERS = "a template can be rendered"
-READABLE = "a file of templates can be read"
-HAS_COLUMNS = "the data have the columns that templates read"
-GIVES_EXAMPLES = "a template makes an example of some rows"
-HAS_TARGET = "the target is one of the choices"
-HAS_CHOICES = "choices are two or more"
-NO_EMPTY_CHOICE = "no choice is empty"
-KNOWN_FIELDS = "the fields of a template are PromptSource's"
-KNOWN_METRICS = "the metrics of a template are PromptSource's"
-DIFFERS = "the templates of a data set differ in their text"
-OWN_NAME = "each template is a task of its own name"
-
-
-@dataclass(frozen=True)
-class TreeInUse:
-    """The templates that are checked.
-
-    Attributes:
-        datasets, templates: how many there are.
-        of_t0: how many of the templates on T0's released list are among them.
-        without_data: the number of data sets that have no rows and are not on T0's list.
-    """
-
-    kind: str = field(default="tree", init=False)
-    folder: str
-    version: str
-    fingerprint: str
-    datasets: int
-    templates: int
-    of_t0: int
-    without_data: int
-
-
-@dataclass(frozen=True)
-class Data:
-    """The state of the data of one data set.
-
-    Attributes:
-        group: what it asks for, such as sentiment. Empty if it is not on T0's list.
-        t0: T0, T0+ or T0++, the first that is trained on it; eval if T0 is scored on it; bias if
-            its bias is measured by it.
-        state: present, partial (it lacks a split that T0 uses), missing or broken.
-        folder: where its files are, or empty.
-        tfds: TFDS's names of splits that have no files.
-        rows: split → the number of rows; of ANLI, split_round.
-        unused_columns: those that no template reads.
-        advice: what to do if it is not present.
-    """
-
-    kind: str = field(default="data", init=False)
-    dataset: str
-    group: str
-    t0: list[str]
-    state: str
-    templates: int
-    folder: str = ""
-    tfds: list[str] = field(default_factory=list)
-    rows: dict[str, int] = field(default_factory=dict)
-    licence: str = ""
-    unused_columns: list[str] = field(default_factory=list)
-    advice: str = ""
-
-    @property
-    def is_there(self) -> bool:
-        """Whether it has files, be they damaged."""
-        return bool(self.folder or self.tfds)
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A rule that templates break."""
-
-    kind: str = field(default="fault", init=False)
-    dataset: str
-    templates: list[str]
-    value: str
-    rule: str
-    repair: str
-
-
-@dataclass(frozen=True)
-class Drops:
-    """The rows that a template is applied to, and those that give no example.
-
-    Attributes:
-        tried: split → the number of rows.
-        dropped: split → reason → the number of rows.
-        details: reason → what more is known of the first row.
-    """
-
-    kind: str = field(default="drops", init=False)
-    dataset: str
-    template: str
-    tried: dict[str, int] = field(default_factory=dict)
-    dropped: dict[str, dict[str, int]] = field(default_factory=dict)
-    details: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def total(self) -> int:
-        return sum(sum(reasons.values()) for reasons in self.dropped.values())
-
-    def add(self, split: str, found: Dropped) -> None:
-        reasons = self.dropped.setdefault(split, {})
-        reasons[found.reason] = reasons.get(found.reason, 0) + 1
-        self.details.setdefault(found.reason, found.detail)
-
-
-Finding = TreeInUse | Data | Fault | Drops
 
 
 def diagnose(args: argparse.Namespace) -> Diagnosis:
@@ -402,8 +307,8 @@ class _Check:
 
     def _splits_of_t0(self, roles: Sequence[str]) -> set[str]:
         """The splits that T0 is trained and scored on."""
-        used = {"train"} if any(role in _TRAINED for role in roles) else set()
-        used |= {"validation"} if _SCORED in roles else set()
+        used = {"train"} if any(role in TRAINED for role in roles) else set()
+        used |= {"validation"} if SCORED in roles else set()
         rounds = [of.round for of in prompts_of(self._dataset, "")]
         return {f"{split}_{of}" if of else split for split in used for of in rounds}
 
@@ -417,9 +322,6 @@ class _Check:
         return hub.licence(self._dataset.name, self._dataset.subset, folder)
 
 
-# Role → the first mixture that trains on it, in T0's list.
-_TRAINED = {"T0": "t0", "T0+": "t0p", "T0++": "t0pp"}
-_SCORED, _BIAS = "eval", "bias"
 # Mixtures with T0's data sets, which `tasks prepare` downloads.
 _MIXTURES = ("t0_train", "t0p_train", "t0pp_train", "t0_eval", "t0_bias_fairness_eval")
 
@@ -435,18 +337,13 @@ def _how_to_get(dataset: DatasetName) -> str:
     )
 
 
-def _rank(data: Data) -> int:
-    """The place of a data set in lists: first those that T0 is trained on."""
-    return [*_TRAINED, _SCORED, _BIAS].index(data.t0[0]) if data.t0 else len(_TRAINED) + 2
-
-
 @cache
 def _roles(dataset: DatasetName) -> list[str]:
     """What T0 does with a data set: the first model that is trained on it; whether it is scored."""
     firsts = {task.train for task in t0.tasks() if task.dataset == dataset}
-    roles = [role for role, first in _TRAINED.items() if first in firsts]
-    roles += [_SCORED] if dataset in t0.held_out() else []
-    return roles + ([_BIAS] if dataset in t0.bias_and_fairness() else [])
+    roles = [role for role, first in TRAINED.items() if first in firsts]
+    roles += [SCORED] if dataset in t0.held_out() else []
+    return roles + ([BIAS] if dataset in t0.bias_and_fairness() else [])
 
 
 def _has_target(found: Prompted) -> bool:
@@ -456,185 +353,3 @@ def _has_target(found: Prompted) -> bool:
     start = found.targets.removesuffix("...")
     cut = (c for c in found.choices if len(c) > MOST_CHARACTERS)
     return start != found.targets and any(choice.startswith(start) for choice in cut)
-
-
-def format_report(findings: Sequence[Finding]) -> str:
-    """The tree, a table of the data, what to do, the faults, and what else is worth knowing."""
-    tree = next(found for found in findings if isinstance(found, TreeInUse))
-    data = [found for found in findings if isinstance(found, Data)]
-    faults = [found for found in findings if isinstance(found, Fault)]
-    drops = [found for found in findings if isinstance(found, Drops)]
-    parts = [
-        _about_tree(tree),
-        _data_table(data),
-        _about_data(data, tree),
-        _about_faults(faults),
-        _drops_table(data, drops),
-        _unused(data),
-    ]
-    return "\n\n".join(filter(None, parts))
-
-
-def _about_tree(tree: TreeInUse) -> str:
-    return "\n".join(
-        [
-            f"templates in {tree.folder}",
-            f"  version {tree.version}, fingerprint {tree.fingerprint}",
-            f"  {tree.templates:,} templates of {tree.datasets:,} data set"
-            f"{'s' * (tree.datasets != 1)}; {tree.of_t0:,} of the {len(t0.tasks()):,} on T0's list",
-        ]
-    )
-
-
-_ABOUT_ROLES = "(T0, T0+, T0++: the first trained on it; eval: scored on it; bias: of bias)"
-
-
-def _data_table(data: Sequence[Data]) -> str:
-    """A line for each data set, under its group's name; those not on T0's list are at the end."""
-    groups: dict[str, list[Data]] = {}
-    for found in sorted(data, key=lambda found: (not found.group, found.group, found.dataset)):
-        groups.setdefault(found.group, []).append(found)
-    others = groups.pop("", [])
-    lines = []
-    if groups:
-        ordered = [found for of_group in groups.values() for found in of_group]
-        roles = [("T0", *(", ".join(found.t0) for found in ordered))]
-        header, *of_data = _lines_of_data(ordered, roles)
-        lines.append(header)
-        for group, of_group in groups.items():
-            lines += [group, *of_data[: len(of_group)]]
-            of_data = of_data[len(of_group) :]
-        lines.append(_ABOUT_ROLES)
-    if others:
-        lines += [""] * bool(lines) + _lines_of_data(others, [], "not on T0's list")
-    return "\n".join(lines)
-
-
-def _lines_of_data(
-    data: Sequence[Data], columns: list[tuple[str, ...]], title: str = "data set"
-) -> list[str]:
-    """A table's lines; columns stand behind the names."""
-    columns = [(title, *(f"  {found.dataset}" for found in data)), *columns]
-    columns.append(("state", *(found.state for found in data)))
-    columns += [(split, *(_count(found.rows, split) for found in data)) for split in SPLITS]
-    if any(found.tfds for found in data):
-        columns.append(("TFDS", *(", ".join(found.tfds) for found in data)))
-    return table(list(zip(*columns, strict=True))).splitlines()
-
-
-def _count(counts: Mapping[str, int], split: str) -> str:
-    """The rows of a split, for ANLI those of all rounds."""
-    found = [number for name, number in counts.items() if name.partition("_")[0] == split]
-    return f"{sum(found):,}" if found else "–"
-
-
-def _about_data(data: Sequence[Data], tree: TreeInUse) -> str:
-    """What to do about data that is not there, and under which licences the others are."""
-    there = [found for found in data if found.is_there]
-    of_t0 = [found for found in data if found.group]
-    num_of_t0 = sum(found.is_there for found in of_t0)
-    num_others = len(there) - num_of_t0
-    given = P3().data
-    is_dir = given is not None and Path(given).expanduser().is_dir()
-    all_others = len(data) - len(of_t0) + tree.without_data
-    counts = [f"{num_of_t0} of the {len(of_t0)} on T0's list in this tree"] * bool(of_t0)
-    others = (
-        f"{num_others} of the {all_others} others" if of_t0 else f"{num_others} of {all_others}"
-    )
-    counts += [others] * bool(all_others)
-    lines = [
-        f"data sets with rows: {', '.join(counts) or 'none'}",
-        *([f"  --p3_data {given}{'' if is_dir else ', which is no folder'}"] if given else []),
-        f"  --tfds_data_dir {tfds_source.tfds_data_dir()}",
-    ]
-    together: dict[tuple[str, str], list[Data]] = {}
-    for found in sorted(data, key=lambda found: (found.state, _rank(found))):
-        if found.state != "present":
-            together.setdefault((found.state, found.advice), []).append(found)
-    for (state, advice), of_state in together.items():
-        lines += [f"{len(of_state)} {state}: {advice}", _listed(of_state)]
-    licences: dict[str, list[Data]] = {}
-    for found in there:
-        licences.setdefault(found.licence or "not stated", []).append(found)
-    for licence, of_licence in licences.items() if any(found.licence for found in there) else ():
-        lines.append(f"licence {textwrap.shorten(licence, 60)}: {len(of_licence)}")
-        lines += [_listed(of_licence)] if len(licences) > 1 else []
-    return "\n".join(lines)
-
-
-def _listed(data: Sequence[Data]) -> str:
-    return _wrapped("  " + ", ".join(found.dataset for found in data), further=0)
-
-
-def _about_faults(faults: Sequence[Fault]) -> str:
-    """The faults by rule and repair, the first few of each."""
-    together: dict[tuple[str, str], list[Fault]] = {}
-    for fault in faults:
-        together.setdefault((fault.rule, fault.repair), []).append(fault)
-    if not faults:
-        return "no template has a fault"
-    lines = [f"{len(faults):,} fault{'s' * (len(faults) > 1)}, by the rule that is broken"]
-    for (rule, repair), found in together.items():
-        lines.append(_wrapped(f"{rule}; {repair} ({len(found):,})"))
-        for fault in found[:_NUM_SHOWN]:
-            names = ", ".join(map(repr, fault.templates[:_NUM_SHOWN]))
-            more = f" and {len(fault.templates) - _NUM_SHOWN} more"
-            names += more if len(fault.templates) > _NUM_SHOWN else ""
-            where = f"{fault.dataset} {names}".rstrip()
-            lines.append(_wrapped(f"  {where}: {fault.value}"))
-        if len(found) > _NUM_SHOWN:
-            lines.append(f"  and {len(found) - _NUM_SHOWN:,} more (--json lists all)")
-    return "\n".join(lines)
-
-
-def _drops_table(data: Sequence[Data], drops: Sequence[Drops]) -> str:
-    """A line for each data set with templates that drop rows."""
-    cells = [("rows that are dropped", "by templates", "at most", "why")]
-    for of in data:
-        found = [drop for drop in drops if drop.dataset == of.dataset]
-        if found:
-            most = max(found, key=lambda drop: drop.total)
-            share = f"{most.total} of {sum(most.tried.values())}"
-            why = "; ".join([*_reasons(found), *(f"all of {split}" for split in _emptied(found))])
-            cells.append((of.dataset, f"{len(found)} of {of.templates}", share, f"({why})"))
-    return table(cells) if cells[1:] else ""
-
-
-def _reasons(drops: Sequence[Drops]) -> list[str]:
-    """The reasons, the most frequent first."""
-    counts: Counter[str] = Counter()
-    for found in drops:
-        for reasons in found.dropped.values():
-            counts.update(reasons)
-    return [reason for reason, _ in counts.most_common()]
-
-
-def _emptied(drops: Sequence[Drops]) -> list[str]:
-    """The splits of which a template drops all rows that it is applied to."""
-    found = (
-        split
-        for of in drops
-        for split, reasons in of.dropped.items()
-        if sum(reasons.values()) == of.tried[split]
-    )
-    return list(dict.fromkeys(found))
-
-
-def _unused(data: Sequence[Data]) -> str:
-    together: dict[str, list[str]] = {}
-    for found in data:
-        if found.unused_columns:
-            together.setdefault(", ".join(found.unused_columns), []).append(found.dataset)
-    if not together:
-        return ""
-    lines = (f"  {', '.join(names)}: {columns}" for columns, names in together.items())
-    return "\n".join(["columns that no template reads", *map(_wrapped, lines)])
-
-
-def _wrapped(text: str, further: int = 2) -> str:
-    """A paragraph as wide as the terminal. further: indents all lines but the first."""
-    width = min(shutil.get_terminal_size().columns, _MOST_WIDTH)
-    indent = " " * (len(text) - len(text.lstrip()) + further)
-    return textwrap.fill(
-        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )

@@ -15,8 +15,9 @@ import pytest
 import yaml
 
 from tk_instruct import cli
-from tk_instruct.tasks.p3 import doctor, mini, templates
-from tk_instruct.tasks.p3.doctor import Data, Drops, Fault, TreeInUse
+from tk_instruct.tasks.p3 import doctor, findings, mini, templates
+from tk_instruct.tasks.p3.doctor_report import format_report
+from tk_instruct.tasks.p3.findings import Data, Drops, Fault, TreeInUse
 
 GOOD = "Is {{ text }} good? ||| {{ answer_choices[label] }}"
 ROWS = [{"id": str(k), "text": f"text {k}", "label": k % 2} for k in range(60)]
@@ -235,37 +236,37 @@ def test_a_tree_with_one_fault_of_each_kind(p3: P3, capsys: pytest.CaptureFixtur
     all_faults = faults()
     found = {fault.rule: fault for fault in all_faults if fault.dataset == "mine"}
     assert {rule: fault.templates for rule, fault in found.items()} == {
-        doctor.PARSES: ["unparsed"],
-        doctor.RENDERS: ["slow"],
-        doctor.HAS_COLUMNS: ["column"],
-        doctor.GIVES_EXAMPLES: ["one_part"],
-        doctor.HAS_TARGET: ["no_target"],
-        doctor.DIFFERS: ["twin"],
+        findings.PARSES: ["unparsed"],
+        findings.RENDERS: ["slow"],
+        findings.HAS_COLUMNS: ["column"],
+        findings.GIVES_EXAMPLES: ["one_part"],
+        findings.HAS_TARGET: ["no_target"],
+        findings.DIFFERS: ["twin"],
     }
-    assert "unexpected end of template" in found[doctor.PARSES].value
-    assert found[doctor.RENDERS].value.startswith(
+    assert "unexpected end of template" in found[findings.PARSES].value
+    assert found[findings.RENDERS].value.startswith(
         "mine, split train, row 0: the template 'slow' is refused: it works too long"
     )
-    assert found[doctor.HAS_COLUMNS].value == (
+    assert found[findings.HAS_COLUMNS].value == (
         "there is no headline in train, test, only id, text, label"
     )
-    assert "rename the column" in found[doctor.HAS_COLUMNS].repair
-    assert found[doctor.GIVES_EXAMPLES].value == (
+    assert "rename the column" in found[findings.HAS_COLUMNS].repair
+    assert found[findings.GIVES_EXAMPLES].value == (
         "all 53 rows are dropped: no ||| "
         '(train, row 0 is {"id": "0", "text": "text 0", "label": 0})'
     )
-    assert found[doctor.HAS_TARGET].value == (
+    assert found[findings.HAS_TARGET].value == (
         'train, row 0: "maybe" is not in ["no", "yes"] (53 of 53 rows)'
     )
-    assert found[doctor.DIFFERS].value == "its text is that of 'good'"
+    assert found[findings.DIFFERS].value == "its text is that of 'good'"
     others = {fault.rule: fault for fault in all_faults if fault.dataset != "mine"}
     assert {rule: fault.dataset for rule, fault in others.items()} == {
-        doctor.READABLE: "unread",
-        doctor.PARSES: "without_data",
-        doctor.OWN_NAME: "without_data",
+        findings.READABLE: "unread",
+        findings.PARSES: "without_data",
+        findings.OWN_NAME: "without_data",
     }
-    assert others[doctor.READABLE].value == "templates is 7 but must be an object"
-    assert others[doctor.OWN_NAME].value == (
+    assert others[findings.READABLE].value == "templates is 7 but must be an object"
+    assert others[findings.OWN_NAME].value == (
         "p3_without_data_a_b is also the task of 'a b' of without_data"
     )
     assert all(fault.value and fault.rule and fault.repair for fault in all_faults)
@@ -295,11 +296,11 @@ def test_choices_are_two_or_more_and_none_is_empty(p3: P3) -> None:
     p3.put_rows("mine")
     found = {fault.rule: fault for fault in faults()}
     assert {rule: fault.templates for rule, fault in found.items()} == {
-        doctor.HAS_CHOICES: ["comma"],
-        doctor.NO_EMPTY_CHOICE: ["end"],
+        findings.HAS_CHOICES: ["comma"],
+        findings.NO_EMPTY_CHOICE: ["end"],
     }
-    assert found[doctor.HAS_CHOICES].value == 'train, row 0: ["no, yes"] (50 of 50 rows)'
-    assert found[doctor.NO_EMPTY_CHOICE].value == (
+    assert found[findings.HAS_CHOICES].value == 'train, row 0: ["no, yes"] (50 of 50 rows)'
+    assert found[findings.NO_EMPTY_CHOICE].value == (
         'train, row 0: ["no", "yes", ""] (50 of 50 rows)'
     )
 
@@ -314,8 +315,8 @@ def test_fields_and_metrics_that_promptsource_does_not_have_are_faults(p3: P3) -
     path.write_text(yaml.safe_dump(content))
     found = {fault.rule: fault.value for fault in faults()}
     assert found == {
-        doctor.KNOWN_FIELDS: "'answer_choice', 'orginal_task'",
-        doctor.KNOWN_METRICS: "'Acuracy' counts as accuracy",
+        findings.KNOWN_FIELDS: "'answer_choice', 'orginal_task'",
+        findings.KNOWN_METRICS: "'Acuracy' counts as accuracy",
     }
 
 
@@ -361,7 +362,7 @@ def test_dropped_rows_are_counted_by_split_and_reason(p3: P3) -> None:
     assert found["error"].details["cannot be rendered"].startswith("TypeError: can only")
     assert found["none"].details["cannot be rendered"].startswith("UndefinedError: None")
     assert [fault.templates for fault in faults()] == [["none"]]
-    report = doctor.format_report(doctor.check())
+    report = format_report(doctor.check())
     assert re.search(r"\nmine +4 of 4 +51 of 51 +\(cannot be rendered; .*; all of train", report)
 
 
@@ -380,9 +381,7 @@ def test_columns_that_no_template_reads_are_told(p3: P3) -> None:
     p3.put_templates("mine", a="{{ text }}|||x", b=("{{ text }}|||2", "{{ fine_label }}"))
     p3.put_rows("mine", rows=rows)
     assert data()["mine"].unused_columns == ["id", "other-id"]
-    assert "columns that no template reads\n  mine: id, other-id" in doctor.format_report(
-        doctor.check()
-    )
+    assert "columns that no template reads\n  mine: id, other-id" in format_report(doctor.check())
 
 
 def test_a_column_that_has_a_reserved_name_is_one_fault_of_all_templates(p3: P3) -> None:
@@ -390,7 +389,7 @@ def test_a_column_that_has_a_reserved_name_is_one_fault_of_all_templates(p3: P3)
     p3.put_rows("mine", rows=[{"text": "t", "answer_choices": ["a"]}])
     [fault] = faults()
     assert fault.templates == ["a", "b"]
-    assert fault.rule == doctor.RENDERS
+    assert fault.rule == findings.RENDERS
     assert "the column answer_choices has the name" in fault.value
     assert fault.repair == "rename the column"
 
@@ -403,7 +402,7 @@ def test_the_report_shows_a_few_faults_of_a_kind(p3: P3, monkeypatch: pytest.Mon
         p3.put_templates(f"set{number:02d}", a="{{ text", b="{{ text }} |||")
     p3.put_rows("first")
     p3.put_rows("imdb")
-    report = doctor.format_report(doctor.check())
+    report = format_report(doctor.check())
     assert "\n  set05 'a': unexpected end" in report
     assert "set06" not in report
     assert "\n  and 6 more (--json lists all)" in report
@@ -418,10 +417,10 @@ def test_all_of_promptsource_s_templates(shared_data: Path, tmp_path: Path) -> N
         tar.extractall(tmp_path, filter="data")
     gin.bind_parameter("P3.templates", str(tmp_path))
     gin.bind_parameter("P3.data", str(shared_data / "promptsource" / "rows"))
-    findings = doctor.check()
-    tree = next(found for found in findings if isinstance(found, TreeInUse))
+    found_all = doctor.check()
+    tree = next(found for found in found_all if isinstance(found, TreeInUse))
     assert (tree.datasets, tree.templates, tree.of_t0) == (279, 2085, 562)
-    assert sum(isinstance(found, Data) for found in findings) == 103
+    assert sum(isinstance(found, Data) for found in found_all) == 103
     assert tree.without_data == 176
-    assert {found.rule for found in findings if isinstance(found, Fault)} == {doctor.HAS_TARGET}
-    assert len(doctor.format_report(findings).splitlines()) < 240
+    assert {found.rule for found in found_all if isinstance(found, Fault)} == {findings.HAS_TARGET}
+    assert len(format_report(found_all).splitlines()) < 240
