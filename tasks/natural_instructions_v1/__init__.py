@@ -1,0 +1,46 @@
+"""Natural Instructions v1 (arXiv:2104.08773).
+
+`import tk_instruct.tasks.natural_instructions_v1.mixtures` declares its tasks to SeqIO.
+"""
+
+from tk_instruct.ranges import whole_number
+from tk_instruct.suite import Flag, Suite
+
+_HERE = "tk_instruct.tasks.natural_instructions_v1"
+
+SUITE = Suite(
+    name="ni_v1",
+    summary="Natural Instructions v1: 61 tasks of six categories, each split of the paper",
+    configurables=(f"{_HERE}.settings",),
+    flags=(
+        Flag(
+            "ni_v1_data",
+            binds="NaturalInstructionsV1.data",
+            macro="NI_V1_DATA",
+            metavar="DIR",
+            help="the folder of Natural Instructions v1's subtask*.json, or the one that has it as "
+            "tasks/ (else $TK_INSTRUCT_NI_V1_DIR)",
+        ),
+        Flag(
+            "ni_v1_examples",
+            binds="NaturalInstructionsV1.num_examples",
+            macro="NI_V1_EXAMPLES",
+            type=whole_number,
+            metavar="N",
+            help="positive and negative examples in a prompt, N of each (default: 2)",
+        ),
+        Flag(
+            "ni_v1_max_train_instances",
+            binds="NaturalInstructionsV1.max_train_instances",
+            macro="NI_V1_MAX_TRAIN_INSTANCES",
+            type=whole_number,
+            metavar="N",
+            help="random instances of each task to train on (default: all)",
+        ),
+    ),
+    seeds=("NaturalInstructionsV1.seed",),
+    tasks=f"{_HERE}.tasks",
+    mixtures=f"{_HERE}.mixtures",
+    licence="Natural Instructions v1 (arXiv:2104.08773): Apache-2.0 for its repository. The "
+    "instances are under the licences of their source datasets.",
+)
