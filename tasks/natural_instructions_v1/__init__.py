@@ -11,7 +11,7 @@ _HERE = "tk_instruct.tasks.natural_instructions_v1"
 SUITE = Suite(
     name="ni_v1",
     summary="Natural Instructions v1: 61 tasks of six categories, each split of the paper",
-    configurables=(f"{_HERE}.settings",),
+    configurables=(f"{_HERE}.settings", f"{_HERE}.mini"),
     flags=(
         Flag(
             "ni_v1_data",
@@ -24,24 +24,25 @@ SUITE = Suite(
         Flag(
             "ni_v1_examples",
             binds="NaturalInstructionsV1.num_examples",
-            macro="NI_V1_EXAMPLES",
             type=whole_number,
             metavar="N",
             help="positive and negative examples in a prompt, N of each (default: 2)",
         ),
         Flag(
-            "ni_v1_max_train_instances",
-            binds="NaturalInstructionsV1.max_train_instances",
-            macro="NI_V1_MAX_TRAIN_INSTANCES",
+            "ni_v1_train_examples",
+            binds="NaturalInstructionsV1.train_examples",
             type=whole_number,
             metavar="N",
-            help="random instances of each task to train on (default: all)",
+            help="train examples of each task; a task with fewer instances gives them several "
+            "times (default: 6500)",
         ),
     ),
     seeds=("NaturalInstructionsV1.seed",),
     tasks=f"{_HERE}.tasks",
     mixtures=f"{_HERE}.mixtures",
     evaluations={"ni_v1": f"{_HERE}.evaluate"},
+    doctor=f"{_HERE}.doctor:diagnose",
+    mini=f"{_HERE}.mini",
     baselines={
         "copy_demo": f"{_HERE}.baselines:copy_demo",
         "copy_input": f"{_HERE}.baselines:copy_input",

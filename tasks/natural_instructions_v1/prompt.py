@@ -7,80 +7,13 @@ file lacks, without a reason.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from tk_instruct.data.tokenization import Budget
 
+from .encodings import LABELS, Encoding
 from .records import Instance, NegativeExample, PositiveExample, TaskSpec
 
-# Field of TaskSpec → its label, in the order of prompts.
-_LABELS = {
-    "definition": "Definition",
-    "prompt": "Prompt",
-    "things_to_avoid": "Things to Avoid",
-    "emphasis": "Emphasis & Caution",
-}
 _NO_SUGGESTION = " "
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """The parts of a task's instruction that are in the prompt, in this order.
-
-    Attributes:
-        fields: of TaskSpec.
-        negative: whether there are negative examples, with heading, reason and suggestion.
-        positive: plain examples are input and output, explained ones have a heading and a reason.
-    """
-
-    fields: tuple[str, ...] = ()
-    negative: bool = False
-    positive: Literal["plain", "explained"] | None = None
-
-    @property
-    def released_name(self) -> str:
-        """The name in the released predictions, such as `_Prompt_Positive Examples Full Only`."""
-        parts = [_LABELS[field] for field in self.fields]
-        if self.negative:
-            parts.append("Negative Examples Full Explanations")
-        if self.positive:
-            form = "Only" if self.positive == "plain" else "Explanations"
-            parts.append(f"Positive Examples Full {form}")
-        return "".join(f"_{part}" for part in parts)
-
-
-def _encodings() -> dict[str, Encoding]:
-    fields_of: dict[str, tuple[str, ...]] = {
-        "": (),
-        "definition": ("definition",),
-        "prompt": ("prompt",),
-        "prompt_definition": ("definition", "prompt"),
-        "prompt_things_to_avoid": ("prompt", "things_to_avoid"),
-        "prompt_emphasis": ("prompt", "emphasis"),
-        "all_fields": tuple(_LABELS),
-    }
-    examples_of = {
-        "": Encoding(),
-        "positive": Encoding(positive="plain"),
-        "positive_explained": Encoding(positive="explained"),
-        "negative": Encoding(negative=True),
-        "negative_positive": Encoding(negative=True, positive="plain"),
-        "negative_positive_explained": Encoding(negative=True, positive="explained"),
-    }
-    found = {
-        "_".join(filter(None, (fields, examples))) or "none": Encoding(
-            fields_of[fields], examples_of[examples].negative, examples_of[examples].positive
-        )
-        for fields in fields_of
-        for examples in examples_of
-    }
-    found["full"] = found.pop("all_fields_negative_positive_explained")
-    return found
-
-
-# Each choice of fields with each choice of examples. `full` is the paper's full instruction.
-ENCODINGS = _encodings()
 
 
 def render(
@@ -114,12 +47,12 @@ def _instruction(task: TaskSpec, extra: Sequence[Instance], encoding: Encoding, 
     text = ""
     for field in encoding.fields:
         if (content := getattr(task, field)) is not None:
-            text += ("\n" if text else "") + f"{_LABELS[field]}: {content.strip()}"
+            text += ("\n" if text else "") + f"{LABELS[field]}: {content.strip()}"
     if encoding.negative:
         for k, negative in enumerate(task.negative_examples[:number], start=1):
             text += f"\nNegative Example{k}- \n" + _explained(negative)
-    examples = [*task.positive_examples, *extra][:number]
-    for k, example in enumerate(examples if encoding.positive else (), start=1):
+    examples: list[PositiveExample | Instance] = [*task.positive_examples, *extra]
+    for k, example in enumerate(examples[:number] if encoding.positive else (), start=1):
         if encoding.positive == "explained":
             text += f"\nPositive Example{k}- \n" + _explained(example)
         else:

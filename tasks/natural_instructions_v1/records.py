@@ -24,7 +24,7 @@ _REPAIR = (
 )
 
 
-class PositiveExample(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+class PositiveExample(msgspec.Struct, frozen=True):
     input: str
     output: str
     reason: str

@@ -12,7 +12,7 @@ collection.csv beside this file has one line a task. Its sources:
 """
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,7 +28,7 @@ CATEGORIES = {
     "verification": ("verification", "VF"),
 }
 RANDOM = "random"
-_NUM_EVALUATED = 100  # instances of a task
+NUM_EVALUATED = 100  # instances of a task
 _NUM_RESERVED = 60  # first instances of a task, which the released code keeps for examples
 
 
@@ -63,12 +63,11 @@ class TaskSplit:
     unseen: Sequence[str]
 
 
-def _holding_out(name: str, is_unseen: Callable[[Member], bool]) -> TaskSplit:
-    members = collection().values()
+def _without(name: str, unseen: Collection[str]) -> TaskSplit:
     return TaskSplit(
         name,
-        [member.name for member in members if not is_unseen(member)],
-        [member.name for member in members if is_unseen(member)],
+        seen=[task for task in collection() if task not in unseen],
+        unseen=[task for task in collection() if task in unseen],
     )
 
 
@@ -80,17 +79,14 @@ def task_splits() -> Mapping[str, TaskSplit]:
     evaluates one task on different instances: the paper's task-specific upper bound.
     """
     members = collection().values()
-    splits = [_holding_out(RANDOM, lambda member: member.is_unseen_in_random)]
+    unseen = {RANDOM: [member.name for member in members if member.is_unseen_in_random]}
     for category in CATEGORIES:
-        name = f"without_category_{category}"
-        splits.append(_holding_out(name, lambda member, c=category: member.category == c))
+        unseen[f"without_category_{category}"] = [m.name for m in members if m.category == category]
     for dataset in dict.fromkeys(member.dataset for member in members):
-        name = f"without_dataset_{dataset}"
-        splits.append(_holding_out(name, lambda member, d=dataset: member.dataset == d))
-    for task in collection():
-        splits.append(_holding_out(f"without_task_{task}", lambda member, t=task: member.name == t))
-    splits += [TaskSplit(f"only_task_{task}", [task], [task]) for task in collection()]
-    return {split.name: split for split in splits}
+        unseen[f"without_dataset_{dataset}"] = [m.name for m in members if m.dataset == dataset]
+    unseen |= {f"without_task_{task}": [task] for task in collection()}
+    splits = {name: _without(name, tasks) for name, tasks in unseen.items()}
+    return splits | {f"only_task_{t}": TaskSplit(f"only_task_{t}", [t], [t]) for t in collection()}
 
 
 def evaluated(num_instances: int) -> range:
@@ -100,10 +96,10 @@ def evaluated(num_instances: int) -> range:
     released code has none for fewer: its step is zero, or the hundredth is missing. Then they are
     the first 100 after the first 60, or after the first half if that is less.
     """
-    if num_instances > _NUM_RESERVED + _NUM_EVALUATED:
-        step = (num_instances - _NUM_RESERVED) // _NUM_EVALUATED
-        return range(_NUM_RESERVED, num_instances - 1, step)[:_NUM_EVALUATED]
-    return range(min(_NUM_RESERVED, num_instances // 2), num_instances)[:_NUM_EVALUATED]
+    if num_instances > _NUM_RESERVED + NUM_EVALUATED:
+        step = (num_instances - _NUM_RESERVED) // NUM_EVALUATED
+        return range(_NUM_RESERVED, num_instances - 1, step)[:NUM_EVALUATED]
+    return range(min(_NUM_RESERVED, num_instances // 2), num_instances)[:NUM_EVALUATED]
 
 
 def extra_examples(number: int) -> list[int]:

@@ -1,16 +1,19 @@
 """Natural Instructions v1: ni_v1_{split}_{encoding}.
 
-Splits of tasks are in splits.py, encodings in prompt.py. Splits of instances: train (of the seen
-tasks: those that are neither evaluated nor stand in prompts as examples), validation (of the seen
+Splits of tasks are in splits.py. Splits of instances: train (of the seen tasks: those that are
+neither evaluated nor stand in prompts as examples; an id that ends in #2 is of one that is there a
+second time), validation (of the seen
 tasks: those that are evaluated), test (of the unseen tasks: those that are evaluated) and all (of
 all tasks).
 """
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import cycle, islice
 from typing import Any
 
 import msgspec
@@ -23,6 +26,7 @@ from tk_instruct.metrics.target import Target
 from tk_instruct.randomness import choose, sample
 
 from . import metrics, prompt, records
+from .encodings import ENCODINGS, Encoding
 from .records import Instance, TaskSpec
 from .settings import NaturalInstructionsV1
 from .splits import TaskSplit, collection, evaluated, extra_examples, task_splits
@@ -58,9 +62,9 @@ class Instruction:
         return msgspec.json.decode(text, type=cls)
 
 
-def instance_id(task: str, index: int) -> str:
+def instance_id(task: str, position: int) -> str:
     """The id of an instance: its task and its position in the task's file, from 0."""
-    return f"{task}-{index}"
+    return f"{task}-{position}"
 
 
 def _extra_positions(task: TaskSpec, num_instances: int) -> list[int]:
@@ -77,7 +81,7 @@ def _extra_positions(task: TaskSpec, num_instances: int) -> list[int]:
 
 
 def _positions(split: str, task: TaskSpec, num_instances: int) -> Sequence[int]:
-    """The positions of a task's instances in a split, in order."""
+    """The positions of a task's instances in a split, in order. Those in train may repeat."""
     if split == "all":
         return range(num_instances)
     if split != "train":
@@ -85,10 +89,12 @@ def _positions(split: str, task: TaskSpec, num_instances: int) -> Sequence[int]:
     options = NaturalInstructionsV1()
     others = {*evaluated(num_instances), *_extra_positions(task, num_instances)}
     positions = [position for position in range(num_instances) if position not in others]
-    most = options.max_train_instances
-    if most is None or len(positions) <= most:
+    wanted = options.train_examples
+    if wanted is None or not positions:
         return positions
-    return sorted(sample(positions, most, options.seed, "train instances", task.name))
+    if wanted < len(positions):
+        return sorted(sample(positions, wanted, options.seed, "train instances", task.name))
+    return list(islice(cycle(positions), wanted))
 
 
 def _files(tasks: TaskSplit, split: str, only: str | None) -> dict[str, Path]:
@@ -130,9 +136,12 @@ def _load(tasks: TaskSplit, only: str | None, split: str) -> Iterator[RawExample
         task, instances = records.read_task(path)
         extra = [instances[k] for k in _extra_positions(task, len(instances))]
         instruction = msgspec.json.encode(Instruction(task, tuple(extra))).decode()
+        times: Counter[int] = Counter()
         for position in _positions(split, task, len(instances)):
+            times[position] += 1
+            again = f"#{times[position]}" if times[position] > 1 else ""
             yield {
-                "id": instance_id(task.name, position),
+                "id": f"{instance_id(task.name, position)}{again}",
                 "task": task.name,
                 "index": str(position),
                 "category": task.category,
@@ -167,8 +176,7 @@ def _num_in_split(split: str, path: Path, content: str, selection: str) -> int:
 def _selection() -> str:
     options = NaturalInstructionsV1()
     return ", ".join(
-        f"{name}={getattr(options, name)}"
-        for name in ("seed", "num_examples", "max_train_instances")
+        f"{name}={getattr(options, name)}" for name in ("seed", "num_examples", "train_examples")
     )
 
 
@@ -184,7 +192,7 @@ def _source(tasks: TaskSplit, only: str | None = None) -> Source:
     )
 
 
-def _renderer(encoding: prompt.Encoding) -> Callable[[Tokenizer, int | None], Render]:
+def _renderer(encoding: Encoding) -> Callable[[Tokenizer, int | None], Render]:
     def prepare(tokenizer: Tokenizer, max_input_tokens: int | None) -> Render:
         options = NaturalInstructionsV1()
         budget = Budget(tokenizer, max_input_tokens) if max_input_tokens else None
@@ -223,7 +231,7 @@ def declared() -> Iterator[Task]:
     for tasks in task_splits().values():
         source = _source(tasks)
         is_listed = "_task_" not in tasks.name
-        for name, encoding in prompt.ENCODINGS.items():
+        for name, encoding in ENCODINGS.items():
             yield Task(
                 f"ni_v1_{tasks.name}_{name}",
                 source,
