@@ -40,6 +40,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests neither see nor fill the user's cache."""
     os.environ["TK_INSTRUCT_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
     for variable in (
+        "TK_INSTRUCT_NI_V1_DIR",
         "TK_INSTRUCT_SUPERNI_DIR",
         "TK_INSTRUCT_VOCABULARY",
         "TK_INSTRUCT_GPT2_BPE",
