@@ -191,19 +191,24 @@ def _table_of_categories(
 
 
 def _notes(tasks: Mapping[str, _Instances]) -> list[str]:
-    missing = {task: of.num_missing for task, of in tasks.items() if of.num_missing}
-    others = {task: of.num_others for task, of in tasks.items() if of.num_others}
+    missing = [
+        f"{task} ({of.num_missing} of {len(of.targets)})"
+        for task, of in tasks.items()
+        if of.num_missing
+    ]
+    others = [f"{task} ({of.num_others:,})" for task, of in tasks.items() if of.num_others]
     notes = []
     if missing:
+        total = sum(of.num_missing for of in tasks.values())
         notes.append(
-            f"{sum(missing.values()):,} evaluated instances have no prediction and count as empty: "
-            f"{_named([f'{number:,} of {task}' for task, number in missing.items()])}"
+            f"evaluated instances without a prediction count as empty, {total:,} in all: "
+            f"{_named(missing)}"
         )
     if others:
+        total = sum(of.num_others for of in tasks.values())
         notes.append(
-            f"{sum(others.values()):,} predictions are of instances that are not evaluated, and "
-            "are passed over: "
-            f"{_named([f'{number:,} of {task}' for task, number in others.items()])}"
+            f"predictions of instances that are not evaluated are passed over, {total:,} in all: "
+            f"{_named(others)}"
         )
     return notes
 

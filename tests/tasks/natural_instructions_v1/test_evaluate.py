@@ -189,9 +189,9 @@ def test_missing_and_other_instances_are_told(
     assert evaluate(data, ours(tmp_path, answers)) == 0
     shown = capsys.readouterr().out
     assert shown.endswith(
-        f"\n\n1 evaluated instances have no prediction and count as empty: 1 of {QG}\n"
-        "3 predictions are of instances that are not evaluated, and are passed over: "
-        f"1 of {QG}, 2 of {CF}\n"
+        f"\n\nevaluated instances without a prediction count as empty, 1 in all: {QG} (1 of 2)\n"
+        "predictions of instances that are not evaluated are passed over, 3 in all: "
+        f"{QG} (1), {CF} (2)\n"
     )
     assert f"{QG}  QG            28.57          2" in shown
     assert evaluate(data, ours(tmp_path, answers), "--json=-") == 0
