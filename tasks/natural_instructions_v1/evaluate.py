@@ -40,13 +40,17 @@ _NO_SCORE = "–"
 class _Instances:
     """A task's evaluated instances and their predictions.
 
-    missing: evaluated instances without a prediction. num_others: predictions of other instances.
+    Attributes:
+        num_missing: evaluated instances without a prediction.
+        num_others: predictions of other instances.
+        num_in_file: all instances.
     """
 
     targets: Sequence[Target]
     answers: Sequence[str]
     num_missing: int
     num_others: int
+    num_in_file: int
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,6 +131,7 @@ def _instances_of_task(task: str, path: Path, predicted: Mapping[int, Prediction
         answers,
         num_missing=len(missing),
         num_others=len(predicted) + len(missing) - len(positions),
+        num_in_file=len(instances),
     )
 
 
@@ -209,6 +214,15 @@ def _notes(tasks: Mapping[str, _Instances]) -> list[str]:
         notes.append(
             f"predictions of instances that are not evaluated are passed over, {total:,} in all: "
             f"{_named(others)}"
+        )
+    if cut := [
+        f"{task} ({of.num_in_file:,} for {released:,})"
+        for task, of in tasks.items()
+        if (released := collection()[task].num_released) not in (None, of.num_in_file)
+    ]:
+        notes.append(
+            "the published scores are of other instances: not as many as released are in the files "
+            f"of {_count(len(cut))}, {_named(cut)}"
         )
     return notes
 

@@ -1,6 +1,7 @@
 """Scores of Natural Instructions v1 against hand-worked values and rouge-score itself."""
 
 import csv
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -64,7 +65,14 @@ def write_data(folder: Path, references: Mapping[str, Sequence[Sequence[str]]]) 
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Files that count as the released ones, although they have four instances each."""
+    members = {
+        name: dataclasses.replace(of, num_released=None) for name, of in collection().items()
+    }
+    monkeypatch.setattr(
+        "tk_instruct.tasks.natural_instructions_v1.evaluate.collection", lambda: members
+    )
     return write_data(tmp_path / "data", REFERENCES)
 
 
@@ -198,6 +206,18 @@ def test_missing_and_other_instances_are_told(
     out, err = capsys.readouterr()
     assert json.loads(out)["num_examples"] == 6
     assert len(err.splitlines()) == 2
+
+
+def test_files_that_are_not_the_released_ones_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The published scores beside are then of other instances."""
+    data = write_data(tmp_path / "data", REFERENCES)
+    assert evaluate(data, ours(tmp_path)) == 0
+    assert capsys.readouterr().out.endswith(
+        "the published scores are of other instances: not as many as released are in the files of "
+        f"3 tasks, {QG} (4 for 430), {CF} (4 for 500), {QASC_QG} (4 for 6,500)\n"
+    )
 
 
 def with_one(id_: str) -> dict[str, str]:

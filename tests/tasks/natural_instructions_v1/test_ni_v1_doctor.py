@@ -35,6 +35,7 @@ def test_faults_and_oddities(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert faults["mine.json"]["value"] == "is not one of the 61 tasks"
     present = next(each for each in found if each.get("task") == NAME)
     assert {note["about"]: note["value"] for note in present["notes"]} == {
+        "not the released instances": "161 for 6,500",
         "emphasis says nothing, and yet stands in prompts": "'- '",
         "instances stand for positive examples, of 2 a prompt": "1",
         "instances with an empty output": "160",
