@@ -17,7 +17,7 @@ import pyarrow.parquet
 import pytest
 
 from tk_instruct import cli
-from tk_instruct.data import pipeline, registry
+from tk_instruct.data import cache, pipeline, registry
 from tk_instruct.data.task import Example, Render, Rendering, Source, Task
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.errors import EmptySplitError, MissingDataError, UserError
@@ -216,6 +216,17 @@ def test_what_is_drawn_is_what_training_draws(
         gin.bind_parameter(f"{name}.seed", 3)
     expected = training_draws("exp_suites", 12, 3, 7 if more else None)
     assert in_windows(lines, [window.total() for window in expected]) == expected
+
+    shares = zip(registry.tasks_of("exp_suites"), registry.rates_of("exp_suites"), strict=True)
+    for task, rate in shares:
+        file = cache.open_tokens(task, "train", LONG)
+        stream = pipeline.Stream(task.name, file, rate, 3, 7 if more else None)
+        in_order = [example.read().id for n in range(14) for example in stream.window(n)]
+        of_task = [line["id"] for line in lines if line["task"] == task.name]
+        assert of_task == in_order[: len(of_task)]
+    some = [line["task"] for line in lines[:32]]
+    assert len({*some}) > 1  # in a window they are not one task after another
+    assert some != sorted(some)
 
     counts = Counter(line["task"] for line in lines)
     table = [row.split() for row in err.splitlines()[1:-2]]

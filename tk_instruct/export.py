@@ -9,7 +9,7 @@ import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from jaxtyping import Int32, Int64
@@ -217,8 +217,8 @@ def export_drawn(
     """Writes the first examples that training on a mixture or task draws; gives the tasks' shares.
 
     They are those of pipeline.train_batches: the same examples in each window of the mixture, one
-    window after the other. In a window they are shuffled. Training packs a window's examples into
-    rows, whose order depends on the lengths in tokens.
+    window after the other, and each task's in its order. In a window tasks alternate at random.
+    Training packs a window's examples into rows, whose order depends on the lengths in tokens.
 
     Raises UserError if training would not start for want of data.
 
@@ -240,29 +240,20 @@ def export_drawn(
     ]
 
 
-class _Draws(NamedTuple):
-    """Draws of a mixture in order: which task each is of, and which draw of that task it is."""
-
-    tasks: Int32[np.ndarray, "draws"]
-    numbers: Int64[np.ndarray, "draws"]
-
-
-def _first_draws(tasks: Sequence[str], rates: Sequence[float], seed: int, count: int) -> _Draws:
-    """The first draws of a mixture. Each window is shuffled."""
+def _first_draws(
+    tasks: Sequence[str], rates: Sequence[float], seed: int, count: int
+) -> Int32[np.ndarray, "draws"]:
+    """Which task each of a mixture's first draws is of. Each window is shuffled."""
     streams = [pipeline.Draws(task, rate, seed) for task, rate in zip(tasks, rates, strict=True)]
-    windows, total = [_Draws(np.empty(0, np.int32), np.empty(0, np.int64))], 0
+    windows, total = [np.empty(0, np.int32)], 0
     for window in itertools.count():
         if total >= count:
             break
-        spans = [stream.window(window) for stream in streams]
-        of = np.repeat(np.arange(len(spans), dtype=np.int32), [len(span) for span in spans])
-        numbers = np.concatenate([np.arange(span.start, span.stop) for span in spans])
+        counts = [len(stream.window(window)) for stream in streams]
         rng = np.random.default_rng(randomness.draw(seed, "export", str(window)))
-        order = rng.permutation(len(of))
-        windows.append(_Draws(of[order], numbers[order]))
-        total += len(of)
-    of, numbers = map(np.concatenate, zip(*windows, strict=True))
-    return _Draws(of[:count], numbers[:count])
+        windows.append(rng.permutation(np.repeat(np.arange(len(tasks), dtype=np.int32), counts)))
+        total += sum(counts)
+    return np.concatenate(windows)[:count]
 
 
 class _Drawn:
@@ -274,12 +265,17 @@ class _Drawn:
     """
 
     def __init__(
-        self, tasks: Sequence[AnyTask], draws: _Draws, seed: int, num_train_examples: int | None
+        self,
+        tasks: Sequence[AnyTask],
+        draws: Int32[np.ndarray, "draws"],
+        seed: int,
+        num_train_examples: int | None,
     ) -> None:
         self._tasks, self._draws = tasks, draws
         self._seed, self._num_train_examples = seed, num_train_examples
-        self.counts = np.bincount(draws.tasks, minlength=len(tasks))
+        self.counts = np.bincount(draws, minlength=len(tasks))
         self.epochs: dict[str, float] = {}
+        self._num_read = 0
 
     def lines(self, encode: _Encoder) -> Iterator[str]:
         with tempfile.TemporaryFile() as kept:
@@ -289,27 +285,34 @@ class _Drawn:
 
     def _keep(self, kept: BinaryIO, encode: _Encoder) -> Int64[np.ndarray, "draws"]:
         """Writes the drawn lines to a file; gives where the line of each draw starts."""
-        starts = np.empty(len(self._draws.tasks), np.int64)
-        by_task = np.split(np.lexsort(self._draws[::-1]), np.cumsum(self.counts)[:-1])
+        starts = np.empty(len(self._draws), np.int64)
+        by_task = np.split(np.argsort(self._draws, kind="stable"), np.cumsum(self.counts)[:-1])
         with Progress("reading tasks", int(np.count_nonzero(self.counts))) as progress:
             for task, of_task in zip(self._tasks, by_task, strict=True):
                 if len(of_task):
-                    numbers = self._draws.numbers[of_task].tolist()
-                    starts[of_task] = self._keep_task(task, numbers, kept, encode)
+                    lines = self._lines_of(task, encode, progress)
+                    starts[of_task] = self._keep_task(task.name, len(of_task), lines, kept)
                     progress.advance()
         return starts
 
+    def _lines_of(self, task: AnyTask, encode: _Encoder, progress: Progress) -> Iterator[bytes]:
+        for example in _examples(task, "train"):
+            yield encode.line(task, example).encode("utf-8", "replace")
+            self._num_read += 1
+            if self._num_read % 1000 == 0:
+                progress.advance(0, f"{self._num_read:,} examples")
+
     def _keep_task(
-        self, task: AnyTask, draws: Sequence[int], kept: BinaryIO, encode: _Encoder
+        self, task: str, num_draws: int, lines: Iterable[bytes], kept: BinaryIO
     ) -> Int64[np.ndarray, "draws"]:
-        with tempfile.TemporaryFile() as file:  # all of them: the last one says how many there are
+        with tempfile.TemporaryFile() as file:  # all lines: the last one says how many there are
             starts = array("q")
-            for example in _examples(task, "train"):
+            for line in lines:
                 starts.append(file.tell())
-                file.write(encode.line(task, example).encode("utf-8", "replace"))
-            order = pipeline.Order(task.name, len(starts), self._seed, self._num_train_examples)
-            self.epochs[task.name] = len(draws) / order.epoch_size
-            positions, which = np.unique(order.positions(draws), return_inverse=True)
+                file.write(line)
+            order = pipeline.Order(task, len(starts), self._seed, self._num_train_examples)
+            self.epochs[task] = num_draws / order.epoch_size
+            positions, which = np.unique(order.positions(range(num_draws)), return_inverse=True)
             kept_at = array("q")
             for position in positions:
                 file.seek(starts[position])
