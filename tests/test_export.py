@@ -204,7 +204,7 @@ def test_what_is_drawn_is_what_training_draws(
     rates = {"superni_en_def_pos1": 5, "flan_rte": 2.5, "flan_wic.t0": 2, "flan_cola": 0.01}
     registry.add(registry.Mixture("exp_suites", rates))
     data = [f"--data_dir={mini_dir}", f"--tfds_data_dir={flan_dir}", f"--gin.{few}=2", *more]
-    command = ["exp_suites", *data, "--gin.RANDOM_SEED=3"]
+    command = ["exp_suites", *data, "--seed=3"]
     status, out, err = run(*command, "--drawn=800", "--output=-")
     lines = lines_of(out)
     assert (status, len(lines)) == (0, 800)
