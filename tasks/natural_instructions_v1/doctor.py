@@ -26,9 +26,9 @@ from .splits import (
     Member,
     collection,
     evaluated,
-    extra_examples,
     task_splits,
 )
+from .tasks import extra_positions
 
 _NUM_SHOWN = 5  # names in a list
 
@@ -112,9 +112,10 @@ def _missing(member: Member) -> Missing:
 def _file(path: Path, member: Member) -> Present | Fault:
     try:
         task, instances = records.read_task(path)
+        extra = extra_positions(task, len(instances))
     except UserError as error:
-        value, _, repair = str(error).removeprefix(f"{path}: ").rpartition("; ")
-        return Fault(path.name, value, repair)
+        value, _, repair = str(error).removeprefix(str(path)).lstrip(": ").rpartition("; ")
+        return Fault(path.name, value, repair.partition(" (`tk-instruct tasks doctor")[0])
     return Present(
         member.name,
         member.category,
@@ -123,11 +124,11 @@ def _file(path: Path, member: Member) -> Present | Fault:
         len(evaluated(len(instances))),
         len(task.positive_examples),
         len(task.negative_examples),
-        list(_notes(task, instances)),
+        list(_notes(task, instances, extra)),
     )
 
 
-def _notes(task: TaskSpec, instances: Sequence[Instance]) -> Iterator[Note]:
+def _notes(task: TaskSpec, instances: Sequence[Instance], extra: Sequence[int]) -> Iterator[Note]:
     for name in ("title", "prompt", "definition", "things_to_avoid", "emphasis"):
         text = getattr(task, name)
         if text is not None and text.strip() in ("", "-"):
@@ -140,9 +141,8 @@ def _notes(task: TaskSpec, instances: Sequence[Instance]) -> Iterator[Note]:
         yield Note(
             f"fewer than {NUM_EVALUATED} instances are evaluated, by our rule", str(num_evaluated)
         )
-    wanted = NaturalInstructionsV1().num_examples
-    extra = extra_examples(max(wanted - len(task.positive_examples), 0))
     if extra:
+        wanted = NaturalInstructionsV1().num_examples
         yield Note(f"instances stand for positive examples, of {wanted} a prompt", str(len(extra)))
     if shown := set(extra) & set(evaluated(len(instances))):
         yield Note("evaluated instances stand in prompts with their answers", _places(shown))

@@ -62,7 +62,13 @@ def _read(path: Path) -> Iterator[tuple[str, int, Prediction]]:
             where = f"{path}: item {number}"
             yield match["task"], item.index, Prediction(item.output, where)
         return
-    for id_, prediction in read_predictions(path).items():
+    try:
+        predictions = read_predictions(path)
+    except UserError as error:
+        if path.suffix != ".json":
+            raise
+        raise UserError(f"{error}; a released file has to keep its name, TASK@….json") from error
+    for id_, prediction in predictions.items():
         match = _ID.fullmatch(id_)
         if match is None:
             raise UserError(

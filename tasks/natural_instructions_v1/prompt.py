@@ -27,20 +27,23 @@ def render(
     """The prompt of an instance.
 
     If it has more than the budget's tokens, it has fewer examples of each kind. If it is too long
-    without them, its first tokens are kept.
+    without them, its instruction loses its end. The instance comes last and is kept whole; only one
+    that is too long without an instruction loses its end.
 
     Args:
         extra: the instances that stand for positive examples which the task lacks.
     """
     has_examples = encoding.negative or encoding.positive
-    prompt = ""
+    instance = f"\ninput: {instance_input}\noutput:"
+    instruction = ""
     for number in range(num_examples if has_examples else 0, -1, -1):
         instruction = _instruction(task, extra, encoding, number)
-        prompt = f"{instruction}\ninput: {instance_input}\noutput:"
-        if budget is None or budget.admits(prompt):
-            return prompt
+        if budget is None or budget.admits(instruction + instance):
+            return instruction + instance
     assert budget is not None
-    return budget.cut(prompt)
+    if not budget.admits(instance):
+        return budget.cut(instance)
+    return budget.start(instruction, instance) + instance
 
 
 def _instruction(task: TaskSpec, extra: Sequence[Instance], encoding: Encoding, number: int) -> str:

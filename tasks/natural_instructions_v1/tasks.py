@@ -67,8 +67,11 @@ def instance_id(task: str, position: int) -> str:
     return f"{task}-{position}"
 
 
-def _extra_positions(task: TaskSpec, num_instances: int) -> list[int]:
-    """The positions of the instances that stand for positive examples which the task lacks."""
+def extra_positions(task: TaskSpec, num_instances: int) -> list[int]:
+    """The positions of the instances that stand for positive examples which the task lacks.
+
+    Raises UserError if there are too few instances.
+    """
     wanted = NaturalInstructionsV1().num_examples
     positions = extra_examples(max(wanted - len(task.positive_examples), 0))
     if positions and max(positions) >= num_instances:
@@ -87,7 +90,7 @@ def _positions(split: str, task: TaskSpec, num_instances: int) -> Sequence[int]:
     if split != "train":
         return evaluated(num_instances)
     options = NaturalInstructionsV1()
-    others = {*evaluated(num_instances), *_extra_positions(task, num_instances)}
+    others = {*evaluated(num_instances), *extra_positions(task, num_instances)}
     positions = [position for position in range(num_instances) if position not in others]
     wanted = options.train_examples
     if wanted is None or not positions:
@@ -105,9 +108,11 @@ def _files(tasks: TaskSplit, split: str, only: str | None) -> dict[str, Path]:
         names = tasks.unseen if split == "test" else tasks.seen
     if only is not None:
         if only not in names:
+            splits = {"test": tasks.unseen, "train and validation": tasks.seen}
+            where = [f"it is in {name}" for name, of in splits.items() if only in of]
             raise EmptySplitError(
                 f"task={only!r} is not in split {split!r} of the tasks {tasks.name}; "
-                f"{'it is in test' if only in tasks.unseen else 'such as'} {names[0]}"
+                f"{where[0] if where else f'such as {names[0]}'}"
             )
         names = [only]
     files = records.files()
@@ -134,7 +139,7 @@ def _warn_once(message: str) -> None:
 def _load(tasks: TaskSplit, only: str | None, split: str) -> Iterator[RawExample]:
     for path in _files(tasks, split, only).values():
         task, instances = records.read_task(path)
-        extra = [instances[k] for k in _extra_positions(task, len(instances))]
+        extra = [instances[k] for k in extra_positions(task, len(instances))]
         instruction = msgspec.json.encode(Instruction(task, tuple(extra))).decode()
         times: Counter[int] = Counter()
         for position in _positions(split, task, len(instances)):

@@ -152,6 +152,28 @@ def test_a_cut_text_is_the_longest_start_of_tokens_that_fits(
     check()
 
 
+@KINDS
+@NAMES
+def test_a_start_fits_with_what_comes_after_it(
+    kind: str, name: str, vocabularies: dict[str, seqio.Vocabulary]
+) -> None:
+    tokenizer = TOKENIZERS[name](vocabularies[kind])
+
+    @given(texts, texts, st.integers(0, 12))
+    @example("a ", " b", 2)
+    @example("x ½", "y", 3)
+    def check(text: str, rest: str, room: int) -> None:
+        budget = Budget(tokenizer, len(tokenizer.encode(rest)) + 1 + room)
+        kept = budget.start(text, rest)
+        assert text.startswith(kept)
+        assert budget.admits(kept + rest)
+        ends = tokenizer.ends(text)
+        longer = {end for end in ends[:room] if end > len(kept)}
+        assert not any(budget.admits(text[:end] + rest) for end in longer)
+
+    check()
+
+
 @NAMES
 def test_unknown_characters_stay_in_a_cut_text(
     name: str, vocabularies: dict[str, seqio.Vocabulary]

@@ -97,3 +97,13 @@ class Budget:
         ends = self.tokenizer.ends(text)[: self.max_input_tokens]
         starts = (text[:end] for end in sorted({0, *ends}, reverse=True))
         return next(s for s in starts if len(self.tokenizer.encode(s)) <= self.max_input_tokens)
+
+    def start(self, text: str, rest: str) -> str:
+        """The start of a text that is admitted with `rest` after it, which alone must be.
+
+        It has the tokens that there is room for, or fewer if the joined text would have too many.
+        """
+        room = self.max_input_tokens - 1 - len(self.tokenizer.encode(rest))
+        ends = self.tokenizer.ends(text)[:room]
+        starts = (text[:end] for end in sorted({0, *ends}, reverse=True))
+        return next(s for s in starts if self.admits(s + rest))

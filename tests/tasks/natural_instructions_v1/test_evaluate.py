@@ -278,6 +278,17 @@ def test_other_refusals(data: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "a file that is named TASK@….json has the released form" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_released_file_of_another_name(
+    indent: int | None, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / f"{QG}.json"
+    content = {"predictions": [{"index": 2, "output": "x"}]}
+    path.write_text(json.dumps(content, indent=indent), encoding="utf-8")
+    assert evaluate(data, [path]) == 2
+    assert capsys.readouterr().err.endswith("; a released file has to keep its name, TASK@….json\n")
+
+
 def table_of(data: Path, tasks: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
     """What is printed after the table of tasks, if all answers to these tasks are right."""
     write_data(data, {task: [["a"], ["a"]] for task in tasks})

@@ -1,6 +1,7 @@
 """`tasks doctor ni_v1`: what is there, what is missing, broken or odd."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,27 @@ def test_faults_and_oddities(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         "evaluated instances that are positive examples too": "60",
     }
     assert sum("unseen_in" in each for each in found) == 59
+
+
+def test_files_that_no_run_can_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is told once, by its name, and what is to be done is not to run the doctor."""
+    few, broken, pipe = (
+        f"{name}.json"
+        for name in (
+            NAME,
+            "subtask001_quoref_question_generation",
+            "subtask002_quoref_answer_generation",
+        )
+    )
+    write(tmp_path, Instances=TASK["Instances"][:1])
+    write(tmp_path, name=broken.removesuffix(".json"), Title=7)
+    os.mkfifo(tmp_path / pipe)
+    words = ["tasks", "doctor", "ni_v1", f"--ni_v1_data={tmp_path}", "--ni_v1_examples=3"]
+    assert cli.main(words) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2:5] == [
+        f"{broken}: Title is 7 but must be a string; correct the file or restore it",
+        f"{pipe}: is a pipe or a device, which cannot be read again; put a file in its place",
+        f"{few}: NaturalInstructionsV1.num_examples=3: {NAME} has 1 positive examples and 1 "
+        "instances, which are too few; ask for fewer",
+    ]

@@ -72,6 +72,22 @@ def test_show_one_task(ni_v1_dir: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "input: Sentence: " in said
 
 
+@pytest.mark.parametrize(
+    ("split", "task", "said"),
+    [
+        ("train", NAME, "of the tasks random; it is in test\n"),
+        ("test", "subtask001_quoref_question_generation", "; it is in train and validation\n"),
+        ("test", "subtask040", "; such as subtask002_quoref_answer_generation\n"),
+    ],
+)
+def test_a_task_that_a_split_does_not_have(
+    split: str, task: str, said: str, ni_v1_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["tasks", "show", "ni_v1_random_full", f"--split={split}", "--task", task]
+    assert cli.main([*words, "--ni_v1_data", str(ni_v1_dir), "--vocabulary=bytes"]) == 2
+    assert capsys.readouterr().err.endswith(said)
+
+
 def test_more_examples_than_there_are(tmp_path: Path) -> None:
     write(tmp_path, Instances=[{"input": "a", "output": ["b"]}] * 3)
     words = ["tasks", "export", f"ni_v1_only_task_{NAME}_positive", "--split=all", "--output=-"]

@@ -12,7 +12,7 @@ from one_task import write
 
 from tk_instruct.data import registry
 from tk_instruct.data.tokenization import Budget, Plain
-from tk_instruct.data.vocabulary import ByteVocabulary
+from tk_instruct.data.vocabulary import ByteVocabulary, vocabulary
 from tk_instruct.tasks.natural_instructions_v1 import prompt, records
 from tk_instruct.tasks.natural_instructions_v1.encodings import ENCODINGS
 from tk_instruct.tasks.natural_instructions_v1.splits import evaluated, extra_examples
@@ -63,8 +63,27 @@ def test_examples_that_do_not_fit_are_left_out_and_the_input_is_kept(tmp_path: P
         if number:
             budget = Budget(tokenizer, len(text.encode()))
             assert prompt.render(task, instances[:2], "x", full, 3, budget) == whole[number - 1]
-    cut = prompt.render(task, instances[:2], "x", full, 3, Budget(tokenizer, 20))
-    assert cut == whole[0][:20]
+    instance = "\ninput: x\noutput:"
+    instruction = whole[0].removesuffix(instance)
+    for room in range(len(instruction.encode())):
+        budget = Budget(tokenizer, room + len(instance) + 1)
+        cut = instruction.encode()[:room].decode(errors="ignore") + instance
+        assert prompt.render(task, instances[:2], "x", full, 3, budget) == cut
+    assert prompt.render(task, instances[:2], "x", full, 3, Budget(tokenizer, 9)) == instance[:9]
+
+
+@pytest.mark.parametrize("limit", [128, 512])
+def test_real_inputs_are_whole_however_long_the_instruction_is(
+    limit: int, shared_data: Path
+) -> None:
+    gin.bind_parameter("vocabulary.name", str(shared_data / "t5-vocabulary/sentencepiece.model"))
+    budget = Budget(Plain(vocabulary()), limit)
+    for path in sorted((shared_data / "natural-instructions-v1" / "tasks").iterdir()):
+        task, instances = records.read_task(path)
+        for instance in instances[60:70]:
+            end = f"\ninput: {instance.input}\noutput:"
+            rendered = prompt.render(task, (), instance.input, ENCODINGS["full"], 2, budget)
+            assert rendered.endswith(end) == budget.admits(end)
 
 
 def test_the_released_renderings(shared_data: Path) -> None:
