@@ -85,8 +85,7 @@ def select(patterns: Sequence[str]) -> Selection:
     """
     found = Selection()
     for pattern in patterns:
-        # Patterns do not find what is not listed; full names do.
-        names = [pattern] if registry.declared(pattern) else registry.names(pattern)
+        names = registry.names(pattern)
         if not names:
             raise UserError(f"no task or mixture matches {pattern!r}; `tasks list` shows all")
         for name in [pattern] if pattern in names else names:

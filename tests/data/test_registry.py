@@ -1,6 +1,7 @@
 """Declaring reads nothing, reading gives text and tokens, and names lead to what they say."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -254,6 +255,18 @@ def test_names_by_shell_pattern_and_by_part() -> None:
     assert registry.names("clared_b") == ["declared_both"]
     assert registry.names("nothing") == registry.names("whole*") == []
     assert {"declared_both", "declared_small", "declared_whole"} <= set(registry.names())
+
+
+def test_a_name_that_is_not_listed_is_found_whole_and_told_as_the_nearest() -> None:
+    hidden = replace(registry.declared("declared_small"), name="declared_hidden", is_listed=False)  # type: ignore[type-var]
+    registry.add(hidden)
+    assert registry.names("declared_hidden") == ["declared_hidden"]
+    assert "declared_hidden" not in {
+        *registry.names("declared_hidde"),
+        *registry.names("declared*"),
+    }
+    with pytest.raises(UserError, match="did you mean 'declared_hidden'"):
+        registry.get("declared_hidde")
 
 
 def test_the_nearest_name_is_told() -> None:

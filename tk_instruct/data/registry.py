@@ -242,18 +242,31 @@ def _from_seqio() -> Any:
 
 
 def names(pattern: str = "*") -> list[str]:
-    """The sorted names of tasks and mixtures that match a shell pattern or contain the text."""
+    """The sorted names of tasks and mixtures that match a shell pattern or contain the text.
+
+    A task that is not listed matches by its full name alone.
+    """
+    is_listed = _all_names()
+    has_wildcards = any(character in pattern for character in "*?[")
+    found = {
+        name
+        for name in is_listed
+        if is_listed[name]
+        and (fnmatch.fnmatchcase(name, pattern) if has_wildcards else pattern in name)
+    }
+    return sorted(found | ({pattern} & is_listed.keys()))
+
+
+def _all_names() -> dict[str, bool]:
+    """Name of a task or mixture → whether it is listed."""
     _import_seqio_suites()
     foreign = _from_seqio()
     own: dict[str, Task | Mixture] = {n: of for n, (_, of) in _declared_by_suites().items()}
     for _, in_data in _declared_in_data():
         own |= in_data
     own |= _added
-    hidden = {name for name, of in own.items() if isinstance(of, Task) and not of.is_listed}
-    declared = sorted({*own, *(foreign.names() if foreign else ())} - hidden)
-    if any(character in pattern for character in "*?["):
-        return [name for name in declared if fnmatch.fnmatchcase(name, pattern)]
-    return [name for name in declared if pattern in name]
+    found = dict.fromkeys(foreign.names() if foreign else (), True)
+    return found | {n: of.is_listed if isinstance(of, Task) else True for n, of in own.items()}
 
 
 def declared(name: str) -> Task | Mixture | None:
@@ -277,7 +290,7 @@ def get(name: str) -> AnyTask | AnyMixture:
         found = foreign.find(name, lambda task: _as_read(declared(task)), use_cached_tasks())
         if found is not None:
             return found
-    near = difflib.get_close_matches(name, names(), n=1)
+    near = difflib.get_close_matches(name, sorted(_all_names()), n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise UserError(
         f"task or mixture {name!r} is not declared; {hint}`tk-instruct tasks list` shows all"
