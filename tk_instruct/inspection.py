@@ -7,6 +7,7 @@ show, stats, export and prepare can take data, vocabulary and the tasks' paramet
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -385,23 +386,26 @@ def _stats_text(stats: dict[str, Any]) -> str:
 
 
 def _refuse_to_replace_data(output: str) -> None:
-    """Raises UserError for a file that is, or lies in, what a suite's settings name as data."""
+    """Raises UserError for a file that is, or lies in, what names data: a flag or a variable."""
     import gin
 
     if not os.path.isfile(output):
         return
+    named: dict[str, Any] = {
+        f"${name}": value for name, value in os.environ.items() if name.startswith("TK_INSTRUCT_")
+    }
     for flag in (flag for each in suite.suites().values() for flag in each.flags):
-        try:
-            value: Any = gin.query_parameter(flag.binds)
-        except ValueError:  # nothing is set
-            continue
+        with contextlib.suppress(ValueError):  # nothing is set
+            named[f"--{flag.name}"] = gin.query_parameter(flag.binds)
+    for name, value in named.items():
         given = value.values() if isinstance(value, Mapping) else [value]
         texts = [t for v in given for t in (v if isinstance(v, list | tuple) else [v])]
-        for path in (os.path.realpath(os.path.expanduser(t)) for t in texts if isinstance(t, str)):
+        paths = [os.path.expanduser(t) for t in texts if t and isinstance(t, str)]
+        for path in map(os.path.realpath, paths):
             if os.path.commonpath([os.path.realpath(output), path]) == path:
                 raise UserError(
-                    f"--output={output} is there already and belongs to --{flag.name}, which is "
-                    "never changed; choose another place"
+                    f"--output={output} is there already and belongs to {name}, which is never "
+                    "changed; choose another place"
                 )
 
 

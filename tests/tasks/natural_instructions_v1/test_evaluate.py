@@ -273,6 +273,11 @@ def test_other_refusals(data: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     [path] = ours(tmp_path)
     assert evaluate(data, [path], f"--json={path}") == 2
     assert "is the file of --predictions" in capsys.readouterr().err
+    task = data / f"{SEEN}.json"
+    before = task.read_bytes()
+    assert evaluate(data, [path], f"--json={task}") == 2
+    assert "is the file of --ni_v1_data" in capsys.readouterr().err
+    assert task.read_bytes() == before
     path = path.rename(tmp_path / f"{QG}@ours.json")
     assert evaluate(data, [path]) == 2
     assert "a file that is named TASK@….json has the released form" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from one_task import NAME, write
 from tk_instruct import cli
 from tk_instruct.data import registry
 from tk_instruct.data.tokens import FeatureLengths
+from tk_instruct.tasks.natural_instructions_v1 import records
 from tk_instruct.tasks.natural_instructions_v1.encodings import ENCODINGS
 
 
@@ -28,6 +29,18 @@ def test_export_has_tasks_positions_and_all_references(tmp_path: Path) -> None:
     assert line["targets"] == ["colour 160", "other"]
     assert line["category"] == "question_generation"
     assert {json.loads(line)["encoding"] for line in lines} == set(ENCODINGS)
+
+
+def test_export_does_not_replace_the_data_of_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path)
+    before = path.read_bytes()
+    monkeypatch.setenv(records.DATA_VARIABLE, str(tmp_path))
+    command = ["tasks", "export", "ni_v1_random_none", "--split=test", f"--output={path}"]
+    assert cli.main(command) == 2
+    assert f"belongs to ${records.DATA_VARIABLE}, which is never" in capsys.readouterr().err
+    assert path.read_bytes() == before
 
 
 def test_seqio_gives_the_same_examples(ni_v1_dir: Path) -> None:
