@@ -67,6 +67,8 @@ class Suite:
             args.directory.
         baselines: value of `predict --baseline` → a function example → answer.
         scores: a tk_instruct.scores.SuiteScores, which `report` uses.
+        task_forms: value of `convert-tasks --from` → a function paths → iterator of TaskFile, which
+            reads files of the suite's own form.
         licence: the text on the data in a model card.
     """
 
@@ -82,6 +84,7 @@ class Suite:
     mini: str | None = None
     baselines: Mapping[str, str] = field(default_factory=dict)
     scores: str | None = None
+    task_forms: Mapping[str, str] = field(default_factory=dict)
     licence: str = ""
 
 
@@ -128,8 +131,8 @@ def part(reference: str) -> Any:
 def suites() -> Mapping[str, Suite]:
     """Name → suite, sorted by name.
 
-    Raises UserError if two suites have the same name, flag, macro, evaluation or baseline, or if
-    one cannot be imported or is not a Suite.
+    Raises UserError if two suites have the same name, flag, macro, evaluation, baseline or form of
+    task files, or if one cannot be imported or is not a Suite.
     """
     found: dict[str, Suite] = {}
     for where, suite in _found():
@@ -146,13 +149,14 @@ def suites() -> Mapping[str, Suite]:
 
 
 def _check_names(found: Iterable[Suite]) -> None:
-    """Raises UserError if two suites share a name of a flag, macro, evaluation or baseline."""
+    """Raises UserError if two suites share a name of a part that users choose by it."""
     owners: dict[str, str] = {}
     for each in found:
         names = [f"the flag --{flag.name}" for flag in each.flags]
         names += [f"the gin macro {flag.macro}" for flag in each.flags if flag.macro]
         names += [f"the evaluation {name}" for name in each.evaluations]
         names += [f"the baseline {name}" for name in each.baselines]
+        names += [f"the form {name} of task files" for name in each.task_forms]
         for name in names:
             if name in owners:
                 raise UserError(
