@@ -228,7 +228,7 @@ def _tasks(
         return
     form = _read(paths[0], args).form
     _refuse_flags_but(_FORMS[form], args, f"the form {form}")
-    about = {
+    about: dict[str, Any] = {
         field: tuple(getattr(args, flag)) for flag, field in _ABOUT.items() if getattr(args, flag)
     }
     new = partial(TaskFile, **about)

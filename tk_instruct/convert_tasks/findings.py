@@ -63,7 +63,7 @@ def tidied(task: TaskFile) -> tuple[TaskFile, list[Finding]]:
             first = replace(first, outputs=tuple(outputs))
         kept.append(first)
     originals = [each.record() for each in task.instances if each.id in changed]
-    extra = task.extra | {ORIGINALS: originals} if originals else task.extra
+    extra = {**task.extra, ORIGINALS: originals} if originals else task.extra
     task = replace(task, instances=tuple(kept), extra=extra)
     _find_outputs_in_prompts(task, places)
     return task, [

@@ -38,8 +38,12 @@ class Demonstration:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
-        own = {"input": self.input, "output": self.output, "explanation": self.explanation}
-        return own | self.extra
+        return {
+            "input": self.input,
+            "output": self.output,
+            "explanation": self.explanation,
+            **self.extra,
+        }
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,8 @@ class TaskFile:
             "Negative Examples": [example.record() for example in self.negative_examples],
             "Instances": [instance.record() for instance in self.instances],
             "Instance License": self.instance_license,
-        } | self.extra
+            **self.extra,
+        }
         # "replace": a flag's text may hold bytes that are not UTF-8
         return json.dumps(record, ensure_ascii=False, indent=4).encode("utf-8", "replace")
 
