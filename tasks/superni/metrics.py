@@ -7,20 +7,16 @@ are in per cent (Wang et al. 2022, section 5). ROUGE equals rouge-score's F1.
 import json
 import os
 import string
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from math import fsum
 from pathlib import Path
 from typing import NamedTuple
 
-from rapidfuzz.distance import LCSseq
-from rouge_score import tokenize as rouge_tokenize
-
 from tk_instruct.errors import UserError
-
-Tokenize = Callable[[str], Sequence[str]]
+from tk_instruct.metrics.rouge import Tokenize, rouge_f1, stemmed_tokens
 
 _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -61,25 +57,6 @@ def exact_match(prediction: str, reference: str) -> bool:
 
 def _normalised(text: str) -> str:
     return " ".join(text.lower().translate(_WITHOUT_PUNCTUATION).split())
-
-
-class _Stemmer:
-    """NLTK's Porter stemmer with a cache of words. Importing nltk takes a second."""
-
-    def __init__(self) -> None:
-        from rouge_score.tokenizers import porter
-
-        self.stem = lru_cache(maxsize=1 << 17)(porter.PorterStemmer().stem)
-
-
-@cache
-def _stemmer() -> _Stemmer:
-    return _Stemmer()
-
-
-def tokenize_default(text: str) -> list[str]:
-    """The tokens of the default track, as rouge-score's DefaultTokenizer(use_stemmer=True)."""
-    return rouge_tokenize.tokenize(text, _stemmer())
 
 
 @cache
@@ -127,7 +104,7 @@ def tokenizer_of(track: str, gpt2_bpe: str | None) -> Tokenize:
     the x-lingual track needs it. Raises UserError if it is not given or lacks the files.
     """
     if track == "default":
-        return tokenize_default
+        return stemmed_tokens
     directory = gpt2_bpe or os.environ.get(GPT2_BPE_VARIABLE)
     if not directory:
         raise UserError(
@@ -139,29 +116,8 @@ def tokenizer_of(track: str, gpt2_bpe: str | None) -> Tokenize:
     return gpt2_tokenizer(Path(directory))
 
 
-def rouge_f1(prediction: Sequence[str], reference: Sequence[str]) -> tuple[float, float]:
-    """F1 of ROUGE-1 and of ROUGE-L of two token lists, in [0, 1]. They are 0 if a list is empty."""
-    if not prediction or not reference:
-        return 0.0, 0.0
-    shared = (Counter(prediction) & Counter(reference)).total()
-    numbers: dict[str, int] = {}  # rapidfuzz compares strings by hash, so tokens become integers
-    common = LCSseq.similarity(
-        [numbers.setdefault(token, len(numbers)) for token in prediction],
-        [numbers.setdefault(token, len(numbers)) for token in reference],
-    )
-    return (
-        _f1(shared, len(prediction), len(reference)),
-        _f1(common, len(prediction), len(reference)),
-    )
-
-
-def _f1(hits: int, num_predicted: int, num_expected: int) -> float:
-    precision, recall = hits / num_predicted, hits / num_expected
-    return 2 * precision * recall / (precision + recall) if hits else 0.0
-
-
 def instance_scores(
-    prediction: str, references: Sequence[str], tokenize: Tokenize = tokenize_default
+    prediction: str, references: Sequence[str], tokenize: Tokenize = stemmed_tokens
 ) -> InstanceScores:
     """The scores of a prediction: each metric's maximum over the references.
 
@@ -184,7 +140,7 @@ def score(
     predictions: Sequence[str],
     references: Sequence[Sequence[str]],
     groups: Sequence[Sequence[str]] = (),
-    tokenize: Tokenize = tokenize_default,
+    tokenize: Tokenize = stemmed_tokens,
 ) -> dict[str, float]:
     """The mean of each metric over all instances and over each group, in per cent, not rounded.
 

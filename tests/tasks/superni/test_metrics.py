@@ -10,9 +10,9 @@ import regex  # type: ignore[import-untyped]
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
-from rouge_score.tokenizers import DefaultTokenizer
 
 from tk_instruct.errors import UserError
+from tk_instruct.metrics.rouge import Tokenize
 from tk_instruct.tasks.superni import metrics, records
 
 DEFAULT_SCORER = RougeScorer(["rouge1", "rougeL"], use_stemmer=True)
@@ -61,36 +61,6 @@ def test_exact_match_keeps_articles_word_breaks_and_other_punctuation(
 # ROUGE
 
 
-def test_default_tokens_of_a_sentence() -> None:
-    tokens = metrics.tokenize_default("The U.S.-based runners were RUNNING generously, naïvely!")
-    assert tokens == ["the", "u", "s", "base", "runner", "were", "run", "gener", "na", "veli"]
-
-
-@given(TEXTS)
-def test_default_tokens_equal_rouge_score(text: str) -> None:
-    assert metrics.tokenize_default(text) == DefaultTokenizer(use_stemmer=True).tokenize(text)
-
-
-def test_rouge_f1_by_hand() -> None:
-    # Shared tokens: a, b, c of four and five: P = 3/4, R = 3/5. In order only two: a b.
-    assert metrics.rouge_f1(list("abcx"), list("cabyz")) == (
-        pytest.approx(2 / 3, abs=1e-15),
-        pytest.approx(4 / 9, abs=1e-15),
-    )
-
-
-def test_rouge_f1_counts_a_repeated_token_as_often_as_both_have_it() -> None:
-    assert metrics.rouge_f1(list("aaa"), list("aab")) == (
-        pytest.approx(2 / 3, abs=1e-15),
-        pytest.approx(2 / 3, abs=1e-15),
-    )
-
-
-@pytest.mark.parametrize(("a", "b"), [([], ["a"]), (["a"], []), ([], []), (["a"], ["b"])])
-def test_rouge_f1_is_zero_where_nothing_is_shared(a: list[str], b: list[str]) -> None:
-    assert metrics.rouge_f1(a, b) == (0.0, 0.0)
-
-
 @given(TEXTS, TEXTS)
 @example("", "")
 @example("?!", "?!")
@@ -105,7 +75,7 @@ def test_rouge_equals_rouge_score(prediction: str, reference: str) -> None:
 class ObjectWith:
     """A tokeniser as rouge-score wants one."""
 
-    def __init__(self, tokenize: metrics.Tokenize) -> None:
+    def __init__(self, tokenize: Tokenize) -> None:
         self.tokenize = tokenize
 
 
