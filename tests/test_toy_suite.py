@@ -177,6 +177,11 @@ def found_with(
             'SUITE = Suite("zoo", "", baselines={"copy_demo": "zoo"})',
             "the suites superni and zoo both have the baseline copy_demo; rename it in one of them",
         ),
+        (
+            'SUITE = Suite("zoo", "", task_forms={"ni_v1": "zoo"})',
+            "the suites ni_v1 and zoo both have the form ni_v1 of task files; rename it in one of "
+            "them",
+        ),
     ],
 )
 def test_a_suite_that_does_not_fit_is_told(

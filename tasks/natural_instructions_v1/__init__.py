@@ -42,6 +42,7 @@ SUITE = Suite(
     mixtures=f"{_HERE}.mixtures",
     doctor=f"{_HERE}.doctor:diagnose",
     mini=f"{_HERE}.mini",
+    task_forms={"ni_v1": f"{_HERE}.task_files:read"},
     licence="Natural Instructions v1 (arXiv:2104.08773): Apache-2.0 for its repository. The "
     "instances are under the licences of their source datasets.",
 )

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from tk_instruct import schema
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, open_to_read, read_file
+from tk_instruct.files import Path, is_stream, open_to_read, read_bytes
 
 _REPAIR = "correct the file"
 _JSON = (".json", ".jsonl", ".ndjson")
@@ -42,6 +42,8 @@ def read(path: Path, delimiter: str | None = None) -> tuple[Row, Iterator[Row]]:
         raise UserError(f"{path}: its name must end in {', '.join(SUFFIXES)}; rename it so")
     if delimiter is not None and suffix not in (".csv", ".tsv"):
         raise UserError(f"--delimiter is for CSV, and {path} is not; leave it out")
+    if is_stream(path):
+        raise UserError(f"{path} is a pipe or a device; put a file in its place")
     if suffix == ".parquet":
         rows = _parquet(path)
     elif suffix in _JSON:
@@ -56,7 +58,7 @@ def read(path: Path, delimiter: str | None = None) -> tuple[Row, Iterator[Row]]:
 
 def _csv(path: Path, delimiter: str) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)  # a field may be a whole book
-    text = io.StringIO(_decoded(read_file(path), path), newline="")
+    text = io.StringIO(_decoded(read_bytes(path), path), newline="")
     rows = csv.reader(text, delimiter=delimiter, strict=True)
     header: list[str] = []
     for number in itertools.count(1):

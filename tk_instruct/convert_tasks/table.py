@@ -62,12 +62,15 @@ def read(
 def _instances(found: Iterable[Row], columns: Columns) -> Iterator[Instance]:
     for place, fields in found:
         output = columns.of_outputs(fields, place)
-        value = _value(fields, output, "output", place)
+        input_, value = (
+            _value(fields, column, what, place)
+            for column, what in ((columns.input, "input"), (output, "output"))
+        )
         if output == (columns.outputs or "outputs") and isinstance(value, str):
             value = _list_in_json(value, place, output)
         yield Instance(
             id=_id(fields, columns, place),
-            input=rows.text(_value(fields, columns.input, "input", place), place, columns.input),
+            input=rows.text(input_, place, columns.input),
             outputs=rows.texts(value, place, output),
             place=place,
         )
@@ -95,8 +98,8 @@ def _list_in_json(cell: str, place: str, column: str) -> Any:
     with contextlib.suppress(UserError):
         return schema.parse(cell.encode(), list[Any], place)
     raise UserError(
-        f"{place}: {column} is {schema.shortened(cell)}, which begins as a list in JSON and is "
-        'none; write ["…", "…"], or name the column with --output_column if it holds one text'
+        f"{place}: {column} is {schema.shortened(cell)} but must be a list in JSON, as it begins "
+        'with [; write ["…", "…"], or name the column with --output_column if it holds one text'
     )
 
 
