@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tk_instruct import cli, convert_tasks, suite
 from tk_instruct.convert_tasks.findings import (
+    EMPTY,
     IN_DEFINITION,
     IN_INPUT,
     MERGED,
@@ -244,7 +245,67 @@ def test_faults_of_tables(
     assert path.read_text() == content
 
 
+def test_a_hundred_thousand_rows(tmp_path: Path) -> None:
+    path = tmp_path / "many.csv"
+    path.write_text("input,output\n" + "".join(f"q{k},{k % 1000}\n" for k in range(100_000)))
+    assert convert(path, "--output", tmp_path, *DEFINE) == 0
+    instances = tasks(tmp_path)["many"]["Instances"]
+    assert len(instances) == 100_000
+    assert instances[-1] == {"id": "many-100000", "input": "q99999", "output": ["999"]}
+
+
 # Findings
+
+
+@pytest.mark.parametrize(
+    ("full", "empty"),
+    [
+        ({"input": "a", "output": "b"}, {"input": "c", "output": None}),
+        ({"input": "a", "outputs": ["b"]}, {"input": " ", "outputs": ["b"]}),
+        ({"instruction": "a", "output": "b"}, {"instruction": "c", "output": ""}),
+        ({"inputs": "a", "targets": "b"}, {"inputs": "c", "targets": ["d", ""]}),
+    ],
+)
+def test_rows_with_empty_texts_are_left_out_if_asked(
+    full: Any,
+    empty: Any,
+    refused: Callable[..., str],
+    findings: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    path = write_lines(tmp_path / "t.jsonl", empty, full, empty)
+    define = DEFINE if "input" in full else ()
+    words = ("--output", tmp_path / "out", *define)
+    assert f"{path}:1: " in (message := refused(path, *words))
+    assert message.endswith(
+        "fill it in, remove the row, or give --skip_empty to leave out such rows\n"
+    )
+    assert findings(path, *words, "--skip_empty") == {EMPTY: (2, [f"{path}:1", f"{path}:3"])}
+    (made,) = tasks(tmp_path / "out").values()
+    assert rows(made) == [("a", ["b"])]
+    write_lines(path, empty)
+    message = refused(path, "--output", tmp_path / "none", *define, "--skip_empty")
+    assert " is left, each " in message
+
+
+def test_chats_with_empty_texts_are_left_out_if_asked(
+    refused: Callable[..., str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    turns = [[("user", "a"), ("assistant", text)] for text in ("", "b")]
+    chats = [[{"role": role, "content": text} for role, text in each] for each in turns]
+    path = write_lines(tmp_path / "t.jsonl", *({"messages": messages} for messages in chats))
+    words = (path, "--to=instructions", "--output", tmp_path / "out.jsonl")
+    assert "messages[1].content is empty" in refused(*words)
+    assert convert(*words, "--skip_empty") == 0
+    assert capsys.readouterr() == (
+        f"1 row in {tmp_path / 'out.jsonl'}\n",
+        "finding                                           number  first\n"
+        f"rows with an empty text: left out (--skip_empty)       1  {path}:1\n",
+    )
+    assert convert(path, "--output", tmp_path, "--skip_empty") == 0
+    assert len(tasks(tmp_path)) == 1
+    write_lines(path, {"messages": chats[0]})
+    assert "no row is left, each has an empty text" in refused(*words, "--skip_empty")
 
 
 def test_duplicates_are_merged_or_left_out_and_told(
@@ -274,7 +335,7 @@ def test_instances_that_are_examples_are_left_out_and_told(
     assert rows(made) == [("q2", ["b"])]
     assert made[ORIGINALS] == [{"id": "t-1", "input": "q1", "output": ["b"]}]
     path.write_text("input,output\nq1,b\n")
-    assert "t: no instance is left, each has the input of a positive example" in refused(
+    assert "t: no instance is left, each row is empty or has the input of a pos" in refused(
         path, "--output", tmp_path / "new", *DEFINE, "--positive", given
     )
     wrong = write_lines(tmp_path / "w.jsonl", {"input": "q1"})
@@ -416,6 +477,15 @@ def test_a_task_for_each_template(tmp_path: Path) -> None:
     assert all(task["Definition"] == [FOLLOW] for task in made.values())
 
 
+def test_templates_with_names_alike_are_different_tasks(tmp_path: Path) -> None:
+    names = ["X?", "x!", "y"]
+    table = [{"template": name, "inputs": name, "targets": "b"} for name in names]
+    assert convert(write_lines(tmp_path / "t.jsonl", *table), "--output", tmp_path) == 0
+    made = tasks(tmp_path)
+    assert sorted(name[:2] for name in made) == ["x_", "x_", "y"]
+    assert sorted(rows(task)[0][0] for task in made.values()) == sorted(names)
+
+
 def test_what_tasks_export_writes_is_read(p3_dir: Path, tmp_path: Path) -> None:
     lines = tmp_path / "p3.jsonl"
     words = ["export", "p3_ag_news*", f"--p3_data={p3_dir}", f"--output={lines}"]
@@ -453,7 +523,7 @@ def test_lines_on_the_standard_output(capsys: pytest.CaptureFixture[str], tmp_pa
     said = capsys.readouterr()
     turns = [{"role": "user", "content": "Add."}, {"role": "assistant", "content": "3"}]
     assert json.loads(said.out) == {"messages": turns}
-    assert said.err == "1 rows in -\n"
+    assert said.err == "1 row in -\n"
 
 
 def test_inputs_are_never_replaced(refused: Callable[..., str], tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from tk_instruct.files import Path, check_target, open_atomically, read_file
 from tk_instruct.progress import Progress
 
 from . import instructions, messages, rows, table
-from .findings import Finding, format_report, tidied
+from .findings import EMPTY, Finding, format_report, tidied
 from .rows import Row
 from .task_file import TaskFile, TaskFolder, safe_name
 
@@ -83,6 +83,8 @@ _READ_OF: dict[str, set[str]] = {
     "messages": {"id", "messages"},
 }
 
+_NOTHING_LEFT = "no row is left, each has an empty text; give a file that has some"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="read, and never changed")
@@ -111,6 +113,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--strict", action="store_true", help="write nothing if there is something to tell"
+    )
+    parser.add_argument(
+        "--skip_empty",
+        action="store_true",
+        help="leave out rows with an empty instruction, input or output, and tell how many",
     )
     parser.add_argument(
         "--json", action="store_true", help="findings on the standard output, one JSON object each"
@@ -187,24 +194,29 @@ def _to_task_files(paths: Sequence[Path], args: argparse.Namespace) -> int:
         if path.resolve().parent == (folder.directory / "tasks").resolve():
             raise UserError(f"{path} lies in the folder that is written; choose another --output")
     findings: list[Finding] = []
+    skipped: list[str] = []
     num_tasks = num_instances = 0
     with folder, Progress("converting", len(paths)) as progress:
-        for task in _tasks(paths, args, progress):
+        for task in _tasks(paths, args, progress, skipped if args.skip_empty else None):
             task, found = tidied(task)
             findings += found
             folder.add(task)
             num_tasks += 1
             num_instances += len(task.instances)
             progress.advance(0, f"{num_tasks:,} tasks")
+        if skipped:
+            findings.append(Finding.of("", EMPTY, skipped))
         _tell(findings, args.json)
+        if not num_tasks:
+            raise UserError(_NOTHING_LEFT)
         if findings and args.strict:
             print("nothing is written (--strict)", file=sys.stderr)
             return 1
         folder.place()
     said = [
-        f"{num_tasks:,} task{'s' * (num_tasks != 1)}, {num_instances:,} instances in "
+        f"{_counted(num_tasks, 'task')}, {_counted(num_instances, 'instance')} in "
         f"{folder.directory}; listed in {', '.join(folder.listed_in())}",
-        f"{folder.num_unchanged:,} of them were there already" if folder.num_unchanged else "",
+        f"{_counted(folder.num_unchanged, 'task')} there already" if folder.num_unchanged else "",
         f"check: tk-instruct tasks doctor --data_dir {shlex.quote(str(folder.directory))}",
     ]
     print("\n".join(filter(None, said)), file=sys.stderr if args.json else sys.stdout)
@@ -220,10 +232,15 @@ def _tell(findings: Sequence[Finding], is_json: bool) -> None:
 
 
 def _tasks(
-    paths: Sequence[Path], args: argparse.Namespace, progress: Progress
+    paths: Sequence[Path],
+    args: argparse.Namespace,
+    progress: Progress,
+    skipped: list[str] | None,
 ) -> Iterator[TaskFile]:
     if args.form in (forms := _suite_forms()):
         _refuse_flags_but((), args, f"--from {args.form}")
+        if args.skip_empty:
+            raise UserError(f"--skip_empty is not read with --from {args.form}; leave it out")
         yield from suite.part(forms[args.form])(paths)
         return
     form = _read(paths[0], args).form
@@ -237,17 +254,19 @@ def _tasks(
         new = partial(new, definition=_definition(args, form), **_demonstrations(args))
         for part in [paths] if args.name else [[path] for path in paths]:
             name = args.name or safe_name(part[0].stem)
-            yield table.read(name, _rows(part, form, args), _columns(args), new)
+            yield table.read(name, _rows(part, form, args), _columns(args), new, skipped)
             progress.advance(len(part))
     elif form == "prompts":
         new = partial(new, definition=_definition(args, form))
         found = _rows(paths, form, args)
-        yield from instructions.by_template(found, prefix, paths[0].stem, new)
+        yield from instructions.by_template(found, prefix, paths[0].stem, new, skipped)
     else:
         found = _rows(paths, form, args)
         if form == "messages":
-            found = (Row(row.place, messages.to_instruction(row)) for row in found)
-        yield from instructions.by_instruction(found, prefix, new)
+            found = rows.parsed(
+                found, lambda row: Row(row.place, messages.to_instruction(row)), skipped
+            )
+        yield from instructions.by_instruction(found, prefix, new, skipped)
 
 
 class _File(NamedTuple):
@@ -349,15 +368,23 @@ def _to_lines(paths: Sequence[Path], args: argparse.Namespace) -> int:
         check_target(output)
         if any(os.path.realpath(path) == os.path.realpath(output) for path in paths):
             raise UserError(f"{output} is read, and is never changed; choose another --output")
+    skipped: list[str] = []
     count = 0
 
     def lines() -> Iterator[str]:
         nonlocal count
+        found = rows.parsed(
+            _rows(paths, source, args),
+            lambda row: _as_line(convert(row), row.place),
+            skipped if args.skip_empty else None,
+        )
         with Progress("converting", len(paths)) as progress:
-            for row in _rows(paths, source, args):
-                yield _as_line(convert(row), row.place)
+            for line in found:
+                yield line
                 count += 1
                 progress.advance(0, f"{count:,} rows")
+        if not count:
+            raise UserError(_NOTHING_LEFT)
 
     if is_shown:
         for line in lines():
@@ -366,8 +393,14 @@ def _to_lines(paths: Sequence[Path], args: argparse.Namespace) -> int:
         with open_atomically(output) as opened:
             for line in lines():
                 opened.write(line.encode())
-    print(f"{count:,} rows in {args.output}", file=sys.stderr if is_shown else sys.stdout)
+    if skipped:
+        _tell([Finding.of("", EMPTY, skipped)], is_json=False)
+    print(f"{_counted(count, 'row')} in {args.output}", file=sys.stderr if is_shown else sys.stdout)
     return 0
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _as_line(fields: dict[str, Any], place: str) -> str:

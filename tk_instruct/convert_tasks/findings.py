@@ -15,6 +15,7 @@ ORIGINALS = "Original Instances"
 MERGED = "inputs that stand in several rows with different outputs: one instance has them all"
 REPEATED = "rows that repeat an earlier row: left out"
 SHOWN = "instances with the input of a positive example: left out"
+EMPTY = "rows with an empty text: left out (--skip_empty)"
 IN_INPUT = "outputs that stand in the input, as options and extracts do, or as answers should not"
 IN_DEFINITION = "outputs that stand in the definition and are no other instance's"
 
@@ -23,12 +24,16 @@ _NUM_PLACES = 3
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found in one task, how often, and in which rows first."""
+    """What was found in one task, how often, and in which rows first. Skipped rows have no task."""
 
     task: str
     finding: str
     count: int
     places: tuple[str, ...]
+
+    @classmethod
+    def of(cls, task: str, finding: str, places: Sequence[str]) -> "Finding":
+        return cls(task, finding, len(places), tuple(places[:_NUM_PLACES]))
 
 
 def tidied(task: TaskFile) -> tuple[TaskFile, list[Finding]]:
@@ -47,8 +52,8 @@ def tidied(task: TaskFile) -> tuple[TaskFile, list[Finding]]:
             groups.setdefault(instance.input, []).append(instance)
     if not groups:
         raise UserError(
-            f"{task.name}: no instance is left, each has the input of a positive example; give "
-            "other examples"
+            f"{task.name}: no instance is left, each row is empty or has the input of a positive "
+            "example; give others"
         )
     kept, changed = [], {instance.id for instance in task.instances if instance.input in shown}
     for instances in groups.values():
@@ -66,9 +71,7 @@ def tidied(task: TaskFile) -> tuple[TaskFile, list[Finding]]:
     extra = {**task.extra, ORIGINALS: originals} if originals else task.extra
     task = replace(task, instances=tuple(kept), extra=extra)
     _find_outputs_in_prompts(task, places)
-    return task, [
-        Finding(task.name, kind, len(of), tuple(of[:_NUM_PLACES])) for kind, of in places.items()
-    ]
+    return task, [Finding.of(task.name, kind, found) for kind, found in places.items()]
 
 
 def _find_outputs_in_prompts(task: TaskFile, places: dict[str, list[str]]) -> None:

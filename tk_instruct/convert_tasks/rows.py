@@ -7,16 +7,22 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from tk_instruct import schema
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, is_stream, open_to_read, read_bytes
 
+T = TypeVar("T")
+
 _REPAIR = "correct the file"
 _JSON = (".json", ".jsonl", ".ndjson")
 SUFFIXES = (".csv", ".tsv", ".parquet", *_JSON)
+
+
+class EmptyTextError(UserError):
+    """A text that must say something, and is empty."""
 
 
 class Row(NamedTuple):
@@ -146,17 +152,36 @@ def _parquet(path: Path) -> Iterator[Row]:
         raise UserError(f"{path}: not Parquet that can be read ({error}); {_REPAIR}") from error
 
 
+def parsed(
+    found: Iterable[Row], parse: Callable[[Row], T], skipped: list[str] | None
+) -> Iterator[T]:
+    """What `parse` makes of each row.
+
+    Args:
+        skipped: gets the places of rows with an empty text, which are passed over; None raises
+            their EmptyTextError.
+    """
+    for row in found:
+        try:
+            yield parse(row)
+        except EmptyTextError:
+            if skipped is None:
+                raise
+            skipped.append(row.place)
+
+
 def text(value: Any, place: str, field: str) -> str:
     """A text that says something. Numbers, true and false are written as JSON writes them.
 
-    Raises UserError for other values, and for a text of blanks.
+    Raises EmptyTextError for a text of blanks, null and NaN, UserError for other values.
     """
     is_missing = value is None or (isinstance(value, float) and math.isnan(value))
     if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         value = json.dumps(value)
     if is_missing or (isinstance(value, str) and not value.strip()):
-        raise UserError(
-            f"{place}: {field} is empty, and must say something; fill it in, or remove the row"
+        raise EmptyTextError(
+            f"{place}: {field} is empty, and must say something; fill it in, remove the row, or "
+            "give --skip_empty to leave out such rows"
         )
     if not isinstance(value, str):
         raise UserError(

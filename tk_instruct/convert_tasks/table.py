@@ -1,8 +1,9 @@
 """Rows of (input, output): one file is one task."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from tk_instruct import schema
@@ -46,7 +47,11 @@ class Columns:
 
 
 def read(
-    name: str, found: Iterable[Row], columns: Columns, new: Callable[..., TaskFile]
+    name: str,
+    found: Iterable[Row],
+    columns: Columns,
+    new: Callable[..., TaskFile],
+    skipped: list[str] | None = None,
 ) -> TaskFile:
     """A task of rows. A text in the column of lists that begins with [ is a list in JSON.
 
@@ -55,25 +60,27 @@ def read(
 
     Args:
         new: makes a TaskFile of name and instances.
+        skipped: as in rows.parsed.
     """
-    return new(name=name, instances=with_ids(name, _instances(found, columns)))
+    instances = rows.parsed(found, partial(_instance, columns), skipped)
+    return new(name=name, instances=with_ids(name, instances))
 
 
-def _instances(found: Iterable[Row], columns: Columns) -> Iterator[Instance]:
-    for place, fields in found:
-        output = columns.of_outputs(fields, place)
-        input_, value = (
-            _value(fields, column, what, place)
-            for column, what in ((columns.input, "input"), (output, "output"))
-        )
-        if output == (columns.outputs or "outputs") and isinstance(value, str):
-            value = _list_in_json(value, place, output)
-        yield Instance(
-            id=_id(fields, columns, place),
-            input=rows.text(input_, place, columns.input),
-            outputs=rows.texts(value, place, output),
-            place=place,
-        )
+def _instance(columns: Columns, row: Row) -> Instance:
+    place, fields = row
+    output = columns.of_outputs(fields, place)
+    input_, value = (
+        _value(fields, column, what, place)
+        for column, what in ((columns.input, "input"), (output, "output"))
+    )
+    if output == (columns.outputs or "outputs") and isinstance(value, str):
+        value = _list_in_json(value, place, output)
+    return Instance(
+        id=_id(fields, columns, place),
+        input=rows.text(input_, place, columns.input),
+        outputs=rows.texts(value, place, output),
+        place=place,
+    )
 
 
 def _value(fields: Mapping[str, Any], column: str, what: str, place: str) -> Any:

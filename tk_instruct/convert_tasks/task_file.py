@@ -167,6 +167,7 @@ class TaskFolder:
             opened.enter_context(lock.held(lock_file, f"{self.directory} is being written"))
             with _writing(self.directory):
                 scratch = tempfile.TemporaryDirectory(prefix=".convert-tasks.", dir=self.directory)
+            self._tasks = Path(inside(self.directory, "tasks"))
             self._stage = Path(opened.enter_context(scratch))
             self._opened = opened.pop_all()
         return self
@@ -181,7 +182,7 @@ class TaskFolder:
                 f"two tasks are called {task.name}; convert them one by one, each with its --name"
             )
         self._is_english[task.name] = task.is_english
-        content, path = task.content(), self._file(task.name)
+        content, path = task.content(), self._tasks / f"{task.name}.json"
         is_there = path.is_file()
         if is_there and path.read_bytes() == content:
             self.num_unchanged += 1
@@ -202,9 +203,9 @@ class TaskFolder:
         lists = self._lists()
         os.sync()  # once: to wait for each of many files takes long
         with _writing(self.directory):
-            (self.directory / "tasks").mkdir(exist_ok=True)
+            self._tasks.mkdir(exist_ok=True)
             for name in self._staged:
-                os.replace(self._stage / f"{name}.json", self._file(name))
+                os.replace(self._stage / f"{name}.json", self._tasks / f"{name}.json")
         for path, content in lists.items():
             if not path.is_file() or path.read_bytes() != content:
                 write_atomically(path, content)
@@ -217,9 +218,6 @@ class TaskFolder:
             for is_english in sorted(set(self._is_english.values()))
         }
         yield from found
-
-    def _file(self, name: str) -> Path:
-        return Path(inside(self.directory, "tasks")) / f"{name}.json"
 
     def _lists(self) -> dict[Path, bytes]:
         """The lists of all splits with the new names in them."""
