@@ -550,7 +550,7 @@ def test_a_fault_in_a_late_row_leaves_the_old_file(
 @pytest.mark.parametrize(
     ("fields", "words", "message"),
     [
-        ({"a": 1}, (), "has 'a', which are the fields of no form; give --from {table,"),
+        ({"a": 1}, (), "has 'a', which are the fields of no form; give --from {messages,"),
         (
             {"messages": 1, "instruction": 1, "output": 1},
             (),

@@ -57,30 +57,37 @@ _ABOUT = {
 _EXAMPLES = ("positive", "negative")
 _COLUMNS = ("input_column", "output_column", "outputs_column", "id_column")
 _OF_ROWS = ("name", "delimiter", *_ABOUT)
-_OF_TASKS = ("definition", "delimiter", "name", *_ABOUT, *_EXAMPLES, *_COLUMNS)
+_OF_TASKS = ("definition", *_OF_ROWS, *_EXAMPLES, *_COLUMNS)
 
-# Form → the flags that it reads.
-_FORMS: dict[str, Sequence[str]] = {
-    "table": _OF_TASKS,
-    "instructions": _OF_ROWS,
-    "prompts": ("definition", *_OF_ROWS),
-    "messages": _OF_ROWS,
-}
-# The fields by which a form is known: one of these sets.
-_TOLD_BY: dict[str, tuple[set[str], ...]] = {
-    "messages": ({"messages"},),
-    "instructions": ({"instruction", "output"},),
-    "prompts": ({"inputs", "targets"}, {"inputs_pretokenized", "targets_pretokenized"}),
-    "table": ({"input", "output"}, {"input", "outputs"}),
-}
-# The fields that are read; those of a table are its columns.
-_READ_OF: dict[str, set[str]] = {
-    "instructions": {"id", "instruction", "input", "output"},
-    "prompts": {
-        *("id", "task", "dataset", "subset", "template", "inputs", "targets"),
-        *("inputs_pretokenized", "targets_pretokenized"),
-    },
-    "messages": {"id", "messages"},
+
+class _Form(NamedTuple):
+    """A form of rows.
+
+    Attributes:
+        flags: the flags that it reads.
+        told_by: the sets of fields by each of which it is known.
+        fields: all fields that are read; those of a table are its columns.
+    """
+
+    flags: Sequence[str]
+    told_by: Sequence[set[str]]
+    fields: set[str]
+
+
+_FORMS = {
+    "messages": _Form(_OF_ROWS, [{"messages"}], {"id", "messages"}),
+    "instructions": _Form(
+        _OF_ROWS, [{"instruction", "output"}], {"id", "instruction", "input", "output"}
+    ),
+    "prompts": _Form(
+        ("definition", *_OF_ROWS),
+        [{"inputs", "targets"}, {"inputs_pretokenized", "targets_pretokenized"}],
+        {
+            *("id", "task", "dataset", "subset", "template", "inputs", "targets"),
+            *("inputs_pretokenized", "targets_pretokenized"),
+        },
+    ),
+    "table": _Form(_OF_TASKS, [{"input", "output"}, {"input", "outputs"}], set()),
 }
 
 _NOTHING_LEFT = "no row is left, each has an empty text; give a file that has some"
@@ -244,7 +251,7 @@ def _tasks(
         yield from suite.part(forms[args.form])(paths)
         return
     form = _read(paths[0], args).form
-    _refuse_flags_but(_FORMS[form], args, f"the form {form}")
+    _refuse_flags_but(_FORMS[form].flags, args, f"the form {form}")
     about: dict[str, Any] = {
         field: tuple(getattr(args, flag)) for flag, field in _ABOUT.items() if getattr(args, flag)
     }
@@ -284,7 +291,7 @@ def _rows(paths: Sequence[Path], form: str, args: argparse.Namespace) -> Iterato
                 f"{file.first.place}: is of the form {file.form}, and is read as {form}; convert "
                 "it in a command of its own"
             )
-        read = _READ_OF[form] if form in _READ_OF else _columns(args).read_of(*file.first)
+        read = _FORMS[form].fields or _columns(args).read_of(*file.first)
         unread = [name for name in file.first.fields if name not in read]
         if unread and args.to == "task_files":
             print(f"{path}: not read: {', '.join(unread)}", file=sys.stderr)
@@ -299,7 +306,9 @@ def _read(path: Path, args: argparse.Namespace) -> _File:
     if any(getattr(args, flag) for flag in _COLUMNS):
         return _File("table", first, found)
     fits = [
-        form for form, sets in _TOLD_BY.items() if any(each <= first.fields.keys() for each in sets)
+        name
+        for name, form in _FORMS.items()
+        if any(each <= first.fields.keys() for each in form.told_by)
     ]
     if fits == ["instructions", "table"]:  # an instruction may have an input
         fits = ["instructions"]
