@@ -94,6 +94,7 @@ setup(
         ],
         "tpu": ["google-cloud-storage>=2.19", "jax[tpu]"],
         "test": [
+            "datasets>=4.0",  # reads what `tasks export` writes
             "huggingface_hub>=2.0",
             "hypothesis>=6.100",
             "import-linter>=2.5",  # who may import whom

@@ -40,7 +40,9 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests neither see nor fill the user's cache."""
     os.environ["TK_INSTRUCT_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
     for variable in (
+        "TK_INSTRUCT_NI_V1_DIR",
         "TK_INSTRUCT_SUPERNI_DIR",
+        "TK_INSTRUCT_NI_V1_DIR",
         "TK_INSTRUCT_VOCABULARY",
         "TK_INSTRUCT_GPT2_BPE",
         "TFDS_DATA_DIR",
@@ -115,6 +117,14 @@ def flan_vocabulary(flan_dir: str) -> Path:
 
     gin.bind_parameter("tfds_data_dir.directory", flan_dir)
     return Path(flan_vocabulary(2000))
+
+
+@pytest.fixture(scope="session")
+def ni_v1_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The synthetic Natural Instructions v1."""
+    from tk_instruct.tasks.natural_instructions_v1 import mini
+
+    return mini.write(tmp_path_factory.mktemp("mini") / "ni_v1")
 
 
 @pytest.fixture(scope="session")

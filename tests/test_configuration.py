@@ -80,6 +80,14 @@ def test_a_value_is_of_its_fields_type(macros: dict[str, str], field: str, expec
     assert (found, type(found)) == (expected, type(expected))
 
 
+def test_the_flag_seed_is_training_s_too() -> None:
+    from tk_instruct.train_run import TrainRun
+
+    assert run_of().seed == 0
+    configuration.bind_data_arguments(argparse.Namespace(seed=3))
+    assert configuration.configured(TrainRun).seed == 3
+
+
 def test_a_path_may_look_like_a_number_everywhere() -> None:
     run_of(DATA_DIR="2024", VOCABULARY="7")
     assert gin.query_parameter("DATA_DIR/gin.macro.value") == "2024"

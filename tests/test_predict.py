@@ -15,9 +15,12 @@ import numpy as np
 import pytest
 
 from tk_instruct import cli, configuration, inference, lock, predict
+from tk_instruct.data import registry
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.errors import UserError
 from tk_instruct.journal import row_of
+from tk_instruct.suite import Suite
+from tk_instruct.tasks.superni import baselines
 from tk_instruct.tasks.superni.records import SuperNI
 
 TASK = "superni_en_def_pos2"
@@ -55,6 +58,27 @@ def test_heuristics_copy(baseline: str, data: list[str], mini_dir: Path, tmp_pat
         assert {row["id"]: row["prediction"] for row in rows} == expected
         assert [row["id"] for row in rows] == sorted(expected)
         assert all(set(row) == {"id", "task", "prediction"} for row in rows)
+
+
+def test_a_baseline_is_of_the_tasks_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Suite("other", "", baselines={"copy_demo": "json:dumps"})
+    suite_of = registry.suite_of
+    monkeypatch.setattr(
+        registry, "suite_of", lambda name: other if "xlingual" in name else suite_of(name)
+    )
+    assert predict.baseline_of("copy_demo", "superni_xlingual_def") is json.dumps
+    assert predict.baseline_of("copy_demo", "superni_en_def") is baselines.copy_demo
+    with pytest.raises(UserError) as caught:
+        predict.baseline_of("copy_input", "superni_xlingual_def")
+    assert str(caught.value) == (
+        "--baseline copy_input: superni_xlingual_def is of the suite other, which has "
+        "copy_demo; give one of them"
+    )
+    with pytest.raises(UserError, match="the tasks of superni_def are of several suites"):
+        predict.baseline_of("copy_demo", "superni_def")
+    monkeypatch.setattr(registry, "suite_of", lambda name: None)
+    with pytest.raises(UserError, match="superni_en_def is of no suite"):
+        predict.baseline_of("copy_demo", "superni_en_def")
 
 
 def test_a_checkpoint_predicts_the_same_whatever_the_batching(
@@ -296,6 +320,10 @@ def test_a_damaged_checkpoint_is_told_in_one_line(
     [
         (["--model_dir=/nowhere"], "/nowhere holds no checkpoints/"),
         (["--baseline=copy_demo"], "needs --task NAME and --output_dir DIR"),
+        (
+            ["--baseline=copy_demo", "--task=flan_rte", "--output=x"],
+            "flan_rte is of the suite flan, which has none; give --model_dir DIR",
+        ),
         (["--baseline=copy_demo", "--batch_size=0"], "--batch_size=0 must be at least 1"),
         (
             ["--baseline=copy_demo", f"--task={TASK}", "--output=x", "--split=tset"],

@@ -27,12 +27,13 @@ from tk_instruct.configuration import (
 )
 from tk_instruct.errors import UserError
 from tk_instruct.files import check_target, is_stream
-from tk_instruct.ranges import whole_number
+from tk_instruct.ranges import check_seed, whole_number
 from tk_instruct.tables import table
 
 if TYPE_CHECKING:
     from tk_instruct.data.task import AnyTask
     from tk_instruct.data.tokens import FeatureLengths
+    from tk_instruct.export import Form, Share
 
 PERCENTILES = (50, 90, 99, 100)
 # Of the fields that a suite exports.
@@ -67,9 +68,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     export.add_argument("--split", default="train", help="default: train")
     export.add_argument(
+        "--drawn",
+        type=whole_number,
+        metavar="N",
+        help="the first N examples that training on one mixture or task draws, repeated as it "
+        "repeats them, and on the standard error how many are of each task",
+    )
+    export.add_argument(
         "--format",
-        choices=("jsonl", "parquet"),
-        help="default: parquet for FILE.parquet, else jsonl",
+        choices=("jsonl", "parquet", "messages"),
+        help="messages: exchanges of a chat, in JSON lines or for FILE.parquet in Parquet "
+        "(default: parquet for FILE.parquet, else jsonl)",
     )
     export.add_argument("--output", metavar="FILE", required=True, help="- is the standard output")
 
@@ -403,15 +412,58 @@ def _export(args: argparse.Namespace) -> int:
         _refuse_to_replace_data(output)
     from tk_instruct import export
 
-    file_format = args.format or ("parquet" if args.output.endswith(".parquet") else "jsonl")
-    selection = export.select(args.patterns)
-    count, num_tasks = export.export(selection, args.split, file_format, output)
+    as_parquet = args.format == "parquet" or (
+        args.format != "jsonl" and args.output.endswith(".parquet")
+    )
+    as_messages = args.format == "messages"
+    if args.drawn is None:
+        form = export.messages_of if as_messages else export.texts_of
+        selection = export.select(args.patterns)
+        count, num_tasks = export.export(selection, args.split, form, as_parquet, output)
+    else:
+        form = export.messages_of if as_messages else export.trained_texts_of
+        shares = _export_drawn(args, form, as_parquet, output)
+        count, num_tasks = args.drawn, sum(share.drawn > 0 for share in shares)
+        print(_shares_text(shares, count), file=sys.stderr)
     tasks = "task" if num_tasks == 1 else "tasks"
     print(
         f"{count:,} examples of {num_tasks:,} {tasks} in {output or 'the standard output'}",
         file=sys.stderr if output is None or is_stream(output) else sys.stdout,
     )
     return 0
+
+
+def _export_drawn(
+    args: argparse.Namespace, form: "Form", as_parquet: bool, output: str | None
+) -> "list[Share]":
+    from tk_instruct import export
+    from tk_instruct.data import registry
+
+    if args.drawn < 1:
+        raise UserError(f"--drawn={args.drawn} must be at least 1")
+    if len(args.patterns) > 1:
+        raise UserError(
+            f"--drawn={args.drawn} draws as training on one mixture or task does, and "
+            f"{len(args.patterns)} are given: {', '.join(args.patterns)}; give one of them"
+        )
+    if args.split != "train":
+        raise UserError(f"--split={args.split}: --drawn draws from the split train; leave one out")
+    seed, num_train_examples = registry.training_draws()
+    if args.seed is not None:
+        check_seed("--seed", args.seed)
+        seed = args.seed
+    return export.export_drawn(
+        args.patterns[0], args.drawn, seed, num_train_examples, form, as_parquet, output
+    )
+
+
+def _shares_text(shares: "Sequence[Share]", total: int) -> str:
+    rows = [("task", "drawn", "share", "rate", "epochs")]
+    for of in sorted(shares, key=lambda share: (-share.rate, share.task)):
+        epochs = "–" if of.epochs is None else f"{of.epochs:.2f}"
+        share = f"{of.drawn / total:.3%}"
+        rows.append((of.task, f"{of.drawn:,}", share, f"{of.rate:.3%}", epochs))
+    return table([*rows, ("all", f"{total:,}", f"{1:.3%}", "–", "–")])
 
 
 def _rates(args: argparse.Namespace) -> int:

@@ -51,7 +51,12 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument("--model_dir", metavar="DIR", help="the run whose checkpoint predicts")
-    who.add_argument("--baseline", choices=sorted(_baselines()), help="a heuristic that predicts")
+    baselines = {name for each in suite.suites().values() for name in each.baselines}
+    who.add_argument(
+        "--baseline",
+        choices=sorted(baselines),
+        help="a heuristic of the task's suite that predicts",
+    )
     add_step_argument(parser)
     parser.add_argument(
         "--task", metavar="NAME", help="task or mixture (default: what the run was trained on)"
@@ -107,7 +112,7 @@ def main(args: argparse.Namespace) -> int:
         configuration.bind_data_arguments(args)
         step, task, lengths = 0, args.task, configuration.lengths_of(args)
         identity: dict[str, Any] = {"baseline": args.baseline}
-        predict: Predict = partial(_copied, suite.part(_baselines()[args.baseline]))
+        predict: Predict = partial(_copied, baseline_of(args.baseline, task))
     else:
         model_dir = Path(args.model_dir).expanduser()
         checkpoints, step, about = load_checkpoint(model_dir, args.step)
@@ -221,13 +226,31 @@ def write_predictions(
     )
 
 
-def _baselines() -> dict[str, str]:
-    """The heuristics of all suites: name → reference to a function of an example."""
-    return {
-        name: reference
-        for each in suite.suites().values()
-        for name, reference in each.baselines.items()
-    }
+def baseline_of(name: str, task: str) -> Callable[[Example], str]:
+    """The heuristic of that name in the suite of a task or mixture: a function example → answer.
+
+    Raises UserError if that suite has none of that name, or if the tasks of a mixture are not all
+    of one suite.
+    """
+    from tk_instruct.data import registry
+
+    owners = [registry.suite_of(part.name) for part in registry.tasks_of(task)]
+    owner = owners[0]
+    if any(other != owner for other in owners):
+        raise UserError(
+            f"--baseline {name}: the tasks of {task} are of several suites, and each has baselines "
+            "of its own; give a task of one suite"
+        )
+    if owner is None:
+        raise UserError(
+            f"--baseline {name}: {task} is of no suite, and baselines are of suites; give a task "
+            "of a suite, or --model_dir DIR"
+        )
+    if name not in owner.baselines:
+        known = " or ".join(sorted(owner.baselines))
+        rule = f"has {known}; give one of them" if known else "has none; give --model_dir DIR"
+        raise UserError(f"--baseline {name}: {task} is of the suite {owner.name}, which {rule}")
+    return suite.part(owner.baselines[name])
 
 
 def _copied(copy: Callable[[Example], str], examples: Sequence[Example]) -> Iterator[list[Row]]:

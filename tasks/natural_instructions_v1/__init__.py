@@ -40,8 +40,14 @@ SUITE = Suite(
     seeds=("NaturalInstructionsV1.seed",),
     tasks=f"{_HERE}.tasks",
     mixtures=f"{_HERE}.mixtures",
+    evaluations={"ni_v1": f"{_HERE}.evaluate"},
     doctor=f"{_HERE}.doctor:diagnose",
     mini=f"{_HERE}.mini",
+    baselines={
+        "copy_demo": f"{_HERE}.baselines:copy_demo",
+        "copy_input": f"{_HERE}.baselines:copy_input",
+    },
+    scores=f"{_HERE}.scores:SCORES",
     task_forms={"ni_v1": f"{_HERE}.task_files:read"},
     licence="Natural Instructions v1 (arXiv:2104.08773): Apache-2.0 for its repository. The "
     "instances are under the licences of their source datasets.",

@@ -132,6 +132,9 @@ def _notes(task: TaskSpec, instances: Sequence[Instance]) -> Iterator[Note]:
         text = getattr(task, name)
         if text is not None and text.strip() in ("", "-"):
             yield Note(f"{name} says nothing, and yet stands in prompts", repr(text))
+    released = collection()[task.name].num_released
+    if released not in (None, len(instances)):
+        yield Note("not the released instances", f"{len(instances):,} for {released:,}")
     num_evaluated = len(evaluated(len(instances)))
     if num_evaluated < NUM_EVALUATED:
         yield Note(

@@ -9,6 +9,8 @@ collection.csv beside this file has one line a task. Its sources:
 - dataset: it is a part of the task's name. Three names have none: `miscellaneous`.
 - unseen: the twelve tasks that the paper's random split holds out, two of each category. The
   released predictions of GPT-3 are of these tasks.
+- instances: how many the files have in anonymousGPT/natural-instructions-v1 at 22fe026. Those of
+  subtask002 follow from the positions in its released predictions. Twelve are not known.
 """
 
 import csv
@@ -34,12 +36,16 @@ _NUM_RESERVED = 60  # first instances of a task, which the released code keeps f
 
 @dataclass(frozen=True)
 class Member:
-    """A task of the collection, without its file."""
+    """A task of the collection, without its file.
+
+    num_released: the number of its instances as released, or None if it is not known.
+    """
 
     name: str
     category: str
     dataset: str
     is_unseen_in_random: bool
+    num_released: int | None
 
 
 @cache
@@ -48,7 +54,11 @@ def collection() -> Mapping[str, Member]:
     with (Path(__file__).parent / "collection.csv").open(encoding="utf-8", newline="") as file:
         return {
             row["task"]: Member(
-                row["task"], row["category"], row["dataset"], row["unseen"] == RANDOM
+                row["task"],
+                row["category"],
+                row["dataset"],
+                row["unseen"] == RANDOM,
+                int(row["instances"]) if row["instances"] else None,
             )
             for row in csv.DictReader(file)
         }

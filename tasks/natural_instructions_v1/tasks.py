@@ -50,7 +50,7 @@ _MEANING = 1
 
 
 @dataclass(frozen=True, slots=True)
-class _Instruction:
+class Instruction:
     """What a task's prompts have in common. extra: instances that stand for positive examples."""
 
     task: TaskSpec
@@ -58,7 +58,7 @@ class _Instruction:
 
     @classmethod
     @lru_cache(maxsize=256)
-    def from_json(cls, text: str) -> "_Instruction":
+    def from_json(cls, text: str) -> "Instruction":
         return msgspec.json.decode(text, type=cls)
 
 
@@ -135,7 +135,7 @@ def _load(tasks: TaskSplit, only: str | None, split: str) -> Iterator[RawExample
     for path in _files(tasks, split, only).values():
         task, instances = records.read_task(path)
         extra = [instances[k] for k in _extra_positions(task, len(instances))]
-        instruction = msgspec.json.encode(_Instruction(task, tuple(extra))).decode()
+        instruction = msgspec.json.encode(Instruction(task, tuple(extra))).decode()
         times: Counter[int] = Counter()
         for position in _positions(split, task, len(instances)):
             times[position] += 1
@@ -200,7 +200,7 @@ def _renderer(encoding: Encoding) -> Callable[[Tokenizer, int | None], Render]:
         def render(
             id_: str, instruction: str, input_: str, references: Sequence[str]
         ) -> tuple[str, str]:
-            of = _Instruction.from_json(instruction)
+            of = Instruction.from_json(instruction)
             inputs = prompt.render(
                 of.task, of.extra, input_, encoding, options.num_examples, budget
             )

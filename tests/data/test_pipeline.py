@@ -8,6 +8,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from tk_instruct.data.seqio_bridge import declarations
 from tk_instruct.data.task import RawExample, Rendering, Source, Task
 from tk_instruct.data.tokens import FeatureLengths, Tokens
 from tk_instruct.data.vocabulary import train_sentencepiece
-from tk_instruct.errors import UserError
+from tk_instruct.errors import EmptySplitError, UserError
 from tk_instruct.losses import cross_entropy
 from tk_instruct.model import build
 from tk_instruct.model.config import DecoderConfig, T5Config
@@ -588,6 +589,16 @@ def test_training_goes_through_one_window_after_another(letters: None, small_win
         )
     # Rows are shuffled: as they are packed, the first example of a window is in its first row.
     assert any(stream.window(window)[0].read().id not in rows[0] for window, rows in read.items())
+
+
+def test_a_task_without_examples_is_refused(letters: None) -> None:
+    given: Any = registry.get("letters_a")
+    empty = replace(given.source, load=lambda _: iter(()), content=lambda _: "none")
+    registry.add(replace(given, name="letters_none", source=empty))
+    registry.add(registry.Mixture("letters_and_none", {"letters_a": 1, "letters_none": 1}))
+    for name in ("letters_none", "letters_and_none"):
+        with pytest.raises(EmptySplitError, match="letters_none has no train examples, and what"):
+            pipeline.train_batches(name, SHORT, 4, seed=0)
 
 
 def test_a_mixture_is_trained_on_at_its_rates(letters: None, small_windows: None) -> None:

@@ -77,6 +77,16 @@ def test_each_format_is_read_by_line_and_as_one_list(form: Any, tmp_path: Path) 
     assert found["task1-b"].where == f"{path}: item 2"
 
 
+def test_positions_are_read_as_ids(tmp_path: Path) -> None:
+    records = [{"task": "task1", "index": k, "prediction": str(k)} for k in (0, 12)]
+    found = read_predictions(write(tmp_path / "p.jsonl", records))
+    assert {id_: each.text for id_, each in found.items()} == {"task1-0": "0", "task1-12": "12"}
+    records[1]["index"] = -1
+    assert "p.jsonl:2: index is -1 but must be" in message(tmp_path / "p.jsonl", *records)
+    records[1]["index"] = 0
+    assert "p.jsonl:2: id 'task1-0' was predicted on" in message(tmp_path / "p.jsonl", *records)
+
+
 def message(path: Path, *records: dict[str, Any]) -> str:
     with pytest.raises(UserError) as caught:
         read_predictions(write(path, list(records)))

@@ -20,6 +20,18 @@ TASK = {
         {"input": "up", "output": "down"},
     ],
 }
+NI_V1_TASK = {
+    "Title": "Opposites",
+    "Prompt": "Say the opposite.",
+    "Definition": "-",
+    "Things to Avoid": "- ",
+    "Emphasis & Caution": "😀",
+    "Instances": [{"input": word, "output": [word, "no"]} for word in ("big", "up", "hot")],
+    "Examples": {
+        "Positive Examples": [{"input": "hot", "output": "cold", "reason": "opposites"}],
+        "Negative Examples": [{"input": "a", "output": "b", "reason": "c", "suggestion": " "}],
+    },
+}
 
 
 def task_file(path: Path) -> None:
@@ -92,6 +104,22 @@ def flan_templates(path: Path) -> None:
         for inputs, targets in pairs:
             made = templates.Template(dataset, inputs, targets)
             "".join(made.render({"a": "b", "options_": ""}, "")).encode()
+
+
+def ni_v1_task(path: Path) -> None:
+    """Read, rendered and checked."""
+    import gin
+
+    from tk_instruct.data import registry
+    from tk_instruct.tasks.natural_instructions_v1 import doctor
+
+    with gin.unlock_config():
+        gin.bind_parameter("NaturalInstructionsV1.data", str(path.parent))
+    for finding in doctor._check(path.parent):
+        repr(finding).encode()
+    name = f"ni_v1_only_task_{path.stem}_full"
+    for example in registry.get(name).texts("all"):  # type: ignore[union-attr]
+        json.dumps(example, ensure_ascii=False).encode()
 
 
 def gpt2_bpe(path: Path) -> None:
@@ -218,6 +246,12 @@ READERS = [
         flan_templates,
         b'"Text."\nPATTERNS = {"rte": [("{a}\\n\\n{options_str}", "{a}"), ("{a}?", "a")]}\n',
         "templates.py",
+    ),
+    Reader(
+        "ni_v1_task",
+        ni_v1_task,
+        json.dumps(NI_V1_TASK).encode(),
+        "subtask045_miscellaneous_sentence_paraphrasing.json",
     ),
     Reader("gpt2_encoder", gpt2_bpe, BPE, "encoder.json"),
     Reader("gpt2_merges", gpt2_bpe, MERGES, "vocab.bpe"),

@@ -21,6 +21,12 @@ def references(path: Path) -> Any:
     return read_references(path, "default")
 
 
+def predictions_of_ni_v1(path: Path) -> Any:
+    from tk_instruct.tasks.natural_instructions_v1 import predictions
+
+    return predictions.read([str(path)])
+
+
 def training_data(path: Path) -> Any:
     from tk_instruct.tasks.self_instruct.training_data import read_training_data
 
@@ -151,6 +157,7 @@ P3_REPORT = {
         "wino_bias": {"type1": {"pro": 45.0, "anti": 40.0, "difference": 5.0}},
     },
 }
+_NI_V1_TASK = "subtask002_quoref_answer_generation"
 _CHARGE = {"requests": 1, "prompt_tokens": 2, "completion_tokens": 3, "usd": None}
 READERS = [
     Reader(
@@ -172,6 +179,20 @@ READERS = [
         "predictions_in_a_list",
         predictions,
         json.dumps([{"id": "a", "prediction": "yes"}]).encode(),
+    ),
+    Reader(
+        "predictions_of_ni_v1",
+        predictions_of_ni_v1,
+        lines(
+            {"task": _NI_V1_TASK, "index": 60, "prediction": "yes"},
+            {"task": _NI_V1_TASK, "index": 61, "prediction": ""},
+        ),
+    ),
+    Reader(
+        "released_predictions_of_ni_v1",
+        predictions_of_ni_v1,
+        json.dumps({"predictions": [{"index": 60, "output": "yes", "input": "a"}]}).encode(),
+        f"{_NI_V1_TASK}@_Prompt@0_100.json",
     ),
     Reader(
         "references",

@@ -196,3 +196,5 @@ def bind_data_arguments(args: argparse.Namespace) -> None:
     for flag, parameter in bindings:
         if getattr(args, flag, None) is not None:
             gin.bind_parameter(parameter, getattr(args, flag))
+    if getattr(args, "seed", None) is not None:  # of training too, where a recipe is read
+        gin.bind_parameter("RANDOM_SEED/gin.macro.value", args.seed)

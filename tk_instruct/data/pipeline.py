@@ -81,17 +81,43 @@ def train_batches(
     return TrainBatches(streams, layout(lengths), batch_size, seed, local_rows)
 
 
-class Stream:
-    """The examples of a mixture's task, without end. Every epoch has its own order."""
+class Draws:
+    """The draws of a mixture that are of one task. They are counted from 0 and never end."""
 
-    def __init__(
-        self, task: str, file: TokenFile, rate: float, seed: int, num_examples: int | None = None
-    ) -> None:
-        examples = np.arange(len(file), dtype=np.int32)
+    def __init__(self, task: str, rate: float, seed: int) -> None:
+        self._rate = rate
+        # Tasks with less than one example per window start at different phases, so that their
+        # examples do not all come in the same window.
+        self._phase = draw(seed, "phase", task) / 2**64
+
+    def window(self, number: int) -> range:
+        """The task's draws in the mixture's window of that number, counted from 0."""
+        start, stop = (int(self._rate * WINDOW * n + self._phase) for n in (number, number + 1))
+        return range(start, stop)
+
+
+class Order:
+    """Which example of a task each of its draws is. Every epoch has its own order.
+
+    Attributes:
+        epoch_size: the number of different examples that are drawn.
+
+    Raises:
+        UserError: the task has fewer than num_examples.
+        EmptySplitError: it has none.
+    """
+
+    def __init__(self, task: str, size: int, seed: int, num_examples: int | None = None) -> None:
+        if not size:
+            raise EmptySplitError(
+                f"{task} has no train examples, and what is empty is never passed over; prepare "
+                "its data again, or take a mixture without it"
+            )
+        examples = np.arange(size, dtype=np.int32)
         if num_examples is not None:
-            if num_examples > len(file):
+            if num_examples > size:
                 raise UserError(
-                    f"NUM_TRAIN_EXAMPLES={num_examples} is above the {len(file)} that {task} has "
+                    f"NUM_TRAIN_EXAMPLES={num_examples} is above the {size} that {task} has "
                     "to train on; give at most so many"
                 )
             rng = np.random.default_rng(draw(seed, "few examples", task))
@@ -102,21 +128,28 @@ class Stream:
             rng = np.random.default_rng(draw(seed, "epoch", task, str(epoch)))
             return examples[rng.permutation(len(examples))]
 
-        self._file = file
-        self._size = len(examples)
+        self.epoch_size = len(examples)
         self._order = order
-        self._rate = rate
-        # Tasks with less than one example per window start at different phases, so that their
-        # examples do not all come in the same window.
-        self._phase = draw(seed, "phase", task) / 2**64
+
+    def positions(self, draws: Iterable[int]) -> list[int]:
+        """The positions of the drawn examples in the task's data."""
+        size = self.epoch_size
+        return [int(self._order(k // size)[k % size]) for k in draws]
+
+
+class Stream:
+    """The examples of a mixture's task, without end. Every epoch has its own order."""
+
+    def __init__(
+        self, task: str, file: TokenFile, rate: float, seed: int, num_examples: int | None = None
+    ) -> None:
+        self._file = file
+        self._draws = Draws(task, rate, seed)
+        self._order = Order(task, len(file), seed, num_examples)
 
     def window(self, number: int) -> list[Unread]:
         """The task's examples in the mixture's window of that number, counted from 0."""
-        start, stop = (int(self._rate * WINDOW * n + self._phase) for n in (number, number + 1))
-        size = self._size
-        return self._file.unread(
-            [int(self._order(k // size)[k % size]) for k in range(start, stop)]
-        )
+        return self._file.unread(self._order.positions(self._draws.window(number)))
 
 
 def _shuffled_rows(

@@ -21,6 +21,7 @@ import gin
 from tk_instruct import suite
 from tk_instruct.data.task import AnyTask, Task
 from tk_instruct.errors import MissingDataError, UserError
+from tk_instruct.ranges import check_seed, check_whole
 from tk_instruct.tables import table
 
 log = logging.getLogger("tk_instruct")
@@ -151,6 +152,18 @@ def use_cached_tasks(enabled: bool = False, directories: tuple[str, ...] = ()) -
             "what seqio_cache_tasks was given as --output_cache_dir"
         )
     return [os.path.expanduser(name) for name in directories] if enabled else None
+
+
+@gin.configurable(module="tk_instruct")
+def training_draws(seed: int = 0, num_train_examples: int | None = None) -> tuple[int, int | None]:
+    """RANDOM_SEED and NUM_TRAIN_EXAMPLES of a recipe, for what draws examples as training does.
+
+    Raises UserError for a number that no training run can have.
+    """
+    check_seed("RANDOM_SEED", seed)
+    if num_train_examples is not None:
+        check_whole("NUM_TRAIN_EXAMPLES", num_train_examples, 1, 2**31 - 1)
+    return seed, num_train_examples
 
 
 # A function that the `tasks` module of a suite may have beside `declared`.

@@ -73,14 +73,26 @@ class Ours(msgspec.Struct, frozen=True):
         return self.id, self.prediction
 
 
-Format: TypeAlias = Harness | CapitalTkInstruct | TkInstruct | Ours
+class ByPosition(msgspec.Struct, frozen=True):
+    """A line that names an example by its task and its position in the task's data, from 0."""
 
-# The first format whose fields a line has is taken: other formats' lines have the last one's too.
-_FORMATS: tuple[type[Format], ...] = (Harness, CapitalTkInstruct, TkInstruct, Ours)
+    task: str
+    index: Annotated[int, msgspec.Meta(ge=0)]
+    prediction: str
+
+    @property
+    def answer(self) -> tuple[str, str]:
+        return f"{self.task}-{self.index}", self.prediction
+
+
+Format: TypeAlias = Harness | CapitalTkInstruct | TkInstruct | Ours | ByPosition
+
+# The first format whose fields a line has is taken: lines of those above Ours have its fields too.
+_FORMATS: tuple[type[Format], ...] = (Harness, CapitalTkInstruct, TkInstruct, Ours, ByPosition)
 FORMATS_READ = (
-    '{"id", "prediction"} (ours, the leaderboard\'s), {"Instance": {"id"}, "prediction" or '
-    '"Prediction"} (Tk-Instruct\'s) and {"doc": {"id"}, "filtered_resps"} (lm-evaluation-harness '
-    "--log_samples)"
+    '{"id", "prediction"} (ours, the leaderboard\'s), {"task", "index", "prediction"} (the id is '
+    'TASK-INDEX), {"Instance": {"id"}, "prediction" or "Prediction"} (Tk-Instruct\'s) and {"doc": '
+    '{"id"}, "filtered_resps"} (lm-evaluation-harness --log_samples)'
 )
 _REPAIRS: dict[type[Format], str] = {
     Harness: "what was predicted must be one text (a task of generate_until), and the document "

@@ -1,0 +1,236 @@
+"""Natural Instructions v1: scores predictions as its released script does.
+
+  tk-instruct evaluate --suite ni_v1 --predictions FILE… --ni_v1_data DIR
+
+Several files count as one system, such as twelve task-specific models. Besides the formats that all
+suites read, a file may have the released form: {"predictions": [{"index", "output"}]}, named
+TASK@ENCODING@….json.
+
+The metric is the F-measure of ROUGE-L, stemmed, the best over the references. A task's score is the
+mean of its evaluated instances, a category's the mean of its tasks, and the average the mean of the
+categories. Scored are the tasks that have predictions; an evaluated instance without one counts as
+empty, and predictions of other instances are passed over. Beside are the published scores of these
+tasks.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from tk_instruct import configuration
+from tk_instruct.errors import UserError
+from tk_instruct.evaluate.output import refuse_to_overwrite_inputs, show_scores
+from tk_instruct.evaluate.predictions import Prediction
+from tk_instruct.files import Path
+from tk_instruct.metrics.target import Target
+from tk_instruct.tables import table
+
+from . import metrics, predictions, records
+from .metrics import F_MEASURE, RECALL
+from .published import AVERAGE, published
+from .splits import CATEGORIES, RANDOM, collection, evaluated, task_splits
+
+_NUM_NAMED = 3  # tasks that a note names
+_NO_SCORE = "–"
+
+
+@dataclass(frozen=True)
+class _Instances:
+    """A task's evaluated instances and their predictions.
+
+    Attributes:
+        num_missing: evaluated instances without a prediction.
+        num_others: predictions of other instances.
+        num_in_file: all instances.
+    """
+
+    targets: Sequence[Target]
+    answers: Sequence[str]
+    num_missing: int
+    num_others: int
+    num_in_file: int
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of this suite."""
+    parser.add_argument(
+        "--recall",
+        action="store_true",
+        help="also ROUGE-L's recall, which the paper describes, and which its scores are not",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Prints and writes the scores. Raises UserError for any problem with the inputs."""
+    if not args.predictions:
+        raise UserError("no predictions are given; give --predictions FILE, or another --suite")
+    refuse_to_overwrite_inputs(args.json, predictions=args.predictions)
+    configuration.import_declarations(args.modules)
+    configuration.bind_data_arguments(args)
+    names = [F_MEASURE, RECALL] if args.recall else [F_MEASURE]
+    tasks = _instances_of(predictions.read(args.predictions))
+    scores = metrics.score(
+        [target for task in tasks.values() for target in task.targets],
+        [answer for task in tasks.values() for answer in task.answers],
+        names,
+    )
+    num_examples = sum(len(task.targets) for task in tasks.values())
+    content = {name: round(value, 4) for name, value in scores.items()}
+    content["num_examples"] = num_examples
+    notes = _notes(tasks)
+    if args.json == "-":
+        sys.stderr.writelines(f"{note}\n" for note in notes)
+    text = [_table_of_tasks(tasks, scores, names), *_comparisons(tasks, scores, names)]
+    if notes:
+        text.append("\n".join(notes))
+    show_scores(args.json, json.dumps(content, indent=2) + "\n", "\n\n".join(text))
+    return 0
+
+
+def _instances_of(
+    predicted: Mapping[str, Mapping[int, Prediction]],
+) -> dict[str, _Instances]:
+    """Task → its instances, for all tasks with predictions.
+
+    Raises UserError for a task without a file, for an instance that the file does not have, and if
+    no evaluated instance of a task is predicted.
+    """
+    files = records.files()
+    found = {}
+    for task, of_task in predicted.items():
+        if task not in files:
+            raise UserError(
+                f"{next(iter(of_task.values())).where}: {records.folder()} has no {task}.json; "
+                "add it, or leave the predictions of this task out"
+            )
+        found[task] = _instances_of_task(task, files[task], of_task)
+    return found
+
+
+def _instances_of_task(task: str, path: Path, predicted: Mapping[int, Prediction]) -> _Instances:
+    _, instances = records.read_task(path)
+    last = max(predicted)
+    if last >= len(instances):
+        raise UserError(
+            f"{predicted[last].where}: {task} has no instance {last} but 0 to "
+            f"{len(instances) - 1}; give the --ni_v1_data that was predicted"
+        )
+    positions = evaluated(len(instances))
+    missing = [position for position in positions if position not in predicted]
+    if len(missing) == len(positions):
+        raise UserError(
+            f"{predicted[last].where}: no prediction of {task} is of an evaluated instance; "
+            f"predict {', '.join(map(str, positions[:_NUM_NAMED]))} and so on, the split test or "
+            "validation of ni_v1_… has them"
+        )
+    answers = [predicted[k].text if k in predicted else "" for k in positions]
+    return _Instances(
+        [Target(instances[k].outputs, group=task) for k in positions],
+        answers,
+        num_missing=len(missing),
+        num_others=len(predicted) + len(missing) - len(positions),
+        num_in_file=len(instances),
+    )
+
+
+def _table_of_tasks(
+    tasks: Mapping[str, _Instances], scores: Mapping[str, float], names: Sequence[str]
+) -> str:
+    num_instances = sum(len(task.targets) for task in tasks.values())
+    rows = [["task", "category", *map(_title, names), "instances"]]
+    for task, of in tasks.items():
+        _, short = CATEGORIES[collection()[task].category]
+        values = [f"{scores[f'{name}_for_{task}']:.2f}" for name in names]
+        rows.append([task, short, *values, f"{len(of.targets):,}"])
+    return f"{num_instances:,} instances of {_count(len(tasks))}, per cent\n\n{table(rows)}"
+
+
+def _title(name: str) -> str:
+    return {F_MEASURE: "ROUGE-L F", RECALL: "ROUGE-L recall"}[name]
+
+
+def _comparisons(
+    tasks: Collection[str], scores: Mapping[str, float], names: Sequence[str]
+) -> list[str]:
+    """Tables of the categories: one for each split that these tasks are of and that is published.
+
+    If there is none, one without published scores.
+    """
+    found = []
+    for split in published():
+        unseen = task_splits()[split].unseen
+        absent = [task for task in unseen if task not in tasks]
+        if len(unseen) - len(absent) == len(tasks) and (split == RANDOM or not absent):
+            about = f"split {split}: all {_count(len(unseen))}"
+            if absent:
+                about = (
+                    f"split {split}: {len(tasks)} of {_count(len(unseen))}, without "
+                    f"{_named(absent)}; the published scores are of all {len(unseen)}"
+                )
+            found.append(f"{about}\n\n{_table_of_categories(scores, names, split)}")
+    return found or [_table_of_categories(scores, names, None)]
+
+
+def _table_of_categories(
+    scores: Mapping[str, float], names: Sequence[str], split: str | None
+) -> str:
+    """Columns of categories with the average, rows of systems."""
+    systems = published()[split] if split else {}
+    columns = [
+        category
+        for category in CATEGORIES
+        if f"{F_MEASURE}_for_{category}" in scores
+        or any(category in printed for printed in systems.values())
+    ]
+    rows = [["system", "encoding", *(CATEGORIES[each][1] for each in columns), "avg"]]
+    for name in names:
+        keys = [*(f"{name}_for_{category}" for category in columns), name]
+        values = [f"{scores[key]:.2f}" if key in scores else _NO_SCORE for key in keys]
+        rows.append([f"these predictions, {_title(name)}", "", *values])
+    for system, printed in systems.items():
+        values = [printed.get(column, _NO_SCORE) for column in (*columns, AVERAGE)]
+        rows.append([f"published: {system.name}", system.encoding, *values])
+    return table(rows)
+
+
+def _notes(tasks: Mapping[str, _Instances]) -> list[str]:
+    missing = [
+        f"{task} ({of.num_missing} of {len(of.targets)})"
+        for task, of in tasks.items()
+        if of.num_missing
+    ]
+    others = [f"{task} ({of.num_others:,})" for task, of in tasks.items() if of.num_others]
+    notes = []
+    if missing:
+        total = sum(of.num_missing for of in tasks.values())
+        notes.append(
+            f"evaluated instances without a prediction count as empty, {total:,} in all: "
+            f"{_named(missing)}"
+        )
+    if others:
+        total = sum(of.num_others for of in tasks.values())
+        notes.append(
+            f"predictions of instances that are not evaluated are passed over, {total:,} in all: "
+            f"{_named(others)}"
+        )
+    if cut := [
+        f"{task} ({of.num_in_file:,} for {released:,})"
+        for task, of in tasks.items()
+        if (released := collection()[task].num_released) not in (None, of.num_in_file)
+    ]:
+        notes.append(
+            "the published scores are of other instances: not as many as released are in the files "
+            f"of {_count(len(cut))}, {_named(cut)}"
+        )
+    return notes
+
+
+def _named(texts: Sequence[str]) -> str:
+    more = f" and {len(texts) - _NUM_NAMED} more" if len(texts) > _NUM_NAMED else ""
+    return ", ".join(texts[:_NUM_NAMED]) + more
+
+
+def _count(num_tasks: int) -> str:
+    return f"{num_tasks} task" if num_tasks == 1 else f"{num_tasks} tasks"

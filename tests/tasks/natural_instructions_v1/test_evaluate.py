@@ -1,0 +1,429 @@
+"""Scores of Natural Instructions v1 against hand-worked values and rouge-score itself."""
+
+import csv
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rouge_score.rouge_scorer import RougeScorer
+
+from tk_instruct import cli
+from tk_instruct.tasks.natural_instructions_v1 import scores
+from tk_instruct.tasks.natural_instructions_v1.published import published
+from tk_instruct.tasks.natural_instructions_v1.splits import collection, evaluated, task_splits
+
+QG = "subtask003_mctaco_question_generation_event_duration"
+QASC_QG = "subtask040_qasc_question_generation"
+CF = "subtask022_cosmosqa_passage_inappropriate_binary"
+SEEN = "subtask001_quoref_question_generation"
+# A task → the references of its four instances. The last two are evaluated.
+REFERENCES: dict[str, list[list[str]]] = {
+    QG: [["none"], ["none"], ["How long did it take?", "When?"], ["a b c d"]],
+    QASC_QG: [["none"], ["none"], ["What runs?"], ["What runs?"]],
+    CF: [["none"], ["none"], ["yes"], ["no"]],
+    SEEN: [["none"], ["none"], ["Who?"], ["Who?"]],
+}
+# By hand: 1 and 4/7 (P = 2/3, R = 2/4), then 1 (stemmed) and 0, then 0 and 1.
+ANSWERS = {
+    f"{QG}-2": "when",
+    f"{QG}-3": "a c x",
+    f"{QASC_QG}-2": "what run",
+    f"{QASC_QG}-3": "",
+    f"{CF}-2": "no",
+    f"{CF}-3": " no.",
+}
+
+
+def write_data(folder: Path, references: Mapping[str, Sequence[Sequence[str]]]) -> Path:
+    """The task files, with these references of each task's instances."""
+    folder.mkdir(exist_ok=True)
+    for task, of_task in references.items():
+        content = {
+            "Title": "t",
+            "Prompt": "p",
+            "Definition": "d",
+            "Things to Avoid": "-",
+            "Emphasis & Caution": "-",
+            "Examples": {
+                "Positive Examples": [
+                    {"input": "i", "output": f"demo of {task}", "reason": "r"},
+                    {"input": "i", "output": "o", "reason": "r"},
+                ],
+                "Negative Examples": ["-"],
+            },
+            "Instances": [
+                {"input": f"input {k}", "output": list(each)} for k, each in enumerate(of_task)
+            ],
+        }
+        (folder / f"{task}.json").write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Files that count as the released ones, although they have four instances each."""
+    members = {
+        name: dataclasses.replace(of, num_released=None) for name, of in collection().items()
+    }
+    monkeypatch.setattr(
+        "tk_instruct.tasks.natural_instructions_v1.evaluate.collection", lambda: members
+    )
+    return write_data(tmp_path / "data", REFERENCES)
+
+
+def lines(path: Path, records: Sequence[Mapping[str, Any]]) -> Path:
+    path.write_text("".join(f"{json.dumps(record)}\n" for record in records), encoding="utf-8")
+    return path
+
+
+def ours(folder: Path, answers: Mapping[str, str] = ANSWERS) -> list[Path]:
+    records = [{"id": id_, "task": "t", "prediction": text} for id_, text in answers.items()]
+    return [lines(folder / "ours.jsonl", records)]
+
+
+def by_position(folder: Path) -> list[Path]:
+    records = []
+    for id_, text in ANSWERS.items():
+        task, _, index = id_.rpartition("-")
+        records.append({"task": task, "index": int(index), "prediction": text})
+    return [lines(folder / "positions.jsonl", records)]
+
+
+def released(folder: Path) -> list[Path]:
+    """One file a task, as those of GPT-3."""
+    of_task: dict[str, list[dict[str, Any]]] = {}
+    for id_, text in ANSWERS.items():
+        task, _, index = id_.rpartition("-")
+        of_task.setdefault(task, []).append({"index": int(index), "output": text, "input": "x"})
+    paths = []
+    for task, found in of_task.items():
+        paths.append(folder / f"{task}@_Prompt_Positive Examples Full Only@2_100.json")
+        paths[-1].write_text(json.dumps({"predictions": found}, indent=1), encoding="utf-8")
+    return paths
+
+
+def evaluate(data: Path, paths: Sequence[Path], *more: str) -> int:
+    words = ["--predictions", *map(str, paths), f"--ni_v1_data={data}"]
+    return cli.main(["evaluate", "--suite=ni_v1", *words, *more])
+
+
+def test_scores_and_table_by_hand(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "scores.json"
+    assert evaluate(data, ours(tmp_path), f"--json={output}") == 0
+    assert json.loads(output.read_text()) == {
+        "rougeL": 57.1429,
+        "rougeL_for_question_generation": 64.2857,
+        "rougeL_for_classification": 50.0,
+        f"rougeL_for_{QG}": 78.5714,
+        f"rougeL_for_{CF}": 50.0,
+        f"rougeL_for_{QASC_QG}": 50.0,
+        "num_examples": 6,
+    }
+    shown = capsys.readouterr().out
+    first, by_task, about, by_category = shown.rstrip().split("\n\n")
+    assert first == "6 instances of 3 tasks, per cent"
+    assert [line.split() for line in by_task.splitlines()] == [
+        ["task", "category", "ROUGE-L", "F", "instances"],
+        [QG, "QG", "78.57", "2"],
+        [CF, "CF", "50.00", "2"],
+        [QASC_QG, "QG", "50.00", "2"],
+    ]
+    assert about == (
+        "split random: 3 of 12 tasks, without subtask002_quoref_answer_generation, "
+        "subtask005_mctaco_wrong_answer_generation_event_duration, "
+        "subtask008_mctaco_wrong_answer_generation_transient_stationary and 6 more; the published "
+        "scores are of all 12"
+    )
+    rows = by_category.splitlines()
+    assert rows[0].split() == ["system", "encoding", "QG", "AG", "CF", "IAG", "MM", "VF", "avg"]
+    assert rows[1].startswith("these predictions, ROUGE-L F ")
+    assert rows[1].split()[-7:] == ["64.29", "–", "50.00", "–", "–", "–", "57.14"]
+    [gpt3] = [row for row in rows if "GPT-3" in row and row.endswith(" 24")]
+    assert gpt3.startswith("published: GPT-3 175B not fine-tuned  full instruction  ")
+    assert gpt3.split()[-7:] == ["33", "18", "8", "12", "60", "11", "24"]
+    assert rows[-1].startswith("published: task-specific models")
+    assert rows[-1].split()[-7:] == ["–"] * 6 + ["66"]
+
+
+@pytest.mark.parametrize("form", [by_position, released])
+def test_other_formats_have_the_same_scores(
+    form: Callable[[Path], list[Path]],
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert evaluate(data, ours(tmp_path), "--json=-") == 0
+    expected = capsys.readouterr().out
+    assert evaluate(data, form(tmp_path), "--json=-") == 0
+    assert capsys.readouterr() == (expected, "")
+
+
+def test_recall_is_beside_under_its_name(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(data, ours(tmp_path), "--json=-") == 0
+    without = json.loads(capsys.readouterr().out)
+    assert evaluate(data, ours(tmp_path), "--json=-", "--recall") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {name: found.pop(name) for name in without} == without
+    assert found == {
+        "rougeL_recall": 56.25,
+        "rougeL_recall_for_question_generation": 62.5,
+        "rougeL_recall_for_classification": 50.0,
+        f"rougeL_recall_for_{QG}": 75.0,
+        f"rougeL_recall_for_{CF}": 50.0,
+        f"rougeL_recall_for_{QASC_QG}": 50.0,
+    }
+    assert evaluate(data, ours(tmp_path), "--recall") == 0
+    shown = capsys.readouterr().out
+    assert "category  ROUGE-L F  ROUGE-L recall  instances" in shown
+    [row] = [row for row in shown.splitlines() if row.startswith("these predictions, ROUGE-L rec")]
+    assert row.split()[-7:] == ["62.50", "–", "50.00", "–", "–", "–", "56.25"]
+
+
+def test_missing_and_other_instances_are_told(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = dict(ANSWERS)
+    del answers[f"{QG}-2"]
+    answers |= {f"{QG}-0": "none", f"{CF}-1": "none", f"{CF}-0": "none"}
+    assert evaluate(data, ours(tmp_path, answers)) == 0
+    shown = capsys.readouterr().out
+    assert shown.endswith(
+        f"\n\nevaluated instances without a prediction count as empty, 1 in all: {QG} (1 of 2)\n"
+        "predictions of instances that are not evaluated are passed over, 3 in all: "
+        f"{QG} (1), {CF} (2)\n"
+    )
+    assert f"{QG}  QG            28.57          2" in shown
+    assert evaluate(data, ours(tmp_path, answers), "--json=-") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["num_examples"] == 6
+    assert len(err.splitlines()) == 2
+
+
+def test_files_that_are_not_the_released_ones_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The published scores beside are then of other instances."""
+    data = write_data(tmp_path / "data", REFERENCES)
+    assert evaluate(data, ours(tmp_path)) == 0
+    assert capsys.readouterr().out.endswith(
+        "the published scores are of other instances: not as many as released are in the files of "
+        f"3 tasks, {QG} (4 for 430), {CF} (4 for 500), {QASC_QG} (4 for 6,500)\n"
+    )
+
+
+def with_one(id_: str) -> dict[str, str]:
+    return {**ANSWERS, id_: "x"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        (with_one("task1-abc"), "ours.jsonl:7: id 'task1-abc' must be TASK-INDEX, such as subt"),
+        (with_one(f"{QG}-02"), f"id '{QG}-02' must be TASK-INDEX"),
+        (with_one("subtask3-2"), "ours.jsonl:7: subtask3 is no task of Natural Instructions v1"),
+        (with_one(f"{QG}-4"), f"ours.jsonl:7: {QG} has no instance 4 but 0 to 3; give the --ni"),
+        (
+            with_one("subtask039_qasc_find_overlapping_words-2"),
+            "has no subtask039_qasc_find_overlapping_words.json; add it, or leave",
+        ),
+        (with_one(f"{SEEN}-1"), f"no prediction of {SEEN} is of an evaluated instance; predict 2"),
+    ],
+)
+def test_predictions_that_are_refused(
+    answers: dict[str, str],
+    message: str,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert evaluate(data, ours(tmp_path, answers)) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_instance_in_two_files_is_refused_with_both_places(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [line_by_line], [*of_tasks] = ours(tmp_path), released(tmp_path)
+    assert evaluate(data, [line_by_line, *of_tasks]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {of_tasks[0]}: item 1: instance 2 of {QG} was predicted on {line_by_line}:1 "
+        "already; an instance may be predicted once, remove one of the two\n"
+    )
+    twice = json.loads(of_tasks[0].read_text())
+    twice["predictions"] *= 2
+    of_tasks[0].write_text(json.dumps(twice))
+    assert evaluate(data, of_tasks) == 2
+    assert f"item 3: instance 2 of {QG} was predicted on {of_tasks[0]}: item 1" in (
+        capsys.readouterr().err
+    )
+
+
+def test_other_refusals(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["evaluate", "--suite=ni_v1", f"--ni_v1_data={data}"]) == 2
+    assert "no predictions are given; give --predictions FILE" in capsys.readouterr().err
+    [path] = ours(tmp_path)
+    assert evaluate(data, [path], f"--json={path}") == 2
+    assert "is the file of --predictions" in capsys.readouterr().err
+    path = path.rename(tmp_path / f"{QG}@ours.json")
+    assert evaluate(data, [path]) == 2
+    assert "a file that is named TASK@….json has the released form" in capsys.readouterr().err
+
+
+def table_of(data: Path, tasks: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What is printed after the table of tasks, if all answers to these tasks are right."""
+    write_data(data, {task: [["a"], ["a"]] for task in tasks})
+    assert evaluate(data, ours(data.parent, {f"{task}-1": "a" for task in tasks})) == 0
+    return capsys.readouterr().out.rstrip().split("\n\n", 2)[2]
+
+
+def test_published_scores_of_the_random_split(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = table_of(data, task_splits()["random"].unseen, capsys)
+    assert shown.startswith("split random: all 12 tasks\n\nsystem")
+    assert shown.splitlines()[3].split()[-7:] == ["100.00"] * 7
+    assert len(shown.splitlines()) == 4 + 13
+
+
+@pytest.mark.parametrize(
+    ("split", "columns", "averages"),
+    [
+        ("without_category_question_generation", ["QG"], ["6", "17", "33"]),
+        ("without_category_answer_generation", ["AG"], ["19", "21"]),
+        ("without_dataset_qasc", ["QG", "AG", "IAG", "MM", "VF"], ["37", "51", "22"]),
+        ("without_dataset_quoref", ["QG", "AG"], ["37", "37"]),
+    ],
+)
+def test_published_scores_of_leave_one_out_splits(
+    split: str,
+    columns: list[str],
+    averages: list[str],
+    data: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    unseen = task_splits()[split].unseen
+    about, shown = table_of(data, unseen, capsys).split("\n\n")
+    assert about == f"split {split}: all {len(unseen)} tasks"
+    title, own, *rows = (line.split() for line in shown.splitlines())
+    assert title == ["system", "encoding", *columns, "avg"]
+    assert own[-1] == "100.00"
+    assert [row[-1] for row in rows] == averages
+
+
+def test_one_task_may_be_of_two_splits_with_published_scores(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = table_of(data, [QASC_QG], capsys).split("\n\n")
+    assert parts[0].startswith("split random: 1 of 12 tasks, without ")
+    assert parts[2] == f"split without_task_{QASC_QG}: all 1 task"
+    assert [row.split()[-1] for row in parts[3].splitlines()] == [
+        "avg", "100.00", "20", "56", "57", "33"
+    ]  # fmt: skip
+
+
+def test_other_tasks_have_no_published_scores_beside(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for tasks in ([SEEN], [SEEN, *task_splits()["random"].unseen]):
+        assert "published" not in table_of(data, tasks, capsys)
+
+
+def test_published_scores_are_the_papers(shared_data: Path) -> None:
+    """Each printed score, where the paper prints it twice once."""
+    path = shared_data / "published" / "natural_instructions_v1.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == "ROUGE-L"]
+    printed = Counter((row["system"], row["value"]) for row in rows)
+    found = Counter(
+        (system.name, value)
+        for systems in published().values()
+        for system, of in systems.items()
+        for value in of.values()
+    )
+    # The full instruction's average over the random split is in three tables, QASC QG's in two.
+    again = printed - found
+    assert again == Counter(
+        {
+            ("BART 140M fine-tuned", "32"): 2,
+            ("GPT-3 175B not fine-tuned", "24"): 2,
+            ("BART 140M fine-tuned", "13"): 1,
+            ("BART 140M fine-tuned", "56"): 1,
+        }
+    )
+    assert not found - printed
+
+
+def test_scores_of_real_tasks_equal_the_released_scripts(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The released script scores each prediction of a file by rouge-score, and takes the mean."""
+    data = shared_data / "natural-instructions-v1"
+    scorer = RougeScorer(["rougeL"], use_stemmer=True)
+    answers: dict[str, str] = {}
+    expected = {}
+    for task in (QG, CF, "subtask047_misc_answering_science_questions"):
+        instances = json.loads((data / "tasks" / f"{task}.json").read_text("utf-8"))["Instances"]
+        total = 0.0
+        for index in evaluated(len(instances)):
+            right = instances[index]["output"]
+            text = f"{instances[index - 1]['output'][0]} {right[-1][: len(right[-1]) // 2]}"
+            answers[f"{task}-{index}"] = text
+            total += max(scorer.score(each, text)["rougeL"].fmeasure for each in right)
+        expected[f"rougeL_for_{task}"] = pytest.approx(total, abs=1e-4)  # of 100 instances
+    assert evaluate(data, ours(tmp_path, answers), "--json=-") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {name: found[name] for name in expected} == expected
+    assert found["num_examples"] == 300
+    assert all(20 < each < 95 for each in found.values() if each != 300)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "answers"),
+    [
+        ("copy_input", {f"{QG}-2": "input 2", f"{QG}-3": "input 3"}),
+        ("copy_demo", {f"{QG}-2": f"demo of {QG}", f"{QG}-3": f"demo of {QG}"}),
+    ],
+)
+def test_baselines_are_scored_and_reported(
+    baseline: str,
+    answers: dict[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = write_data(tmp_path / "data", {QG: REFERENCES[QG]})
+    run = tmp_path / baseline
+    command = ["predict", f"--baseline={baseline}", "--task=ni_v1_random_prompt"]
+    words = [f"--output_dir={run}", "--vocabulary=bytes", f"--ni_v1_data={data}"]
+    assert cli.main([*command, *words]) == 0
+    [path] = (run / "predictions").iterdir()
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    assert {row["id"]: row["prediction"] for row in rows} == answers
+    output = run / "scores" / path.with_suffix(".json").name
+    assert evaluate(data, [path], f"--json={output}") == 0
+    capsys.readouterr()
+    assert cli.main(["report", str(run)]) == 0
+    title, header, row = capsys.readouterr().out.splitlines()[:3]
+    assert title == "ni_v1_random, per cent"
+    assert header.split() == ["run", "test", "ROUGE-L", "test", "num_examples"]
+    assert row.split()[:2] == [baseline, "prompt"]
+
+
+def test_a_table_of_scores_is_of_a_split() -> None:
+    row_of = scores.SCORES.row_of
+    assert row_of("ni_v1_random_full") == ("ni_v1_random", "full")
+    for split, encoding in product(task_splits(), ["none", "prompt_definition.first100"]):
+        assert row_of(f"ni_v1_{split}_{encoding}") == (f"ni_v1_{split}", encoding)
+    assert row_of("ni_v1_other") == ("ni_v1_other", "")
+
+
+def test_names_of_tasks_do_not_clash_with_categories() -> None:
+    assert not {member.category for member in collection().values()} & set(collection())
