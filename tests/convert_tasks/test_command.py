@@ -226,6 +226,7 @@ def test_what_a_task_file_says_comes_from_flags(tmp_path: Path) -> None:
         ("input,output\na,b\n", (), "give --definition TEXT, or --definition @FILE"),
         ("input,output\na,b\n", ("--definition= ",), "--definition=' ' is blank"),
         ("input,output\na,b\n", ("--definition=@nowhere",), "nowhere: cannot be read"),
+        ("input,output\na,b\n", ("--category= ", *DEFINE), "--category is blank; give it a text"),
         ("input,output\na,b\n", ("--name=A b", *DEFINE), "the task's name 'A b' must be"),
         ("input,output\na,b\n", ("--delimiter=::", *DEFINE), "must be one character"),
         (

@@ -36,6 +36,12 @@ def test_messages_to_instructions_and_back(
     assert to_messages(Row("", to_instruction(Row("", row)))) == row
 
 
+@pytest.mark.parametrize("blank", [None, "", " \n", float("nan")])
+def test_an_input_of_blanks_is_none(blank: Any) -> None:
+    made = to_messages(Row("", {"instruction": "Add.", "input": blank, "output": "3"}))
+    assert to_instruction(Row("", made)) == {"instruction": "Add.", "input": "", "output": "3"}
+
+
 def test_an_input_makes_the_instruction_a_system_turn() -> None:
     row = {"instruction": "Add.", "input": "1 2", "output": 3, "id": 7}
     assert to_messages(Row("", row)) == {
@@ -77,7 +83,7 @@ def test_other_chats_are_refused(messages: Any, message: str) -> None:
     [
         ({"output": "a"}, "instruction is empty"),
         ({"instruction": "a", "output": " "}, "output is empty"),
-        ({"instruction": "a", "input": " ", "output": "b"}, "input is empty"),
+        ({"instruction": "a", "input": ["b"], "output": "b"}, "input is .* must be a text"),
         ({"instruction": "a", "output": ["b", "c"]}, "the assistant says one text"),
         ({"instruction": "a", "output": "b", "messages": 1}, "one would replace the other"),
     ],

@@ -108,7 +108,7 @@ def test_other_names_are_refused(name: str) -> None:
 
 def test_tracks_are_by_language(tmp_path: Path) -> None:
     french = task("saluer", input_languages=("French",))
-    assert list(add(tmp_path, [task(), french]).listed_in()) == [
+    assert add(tmp_path, [task(), french]).listed_in() == [
         "splits/default/excluded_tasks.txt",
         "splits/default/train_tasks.txt",
         "splits/xlingual/train_tasks.txt",

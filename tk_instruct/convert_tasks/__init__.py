@@ -26,7 +26,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any, NamedTuple
@@ -252,10 +252,7 @@ def _tasks(
         return
     form = _read(paths[0], args).form
     _refuse_flags_but(_FORMS[form].flags, args, f"the form {form}")
-    about: dict[str, Any] = {
-        field: tuple(getattr(args, flag)) for flag, field in _ABOUT.items() if getattr(args, flag)
-    }
-    new = partial(TaskFile, **about)
+    new: Callable[..., TaskFile] = partial(TaskFile, **_about(args))
     prefix = f"{args.name}_" if args.name else ""
     if form == "table":
         new = partial(new, definition=_definition(args, form), **_demonstrations(args))
@@ -320,6 +317,18 @@ def _read(path: Path, args: argparse.Namespace) -> _File:
             "(--input_column, --output_column)"
         )
     return _File(fits[0], first, found)
+
+
+def _about(args: argparse.Namespace) -> dict[str, Any]:
+    """Field of a task file → the texts that flags give."""
+    found = {}
+    for flag, field in _ABOUT.items():
+        texts = getattr(args, flag) or ()
+        if not all(text.strip() for text in texts):
+            raise UserError(f"--{flag} is blank; give it a text, or leave it out")
+        if texts:
+            found[field] = tuple(texts)
+    return found
 
 
 def _refuse_flags_but(read: Iterable[str], args: argparse.Namespace, what: str) -> None:

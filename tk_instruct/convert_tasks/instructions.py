@@ -1,12 +1,13 @@
 """Rows that hold their instruction, as tasks: one task for each instruction, or each template."""
 
+import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 from . import rows
-from .rows import Row
+from .rows import EmptyTextError, Row
 from .table import with_ids
 from .task_file import Instance, TaskFile, safe_name
 
@@ -19,7 +20,7 @@ _MAX_NAME_CHARACTERS = 60
 
 
 class Instruction(NamedTuple):
-    """A row of {instruction, input, output}. input is empty if there is none."""
+    """A row of {instruction, input, output}. input is empty if there is none, or only blanks."""
 
     instruction: str
     input: str
@@ -29,10 +30,12 @@ class Instruction(NamedTuple):
 def parse(row: Row) -> Instruction:
     """Raises UserError for an instruction or output that is missing or empty."""
     place, fields = row
-    input_ = fields.get("input")
+    input_ = ""
+    with contextlib.suppress(EmptyTextError):
+        input_ = rows.text(fields.get("input"), place, "input")
     return Instruction(
         rows.text(fields.get("instruction"), place, "instruction"),
-        "" if input_ is None or input_ == "" else rows.text(input_, place, "input"),
+        input_,
         rows.texts(fields.get("output"), place, "output"),
     )
 

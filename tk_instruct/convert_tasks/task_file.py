@@ -210,14 +210,14 @@ class TaskFolder:
             if not path.is_file() or path.read_bytes() != content:
                 write_atomically(path, content)
 
-    def listed_in(self) -> Iterator[str]:
+    def listed_in(self) -> list[str]:
         """Which lists have the tasks that were added."""
         found = {
             f"splits/{track}/{split_of(self._split, is_english, track)}_tasks.txt": None
             for track in TRACKS
             for is_english in sorted(set(self._is_english.values()))
         }
-        yield from found
+        return list(found)
 
     def _lists(self) -> dict[Path, bytes]:
         """The lists of all splits with the new names in them."""
