@@ -129,7 +129,10 @@ def test_a_folder_grows_and_what_is_there_stays(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("mine")
     train = tmp_path / "splits" / "default" / "train_tasks.txt"
     train.write_bytes(b"\xef\xbb\xbfother.json\r\nb")
+    test = tmp_path / "splits" / "default" / "test_tasks.txt"
+    test.write_bytes(b"of_others\r\n")
     add(tmp_path, [task("a"), task("other")])
+    assert test.read_bytes() == b"of_others\r\n"
     assert train.read_text() == "other.json\nb\na\n"
     assert (tmp_path / "README.md").read_text() == "mine"
     assert sorted(path.name for path in (tmp_path / "tasks").iterdir()) == [

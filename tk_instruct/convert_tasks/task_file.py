@@ -165,9 +165,9 @@ class TaskFolder:
         with contextlib.ExitStack() as opened:
             lock_file = self.directory / ".convert-tasks.lock"
             opened.enter_context(lock.held(lock_file, f"{self.directory} is being written"))
+            self._tasks = Path(inside(self.directory, "tasks"))
             with _writing(self.directory):
                 scratch = tempfile.TemporaryDirectory(prefix=".convert-tasks.", dir=self.directory)
-            self._tasks = Path(inside(self.directory, "tasks"))
             self._stage = Path(opened.enter_context(scratch))
             self._opened = opened.pop_all()
         return self
@@ -207,8 +207,7 @@ class TaskFolder:
             for name in self._staged:
                 os.replace(self._stage / f"{name}.json", self._tasks / f"{name}.json")
         for path, content in lists.items():
-            if not path.is_file() or path.read_bytes() != content:
-                write_atomically(path, content)
+            write_atomically(path, content)
 
     def listed_in(self) -> list[str]:
         """Which lists have the tasks that were added."""
@@ -219,41 +218,47 @@ class TaskFolder:
         }
         return list(found)
 
-    def _lists(self) -> dict[Path, bytes]:
-        """The lists of all splits with the new names in them."""
-        new = {}
+    def _lists(self) -> dict[Path, str]:
+        """The content of the lists that change or are missing."""
+        changed = {}
         for track in TRACKS:
             folder = Path(inside(self.directory, "splits", track))
-            paths = {split: inside(folder, f"{split}_tasks.txt") for split in SPLITS}
-            lines = {split: _lines(Path(path)) for split, path in paths.items()}
-            split_by_name = {
-                _name(line): split for split, listed in lines.items() for line in listed
+            paths = {split: Path(inside(folder, f"{split}_tasks.txt")) for split in SPLITS}
+            texts = {split: _text(path) for split, path in paths.items()}
+            present = {
+                _name(line): split for split in SPLITS for line in (texts[split] or "").splitlines()
             }
-            moved = set()
+            added: dict[str, list[str]] = {split: [] for split in SPLITS}
+            moved: dict[str, set[str]] = {split: set() for split in SPLITS}
             for name, is_english in self._is_english.items():
-                wanted = split_of(self._split, is_english, track)
-                present = split_by_name.get(name)
-                if present == wanted:
+                wanted, now = split_of(self._split, is_english, track), present.get(name)
+                if now == wanted:
                     continue
-                if present and not self._overwrite:
-                    raise UserError(
-                        f"{name} is listed in {paths[present]}, and would now be in "
-                        f"{wanted}_tasks.txt; give --overwrite to move it, or another --name"
-                    )
-                if present:
-                    moved.add((name, present))
-                lines[wanted].append(name)
-            for split, path in paths.items():
-                kept = [line for line in lines[split] if (_name(line), split) not in moved]
-                new[Path(path)] = "".join(f"{line}\n" for line in kept).encode()
-        return new
+                if now:
+                    self._refuse_to_move(name, paths[now], wanted)
+                    moved[now].add(name)
+                added[wanted].append(name)
+            for split, text in texts.items():
+                if text is None or added[split] or moved[split]:
+                    lines = (text or "").splitlines()
+                    kept = [line for line in lines if _name(line) not in moved[split]]
+                    changed[paths[split]] = "".join(f"{each}\n" for each in kept + added[split])
+        return changed
+
+    def _refuse_to_move(self, name: str, path: Path, wanted: str) -> None:
+        if not self._overwrite:
+            raise UserError(
+                f"{name} is listed in {path}, and would now be in {wanted}_tasks.txt; give "
+                "--overwrite to move it, or another --name"
+            )
 
 
-def _lines(path: Path) -> list[str]:
+def _text(path: Path) -> str | None:
+    """The content of a list, or None if it is missing."""
     try:
-        return path.read_text("utf-8-sig").splitlines()
+        return path.read_text("utf-8-sig")
     except FileNotFoundError:
-        return []
+        return None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path}: cannot be read ({error}); it must have one task name a line, in UTF-8"
