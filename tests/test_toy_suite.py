@@ -173,6 +173,11 @@ def found_with(
             'SUITE = Suite("zoo", "", evaluations={"flan": "zoo"})',
             "the suites flan and zoo both have the evaluation flan; rename it in one of them",
         ),
+        (
+            'SUITE = Suite("zoo", "", task_forms={"ni_v1": "zoo"})',
+            "the suites ni_v1 and zoo both have the form ni_v1 of task files; rename it in one of "
+            "them",
+        ),
     ],
 )
 def test_a_suite_that_does_not_fit_is_told(

@@ -28,6 +28,10 @@ VERBS = {
     "evaluate": ("tk_instruct.evaluate", "score predictions"),
     "report": ("tk_instruct.report", "put the scores of runs side by side"),
     "convert": ("tk_instruct.convert", "carry weights to and from Hugging Face and t5x"),
+    "convert-tasks": (
+        "tk_instruct.convert_tasks",
+        "make task files of tables, instructions and chats",
+    ),
     "self-instruct": ("tk_instruct.self_instruct", "generate instruction data with a model"),
     "t5x": ("tk_instruct.t5x", "train, score or predict with upstream t5x"),
     "mini": ("tk_instruct.mini", "write a small synthetic benchmark"),

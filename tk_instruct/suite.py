@@ -68,6 +68,8 @@ class Suite:
         baselines: value of `predict --baseline` → a function example → answer. It predicts this
             suite's tasks alone, so other suites may have one of the same name.
         scores: a tk_instruct.scores.SuiteScores, which `report` uses.
+        task_forms: value of `convert-tasks --from` → a function paths → iterator of TaskFile, which
+            reads files of the suite's own form.
         licence: the text on the data in a model card.
     """
 
@@ -83,6 +85,7 @@ class Suite:
     mini: str | None = None
     baselines: Mapping[str, str] = field(default_factory=dict)
     scores: str | None = None
+    task_forms: Mapping[str, str] = field(default_factory=dict)
     licence: str = ""
 
 
@@ -129,8 +132,8 @@ def part(reference: str) -> Any:
 def suites() -> Mapping[str, Suite]:
     """Name → suite, sorted by name.
 
-    Raises UserError if two suites have the same name, flag, macro or evaluation, or if one cannot
-    be imported or is not a Suite.
+    Raises UserError if two suites have the same name, flag, macro, evaluation or form of task
+    files, or if one cannot be imported or is not a Suite.
     """
     found: dict[str, Suite] = {}
     for where, suite in _found():
@@ -147,12 +150,13 @@ def suites() -> Mapping[str, Suite]:
 
 
 def _check_names(found: Iterable[Suite]) -> None:
-    """Raises UserError if two suites share a name of a flag, macro or evaluation."""
+    """Raises UserError if two suites share a flag, macro, evaluation or form of task files."""
     owners: dict[str, str] = {}
     for each in found:
         names = [f"the flag --{flag.name}" for flag in each.flags]
         names += [f"the gin macro {flag.macro}" for flag in each.flags if flag.macro]
         names += [f"the evaluation {name}" for name in each.evaluations]
+        names += [f"the form {name} of task files" for name in each.task_forms]
         for name in names:
             if name in owners:
                 raise UserError(

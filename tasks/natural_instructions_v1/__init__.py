@@ -48,6 +48,7 @@ SUITE = Suite(
         "copy_input": f"{_HERE}.baselines:copy_input",
     },
     scores=f"{_HERE}.scores:SCORES",
+    task_forms={"ni_v1": f"{_HERE}.task_files:read"},
     licence="Natural Instructions v1 (arXiv:2104.08773): Apache-2.0 for its repository. The "
     "instances are under the licences of their source datasets.",
 )
