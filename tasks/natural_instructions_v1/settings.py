@@ -50,8 +50,9 @@ def ni_v1_task(tasks: str = RANDOM, encoding: str = "full") -> str:
     ):
         if value not in known:
             near = difflib.get_close_matches(str(value), known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
             raise UserError(
-                f"ni_v1_task.{name}={value!r} is not known; "
-                + (f"did you mean {near[0]!r}?" if near else f"such as {next(iter(known))!r}")
+                f"ni_v1_task.{name}={value!r} is not known; {hint}`tk-instruct tasks list "
+                "'ni_v1_*'` shows the names ni_v1_TASKS_ENCODING"
             )
     return f"ni_v1_{tasks}_{encoding}"

@@ -1,10 +1,12 @@
 """Natural Instructions v1: ni_v1_{split}_{encoding}.
 
-Splits of tasks are in splits.py. Splits of instances: train (of the seen tasks: those that are
-neither evaluated nor stand in prompts as examples; an id that ends in #2 is of one that is there a
-second time), validation (of the seen
-tasks: those that are evaluated), test (of the unseen tasks: those that are evaluated) and all (of
-all tasks).
+Splits of tasks are in splits.py. Splits of instances:
+
+- train: of the seen tasks, those that are neither evaluated nor stand in prompts as examples. An id
+  that ends in #2 is of one that is there a second time.
+- validation: of the seen tasks, those that are evaluated.
+- test: of the unseen tasks, those that are evaluated.
+- all: of all tasks.
 """
 
 import hashlib
@@ -120,8 +122,8 @@ def _files(tasks: TaskSplit, split: str, only: str | None) -> dict[str, Path]:
     missing = [name for name in names if name not in files]
     if not found:
         raise EmptySplitError(
-            f"split {split!r} of the tasks {tasks.name}: {records.folder()} has no file of its "
-            f"{len(names)} tasks, such as {names[0]}.json; add one, or take another split"
+            f"split {split!r} of the tasks {tasks.name}: {records.folder()} has none of its task "
+            f"files, such as {names[0]}.json; add one, or take another split"
         )
     if missing:
         _warn_once(

@@ -132,7 +132,7 @@ def test_a_task_that_is_left_out_is_not_trained_on(ni_v1_dir: Path) -> None:
 def test_splits_without_a_file(tmp_path: Path) -> None:
     write(tmp_path)
     gin.bind_parameter("NaturalInstructionsV1.data", str(tmp_path))
-    with pytest.raises(EmptySplitError, match="no file of its 49 tasks, such as subtask001"):
+    with pytest.raises(EmptySplitError, match="has none of its task files, such as subtask001"):
         _ids("ni_v1_random_none", "train")
 
 
@@ -143,3 +143,7 @@ def test_a_recipe_chooses_tasks_and_encoding() -> None:
         ni_v1_task("without_dataset_qask")
     with pytest.raises(UserError, match=r"encoding='fulll' is not known; did you mean "):
         ni_v1_task(encoding="fulll")
+    with pytest.raises(
+        UserError, match="encoding='x' is not known; `tk-instruct tasks list 'ni_v1"
+    ):
+        ni_v1_task(encoding="x")
