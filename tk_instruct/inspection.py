@@ -7,16 +7,14 @@ show, stats, export and prepare can take data, vocabulary and the tasks' paramet
 """
 
 import argparse
-import contextlib
 import itertools
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tk_instruct import suite
+from tk_instruct import export, suite
 from tk_instruct.configuration import (
     add_data_arguments,
     add_gin_arguments,
@@ -27,14 +25,12 @@ from tk_instruct.configuration import (
     load_part,
 )
 from tk_instruct.errors import UserError
-from tk_instruct.files import check_target, is_stream
-from tk_instruct.ranges import check_seed, whole_number
+from tk_instruct.ranges import whole_number
 from tk_instruct.tables import table
 
 if TYPE_CHECKING:
     from tk_instruct.data.task import AnyTask
     from tk_instruct.data.tokens import FeatureLengths
-    from tk_instruct.export import Form, Share
 
 PERCENTILES = (50, 90, 99, 100)
 # Of the fields that a suite exports.
@@ -60,28 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     stats.add_argument("name", metavar="NAME", help="a task or mixture")
     stats.add_argument("--split", action="append", help="repeatable (default: train and test)")
 
-    export = actions.add_parser("export", help="write examples as texts, for other programs")
-    export.add_argument(
-        "patterns",
-        nargs="+",
-        metavar="PATTERN",
-        help="a task, a mixture (which stands for its tasks), a shell pattern, or part of names",
-    )
-    export.add_argument("--split", default="train", help="default: train")
-    export.add_argument(
-        "--drawn",
-        type=whole_number,
-        metavar="N",
-        help="the first N examples that training on one mixture or task draws, repeated as it "
-        "repeats them, and on the standard error how many are of each task",
-    )
-    export.add_argument(
-        "--format",
-        choices=("jsonl", "parquet", "messages"),
-        help="messages: exchanges of a chat, in JSON lines or for FILE.parquet in Parquet "
-        "(default: parquet for FILE.parquet, else jsonl)",
-    )
-    export.add_argument("--output", metavar="FILE", required=True, help="- is the standard output")
+    export_parser = actions.add_parser("export", help="write examples as texts, for other programs")
+    export.add_arguments(export_parser)
 
     rates = actions.add_parser("rates", help="the share of a mixture's tasks, by dataset")
     rates.add_argument("name", metavar="NAME", help="a mixture")
@@ -104,9 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="tasks, mixtures, or TFDS names like glue/rte:2.0.0",
     )
-    for action in (prepare, export):
+    for action in (prepare, export_parser):
         add_data_arguments(action)
-    for action in (show, stats, rates, export, prepare):
+    for action in (show, stats, rates, export_parser, prepare):
         add_gin_arguments(action)
     for action in (listing, show, stats, rates, doctor):
         action.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -126,7 +102,7 @@ def main(args: argparse.Namespace) -> int:
         "list": _list,
         "show": _show,
         "stats": _stats,
-        "export": _export,
+        "export": export.main,
         "rates": _rates,
         "prepare": _prepare,
         "doctor": _doctor,
@@ -383,91 +359,6 @@ def _stats_text(stats: dict[str, Any]) -> str:
             "",
         ]
     )
-
-
-def _refuse_to_replace_data(output: str) -> None:
-    """Raises UserError for a file that is, or lies in, what names data: a flag or a variable."""
-    import gin
-
-    if not os.path.isfile(output):
-        return
-    named: dict[str, Any] = {
-        f"${name}": value for name, value in os.environ.items() if name.startswith("TK_INSTRUCT_")
-    }
-    for flag in (flag for each in suite.suites().values() for flag in each.flags):
-        with contextlib.suppress(ValueError):  # nothing is set
-            named[f"--{flag.name}"] = gin.query_parameter(flag.binds)
-    for name, value in named.items():
-        given = value.values() if isinstance(value, Mapping) else [value]
-        texts = [t for v in given for t in (v if isinstance(v, list | tuple) else [v])]
-        paths = [os.path.expanduser(t) for t in texts if t and isinstance(t, str)]
-        for path in map(os.path.realpath, paths):
-            if os.path.commonpath([os.path.realpath(output), path]) == path:
-                raise UserError(
-                    f"--output={output} is there already and belongs to {name}, which is never "
-                    "changed; choose another place"
-                )
-
-
-def _export(args: argparse.Namespace) -> int:
-    output = None if args.output == "-" else os.path.expanduser(args.output)
-    if output is not None:
-        check_target(output)
-        _refuse_to_replace_data(output)
-    from tk_instruct import export
-
-    as_parquet = args.format == "parquet" or (
-        args.format != "jsonl" and args.output.endswith(".parquet")
-    )
-    as_messages = args.format == "messages"
-    if args.drawn is None:
-        form = export.messages_of if as_messages else export.texts_of
-        selection = export.select(args.patterns)
-        count, num_tasks = export.export(selection, args.split, form, as_parquet, output)
-    else:
-        form = export.messages_of if as_messages else export.trained_texts_of
-        shares = _export_drawn(args, form, as_parquet, output)
-        count, num_tasks = args.drawn, sum(share.drawn > 0 for share in shares)
-        print(_shares_text(shares, count), file=sys.stderr)
-    tasks = "task" if num_tasks == 1 else "tasks"
-    print(
-        f"{count:,} examples of {num_tasks:,} {tasks} in {output or 'the standard output'}",
-        file=sys.stderr if output is None or is_stream(output) else sys.stdout,
-    )
-    return 0
-
-
-def _export_drawn(
-    args: argparse.Namespace, form: "Form", as_parquet: bool, output: str | None
-) -> "list[Share]":
-    from tk_instruct import export
-    from tk_instruct.data import registry
-
-    if args.drawn < 1:
-        raise UserError(f"--drawn={args.drawn} must be at least 1")
-    if len(args.patterns) > 1:
-        raise UserError(
-            f"--drawn={args.drawn} draws as training on one mixture or task does, and "
-            f"{len(args.patterns)} are given: {', '.join(args.patterns)}; give one of them"
-        )
-    if args.split != "train":
-        raise UserError(f"--split={args.split}: --drawn draws from the split train; leave one out")
-    seed, num_train_examples = registry.training_draws()
-    if args.seed is not None:
-        check_seed("--seed", args.seed)
-        seed = args.seed
-    return export.export_drawn(
-        args.patterns[0], args.drawn, seed, num_train_examples, form, as_parquet, output
-    )
-
-
-def _shares_text(shares: "Sequence[Share]", total: int) -> str:
-    rows = [("task", "drawn", "share", "rate", "epochs")]
-    for of in sorted(shares, key=lambda share: (-share.rate, share.task)):
-        epochs = "–" if of.epochs is None else f"{of.epochs:.2f}"
-        share = f"{of.drawn / total:.3%}"
-        rows.append((of.task, f"{of.drawn:,}", share, f"{of.rate:.3%}", epochs))
-    return table([*rows, ("all", f"{total:,}", f"{1:.3%}", "–", "–")])
 
 
 def _rates(args: argparse.Namespace) -> int:

@@ -1,0 +1,128 @@
+"""`tasks export`: examples in one file of JSON lines or Parquet, for other programs."""
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tk_instruct import suite
+from tk_instruct.errors import UserError
+from tk_instruct.files import check_target, is_stream
+from tk_instruct.ranges import check_seed, whole_number
+from tk_instruct.tables import table
+
+if TYPE_CHECKING:
+    from tk_instruct.export.drawn import Share
+    from tk_instruct.export.rows import Form
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "patterns",
+        nargs="+",
+        metavar="PATTERN",
+        help="a task, a mixture (which stands for its tasks), a shell pattern, or part of names",
+    )
+    parser.add_argument("--split", default="train", help="default: train")
+    parser.add_argument(
+        "--drawn",
+        type=whole_number,
+        metavar="N",
+        help="the first N examples that training on one mixture or task draws, repeated as it "
+        "repeats them, and on the standard error how many are of each task",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("jsonl", "parquet", "messages"),
+        help="messages: exchanges of a chat, in JSON lines or for FILE.parquet in Parquet "
+        "(default: parquet for FILE.parquet, else jsonl)",
+    )
+    parser.add_argument("--output", metavar="FILE", required=True, help="- is the standard output")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Writes the file, and says how much is in it."""
+    output = None if args.output == "-" else os.path.expanduser(args.output)
+    if output is not None:
+        check_target(output)
+        _refuse_to_replace_data(output)
+    from tk_instruct.export import rows, split
+
+    as_parquet = args.format == "parquet" or (
+        args.format != "jsonl" and args.output.endswith(".parquet")
+    )
+    as_messages = args.format == "messages"
+    if args.drawn is None:
+        form = rows.messages_of if as_messages else rows.texts_of
+        selection = split.select(args.patterns)
+        count, num_tasks = split.export(selection, args.split, form, as_parquet, output)
+    else:
+        form = rows.messages_of if as_messages else rows.trained_texts_of
+        shares = _export_drawn(args, form, as_parquet, output)
+        count, num_tasks = args.drawn, sum(share.drawn > 0 for share in shares)
+        print(_shares_text(shares, count), file=sys.stderr)
+    tasks = "task" if num_tasks == 1 else "tasks"
+    print(
+        f"{count:,} examples of {num_tasks:,} {tasks} in {output or 'the standard output'}",
+        file=sys.stderr if output is None or is_stream(output) else sys.stdout,
+    )
+    return 0
+
+
+def _export_drawn(
+    args: argparse.Namespace, form: "Form", as_parquet: bool, output: str | None
+) -> "list[Share]":
+    from tk_instruct.data import registry
+    from tk_instruct.export import drawn
+
+    if args.drawn < 1:
+        raise UserError(f"--drawn={args.drawn} must be at least 1")
+    if len(args.patterns) > 1:
+        raise UserError(
+            f"--drawn={args.drawn} draws as training on one mixture or task does, and "
+            f"{len(args.patterns)} are given: {', '.join(args.patterns)}; give one of them"
+        )
+    if args.split != "train":
+        raise UserError(f"--split={args.split}: --drawn draws from the split train; leave one out")
+    seed, num_train_examples = registry.training_draws()
+    if args.seed is not None:
+        check_seed("--seed", args.seed)
+        seed = args.seed
+    return drawn.export(
+        args.patterns[0], args.drawn, seed, num_train_examples, form, as_parquet, output
+    )
+
+
+def _shares_text(shares: "Sequence[Share]", total: int) -> str:
+    lines = [("task", "drawn", "share", "rate", "epochs")]
+    for of in sorted(shares, key=lambda share: (-share.rate, share.task)):
+        epochs = "–" if of.epochs is None else f"{of.epochs:.2f}"
+        share = f"{of.drawn / total:.3%}"
+        lines.append((of.task, f"{of.drawn:,}", share, f"{of.rate:.3%}", epochs))
+    return table([*lines, ("all", f"{total:,}", f"{1:.3%}", "–", "–")])
+
+
+def _refuse_to_replace_data(output: str) -> None:
+    """Raises UserError for a file that is, or lies in, what names data: a flag or a variable."""
+    import gin
+
+    if not os.path.isfile(output):
+        return
+    named: dict[str, Any] = {
+        f"${name}": value for name, value in os.environ.items() if name.startswith("TK_INSTRUCT_")
+    }
+    for flag in (flag for each in suite.suites().values() for flag in each.flags):
+        with contextlib.suppress(ValueError):  # nothing is set
+            named[f"--{flag.name}"] = gin.query_parameter(flag.binds)
+    for name, value in named.items():
+        given = value.values() if isinstance(value, Mapping) else [value]
+        texts = [t for v in given for t in (v if isinstance(v, list | tuple) else [v])]
+        paths = [os.path.expanduser(t) for t in texts if t and isinstance(t, str)]
+        for path in map(os.path.realpath, paths):
+            if os.path.commonpath([os.path.realpath(output), path]) == path:
+                raise UserError(
+                    f"--output={output} is there already and belongs to {name}, which is never "
+                    "changed; choose another place"
+                )
