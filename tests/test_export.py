@@ -358,7 +358,7 @@ def test_what_is_missing_is_passed_over_and_counted(run: Run) -> None:
         ),
         (["exp_a", "--drawn=0"], "--drawn=0 must be at least 1"),
         (["exp_a", "--drawn=-5"], "--drawn=-5 must be at least 1"),
-        (["exp_a", "--drawn=5", "--seed=-1"], "--seed=-1 must be a whole number ≥ 0"),
+        (["exp_a", "--drawn=5", "--seed=-1"], "RANDOM_SEED=-1 must be a whole number ≥ 0"),
         (["exp_a", "--drawn=5", "--gin.RANDOM_SEED=-1"], "RANDOM_SEED=-1 must be a whole number"),
         (
             ["exp_a", "--drawn=5", "--gin.NUM_TRAIN_EXAMPLES=3"],

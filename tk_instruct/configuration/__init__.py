@@ -164,6 +164,7 @@ def lengths_of(
 
 # Flag that all suites share → the gin parameter that it sets.
 _FLAG_BINDINGS = {
+    "seed": "training_draws.seed",
     "vocabulary": "vocabulary.name",
     "tfds_data_dir": "tfds_data_dir.directory",
     "skip_missing": "skip_missing.enabled",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tk_instruct import suite
 from tk_instruct.errors import UserError
 from tk_instruct.files import check_target, is_stream
-from tk_instruct.ranges import check_seed, whole_number
+from tk_instruct.ranges import whole_number
 from tk_instruct.tables import table
 
 if TYPE_CHECKING:
@@ -87,9 +87,6 @@ def _export_drawn(
     if args.split != "train":
         raise UserError(f"--split={args.split}: --drawn draws from the split train; leave one out")
     seed, num_train_examples = registry.training_draws()
-    if args.seed is not None:
-        check_seed("--seed", args.seed)
-        seed = args.seed
     return drawn.export(
         args.patterns[0], args.drawn, seed, num_train_examples, form, as_parquet, output
     )
