@@ -66,10 +66,9 @@ def main(args: argparse.Namespace) -> int:
     """Prints and writes the scores. Raises UserError for any problem with the inputs."""
     if not args.predictions:
         raise UserError("no predictions are given; give --predictions FILE, or another --suite")
+    refuse_to_overwrite_inputs(args.json, predictions=args.predictions)
     configuration.import_declarations(args.modules)
     configuration.bind_data_arguments(args)
-    data = [str(path) for path in records.files().values()]
-    refuse_to_overwrite_inputs(args.json, predictions=args.predictions, ni_v1_data=data)
     names = [F_MEASURE, RECALL] if args.recall else [F_MEASURE]
     tasks = _instances_of(predictions.read(args.predictions))
     scores = metrics.score(

@@ -5,9 +5,11 @@ to the fields' types, and `loading` gives them to gin and checks them.
 """
 
 import argparse
+import contextlib
+import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gin
 
@@ -199,3 +201,31 @@ def bind_data_arguments(args: argparse.Namespace) -> None:
             gin.bind_parameter(parameter, getattr(args, flag))
     if getattr(args, "seed", None) is not None:  # of training too, where a recipe is read
         gin.bind_parameter("RANDOM_SEED/gin.macro.value", args.seed)
+
+
+def refuse_to_replace_data(flag: str, output: str, args: argparse.Namespace) -> None:
+    """Raises UserError if a file that is there belongs to data: of a flag, gin or a variable.
+
+    Args:
+        flag: the flag that names output, for the message.
+    """
+    if not os.path.isfile(output):
+        return
+    named: dict[str, Any] = {
+        f"${name}": value for name, value in os.environ.items() if name.startswith("TK_INSTRUCT_")
+    }
+    for of_suite in (flag for each in suite.suites().values() for flag in each.flags):
+        with contextlib.suppress(ValueError):  # gin knows nothing of it
+            named[f"--{of_suite.name}"] = gin.query_parameter(of_suite.binds)
+        if (given := getattr(args, of_suite.name, None)) is not None:
+            named[f"--{of_suite.name}"] = given
+    for name, value in named.items():
+        given = value.values() if isinstance(value, Mapping) else [value]
+        texts = [t for v in given for t in (v if isinstance(v, list | tuple) else [v])]
+        paths = [os.path.expanduser(t) for t in texts if t and isinstance(t, str)]
+        for path in map(os.path.realpath, paths):
+            if os.path.commonpath([os.path.realpath(output), path]) == path:
+                raise UserError(
+                    f"--{flag}={output} is there already and belongs to {name}, which is never "
+                    "changed; choose another place"
+                )

@@ -75,6 +75,7 @@ def main(args: argparse.Namespace) -> int:
     if args.json not in (None, "-"):
         args.json = os.path.expanduser(args.json)
         check_target(args.json)
+        configuration.refuse_to_replace_data("json", args.json, args)
     if args.task:
         return by_task.main(args)
     _refuse_other_data(args)

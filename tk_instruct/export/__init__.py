@@ -1,13 +1,12 @@
 """`tasks export`: examples in one file of JSON lines or Parquet, for other programs."""
 
 import argparse
-import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from tk_instruct import suite
+from tk_instruct.configuration import refuse_to_replace_data
 from tk_instruct.errors import UserError
 from tk_instruct.files import check_target, is_stream
 from tk_instruct.ranges import whole_number
@@ -47,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
     output = None if args.output == "-" else os.path.expanduser(args.output)
     if output is not None:
         check_target(output)
-        _refuse_to_replace_data(output)
+        refuse_to_replace_data("output", output, args)
     from tk_instruct.export import rows, split
 
     as_parquet = args.format == "parquet" or (
@@ -99,27 +98,3 @@ def _shares_text(shares: "Sequence[Share]", total: int) -> str:
         share = f"{of.drawn / total:.3%}"
         lines.append((of.task, f"{of.drawn:,}", share, f"{of.rate:.3%}", epochs))
     return table([*lines, ("all", f"{total:,}", f"{1:.3%}", "–", "–")])
-
-
-def _refuse_to_replace_data(output: str) -> None:
-    """Raises UserError for a file that is, or lies in, what names data: a flag or a variable."""
-    import gin
-
-    if not os.path.isfile(output):
-        return
-    named: dict[str, Any] = {
-        f"${name}": value for name, value in os.environ.items() if name.startswith("TK_INSTRUCT_")
-    }
-    for flag in (flag for each in suite.suites().values() for flag in each.flags):
-        with contextlib.suppress(ValueError):  # nothing is set
-            named[f"--{flag.name}"] = gin.query_parameter(flag.binds)
-    for name, value in named.items():
-        given = value.values() if isinstance(value, Mapping) else [value]
-        texts = [t for v in given for t in (v if isinstance(v, list | tuple) else [v])]
-        paths = [os.path.expanduser(t) for t in texts if t and isinstance(t, str)]
-        for path in map(os.path.realpath, paths):
-            if os.path.commonpath([os.path.realpath(output), path]) == path:
-                raise UserError(
-                    f"--output={output} is there already and belongs to {name}, which is never "
-                    "changed; choose another place"
-                )

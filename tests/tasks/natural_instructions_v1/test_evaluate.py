@@ -276,7 +276,7 @@ def test_other_refusals(data: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     task = data / f"{SEEN}.json"
     before = task.read_bytes()
     assert evaluate(data, [path], f"--json={task}") == 2
-    assert "is the file of --ni_v1_data" in capsys.readouterr().err
+    assert "is there already and belongs to --ni_v1_data" in capsys.readouterr().err
     assert task.read_bytes() == before
     path = path.rename(tmp_path / f"{QG}@ours.json")
     assert evaluate(data, [path]) == 2

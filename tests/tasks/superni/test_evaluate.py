@@ -150,6 +150,27 @@ Question Rewriting, Title Generation, Data to Text, Grammar Error Correction
     assert os.listdir(out.parent) == ["scores.json"]
 
 
+@pytest.mark.parametrize("by", ["--data_dir", "$TK_INSTRUCT_SUPERNI_DIR"])
+def test_scores_do_not_replace_data(
+    by: str,
+    predictions: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "data" / "tasks" / "task1_a.json"
+    file.parent.mkdir(parents=True)
+    file.write_text("{}")
+    flags: list[str | Path] = []
+    if by == "--data_dir":
+        flags = ["--data_dir", tmp_path / "data"]
+    else:
+        monkeypatch.setenv(by[1:], str(tmp_path / "data"))
+    assert run("--predictions", predictions, "--json", file, *flags) == 2
+    assert f"--json={file} is there already and belongs to {by}" in capsys.readouterr().err
+    assert file.read_text() == "{}"
+
+
 def test_json_to_standard_output_is_all_that_is_there(
     predictions: Path, references: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
