@@ -156,7 +156,6 @@ def test_scores_do_not_replace_data(
     predictions: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     file = tmp_path / "data" / "tasks" / "task1_a.json"
     file.parent.mkdir(parents=True)
@@ -166,8 +165,9 @@ def test_scores_do_not_replace_data(
         flags = ["--data_dir", tmp_path / "data"]
     else:
         monkeypatch.setenv(by[1:], str(tmp_path / "data"))
-    assert run("--predictions", predictions, "--json", file, *flags) == 2
-    assert f"--json={file} is there already and belongs to {by}" in capsys.readouterr().err
+    with pytest.raises(UserError) as refused:
+        run("--predictions", predictions, "--json", file, *flags)
+    assert f"--json={file} is there already and belongs to {by}" in str(refused.value)
     assert file.read_text() == "{}"
 
 
