@@ -11,9 +11,12 @@ tk-instruct convert-tasks alpaca.json --to messages --output chats.jsonl
 Forms (--from), by their columns or fields:
   table         input, output or outputs, perhaps id. One task for each file, or one of all with
                 --name. Give its --definition
-  instructions  instruction, output, perhaps input. One task for each instruction
-  prompts       inputs, targets, or {inputs,targets}_pretokenized. One task for each template
-  messages      messages, a list of {role, content}: one exchange
+  instructions  instruction, output, perhaps input; or instruction, response, perhaps context.
+                One task for each instruction
+  prompts       inputs, targets, or {inputs,targets}_pretokenized, or prompt, completion.
+                One task for each template
+  messages      messages, a list of {role, content}, or conversations, a list of {from, value}: one
+                exchange
 Files: CSV (.csv, .tsv), JSON lines or one JSON list (.json, .jsonl, .ndjson), Parquet (.parquet),
 and what suites read.
 
@@ -29,6 +32,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 from tk_instruct import suite
@@ -75,17 +79,16 @@ class _Form(NamedTuple):
 
 
 _FORMS = {
-    "messages": _Form(_OF_ROWS, [{"messages"}], {"id", "messages"}),
+    "messages": _Form(_OF_ROWS, [{field} for field in messages.FIELDS], {"id", *messages.FIELDS}),
     "instructions": _Form(
-        _OF_ROWS, [{"instruction", "output"}], {"id", "instruction", "input", "output"}
+        _OF_ROWS,
+        [{"instruction", answer} for _, answer in instructions.OF_INSTRUCTIONS],
+        {"id", "instruction", *chain(*instructions.OF_INSTRUCTIONS)},
     ),
     "prompts": _Form(
         ("definition", *_OF_ROWS),
-        [{"inputs", "targets"}, {"inputs_pretokenized", "targets_pretokenized"}],
-        {
-            *("id", "task", "dataset", "subset", "template", "inputs", "targets"),
-            *("inputs_pretokenized", "targets_pretokenized"),
-        },
+        [{*pair} for pair in instructions.OF_PROMPTS],
+        {"id", "task", "dataset", "subset", "template", *chain(*instructions.OF_PROMPTS)},
     ),
     "table": _Form(_OF_TASKS, [{"input", "output"}, {"input", "outputs"}], set()),
 }
@@ -188,6 +191,8 @@ def _suite_forms() -> dict[str, str]:
 
 def main(args: argparse.Namespace) -> int:
     paths = [Path(os.path.expanduser(file)) for file in args.files]
+    if args.delimiter == r"\t":  # as it is written in most languages
+        args.delimiter = "\t"
     if args.delimiter is not None and len(args.delimiter) != 1:
         raise UserError(f"--delimiter={args.delimiter!r} must be one character; give one")
     if args.to == "task_files":
@@ -196,6 +201,8 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _to_task_files(paths: Sequence[Path], args: argparse.Namespace) -> int:
+    if args.output == "-":
+        raise UserError("--output=- is the standard output, and tasks are a folder; name a folder")
     folder = TaskFolder(args.output, "test" if args.test else "train", args.overwrite)
     for path in paths:
         if path.resolve().parent == (folder.directory / "tasks").resolve():
@@ -289,7 +296,7 @@ def _rows(paths: Sequence[Path], form: str, args: argparse.Namespace) -> Iterato
                 "it in a command of its own"
             )
         read = _FORMS[form].fields or _columns(args).read_of(*file.first)
-        unread = [name for name in file.first.fields if name not in read]
+        unread = [name or "''" for name in file.first.fields if name not in read]
         if unread and args.to == "task_files":
             print(f"{path}: not read: {', '.join(unread)}", file=sys.stderr)
         yield from file.rows
@@ -298,10 +305,15 @@ def _rows(paths: Sequence[Path], form: str, args: argparse.Namespace) -> Iterato
 def _read(path: Path, args: argparse.Namespace) -> _File:
     """The rows of a file, and their form; raises UserError if that is not certain."""
     first, found = rows.read(path, args.delimiter)
-    if args.form:
-        return _File(args.form, first, found)
-    if any(getattr(args, flag) for flag in _COLUMNS):
-        return _File("table", first, found)
+    has = f"{first.place}: has {', '.join(map(repr, first.fields))}"
+    if first.fields.keys() >= {"Definition", "Positive Examples", "Instances"}:
+        raise UserError(
+            f"{path}: is a task file already; copy it into the folder's tasks/, and write its name "
+            "into a list of splits/"
+        )
+    given = args.form or ("table" if any(getattr(args, flag) for flag in _COLUMNS) else None)
+    if given == "table":  # its columns are checked when they are read
+        return _File(given, first, found)
     fits = [
         name
         for name, form in _FORMS.items()
@@ -309,14 +321,21 @@ def _read(path: Path, args: argparse.Namespace) -> _File:
     ]
     if fits == ["instructions", "table"]:  # an instruction may have an input
         fits = ["instructions"]
-    if len(fits) != 1:
+    if given and given not in fits:
+        needed = " or ".join(", ".join(sorted(each)) for each in _FORMS[given].told_by)
+        raise UserError(f"{has}, and the form {given} has {needed}; rename the fields")
+    if not given and len(fits) > 1:
         raise UserError(
-            f"{first.place}: has {', '.join(map(repr, first.fields))}, which are the fields of "
-            f"{' and of '.join(fits) or 'no form'}; give --from "
-            f"{{{','.join([*_FORMS, *_suite_forms()])}}}, or the columns of a table "
-            "(--input_column, --output_column)"
+            f"{has}, which are the fields of {' and of '.join(fits)}; say which: --from "
+            f"{' or --from '.join(fits)}"
         )
-    return _File(fits[0], first, found)
+    if not given and not fits:
+        forms = "".join(f", or give --from {name}" for name in _suite_forms())
+        raise UserError(
+            f"{has}, which are the fields of no form; name the columns of a table, --input_column "
+            f"NAME --output_column NAME, or rename the fields{forms}"
+        )
+    return _File(given or fits[0], first, found)
 
 
 def _about(args: argparse.Namespace) -> dict[str, Any]:

@@ -45,7 +45,10 @@ def read(path: Path, delimiter: str | None = None) -> tuple[Row, Iterator[Row]]:
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise UserError(f"{path}: its name must end in {', '.join(SUFFIXES)}; rename it so")
+        raise UserError(
+            f"{path}: its name must end in {', '.join(SUFFIXES)}; save it as one "
+            "of them, or rename it if it is one"
+        )
     if delimiter is not None and suffix not in (".csv", ".tsv"):
         raise UserError(f"--delimiter is for CSV, and {path} is not; leave it out")
     if is_stream(path):
@@ -171,13 +174,17 @@ def parsed(
 
 
 def text(value: Any, place: str, field: str) -> str:
-    """A text that says something. Numbers, true and false are written as JSON writes them.
+    """A text that says something. Numbers, true and false are written as JSON writes them, bytes
+    are UTF-8: some writers of Parquet do not say that a column has texts.
 
     Raises EmptyTextError for a text of blanks, null and NaN, UserError for other values.
     """
     is_missing = value is None or (isinstance(value, float) and math.isnan(value))
     if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         value = json.dumps(value)
+    if isinstance(value, bytes):
+        with contextlib.suppress(UnicodeDecodeError):
+            value = value.decode()
     if is_missing or (isinstance(value, str) and not value.strip()):
         raise EmptyTextError(
             f"{place}: {field} is empty, and must say something; fill it in, remove the row, or "
@@ -186,7 +193,7 @@ def text(value: Any, place: str, field: str) -> str:
     if not isinstance(value, str):
         raise UserError(
             f"{place}: {field} is {schema.shortened(value)} but must be a text or a number; "
-            f"{_REPAIR}"
+            "put the text alone there"
         )
     return value
 
