@@ -545,6 +545,17 @@ def test_chats_and_instructions_there_and_back(tmp_path: Path) -> None:
     assert tasks(tmp_path / "c") == tasks(tmp_path / "i")
 
 
+def test_a_field_that_json_does_not_have_is_refused(
+    refused: Callable[..., str], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.parquet"
+    for value in (float("nan"), b"x"):
+        row = {"instruction": "Add.", "output": "3", "other": value}
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row]), path)
+        message = refused(path, "--to=messages", "--output", tmp_path / "out.jsonl")
+        assert f"{path}: row 1: a field has a value that JSON does not have" in message
+
+
 def test_lines_on_the_standard_output(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", {"instruction": "Add.", "output": "3"})
     assert convert(path, "--to=messages", "--output=-") == 0

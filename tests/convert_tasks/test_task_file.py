@@ -227,6 +227,17 @@ def test_a_list_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
     assert train.stat().st_mode & 0o777 == 0o640
 
 
+def test_a_list_that_is_a_link_stays_one(tmp_path: Path) -> None:
+    train = tmp_path / "splits" / "default" / "train_tasks.txt"
+    train.parent.mkdir(parents=True)
+    mine = train.with_name("mine.txt")
+    mine.write_text("of_others\n")
+    train.symlink_to(mine)
+    add(tmp_path, [task()])
+    assert train.is_symlink()
+    assert mine.read_text() == "of_others\ngreet\n"
+
+
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     with (
         TaskFolder(tmp_path, "train"),

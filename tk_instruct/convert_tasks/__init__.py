@@ -45,21 +45,31 @@ from .findings import EMPTY, Finding, format_report, tidied
 from .rows import Row
 from .task_file import TaskFile, TaskFolder, safe_name
 
-# Flag → field of a task file, which may have several texts.
+# Flag → the field of a task file, which may have several texts, and what it is.
 _ABOUT = {
-    "category": "categories",
-    "reasoning": "reasoning",
-    "source": "source",
-    "url": "url",
-    "contributor": "contributors",
-    "input_language": "input_languages",
-    "output_language": "output_languages",
-    "instruction_language": "instruction_languages",
-    "domain": "domains",
-    "instance_license": "instance_license",
+    "category": (
+        "categories",
+        "such as Sentiment Analysis; may be given several times, as all that follow "
+        "(default: Miscellaneous)",
+    ),
+    "reasoning": ("reasoning", "the kind of reasoning"),
+    "source": ("source", "the dataset that the instances come from"),
+    "url": ("url", "its address"),
+    "contributor": ("contributors", "who made the task"),
+    "input_language": ("input_languages", "the English name in ISO 639 (default: English)"),
+    "output_language": ("output_languages", "default: English"),
+    "instruction_language": ("instruction_languages", "of the definition (default: English)"),
+    "domain": ("domains", "such as Reviews"),
+    "instance_license": ("instance_license", "the licence of the instances"),
 }
 _EXAMPLES = ("positive", "negative")
-_COLUMNS = ("input_column", "output_column", "outputs_column", "id_column")
+# Flag → what it is.
+_COLUMNS = {
+    "input_column": "default: input",
+    "output_column": "one output (default: output)",
+    "outputs_column": "a list of outputs, in CSV a list in JSON (default: outputs)",
+    "id_column": "default: id, if there is one; else rows are numbered",
+}
 _OF_ROWS = ("name", "delimiter", *_ABOUT)
 _OF_TASKS = ("definition", *_OF_ROWS, *_EXAMPLES, *_COLUMNS)
 
@@ -146,27 +156,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="FILE",
             help=f"{kind} examples: rows of input, output and explanation",
         )
-    for flag, title in {
-        "category": "such as Sentiment Analysis; may be given several times, as all that follow "
-        "(default: Miscellaneous)",
-        "reasoning": "the kind of reasoning",
-        "source": "the dataset that the instances come from",
-        "url": "its address",
-        "contributor": "who made the task",
-        "input_language": "the English name in ISO 639 (default: English)",
-        "output_language": "default: English",
-        "instruction_language": "of the definition (default: English)",
-        "domain": "such as Reviews",
-        "instance_license": "the licence of the instances",
-    }.items():
+    for flag, (_, title) in _ABOUT.items():
         task.add_argument(f"--{flag}", action="append", metavar="TEXT", help=title)
     columns = parser.add_argument_group("the columns of a table")
-    for flag, title in {
-        "input_column": "default: input",
-        "output_column": "one output (default: output)",
-        "outputs_column": "a list of outputs, in CSV a list in JSON (default: outputs)",
-        "id_column": "default: id, if there is one; else rows are numbered",
-    }.items():
+    for flag, title in _COLUMNS.items():
         columns.add_argument(f"--{flag}", metavar="NAME", help=title)
     columns.add_argument(
         "--delimiter",
@@ -228,9 +221,11 @@ def _to_task_files(paths: Sequence[Path], args: argparse.Namespace) -> int:
             return 1
         folder.place()
     said = [
-        f"{_counted(num_tasks, 'task')}, {_counted(num_instances, 'instance')} in "
+        f"{rows.counted(num_tasks, 'task')}, {rows.counted(num_instances, 'instance')} in "
         f"{folder.directory}; listed in {', '.join(folder.listed_in())}",
-        f"{_counted(folder.num_unchanged, 'task')} there already" if folder.num_unchanged else "",
+        f"{rows.counted(folder.num_unchanged, 'task')} there already"
+        if folder.num_unchanged
+        else "",
         f"check: tk-instruct tasks doctor --data_dir {shlex.quote(str(folder.directory))}",
     ]
     print("\n".join(filter(None, said)), file=sys.stderr if args.json else sys.stdout)
@@ -341,7 +336,7 @@ def _read(path: Path, args: argparse.Namespace) -> _File:
 def _about(args: argparse.Namespace) -> dict[str, Any]:
     """Field of a task file → the texts that flags give."""
     found = {}
-    for flag, field in _ABOUT.items():
+    for flag, (field, _) in _ABOUT.items():
         texts = getattr(args, flag) or ()
         if not all(text.strip() for text in texts):
             raise UserError(f"--{flag} is blank; give it a text, or leave it out")
@@ -381,10 +376,7 @@ def _definition(args: argparse.Namespace, form: str) -> str:
         )
     if given.startswith("@"):
         path = Path(os.path.expanduser(given[1:]))
-        try:
-            given = read_file(path).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from error
+        given = rows.decoded(read_file(path), path)
     if not given.strip():
         raise UserError(f"--definition={args.definition!r} is blank; say what is to be done")
     return given.strip()
@@ -432,18 +424,17 @@ def _to_lines(paths: Sequence[Path], args: argparse.Namespace) -> int:
                 opened.write(line.encode())
     if skipped:
         _tell([Finding.of("", EMPTY, skipped)], is_json=False)
-    print(f"{_counted(count, 'row')} in {args.output}", file=sys.stderr if is_shown else sys.stdout)
+    print(
+        f"{rows.counted(count, 'row')} in {args.output}",
+        file=sys.stderr if is_shown else sys.stdout,
+    )
     return 0
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _as_line(fields: dict[str, Any], place: str) -> str:
     try:
-        return json.dumps(fields, ensure_ascii=False) + "\n"
-    except TypeError as error:
+        return json.dumps(fields, ensure_ascii=False, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
         raise UserError(
             f"{place}: a field has a value that JSON does not have ({error}); leave it out of the "
             "file"

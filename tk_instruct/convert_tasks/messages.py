@@ -7,7 +7,7 @@ A chat is `messages` of {role, content}, or `conversations` of {from, value} by 
 fields of a row are carried along, those of a message are not.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tk_instruct import schema
@@ -95,7 +95,7 @@ def _turn(message: Any, place: str, where: str) -> tuple[Any, str]:
 
 
 def _others(
-    fields: Mapping[str, Any], replaced: Collection[str], place: str, taken: Collection[str]
+    fields: Mapping[str, Any], replaced: Sequence[str], place: str, taken: Collection[str]
 ) -> dict[str, Any]:
     others = {name: value for name, value in fields.items() if name not in replaced}
     for name in others:

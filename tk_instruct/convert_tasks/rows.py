@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from tk_instruct import schema
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, is_stream, open_to_read, read_bytes
+from tk_instruct.files import Path, PathLike, is_stream, open_to_read, read_bytes
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ def read(path: Path, delimiter: str | None = None) -> tuple[Row, Iterator[Row]]:
 
 def _csv(path: Path, delimiter: str) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)  # a field may be a whole book
-    text = io.StringIO(_decoded(read_bytes(path), path), newline="")
+    text = io.StringIO(decoded(read_bytes(path), path), newline="")
     rows = csv.reader(text, delimiter=delimiter, strict=True)
     header: list[str] = []
     for number in itertools.count(1):
@@ -88,7 +88,7 @@ def _csv(path: Path, delimiter: str) -> Iterator[Row]:
             _check_header(header, place)
         elif len(cells) != len(header):
             raise UserError(
-                f"{place} has {_counted(len(cells), 'cell')}, and the header has {len(header)}; "
+                f"{place} has {counted(len(cells), 'cell')}, and the header has {len(header)}; "
                 f'put a cell with {delimiter!r} or a line break into "…"'
             )
         else:
@@ -107,7 +107,8 @@ def _check_header(header: list[str], place: str) -> None:
         )
 
 
-def _decoded(content: bytes, path: Path) -> str:
+def decoded(content: bytes, path: PathLike) -> str:
+    """The text of a file in UTF-8, with or without BOM. Raises UserError for others and for NUL."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UserError(
             f"{path}: in UTF-16, and must be in UTF-8; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"
@@ -207,5 +208,5 @@ def texts(value: Any, place: str, field: str) -> tuple[str, ...]:
     return tuple(text(item, place, f"{field}[{k}]") for k, item in enumerate(value))
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

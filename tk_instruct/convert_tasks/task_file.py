@@ -21,8 +21,10 @@ from typing import Any
 
 from tk_instruct import lock
 from tk_instruct.errors import UserError
-from tk_instruct.files import PathLike, cannot_write, inside, is_local
+from tk_instruct.files import PathLike, cannot_write, inside, is_local, read_bytes
 from tk_instruct.signals import HeldSignals
+
+from .rows import decoded
 
 TRACKS = ("default", "xlingual")
 SPLITS = ("train", "test", "excluded")
@@ -285,14 +287,7 @@ class TaskFolder:
 
 def _text(path: Path) -> str | None:
     """The content of a list, or None if it is missing."""
-    try:
-        return path.read_text("utf-8-sig")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({error}); it must have one task name a line, in UTF-8"
-        ) from error
+    return decoded(read_bytes(path), path) if path.exists() else None
 
 
 def _name(line: str) -> str:
