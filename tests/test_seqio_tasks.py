@@ -407,6 +407,13 @@ def test_a_module_that_is_not_there_or_fails(here: Path, run: Run) -> None:
     )
 
 
+def test_a_file_that_is_not_there(here: Path, run: Run) -> None:
+    Path("train.tsv").unlink()
+    for verb in (["tasks", "show", "mine_lines"], ["tasks", "export", "mine_lines", "--output=-"]):
+        said = run(*verb, "--import=mine", "--vocabulary=bytes", status=2)
+        assert "train.tsv: is not there, and the task 'mine_lines' reads it; put it there" in said
+
+
 def test_a_task_without_inputs_and_an_empty_split_are_said() -> None:
     def made(split: str, shuffle_files: bool, seed: int | None = None) -> tf.data.Dataset:
         texts = tf.constant([] if split == "test" else ["a"], tf.string)

@@ -300,8 +300,7 @@ def test_chats_with_empty_texts_are_left_out_if_asked(
     assert convert(*words, "--skip_empty") == 0
     assert capsys.readouterr() == (
         f"1 row in {tmp_path / 'out.jsonl'}\n",
-        "finding                                           number  first\n"
-        f"rows with an empty text: left out (--skip_empty)       1  {path}:1\n",
+        f"      1  rows with an empty text: left out (--skip_empty)\n         first: {path}:1\n",
     )
     assert convert(path, "--output", tmp_path, "--skip_empty") == 0
     assert len(tasks(tmp_path)) == 1
@@ -378,7 +377,7 @@ def test_outputs_in_the_definition_but_for_labels(
     assert found == {IN_DEFINITION: (1, [f"{path}:5"])}
 
 
-def test_findings_are_a_table_and_with_strict_an_error(
+def test_findings_are_told_and_with_strict_an_error(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "t.csv"
@@ -387,10 +386,8 @@ def test_findings_are_a_table_and_with_strict_an_error(
     assert convert(*words, "--strict") == 1
     assert not (tmp_path / "new").exists()
     told = (
-        "finding                                                                              "
-        "number  first\n"
-        "inputs that stand in several rows with different outputs: one instance has them all  "
-        f"     1  {path}: row 3\n"
+        "      1  inputs in several rows with different outputs: one instance has them all\n"
+        f"         first: {path}: row 3\n"
     )
     assert capsys.readouterr() == ("", told + "nothing is written (--strict)\n")
     assert convert(*words) == 0
@@ -403,7 +400,7 @@ def test_columns_that_are_not_read_are_told(
     path = tmp_path / "t.csv"
     path.write_text("input,output,note,\nq,b,c,d\n")
     assert convert(path, "--output", tmp_path, *DEFINE) == 0
-    assert capsys.readouterr().err == f"{path}: not read: note, \n"
+    assert capsys.readouterr().err == f"{path}: not read: note, ''\n"
 
 
 # Instructions, prompts and chats
@@ -478,6 +475,36 @@ def test_a_task_for_each_template(tmp_path: Path) -> None:
     assert all(task["Definition"] == [FOLLOW] for task in made.values())
 
 
+def test_prompts_and_completions(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "t.jsonl", {"prompt": "Capital?", "completion": " Paris"})
+    assert convert(path, "--output", tmp_path) == 0
+    assert rows(tasks(tmp_path)["t"]) == [("Capital?", [" Paris"])]
+
+
+def test_parquet_with_structs_dictionaries_and_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "hub.parquet"
+    columns = {
+        "text": pyarrow.array(["a", "b", "c"]).dictionary_encode(),
+        "label": pyarrow.array([b"x", b"y", b"x"]),
+        "meta": pyarrow.array([{"k": 1}] * 3),
+    }
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    named = ("--input_column=text", "--output_column=label")
+    assert convert(path, "--output", tmp_path, *named, *DEFINE) == 0
+    assert rows(tasks(tmp_path)["hub"]) == [("a", ["x"]), ("b", ["y"]), ("c", ["x"])]
+
+
+def test_a_table_of_excel(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes('\ufeffFrage;Antwort\r\n"Wie?\r\nWas; bitte?";1,5\r\n'.encode())
+    columns = ("--input_column=Frage", "--output_column=Antwort", "--delimiter=;")
+    assert convert(path, "--output", tmp_path, *columns, *DEFINE) == 0
+    assert rows(tasks(tmp_path)["t"]) == [("Wie?\r\nWas; bitte?", ["1,5"])]
+    path.write_text("input\toutput\na\tb\n")
+    assert convert(path, "--output", tmp_path, *DEFINE, r"--delimiter=\t", "--overwrite") == 0
+    assert rows(tasks(tmp_path)["t"]) == [("a", ["b"])]
+
+
 def test_templates_with_names_alike_are_different_tasks(tmp_path: Path) -> None:
     names = ["X?", "x!", "y"]
     table = [{"template": name, "inputs": name, "targets": "b"} for name in names]
@@ -518,6 +545,17 @@ def test_chats_and_instructions_there_and_back(tmp_path: Path) -> None:
     assert tasks(tmp_path / "c") == tasks(tmp_path / "i")
 
 
+def test_a_field_that_json_does_not_have_is_refused(
+    refused: Callable[..., str], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.parquet"
+    for value in (float("nan"), b"x"):
+        row = {"instruction": "Add.", "output": "3", "other": value}
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row]), path)
+        message = refused(path, "--to=messages", "--output", tmp_path / "out.jsonl")
+        assert f"{path}: row 1: a field has a value that JSON does not have" in message
+
+
 def test_lines_on_the_standard_output(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", {"instruction": "Add.", "output": "3"})
     assert convert(path, "--to=messages", "--output=-") == 0
@@ -551,11 +589,29 @@ def test_a_fault_in_a_late_row_leaves_the_old_file(
 @pytest.mark.parametrize(
     ("fields", "words", "message"),
     [
-        ({"a": 1}, (), "has 'a', which are the fields of no form; give --from {messages,"),
+        (
+            {"a": 1},
+            (),
+            "t.jsonl:1: has 'a', which are the fields of no form; name the columns of a table, "
+            "--input_column NAME --output_column NAME, or rename the fields, or give --from ni_v1",
+        ),
+        (
+            {"instruction": "a", "answer": "b"},
+            ("--from=instructions", "--skip_empty"),
+            "t.jsonl:1: has 'instruction', 'answer', and the form instructions has instruction, "
+            "output or instruction, response; rename the fields",
+        ),
+        (
+            {"Definition": [], "Positive Examples": [], "Instances": [], "Source": []},
+            (),
+            "t.jsonl: is a task file already; copy it into the folder's tasks/",
+        ),
+        ({"input": "a", "output": "b"}, (*DEFINE, "--output=-"), "--output=- is the standard ou"),
         (
             {"messages": 1, "instruction": 1, "output": 1},
             (),
-            "which are the fields of messages and of instructions; give --from",
+            "which are the fields of messages and of instructions; say which: --from messages or "
+            "--from instructions",
         ),
         ({"instruction": "a", "output": "b"}, DEFINE, "--definition is not read with the form in"),
         ({"inputs": "a", "targets": "b"}, ("--positive=p",), "--positive is not read with the fo"),
@@ -571,6 +627,17 @@ def test_forms_and_flags_that_do_not_fit(
     path = write_lines(tmp_path / "t.jsonl", fields)
     assert message in refused(path, "--output", tmp_path / "out", *words)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_column_that_is_missing_is_told_alone(
+    refused: Callable[..., str], tmp_path: Path
+) -> None:
+    path = write_lines(tmp_path / "t.jsonl", {"Text": "a", "label": "b"})
+    columns = ("--input_column=text", "--output_column=label")
+    assert refused(path, "--output", tmp_path / "out", *columns, *DEFINE) == (
+        f"error: {path}:1: has no 'text', it has 'Text', 'label'; say which column is the input: "
+        "--input_column NAME\n"
+    )
 
 
 def test_files_of_two_forms_are_refused(refused: Callable[..., str], tmp_path: Path) -> None:

@@ -61,7 +61,16 @@ def test_an_input_makes_the_instruction_a_system_turn() -> None:
         ("a", 'messages is "a" but must be a list'),
         (["a"], r'messages\[0\] is "a" but must be an object with role and content'),
         ([{"role": "user"}], r"messages\[0\] is .* but must be an object"),
-        ([{"role": "user", "content": "a", "name": "b"}], "and nothing else"),
+        (
+            [{"role": "assistant", "content": None, "tool_calls": [{"id": 1}]}],
+            "has tool_calls, and an output is a text alone",
+        ),
+        ([{"role": "assistant", "content": "a", "weight": 0}], "has the weight 0, so it is not"),
+        (
+            [{"role": "user", "content": [{"type": "text", "text": "a"}] * 2}],
+            r"messages\[0\].content is .* must be a text",
+        ),
+        ([{"role": ["user"], "content": "a"}], r'the roles are \[\["user"\]\]'),
         ([{"role": "user", "content": ["a"]}], r"messages\[0\].content is .* must be a text"),
         ([{"role": "user", "content": " "}], r"messages\[0\].content is empty"),
         ([{"role": "user", "content": "a"}], r'the roles are \["user"\], and must be'),
@@ -69,13 +78,39 @@ def test_an_input_makes_the_instruction_a_system_turn() -> None:
             [{"role": role, "content": "a"} for role in ("user", "assistant") * 2],
             "must be those of one exchange",
         ),
-        ([{"role": role, "content": "a"} for role in ("human", "gpt")], "user and assistant"),
+        ([{"role": role, "content": "a"} for role in ("user", "tool")], "user and assistant"),
         ([], "the roles are"),
     ],
 )
 def test_other_chats_are_refused(messages: Any, message: str) -> None:
     with pytest.raises(UserError, match=f"^a.jsonl:3: .*{message}"):
         to_instruction(Row("a.jsonl:3", {"messages": messages}))
+
+
+def test_chats_of_other_programs() -> None:
+    says = {"instruction": "Add.", "input": "1 2", "output": "3"}
+    shared = [
+        {"from": "system", "value": "Add."},
+        {"from": "human", "value": "1 2"},
+        {"from": "gpt", "value": "3"},
+    ]
+    assert to_instruction(Row("", {"conversations": shared, "id": "a"})) == {**says, "id": "a"}
+    tuned = [
+        {"role": "developer", "content": "Add.", "name": "b", "weight": None},
+        {"role": "user", "content": [{"type": "text", "text": "1 2"}], "tool_calls": None},
+        {"role": "assistant", "content": "3", "weight": 1, "tool_calls": []},
+    ]
+    assert to_instruction(Row("", {"messages": tuned})) == says
+
+
+def test_instructions_with_context_and_response() -> None:
+    row = {"instruction": "Add.", "context": "1 2", "response": "3", "category": "sums"}
+    assert to_instruction(Row("", to_messages(Row("", row)))) == {
+        "instruction": "Add.",
+        "input": "1 2",
+        "output": "3",
+        "category": "sums",
+    }
 
 
 @pytest.mark.parametrize(

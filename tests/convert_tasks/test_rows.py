@@ -150,19 +150,20 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
         (True, "true"),
         (False, "false"),
         ("a\r\nb\u2028", "a\r\nb\u2028"),
+        ("Grüße".encode(), "Grüße"),
     ],
 )
 def test_texts_and_numbers(value: Any, text: str) -> None:
     assert rows.text(value, "a:1", "output") == text
 
 
-@pytest.mark.parametrize("value", [None, "", " \n", float("nan")])
+@pytest.mark.parametrize("value", [None, "", " \n", b" ", float("nan")])
 def test_empty_values(value: Any) -> None:
     with pytest.raises(UserError, match="a:1: output is empty, and must say something"):
         rows.text(value, "a:1", "output")
 
 
-@pytest.mark.parametrize("value", [[1], {"a": 1}, b"x", float("inf")])
+@pytest.mark.parametrize("value", [[1], {"a": 1}, b"\xff", float("inf")])
 def test_other_values(value: Any) -> None:
     with pytest.raises(UserError, match=r"a:1: output is .* but must be a text or a number"):
         rows.text(value, "a:1", "output")

@@ -2,6 +2,8 @@
 
 import json
 import os
+import resource
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -89,8 +91,10 @@ def test_the_reader_of_the_benchmark_reads_it(tmp_path: Path) -> None:
     [
         ("Write a poem!", "write_a_poem"),
         ("Été: Straße", "ete_strae"),
-        ("日本語", "task"),
+        ("日本語", "task_77710aedc74e"),
+        ("中文", "task_72726d8818f6"),
         ("../../x", "x"),
+        ("!", "task_bb7208bc9b5d"),
         ("a" * 500, "a" * 200),
         ("task001_sums", "task001_sums"),
     ],
@@ -190,6 +194,50 @@ def test_without_place_nothing_is_there(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
+def test_an_interrupt_waits_until_all_is_in_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def replace(*paths: Any, usual: Any = os.replace) -> None:
+        if not list((tmp_path / "tasks").iterdir()):
+            signal.raise_signal(signal.SIGINT)
+        usual(*paths)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        add(tmp_path, [task("a"), task("b")])
+    assert listed(tmp_path)["default", "train"] == ["a", "b"]
+    assert sorted(os.listdir(tmp_path / "tasks")) == ["a.json", "b.json"]
+
+
+def test_a_list_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
+    add(tmp_path, [task("a")])
+    train = tmp_path / "splits" / "xlingual" / "train_tasks.txt"
+    train.write_text("of_others\n" * 1000)
+    train.chmod(0o640)
+    before = tree(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))  # as on a full disk
+    try:
+        with pytest.raises(UserError, match="cannot be written"):
+            add(tmp_path, [task("b")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert tree(tmp_path) == before
+    add(tmp_path, [task("b")])
+    assert train.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_list_that_is_a_link_stays_one(tmp_path: Path) -> None:
+    train = tmp_path / "splits" / "default" / "train_tasks.txt"
+    train.parent.mkdir(parents=True)
+    mine = train.with_name("mine.txt")
+    mine.write_text("of_others\n")
+    train.symlink_to(mine)
+    add(tmp_path, [task()])
+    assert train.is_symlink()
+    assert mine.read_text() == "of_others\ngreet\n"
+
+
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     with (
         TaskFolder(tmp_path, "train"),
@@ -215,8 +263,10 @@ def test_nothing_is_written_through_links_out_of_the_folder(tmp_path: Path) -> N
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="is a file; name a folder"):
-        add(tmp_path / "file", [task()])
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("file", "link"):
+        with pytest.raises(UserError, match=f"{name} is a file, or a link to nothing; name a fold"):
+            add(tmp_path / name, [task()])
     with pytest.raises(UserError, match="is in a bucket"):
         TaskFolder("gs://bucket/tasks", "train")
     closed = tmp_path / "closed"

@@ -11,9 +11,12 @@ tk-instruct convert-tasks alpaca.json --to messages --output chats.jsonl
 Forms (--from), by their columns or fields:
   table         input, output or outputs, perhaps id. One task for each file, or one of all with
                 --name. Give its --definition
-  instructions  instruction, output, perhaps input. One task for each instruction
-  prompts       inputs, targets, or {inputs,targets}_pretokenized. One task for each template
-  messages      messages, a list of {role, content}: one exchange
+  instructions  instruction, output, perhaps input; or instruction, response, perhaps context.
+                One task for each instruction
+  prompts       inputs, targets, or {inputs,targets}_pretokenized, or prompt, completion.
+                One task for each template
+  messages      messages, a list of {role, content}, or conversations, a list of {from, value}: one
+                exchange
 Files: CSV (.csv, .tsv), JSON lines or one JSON list (.json, .jsonl, .ndjson), Parquet (.parquet),
 and what suites read.
 
@@ -29,6 +32,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 from tk_instruct import suite
@@ -41,21 +45,31 @@ from .findings import EMPTY, Finding, format_report, tidied
 from .rows import Row
 from .task_file import TaskFile, TaskFolder, safe_name
 
-# Flag → field of a task file, which may have several texts.
+# Flag → the field of a task file, which may have several texts, and what it is.
 _ABOUT = {
-    "category": "categories",
-    "reasoning": "reasoning",
-    "source": "source",
-    "url": "url",
-    "contributor": "contributors",
-    "input_language": "input_languages",
-    "output_language": "output_languages",
-    "instruction_language": "instruction_languages",
-    "domain": "domains",
-    "instance_license": "instance_license",
+    "category": (
+        "categories",
+        "such as Sentiment Analysis; may be given several times, as all that follow "
+        "(default: Miscellaneous)",
+    ),
+    "reasoning": ("reasoning", "the kind of reasoning"),
+    "source": ("source", "the dataset that the instances come from"),
+    "url": ("url", "its address"),
+    "contributor": ("contributors", "who made the task"),
+    "input_language": ("input_languages", "the English name in ISO 639 (default: English)"),
+    "output_language": ("output_languages", "default: English"),
+    "instruction_language": ("instruction_languages", "of the definition (default: English)"),
+    "domain": ("domains", "such as Reviews"),
+    "instance_license": ("instance_license", "the licence of the instances"),
 }
 _EXAMPLES = ("positive", "negative")
-_COLUMNS = ("input_column", "output_column", "outputs_column", "id_column")
+# Flag → what it is.
+_COLUMNS = {
+    "input_column": "default: input",
+    "output_column": "one output (default: output)",
+    "outputs_column": "a list of outputs, in CSV a list in JSON (default: outputs)",
+    "id_column": "default: id, if there is one; else rows are numbered",
+}
 _OF_ROWS = ("name", "delimiter", *_ABOUT)
 _OF_TASKS = ("definition", *_OF_ROWS, *_EXAMPLES, *_COLUMNS)
 
@@ -75,17 +89,16 @@ class _Form(NamedTuple):
 
 
 _FORMS = {
-    "messages": _Form(_OF_ROWS, [{"messages"}], {"id", "messages"}),
+    "messages": _Form(_OF_ROWS, [{field} for field in messages.FIELDS], {"id", *messages.FIELDS}),
     "instructions": _Form(
-        _OF_ROWS, [{"instruction", "output"}], {"id", "instruction", "input", "output"}
+        _OF_ROWS,
+        [{"instruction", answer} for _, answer in instructions.OF_INSTRUCTIONS],
+        {"id", "instruction", *chain(*instructions.OF_INSTRUCTIONS)},
     ),
     "prompts": _Form(
         ("definition", *_OF_ROWS),
-        [{"inputs", "targets"}, {"inputs_pretokenized", "targets_pretokenized"}],
-        {
-            *("id", "task", "dataset", "subset", "template", "inputs", "targets"),
-            *("inputs_pretokenized", "targets_pretokenized"),
-        },
+        [{*pair} for pair in instructions.OF_PROMPTS],
+        {"id", "task", "dataset", "subset", "template", *chain(*instructions.OF_PROMPTS)},
     ),
     "table": _Form(_OF_TASKS, [{"input", "output"}, {"input", "outputs"}], set()),
 }
@@ -143,27 +156,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="FILE",
             help=f"{kind} examples: rows of input, output and explanation",
         )
-    for flag, title in {
-        "category": "such as Sentiment Analysis; may be given several times, as all that follow "
-        "(default: Miscellaneous)",
-        "reasoning": "the kind of reasoning",
-        "source": "the dataset that the instances come from",
-        "url": "its address",
-        "contributor": "who made the task",
-        "input_language": "the English name in ISO 639 (default: English)",
-        "output_language": "default: English",
-        "instruction_language": "of the definition (default: English)",
-        "domain": "such as Reviews",
-        "instance_license": "the licence of the instances",
-    }.items():
+    for flag, (_, title) in _ABOUT.items():
         task.add_argument(f"--{flag}", action="append", metavar="TEXT", help=title)
     columns = parser.add_argument_group("the columns of a table")
-    for flag, title in {
-        "input_column": "default: input",
-        "output_column": "one output (default: output)",
-        "outputs_column": "a list of outputs, in CSV a list in JSON (default: outputs)",
-        "id_column": "default: id, if there is one; else rows are numbered",
-    }.items():
+    for flag, title in _COLUMNS.items():
         columns.add_argument(f"--{flag}", metavar="NAME", help=title)
     columns.add_argument(
         "--delimiter",
@@ -188,6 +184,8 @@ def _suite_forms() -> dict[str, str]:
 
 def main(args: argparse.Namespace) -> int:
     paths = [Path(os.path.expanduser(file)) for file in args.files]
+    if args.delimiter == r"\t":  # as it is written in most languages
+        args.delimiter = "\t"
     if args.delimiter is not None and len(args.delimiter) != 1:
         raise UserError(f"--delimiter={args.delimiter!r} must be one character; give one")
     if args.to == "task_files":
@@ -196,6 +194,8 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _to_task_files(paths: Sequence[Path], args: argparse.Namespace) -> int:
+    if args.output == "-":
+        raise UserError("--output=- is the standard output, and tasks are a folder; name a folder")
     folder = TaskFolder(args.output, "test" if args.test else "train", args.overwrite)
     for path in paths:
         if path.resolve().parent == (folder.directory / "tasks").resolve():
@@ -221,9 +221,11 @@ def _to_task_files(paths: Sequence[Path], args: argparse.Namespace) -> int:
             return 1
         folder.place()
     said = [
-        f"{_counted(num_tasks, 'task')}, {_counted(num_instances, 'instance')} in "
+        f"{rows.counted(num_tasks, 'task')}, {rows.counted(num_instances, 'instance')} in "
         f"{folder.directory}; listed in {', '.join(folder.listed_in())}",
-        f"{_counted(folder.num_unchanged, 'task')} there already" if folder.num_unchanged else "",
+        f"{rows.counted(folder.num_unchanged, 'task')} there already"
+        if folder.num_unchanged
+        else "",
         f"check: tk-instruct tasks doctor --data_dir {shlex.quote(str(folder.directory))}",
     ]
     print("\n".join(filter(None, said)), file=sys.stderr if args.json else sys.stdout)
@@ -289,7 +291,7 @@ def _rows(paths: Sequence[Path], form: str, args: argparse.Namespace) -> Iterato
                 "it in a command of its own"
             )
         read = _FORMS[form].fields or _columns(args).read_of(*file.first)
-        unread = [name for name in file.first.fields if name not in read]
+        unread = [name or "''" for name in file.first.fields if name not in read]
         if unread and args.to == "task_files":
             print(f"{path}: not read: {', '.join(unread)}", file=sys.stderr)
         yield from file.rows
@@ -298,10 +300,15 @@ def _rows(paths: Sequence[Path], form: str, args: argparse.Namespace) -> Iterato
 def _read(path: Path, args: argparse.Namespace) -> _File:
     """The rows of a file, and their form; raises UserError if that is not certain."""
     first, found = rows.read(path, args.delimiter)
-    if args.form:
-        return _File(args.form, first, found)
-    if any(getattr(args, flag) for flag in _COLUMNS):
-        return _File("table", first, found)
+    has = f"{first.place}: has {', '.join(map(repr, first.fields))}"
+    if first.fields.keys() >= {"Definition", "Positive Examples", "Instances"}:
+        raise UserError(
+            f"{path}: is a task file already; copy it into the folder's tasks/, and write its name "
+            "into a list of splits/"
+        )
+    given = args.form or ("table" if any(getattr(args, flag) for flag in _COLUMNS) else None)
+    if given == "table":  # its columns are checked when they are read
+        return _File(given, first, found)
     fits = [
         name
         for name, form in _FORMS.items()
@@ -309,20 +316,27 @@ def _read(path: Path, args: argparse.Namespace) -> _File:
     ]
     if fits == ["instructions", "table"]:  # an instruction may have an input
         fits = ["instructions"]
-    if len(fits) != 1:
+    if given and given not in fits:
+        needed = " or ".join(", ".join(sorted(each)) for each in _FORMS[given].told_by)
+        raise UserError(f"{has}, and the form {given} has {needed}; rename the fields")
+    if not given and len(fits) > 1:
         raise UserError(
-            f"{first.place}: has {', '.join(map(repr, first.fields))}, which are the fields of "
-            f"{' and of '.join(fits) or 'no form'}; give --from "
-            f"{{{','.join([*_FORMS, *_suite_forms()])}}}, or the columns of a table "
-            "(--input_column, --output_column)"
+            f"{has}, which are the fields of {' and of '.join(fits)}; say which: --from "
+            f"{' or --from '.join(fits)}"
         )
-    return _File(fits[0], first, found)
+    if not given and not fits:
+        forms = "".join(f", or give --from {name}" for name in _suite_forms())
+        raise UserError(
+            f"{has}, which are the fields of no form; name the columns of a table, --input_column "
+            f"NAME --output_column NAME, or rename the fields{forms}"
+        )
+    return _File(given or fits[0], first, found)
 
 
 def _about(args: argparse.Namespace) -> dict[str, Any]:
     """Field of a task file → the texts that flags give."""
     found = {}
-    for flag, field in _ABOUT.items():
+    for flag, (field, _) in _ABOUT.items():
         texts = getattr(args, flag) or ()
         if not all(text.strip() for text in texts):
             raise UserError(f"--{flag} is blank; give it a text, or leave it out")
@@ -362,10 +376,7 @@ def _definition(args: argparse.Namespace, form: str) -> str:
         )
     if given.startswith("@"):
         path = Path(os.path.expanduser(given[1:]))
-        try:
-            given = read_file(path).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from error
+        given = rows.decoded(read_file(path), path)
     if not given.strip():
         raise UserError(f"--definition={args.definition!r} is blank; say what is to be done")
     return given.strip()
@@ -413,18 +424,17 @@ def _to_lines(paths: Sequence[Path], args: argparse.Namespace) -> int:
                 opened.write(line.encode())
     if skipped:
         _tell([Finding.of("", EMPTY, skipped)], is_json=False)
-    print(f"{_counted(count, 'row')} in {args.output}", file=sys.stderr if is_shown else sys.stdout)
+    print(
+        f"{rows.counted(count, 'row')} in {args.output}",
+        file=sys.stderr if is_shown else sys.stdout,
+    )
     return 0
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _as_line(fields: dict[str, Any], place: str) -> str:
     try:
-        return json.dumps(fields, ensure_ascii=False) + "\n"
-    except TypeError as error:
+        return json.dumps(fields, ensure_ascii=False, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
         raise UserError(
             f"{place}: a field has a value that JSON does not have ({error}); leave it out of the "
             "file"

@@ -5,18 +5,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tk_instruct.errors import UserError
-from tk_instruct.tables import table
 
 from .task_file import Instance, TaskFile
 
 # The field of a task file that keeps instances as they were before they were merged or left out.
 ORIGINALS = "Original Instances"
 
-MERGED = "inputs that stand in several rows with different outputs: one instance has them all"
+MERGED = "inputs in several rows with different outputs: one instance has them all"
 REPEATED = "rows that repeat an earlier row: left out"
 SHOWN = "instances with the input of a positive example: left out"
 EMPTY = "rows with an empty text: left out (--skip_empty)"
-IN_INPUT = "outputs that stand in the input, as options and extracts do, or as answers should not"
+IN_INPUT = "outputs that stand in the input: right for options and extracts"
 IN_DEFINITION = "outputs that stand in the definition and are no other instance's"
 
 _NUM_PLACES = 3
@@ -101,13 +100,14 @@ def _stands_in(output: str, prompt: str) -> bool:
 
 
 def format_report(findings: Iterable[Finding]) -> str:
-    """The findings of all tasks, one kind a line: number, kind, first places."""
+    """The findings of all tasks: for each kind its number, and below it the first places."""
     by_kind: dict[str, list[Finding]] = {}
     for finding in findings:
         by_kind.setdefault(finding.finding, []).append(finding)
-    rows: list[Sequence[str]] = [("finding", "number", "first")]
+    lines = []
     for kind, of in by_kind.items():
         places = [place for finding in of for place in finding.places if place]
-        total = sum(finding.count for finding in of)
-        rows.append((kind, f"{total:,}", ", ".join(places[:_NUM_PLACES])))
-    return table(rows)
+        lines.append(f"{sum(finding.count for finding in of):7,}  {kind}")
+        if places:
+            lines.append(f"{'':9}first: {', '.join(places[:_NUM_PLACES])}")
+    return "\n".join(lines)

@@ -1,26 +1,39 @@
 """Rows that hold their instruction, as tasks: one task for each instruction, or each template."""
 
 import contextlib
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from . import rows
 from .rows import EmptyTextError, Row
 from .table import with_ids
-from .task_file import Instance, TaskFile, safe_name
+from .task_file import Instance, TaskFile, digest, plain, safe_name
 
 T = TypeVar("T")
 
 # The definition where the instruction is in the input.
 FOLLOW = "Follow the instruction in the input."
 
+# The names that data sets give to the input and the output of an instruction, and to a prompt and
+# its answer; a row has one pair of them.
+OF_INSTRUCTIONS = (("input", "output"), ("context", "response"))
+OF_PROMPTS = (
+    ("inputs_pretokenized", "targets_pretokenized"),
+    ("inputs", "targets"),
+    ("prompt", "completion"),
+)
+
 _MAX_NAME_CHARACTERS = 60
 
 
+def names(pairs: Sequence[tuple[str, str]], fields: Mapping[str, Any]) -> tuple[str, str]:
+    """The first pair whose answer is a field; the first of all if none is."""
+    return next((pair for pair in pairs if pair[1] in fields), pairs[0])
+
+
 class Instruction(NamedTuple):
-    """A row of {instruction, input, output}. input is empty if there is none, or only blanks."""
+    """A row with an instruction. input is empty if there is none, or only blanks."""
 
     instruction: str
     input: str
@@ -30,13 +43,14 @@ class Instruction(NamedTuple):
 def parse(row: Row) -> Instruction:
     """Raises UserError for an instruction or output that is missing or empty."""
     place, fields = row
+    asked, answered = names(OF_INSTRUCTIONS, fields)
     input_ = ""
     with contextlib.suppress(EmptyTextError):
-        input_ = rows.text(fields.get("input"), place, "input")
+        input_ = rows.text(fields.get(asked), place, asked)
     return Instruction(
         rows.text(fields.get("instruction"), place, "instruction"),
         input_,
-        rows.texts(fields.get("output"), place, "output"),
+        rows.texts(fields.get(answered), place, answered),
     )
 
 
@@ -66,7 +80,7 @@ def by_instruction(
     for group, instances in _groups(rows.parsed(found, parse_instance, skipped)).items():
         instruction, has_input = group
         # The same name in every run, and also after more rows have come.
-        name = prefix + _short(instruction) + _digest(f"{instruction}\0{has_input}")
+        name = prefix + _hashed(instruction, f"{instruction}\0{has_input}")
         definition = instruction if has_input else FOLLOW
         yield new(name=name, definition=definition, instances=with_ids(name, instances))
 
@@ -78,7 +92,7 @@ def by_template(
     new: Callable[..., TaskFile],
     skipped: list[str] | None = None,
 ) -> Iterator[TaskFile]:
-    """One task for each template of prompts: {inputs, targets} or {…_pretokenized}.
+    """One task for each template of prompts, whose fields are a pair of OF_PROMPTS.
 
     A row says by `task`, or by `dataset`, `subset` and `template`, which one it is of; if it has
     none of these, it is of the task that is called as its file.
@@ -90,11 +104,11 @@ def by_template(
 
     def parse_instance(row: Row) -> tuple[str, Instance]:
         place, fields = row
-        suffix = "_pretokenized" if "inputs_pretokenized" in fields else ""
+        asked, answered = names(OF_PROMPTS, fields)
         instance = Instance(
             id=_id(row),
-            input=rows.text(fields.get(f"inputs{suffix}"), place, f"inputs{suffix}"),
-            outputs=rows.texts(fields.get(f"targets{suffix}"), place, f"targets{suffix}"),
+            input=rows.text(fields.get(asked), place, asked),
+            outputs=rows.texts(fields.get(answered), place, answered),
             place=place,
         )
         named = ["task"] if fields.get("task") else ["dataset", "subset", "template"]
@@ -104,9 +118,8 @@ def by_template(
     groups = _groups(rows.parsed(found, parse_instance, skipped))
     alike = Counter(map(safe_name, groups))
     for group, instances in groups.items():
-        name = prefix + safe_name(group)
-        if alike[safe_name(group)] > 1:
-            name = prefix + _short(group) + _digest(group)
+        is_alone = alike[safe_name(group)] == 1
+        name = prefix + (safe_name(group) if is_alone else _hashed(group, group))
         yield new(name=name, instances=with_ids(name, instances))
 
 
@@ -122,9 +135,5 @@ def _groups(keyed: Iterable[tuple[T, Instance]]) -> dict[T, list[Instance]]:
     return groups
 
 
-def _short(text: str) -> str:
-    return safe_name(text)[:_MAX_NAME_CHARACTERS].strip("_") + "_"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
+def _hashed(text: str, key: str) -> str:
+    return f"{plain(text, _MAX_NAME_CHARACTERS) or 'task'}_{digest(key)}"

@@ -3,9 +3,11 @@
   without an input   user: the instruction                           assistant: the output
   with an input      system: the instruction      user: the input    assistant: the output
 
-Other fields of a row are carried along.
+A chat is `messages` of {role, content}, or `conversations` of {from, value} by human and gpt. Other
+fields of a row are carried along, those of a message are not.
 """
 
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tk_instruct import schema
@@ -15,6 +17,10 @@ from . import instructions, rows
 from .rows import Row
 
 _TURNS = (["user", "assistant"], ["system", "user", "assistant"])
+FIELDS = ("messages", "conversations")
+
+_NAMES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "developer": "system"}
+_CALLS = ("tool_calls", "function_call")
 
 
 def to_messages(row: Row) -> dict[str, Any]:
@@ -34,31 +40,25 @@ def to_messages(row: Row) -> dict[str, Any]:
     messages = [
         {"role": role, "content": content} for role, content in zip(turns, contents, strict=True)
     ]
-    return {"messages": messages} | _others(fields, ("instruction", "input", "output"), place)
+    replaced = ("instruction", *instructions.names(instructions.OF_INSTRUCTIONS, fields))
+    return {"messages": messages} | _others(fields, replaced, place, taken=("messages",))
 
 
 def to_instruction(row: Row) -> dict[str, Any]:
-    """The row with instruction, input and output in place of `messages`; input may be empty.
+    """The row with instruction, input and output in place of its chat; input may be empty.
 
     Raises UserError for messages that are no single exchange of texts.
     """
     place, fields = row
-    given = fields.get("messages")
+    field = next((name for name in FIELDS if name in fields), FIELDS[0])
+    given = fields.get(field)
     if not isinstance(given, list):
         raise UserError(
-            f"{place}: messages is {schema.shortened(given)} but must be a list of "
+            f"{place}: {field} is {schema.shortened(given)} but must be a list of "
             '{"role": …, "content": …}; correct the file'
         )
-    roles, contents = [], []
-    for k, message in enumerate(given):
-        where = f"messages[{k}]"
-        if not isinstance(message, dict) or message.keys() != {"role", "content"}:
-            raise UserError(
-                f"{place}: {where} is {schema.shortened(message)} but must be an object with role "
-                "and content, and nothing else; correct the file"
-            )
-        roles.append(message["role"])
-        contents.append(rows.text(message["content"], place, f"{where}.content"))
+    turns = [_turn(message, place, f"{field}[{k}]") for k, message in enumerate(given)]
+    roles, contents = [role for role, _ in turns], [content for _, content in turns]
     if roles not in _TURNS:
         raise UserError(
             f"{place}: the roles are {schema.shortened(roles)}, and must be those of one exchange: "
@@ -66,11 +66,36 @@ def to_instruction(row: Row) -> dict[str, Any]:
         )
     instruction, input_, output = contents if len(contents) == 3 else (contents[0], "", contents[1])
     own = {"instruction": instruction, "input": input_, "output": output}
-    return own | _others(fields, ("messages",), place, taken=own)
+    return own | _others(fields, (field,), place, taken=own)
+
+
+def _turn(message: Any, place: str, where: str) -> tuple[Any, str]:
+    """Who speaks, and what is said."""
+    is_object = isinstance(message, dict)
+    keys = ("from", "value") if is_object and "from" in message else ("role", "content")
+    if not is_object or not message.keys() >= {*keys}:
+        raise UserError(
+            f"{place}: {where} is {schema.shortened(message)} but must be an object with role and "
+            "content; correct the file"
+        )
+    if call := next((name for name in _CALLS if message.get(name)), None):
+        raise UserError(
+            f"{place}: {where} has {call}, and an output is a text alone; remove the row"
+        )
+    if message.get("weight") == 0:
+        raise UserError(
+            f"{place}: {where} has the weight 0, so it is not to be trained on; remove the row"
+        )
+    role, content = (message[key] for key in keys)
+    match content:
+        case [{"type": "text", "text": part}]:
+            content = part
+    name = _NAMES.get(role, role) if isinstance(role, str) else role
+    return name, rows.text(content, place, f"{where}.{keys[1]}")
 
 
 def _others(
-    fields: Any, replaced: tuple[str, ...], place: str, taken: Any = ("messages",)
+    fields: Mapping[str, Any], replaced: Sequence[str], place: str, taken: Collection[str]
 ) -> dict[str, Any]:
     others = {name: value for name, value in fields.items() if name not in replaced}
     for name in others:

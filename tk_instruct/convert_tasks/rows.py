@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from tk_instruct import schema
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, is_stream, open_to_read, read_bytes
+from tk_instruct.files import Path, PathLike, is_stream, open_to_read, read_bytes
 
 T = TypeVar("T")
 
@@ -45,7 +45,10 @@ def read(path: Path, delimiter: str | None = None) -> tuple[Row, Iterator[Row]]:
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise UserError(f"{path}: its name must end in {', '.join(SUFFIXES)}; rename it so")
+        raise UserError(
+            f"{path}: its name must end in {', '.join(SUFFIXES)}; save it as one "
+            "of them, or rename it if it is one"
+        )
     if delimiter is not None and suffix not in (".csv", ".tsv"):
         raise UserError(f"--delimiter is for CSV, and {path} is not; leave it out")
     if is_stream(path):
@@ -64,7 +67,7 @@ def read(path: Path, delimiter: str | None = None) -> tuple[Row, Iterator[Row]]:
 
 def _csv(path: Path, delimiter: str) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)  # a field may be a whole book
-    text = io.StringIO(_decoded(read_bytes(path), path), newline="")
+    text = io.StringIO(decoded(read_bytes(path), path), newline="")
     rows = csv.reader(text, delimiter=delimiter, strict=True)
     header: list[str] = []
     for number in itertools.count(1):
@@ -85,7 +88,7 @@ def _csv(path: Path, delimiter: str) -> Iterator[Row]:
             _check_header(header, place)
         elif len(cells) != len(header):
             raise UserError(
-                f"{place} has {_counted(len(cells), 'cell')}, and the header has {len(header)}; "
+                f"{place} has {counted(len(cells), 'cell')}, and the header has {len(header)}; "
                 f'put a cell with {delimiter!r} or a line break into "…"'
             )
         else:
@@ -104,7 +107,8 @@ def _check_header(header: list[str], place: str) -> None:
         )
 
 
-def _decoded(content: bytes, path: Path) -> str:
+def decoded(content: bytes, path: PathLike) -> str:
+    """The text of a file in UTF-8, with or without BOM. Raises UserError for others and for NUL."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UserError(
             f"{path}: in UTF-16, and must be in UTF-8; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"
@@ -171,13 +175,17 @@ def parsed(
 
 
 def text(value: Any, place: str, field: str) -> str:
-    """A text that says something. Numbers, true and false are written as JSON writes them.
+    """A text that says something. Numbers, true and false are written as JSON writes them, bytes
+    are UTF-8: some writers of Parquet do not say that a column has texts.
 
     Raises EmptyTextError for a text of blanks, null and NaN, UserError for other values.
     """
     is_missing = value is None or (isinstance(value, float) and math.isnan(value))
     if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         value = json.dumps(value)
+    if isinstance(value, bytes):
+        with contextlib.suppress(UnicodeDecodeError):
+            value = value.decode()
     if is_missing or (isinstance(value, str) and not value.strip()):
         raise EmptyTextError(
             f"{place}: {field} is empty, and must say something; fill it in, remove the row, or "
@@ -186,7 +194,7 @@ def text(value: Any, place: str, field: str) -> str:
     if not isinstance(value, str):
         raise UserError(
             f"{place}: {field} is {schema.shortened(value)} but must be a text or a number; "
-            f"{_REPAIR}"
+            "put the text alone there"
         )
     return value
 
@@ -200,5 +208,5 @@ def texts(value: Any, place: str, field: str) -> tuple[str, ...]:
     return tuple(text(item, place, f"{field}[{k}]") for k, item in enumerate(value))
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -43,7 +43,12 @@ class Columns:
         return found[0] if found else "output"
 
     def read_of(self, place: str, present: Mapping[str, Any]) -> set[str]:
-        return {self.input, self.of_outputs(present, place), self.id or "id"}
+        """The columns that are read; raises UserError if one is missing."""
+        output = self.of_outputs(present, place)
+        for column, what in ((self.input, "input"), (output, "output"), (self.id, "id")):
+            if column:
+                _value(present, column, what, place)
+        return {self.input, output, self.id or "id"}
 
 
 def read(

@@ -6,9 +6,12 @@ track, splits/TRACK/{train,test,excluded}_tasks.txt.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import re
+import shutil
+import signal
 import tempfile
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -18,7 +21,10 @@ from typing import Any
 
 from tk_instruct import lock
 from tk_instruct.errors import UserError
-from tk_instruct.files import PathLike, cannot_write, inside, is_local, write_atomically
+from tk_instruct.files import PathLike, cannot_write, inside, is_local, read_bytes
+from tk_instruct.signals import HeldSignals
+
+from .rows import decoded
 
 TRACKS = ("default", "xlingual")
 SPLITS = ("train", "test", "excluded")
@@ -119,9 +125,21 @@ class TaskFile:
 
 
 def safe_name(text: str) -> str:
-    """A name for a task: the text's letters without accents and its digits, joined by _."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return "_".join(re.findall(r"[a-z0-9]+", plain))[:_MAX_NAME_CHARACTERS].strip("_") or "task"
+    """A name for a task: the text's letters without accents and its digits, joined by _.
+
+    A text without any, such as one in Chinese, is named by its hash.
+    """
+    return plain(text, _MAX_NAME_CHARACTERS) or f"task_{digest(text)}"
+
+
+def plain(text: str, max_characters: int) -> str:
+    """The text as a part of a name; empty if nothing of it can be in a name."""
+    letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return "_".join(re.findall(r"[a-z0-9]+", letters))[:max_characters].strip("_")
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
 
 
 def split_of(split: str, is_english: bool, track: str) -> str:
@@ -160,8 +178,11 @@ class TaskFolder:
         self.num_unchanged = 0
 
     def __enter__(self) -> "TaskFolder":
-        if self.directory.exists() and not self.directory.is_dir():
-            raise UserError(f"{self.directory} is a file; name a folder, which need not exist")
+        if os.path.lexists(self.directory) and not self.directory.is_dir():
+            raise UserError(
+                f"{self.directory} is a file, or a link to nothing; name a folder, which need not "
+                "exist"
+            )
         with contextlib.ExitStack() as opened:
             lock_file = self.directory / ".convert-tasks.lock"
             opened.enter_context(lock.held(lock_file, f"{self.directory} is being written"))
@@ -200,14 +221,25 @@ class TaskFolder:
 
         Raises UserError, before anything changes, if a list of another split has a name.
         """
-        lists = self._lists()
-        os.sync()  # once: to wait for each of many files takes long
+        moves = {
+            self._stage / f"{name}.json": self._tasks / f"{name}.json" for name in self._staged
+        }
+        held: list[signal.Signals] = []
         with _writing(self.directory):
-            self._tasks.mkdir(exist_ok=True)
-            for name in self._staged:
-                os.replace(self._stage / f"{name}.json", self._tasks / f"{name}.json")
-        for path, content in lists.items():
-            write_atomically(path, content)
+            for number, (path, content) in enumerate(self._lists().items()):
+                staged = self._stage / f"list {number}"
+                staged.write_text(content, "utf-8")
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copymode(path, staged)
+                moves[staged] = Path(os.path.realpath(path))
+            os.sync()  # once: to wait for each of many files takes long
+            for folder in dict.fromkeys(path.parent for path in moves.values()):
+                folder.mkdir(parents=True, exist_ok=True)
+            with HeldSignals(held.append):  # else Ctrl-C would leave tasks that no list has
+                for staged, path in moves.items():
+                    os.replace(staged, path)
+        for number_held in held:
+            signal.raise_signal(number_held)
 
     def listed_in(self) -> list[str]:
         """Which lists have the tasks that were added."""
@@ -255,14 +287,7 @@ class TaskFolder:
 
 def _text(path: Path) -> str | None:
     """The content of a list, or None if it is missing."""
-    try:
-        return path.read_text("utf-8-sig")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({error}); it must have one task name a line, in UTF-8"
-        ) from error
+    return decoded(read_bytes(path), path) if path.exists() else None
 
 
 def _name(line: str) -> str:

@@ -87,12 +87,22 @@ class SeqIOTask:
         check_split(self, split)
         source = self._task.source
         if isinstance(source, seqio.FileDataSource):
-            files = source.list_shards(split)
-            if not files:
-                raise UserError(f"task {self.name!r} has no file for {split}; correct its pattern")
-            hashes = [hashlib.sha256(read_bytes(Path(file))).hexdigest() for file in files]
+            files = self._files(split)
+            hashes = [hashlib.sha256(read_bytes(file)).hexdigest() for file in files]
             return hashlib.sha256("".join(hashes).encode()).hexdigest()
         return self._raw(split)[1]
+
+    def _files(self, split: str) -> list[Path]:
+        """The files of a FileDataSource; raises UserError for one that is missing."""
+        files = [Path(file) for file in self._task.source.list_shards(split)]
+        if not files:
+            raise UserError(f"task {self.name!r} has no file for {split}; correct its pattern")
+        if missing := [file for file in files if not file.exists()]:
+            raise UserError(
+                f"{missing[0]}: is not there, and the task {self.name!r} reads it; put it there, "
+                "or correct the path in the task"
+            )
+        return files
 
     def _raw(self, split: str) -> tuple[int, str]:
         return _read_raw(self._task, split)
@@ -105,10 +115,13 @@ class SeqIOTask:
         """
         check_split(self, split)
         self._check_features()
+        is_cached = self._use_cached and self._task.cache_dir is not None
+        if not is_cached and isinstance(self._task.source, seqio.FileDataSource):
+            self._files(split)  # TensorFlow's own error names neither task nor repair
         dataset = self._task.get_dataset(
             {name: getattr(lengths, name, None) for name in self._task.output_features},
             split,
-            use_cached=self._use_cached and self._task.cache_dir is not None,
+            use_cached=is_cached,
             shuffle=False,
             try_in_mem_cache=False,
         )
