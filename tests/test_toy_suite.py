@@ -133,7 +133,9 @@ def found_with(
 ) -> Any:
     """The suites where a package with this content is installed too."""
     install(folder, "other_suite", suite_of)
-    (folder / "other_suite.py").write_text(f"from tk_instruct.suite import Flag, Suite\n{content}")
+    (folder / "other_suite.py").write_text(
+        f"from tk_instruct.suite import Flag, Suite, TaskForm\n{content}"
+    )
     monkeypatch.syspath_prepend(folder)
     monkeypatch.delitem(sys.modules, "other_suite", raising=False)
     return suite.suites.__wrapped__()
@@ -174,7 +176,7 @@ def found_with(
             "the suites flan and zoo both have the evaluation flan; rename it in one of them",
         ),
         (
-            'SUITE = Suite("zoo", "", task_forms={"ni_v1": "zoo"})',
+            'SUITE = Suite("zoo", "", task_forms={"ni_v1": TaskForm("zoo")})',
             "the suites ni_v1 and zoo both have the form ni_v1 of task files; rename it in one of "
             "them",
         ),

@@ -48,6 +48,20 @@ class Flag:
 
 
 @dataclass(frozen=True)
+class TaskForm:
+    """A form of files that a suite's tasks have, for `convert-tasks`.
+
+    Attributes:
+        read: a function paths → iterator of TaskFile.
+        told_by: the fields of a JSON file by which the form is known, or none if only --from
+            names it.
+    """
+
+    read: str
+    told_by: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Suite:
     """What the verbs need to know of a suite. Only name and summary are required.
 
@@ -68,8 +82,7 @@ class Suite:
         baselines: value of `predict --baseline` → a function example → answer. It predicts this
             suite's tasks alone, so other suites may have one of the same name.
         scores: a tk_instruct.scores.SuiteScores, which `report` uses.
-        task_forms: value of `convert-tasks --from` → a function paths → iterator of TaskFile, which
-            reads files of the suite's own form.
+        task_forms: value of `convert-tasks --from` → a form of the suite's own.
         licence: the text on the data in a model card.
     """
 
@@ -85,7 +98,7 @@ class Suite:
     mini: str | None = None
     baselines: Mapping[str, str] = field(default_factory=dict)
     scores: str | None = None
-    task_forms: Mapping[str, str] = field(default_factory=dict)
+    task_forms: Mapping[str, TaskForm] = field(default_factory=dict)
     licence: str = ""
 
 

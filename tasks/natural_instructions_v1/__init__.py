@@ -4,7 +4,7 @@
 """
 
 from tk_instruct.ranges import whole_number
-from tk_instruct.suite import Flag, Suite
+from tk_instruct.suite import Flag, Suite, TaskForm
 
 _HERE = "tk_instruct.tasks.natural_instructions_v1"
 
@@ -48,7 +48,12 @@ SUITE = Suite(
         "copy_input": f"{_HERE}.baselines:copy_input",
     },
     scores=f"{_HERE}.scores:SCORES",
-    task_forms={"ni_v1": f"{_HERE}.task_files:read"},
+    task_forms={
+        "ni_v1": TaskForm(
+            f"{_HERE}.task_files:read",
+            told_by=frozenset({"Definition", "Things to Avoid", "Examples", "Instances"}),
+        )
+    },
     licence="Natural Instructions v1 (arXiv:2104.08773): Apache-2.0 for its repository. The "
     "instances are under the licences of their source datasets.",
 )

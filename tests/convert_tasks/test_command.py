@@ -25,7 +25,7 @@ from tk_instruct.convert_tasks.findings import (
 from tk_instruct.convert_tasks.instructions import FOLLOW
 from tk_instruct.convert_tasks.task_file import TaskFile
 from tk_instruct.errors import UserError
-from tk_instruct.suite import Suite
+from tk_instruct.suite import Suite, TaskForm
 
 DEFINE = ("--definition", "Say what it is.")
 
@@ -593,7 +593,7 @@ def test_a_fault_in_a_late_row_leaves_the_old_file(
             {"a": 1},
             (),
             "t.jsonl:1: has 'a', which are the fields of no form; name the columns of a table, "
-            "--input_column NAME --output_column NAME, or rename the fields, or give --from ni_v1",
+            "--input_column NAME --output_column NAME, or rename the fields",
         ),
         (
             {"instruction": "a", "answer": "b"},
@@ -650,7 +650,7 @@ def test_files_of_two_forms_are_refused(refused: Callable[..., str], tmp_path: P
 # Forms of suites
 
 
-def suites_with(monkeypatch: pytest.MonkeyPatch, **forms: str) -> None:
+def suites_with(monkeypatch: pytest.MonkeyPatch, **forms: TaskForm) -> None:
     found = {"toy": Suite("toy", "", task_forms=forms)}
     monkeypatch.setattr(suite, "suites", lambda: found)
 
@@ -666,18 +666,18 @@ def halves(paths: Sequence[Path]) -> Any:
 
 def test_a_suite_brings_a_form(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(json, "halves", halves, raising=False)  # in a module that can be imported
-    suites_with(monkeypatch, halves="json:halves")
+    suites_with(monkeypatch, halves=TaskForm("json:halves"))
     parser = argparse.ArgumentParser()
     convert_tasks.add_arguments(parser)
     (tmp_path / "a").write_text("sums: 1+1=2")
     words = [str(tmp_path / "a"), "--from=halves", f"--output={tmp_path}"]
     assert convert_tasks.main(parser.parse_args(words)) == 0
     assert rows(tasks(tmp_path)["sums"]) == [("1+1", ["2"])]
-    with pytest.raises(UserError, match="--definition is not read with --from halves"):
+    with pytest.raises(UserError, match="--definition is not read with the form halves"):
         convert_tasks.main(parser.parse_args([*words, "--definition=x"]))
 
 
 def test_a_form_of_ours_cannot_be_a_suites(monkeypatch: pytest.MonkeyPatch) -> None:
-    suites_with(monkeypatch, table="json:loads")
+    suites_with(monkeypatch, table=TaskForm("json:loads"))
     with pytest.raises(UserError, match="the suite toy has the form table of task files"):
         convert_tasks.add_arguments(argparse.ArgumentParser())

@@ -168,17 +168,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _suite_forms() -> dict[str, str]:
+def _suite_forms() -> dict[str, suite.TaskForm]:
     """Raises UserError for a suite whose form has the name of one of ours."""
     found = {}
     for each in suite.suites().values():
-        for name, function in each.task_forms.items():
+        for name, form in each.task_forms.items():
             if name in _FORMS:
                 raise UserError(
                     f"the suite {each.name} has the form {name} of task files, which is there "
                     "already; rename it"
                 )
-            found[name] = function
+            found[name] = form
     return found
 
 
@@ -246,13 +246,14 @@ def _tasks(
     progress: Progress,
     skipped: list[str] | None,
 ) -> Iterator[TaskFile]:
-    if args.form in (forms := _suite_forms()):
-        _refuse_flags_but((), args, f"--from {args.form}")
+    forms = _suite_forms()
+    form = args.form if args.form in forms else _read(paths[0], args).form
+    if form in forms:
+        _refuse_flags_but((), args, f"the form {form}")
         if args.skip_empty:
-            raise UserError(f"--skip_empty is not read with --from {args.form}; leave it out")
-        yield from suite.part(forms[args.form])(paths)
+            raise UserError(f"--skip_empty is not read with the form {form}; leave it out")
+        yield from suite.part(forms[form].read)(paths)
         return
-    form = _read(paths[0], args).form
     _refuse_flags_but(_FORMS[form].flags, args, f"the form {form}")
     new: Callable[..., TaskFile] = partial(TaskFile, **_about(args))
     prefix = f"{args.name}_" if args.name else ""
@@ -314,6 +315,11 @@ def _read(path: Path, args: argparse.Namespace) -> _File:
         for name, form in _FORMS.items()
         if any(each <= first.fields.keys() for each in form.told_by)
     ]
+    fits += [
+        name
+        for name, form in _suite_forms().items()
+        if form.told_by and form.told_by <= first.fields.keys()
+    ]
     if fits == ["instructions", "table"]:  # an instruction may have an input
         fits = ["instructions"]
     if given and given not in fits:
@@ -325,10 +331,9 @@ def _read(path: Path, args: argparse.Namespace) -> _File:
             f"{' or --from '.join(fits)}"
         )
     if not given and not fits:
-        forms = "".join(f", or give --from {name}" for name in _suite_forms())
         raise UserError(
             f"{has}, which are the fields of no form; name the columns of a table, --input_column "
-            f"NAME --output_column NAME, or rename the fields{forms}"
+            "NAME --output_column NAME, or rename the fields"
         )
     return _File(given or fits[0], first, found)
 

@@ -25,7 +25,7 @@ OF_THE_TASKS = {
 
 
 def convert(folder: Path, *files: Path) -> dict[str, dict[str, Any]]:
-    words = [*map(str, files), "--from=ni_v1", f"--output={folder}"]
+    words = [*map(str, files), f"--output={folder}"]  # the form is known by the fields
     assert cli.main(["convert-tasks", *words]) == 0
     paths = sorted((folder / "tasks").iterdir())
     return {path.stem: json.loads(path.read_bytes()) for path in paths}
