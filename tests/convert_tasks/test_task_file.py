@@ -10,15 +10,8 @@ from typing import Any
 
 import pytest
 
-from tk_instruct.convert_tasks.task_file import (
-    SPLITS,
-    TRACKS,
-    Demonstration,
-    Instance,
-    TaskFile,
-    TaskFolder,
-    safe_name,
-)
+from tk_instruct.convert_tasks.task_file import Demonstration, Instance, TaskFile, safe_name
+from tk_instruct.convert_tasks.task_folder import SPLITS, TRACKS, TaskFolder
 from tk_instruct.errors import UserError
 
 

@@ -1,8 +1,10 @@
 """What is told of tasks that can be written, and what keeps their inputs unlike each other."""
 
+import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from tk_instruct.errors import UserError
 
@@ -111,3 +113,12 @@ def format_report(findings: Iterable[Finding]) -> str:
         if places:
             lines.append(f"{'':9}first: {', '.join(places[:_NUM_PLACES])}")
     return "\n".join(lines)
+
+
+def tell(findings: Sequence[Finding], is_json: bool) -> None:
+    """As a table on the standard error, or as JSON lines on the standard output."""
+    if is_json:
+        for finding in findings:
+            print(json.dumps(asdict(finding), ensure_ascii=False))
+    elif findings:
+        print(format_report(findings), file=sys.stderr)

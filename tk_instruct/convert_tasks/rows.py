@@ -16,6 +16,7 @@ from tk_instruct.files import Path, PathLike, is_stream, open_to_read, read_byte
 
 T = TypeVar("T")
 
+NOTHING_LEFT = "no row is left, each has an empty text; give a file that has some"
 _REPAIR = "correct the file"
 _JSON = (".json", ".jsonl", ".ndjson")
 SUFFIXES = (".csv", ".tsv", ".parquet", *_JSON)
