@@ -16,6 +16,7 @@ from tk_instruct.files import (
     open_atomically,
     read_bytes,
     write_atomically,
+    write_lines,
 )
 
 
@@ -223,3 +224,21 @@ def test_an_error_without_a_number_is_quoted() -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"absent\.jsonl: cannot be read \(No such file"):
         read_bytes(tmp_path / "absent.jsonl")
+
+
+def test_lines_are_written_as_they_come_and_all_or_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "lines"
+    write_lines(file, ["é\n", "\ud800\n"])
+    assert file.read_bytes() == "é\n?\n".encode()
+
+    def broken() -> Iterator[str]:
+        yield "one\n"
+        raise ValueError("a broken line")
+
+    with pytest.raises(ValueError, match="a broken line"):
+        write_lines(file, broken())
+    assert file.read_bytes() == "é\n?\n".encode()
+    write_lines(None, ["é\n"])
+    assert capsys.readouterr().out == "é\n"

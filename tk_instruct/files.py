@@ -111,6 +111,20 @@ def write_atomically(path: PathLike, content: Iterable[str] | bytes) -> None:
         file.write(content if isinstance(content, bytes) else "".join(content).encode("utf-8"))
 
 
+def write_lines(output: PathLike | None, lines: Iterable[str]) -> None:
+    """Writes texts one by one: to a file as open_atomically does, or to the standard output (None).
+
+    What UTF-8 cannot write, such as half a surrogate pair, becomes a question mark in a file.
+    """
+    if output is None:
+        for line in lines:  # as text, which is safe on a terminal
+            sys.stdout.write(line)
+        return
+    with open_atomically(output) as file:
+        for line in lines:
+            file.write(line.encode("utf-8", "replace"))
+
+
 @contextlib.contextmanager
 def open_atomically(path: PathLike) -> Iterator[BinaryIO]:
     """A file to write in a block; it is there, complete, once the block ends without an error.

@@ -562,7 +562,7 @@ def test_lines_on_the_standard_output(capsys: pytest.CaptureFixture[str], tmp_pa
     said = capsys.readouterr()
     turns = [{"role": "user", "content": "Add."}, {"role": "assistant", "content": "3"}]
     assert json.loads(said.out) == {"messages": turns}
-    assert said.err == "1 row in -\n"
+    assert said.err == "1 row in the standard output\n"
 
 
 def test_inputs_are_never_replaced(refused: Callable[..., str], tmp_path: Path) -> None:

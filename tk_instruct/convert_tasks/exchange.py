@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, check_target, open_atomically
+from tk_instruct.files import Path, check_target, write_lines
 from tk_instruct.progress import Progress
 
 from . import forms, messages, rows
@@ -24,9 +24,8 @@ def write(paths: Sequence[Path], args: argparse.Namespace) -> int:
     for flag in ("test", "overwrite", "strict", "json"):
         if getattr(args, flag):
             raise UserError(f"--{flag} is not read with --to {args.to}; leave it out")
-    is_shown = args.output == "-"
-    output = os.path.expanduser(args.output)
-    if not is_shown:
+    output = None if args.output == "-" else os.path.expanduser(args.output)
+    if output is not None:
         check_target(output)
         if any(os.path.realpath(path) == os.path.realpath(output) for path in paths):
             raise UserError(f"{output} is read, and is never changed; choose another --output")
@@ -48,18 +47,12 @@ def write(paths: Sequence[Path], args: argparse.Namespace) -> int:
         if not count:
             raise UserError(rows.NOTHING_LEFT)
 
-    if is_shown:
-        for line in lines():
-            sys.stdout.write(line)
-    else:
-        with open_atomically(output) as opened:
-            for line in lines():
-                opened.write(line.encode())
+    write_lines(output, lines())
     if skipped:
         tell([Finding.of("", EMPTY, skipped)], is_json=False)
     print(
-        f"{rows.counted(count, 'row')} in {args.output}",
-        file=sys.stderr if is_shown else sys.stdout,
+        f"{rows.counted(count, 'row')} in {output or 'the standard output'}",
+        file=sys.stderr if output is None else sys.stdout,
     )
     return 0
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tk_instruct.data.task import AnyTask, Example
 from tk_instruct.errors import UserError
-from tk_instruct.files import PathLike, open_atomically
+from tk_instruct.files import PathLike, open_atomically, write_lines
 
 if TYPE_CHECKING:
     import pyarrow
@@ -91,13 +91,8 @@ def write(
     """Writes lines. types is complete once they have been read."""
     if as_parquet:
         _write_parquet(lines, types, output)
-    elif output is None:
-        for line in lines:  # as text, which is safe on a terminal
-            sys.stdout.write(line)
     else:
-        with open_atomically(output) as file:
-            for line in lines:
-                file.write(line.encode("utf-8", "replace"))
+        write_lines(output, lines)
 
 
 def _write_parquet(
