@@ -26,6 +26,7 @@ VERBS = {
     "predict": ("tk_instruct.predict", "run a checkpoint or a heuristic over a task"),
     "rank": ("tk_instruct.rank", "let a checkpoint choose between options"),
     "evaluate": ("tk_instruct.evaluate", "score predictions"),
+    "compare": ("tk_instruct.compare", "say whether one system is better than another"),
     "report": ("tk_instruct.report", "put the scores of runs side by side"),
     "convert": ("tk_instruct.convert", "carry weights to and from Hugging Face and t5x"),
     "convert-tasks": (

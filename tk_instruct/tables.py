@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 
+from tk_instruct.uncertainty.intervals import Estimate
+
+INTERVAL = "95 % interval"
+
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Rows under a header row as aligned text: the first column left, columns of numbers right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     numeric = [
-        column > 0 and all(_is_number(row[column]) or row[column] == "–" for row in rows[1:])
+        column > 0 and all(_is_number(row[column]) or row[column] in ("–", "") for row in rows[1:])
         for column in range(len(widths))
     ]
     return "\n".join(
@@ -17,6 +21,16 @@ def table(rows: Sequence[Sequence[str]]) -> str:
         ).rstrip()
         for row in rows
     )
+
+
+def interval(ci95: tuple[float, float] | None, decimals: int = 2) -> str:
+    """A 95 % interval as a cell: `12.30 to 15.71`, or – if there is none."""
+    return "–" if ci95 is None else f"{ci95[0]:.{decimals}f} to {ci95[1]:.{decimals}f}"
+
+
+def score_cells(estimate: Estimate) -> tuple[str, str]:
+    """A score and its interval as two cells."""
+    return f"{estimate.value:.2f}", interval(estimate.ci95)
 
 
 def _is_number(cell: str) -> bool:

@@ -25,8 +25,8 @@ import gin
 
 from tk_instruct import configuration, distributed
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.of_run import METHODS, Run, Scores, as_text
-from tk_instruct.evaluate.output import show_scores
+from tk_instruct.evaluate.of_run import METHODS, Run, Scores
+from tk_instruct.evaluate.output import as_text, show_scores
 from tk_instruct.files import Path, write_atomically
 from tk_instruct.inference import add_batch_arguments, add_step_argument, check_counts
 from tk_instruct.journal import Example

@@ -16,9 +16,9 @@ from tk_instruct import configuration
 from tk_instruct.data.task import RawExample
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate.output import refuse_to_overwrite_inputs, show_scores
-from tk_instruct.evaluate.predictions import Prediction, read_predictions
 from tk_instruct.metrics import METRICS
 from tk_instruct.metrics.target import Target
+from tk_instruct.predictions import Prediction, read_predictions
 from tk_instruct.scores import Scores, as_table, named_apart
 
 from .datasets import BY_NAME, Dataset

@@ -8,24 +8,27 @@ TASK@ENCODING@….json.
 
 The metric is the F-measure of ROUGE-L, stemmed, the best over the references. A task's score is the
 mean of its evaluated instances, a category's the mean of its tasks, and the average the mean of the
-categories. Scored are the tasks that have predictions; an evaluated instance without one counts as
-empty, and predictions of other instances are passed over. Beside are the published scores of these
-tasks.
+categories. The tasks are what was sampled: intervals are over the tasks of a category, and those of
+a single task over its instances. Scored are the tasks that have predictions; an evaluated instance
+without one counts as empty, and predictions of other instances are passed over. Beside are the
+published scores of these tasks.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
 
 from tk_instruct import configuration
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.output import refuse_to_overwrite_inputs, show_scores
-from tk_instruct.evaluate.predictions import Prediction
+from tk_instruct.evaluate.output import as_text, keep, refuse_to_overwrite_inputs, show_scores
 from tk_instruct.files import Path
-from tk_instruct.metrics.target import Target
-from tk_instruct.tables import table
+from tk_instruct.predictions import Prediction
+from tk_instruct.scored_instances import About, ScoredInstances, as_scores
+from tk_instruct.tables import INTERVAL, score_cells, table
+from tk_instruct.uncertainty.intervals import Estimate
 
 from . import metrics, predictions, records
 from .metrics import F_MEASURE, RECALL
@@ -33,21 +36,21 @@ from .published import AVERAGE, published
 from .splits import CATEGORIES, RANDOM, collection, evaluated, task_splits
 
 _NUM_NAMED = 3  # tasks that a note names
-_NO_SCORE = "–"
 
 
-@dataclass(frozen=True)
-class _Instances:
+class _Task(NamedTuple):
     """A task's evaluated instances and their predictions.
 
     Attributes:
+        instances: position → references.
+        answers: position → prediction.
         num_missing: evaluated instances without a prediction.
         num_others: predictions of other instances.
         num_in_file: all instances.
     """
 
-    targets: Sequence[Target]
-    answers: Sequence[str]
+    instances: Mapping[int, Sequence[str]]
+    answers: Mapping[int, str]
     num_missing: int
     num_others: int
     num_in_file: int
@@ -69,30 +72,72 @@ def main(args: argparse.Namespace) -> int:
     refuse_to_overwrite_inputs(args.json, predictions=args.predictions)
     configuration.import_declarations(args.modules)
     configuration.bind_data_arguments(args)
+    scored, notes = _scored(args.predictions)
+    notes += keep(args, scored)
     names = [F_MEASURE, RECALL] if args.recall else [F_MEASURE]
-    tasks = _instances_of(predictions.read(args.predictions))
-    scores = metrics.score(
-        [target for task in tasks.values() for target in task.targets],
-        [answer for task in tasks.values() for answer in task.answers],
-        names,
-    )
-    num_examples = sum(len(task.targets) for task in tasks.values())
-    content = {name: round(value, 4) for name, value in scores.items()}
-    content["num_examples"] = num_examples
-    notes = _notes(tasks)
+    scores = scores_of(scored, names)
+    content = {**as_scores(scores), "num_examples": len(scored)}
     if args.json == "-":
         sys.stderr.writelines(f"{note}\n" for note in notes)
+    tasks = scored.by("task")
     text = [_table_of_tasks(tasks, scores, names), *_comparisons(tasks, scores, names)]
     if notes:
         text.append("\n".join(notes))
-    show_scores(args.json, json.dumps(content, indent=2) + "\n", "\n\n".join(text))
+    show_scores(args.json, as_text(content), "\n\n".join(text))
     return 0
 
 
-def _instances_of(
-    predicted: Mapping[str, Mapping[int, Prediction]],
-) -> dict[str, _Instances]:
-    """Task → its instances, for all tasks with predictions.
+def score_file(path: Path, args: argparse.Namespace) -> tuple[ScoredInstances, list[str]]:
+    """The scored instances of a file of predictions, and notes for the user.
+
+    Raises UserError for any problem with the inputs.
+    """
+    configuration.import_declarations(args.modules)
+    configuration.bind_data_arguments(args)
+    return _scored([str(path)])
+
+
+def _scored(paths: Sequence[str]) -> tuple[ScoredInstances, list[str]]:
+    """The scored instances of files that are one system, and notes for the user."""
+    tasks = _tasks_of(predictions.read(paths))
+    rows = [
+        (name, position, references, task.answers.get(position))
+        for name, task in tasks.items()
+        for position, references in task.instances.items()
+    ]
+    scores = [metrics.instance_scores(text or "", references) for _, _, references, text in rows]
+    ids = [f"{name}-{position}" for name, position, _, _ in rows]
+    names = [name for name, _, _, _ in rows]
+    scored = ScoredInstances(
+        About("ni_v1", main=F_MEASURE, unit="task", levels=("category", "task")),
+        {
+            "id": ids,
+            "part": [""] * len(ids),
+            "task": names,
+            "unit": names,
+            "category": [collection()[name].category for name in names],
+            "instance": ids,
+        },
+        [references for _, _, references, _ in rows],
+        [text for _, _, _, text in rows],
+        {name: 100 * np.array([of[name] for of in scores]) for name in (F_MEASURE, RECALL)},
+    )
+    return scored, _notes(tasks)
+
+
+def scores_of(scored: ScoredInstances, names: Sequence[str]) -> dict[str, Estimate]:
+    """NAME, NAME_for_CATEGORY and NAME_for_TASK."""
+    scores = {}
+    by_category, by_task = scored.by("category"), scored.by("task")
+    parts = {name: by_category[name] for name in CATEGORIES if name in by_category} | by_task
+    for name in names:
+        scores[name] = scored.estimate(name)
+        scores |= {f"{name}_for_{part}": rows.estimate(name) for part, rows in parts.items()}
+    return scores
+
+
+def _tasks_of(predicted: Mapping[str, Mapping[int, Prediction]]) -> dict[str, _Task]:
+    """Name → task, for all tasks with predictions.
 
     Raises UserError for a task without a file, for an instance that the file does not have, and if
     no evaluated instance of a task is predicted.
@@ -105,11 +150,11 @@ def _instances_of(
                 f"{next(iter(of_task.values())).where}: {records.folder()} has no {task}.json; "
                 "add it, or leave the predictions of this task out"
             )
-        found[task] = _instances_of_task(task, files[task], of_task)
+        found[task] = _task_of(task, files[task], of_task)
     return found
 
 
-def _instances_of_task(task: str, path: Path, predicted: Mapping[int, Prediction]) -> _Instances:
+def _task_of(task: str, path: Path, predicted: Mapping[int, Prediction]) -> _Task:
     _, instances = records.read_task(path)
     last = max(predicted)
     if last >= len(instances):
@@ -118,32 +163,32 @@ def _instances_of_task(task: str, path: Path, predicted: Mapping[int, Prediction
             f"{len(instances) - 1}; give the --ni_v1_data that was predicted"
         )
     positions = evaluated(len(instances))
-    missing = [position for position in positions if position not in predicted]
-    if len(missing) == len(positions):
+    answers = {k: predicted[k].text for k in positions if k in predicted}
+    if not answers:
         raise UserError(
             f"{predicted[last].where}: no prediction of {task} is of an evaluated instance; "
             f"predict {', '.join(map(str, positions[:_NUM_NAMED]))} and so on, the split test or "
             "validation of ni_v1_… has them"
         )
-    answers = [predicted[k].text if k in predicted else "" for k in positions]
-    return _Instances(
-        [Target(instances[k].outputs, group=task) for k in positions],
+    return _Task(
+        {k: instances[k].outputs for k in positions},
         answers,
-        num_missing=len(missing),
-        num_others=len(predicted) + len(missing) - len(positions),
+        num_missing=len(positions) - len(answers),
+        num_others=len(predicted) - len(answers),
         num_in_file=len(instances),
     )
 
 
 def _table_of_tasks(
-    tasks: Mapping[str, _Instances], scores: Mapping[str, float], names: Sequence[str]
+    tasks: Mapping[str, ScoredInstances], scores: Mapping[str, Estimate], names: Sequence[str]
 ) -> str:
-    num_instances = sum(len(task.targets) for task in tasks.values())
-    rows = [["task", "category", *map(_title, names), "instances"]]
+    num_instances = sum(map(len, tasks.values()))
+    titles = [title for name in names for title in (_title(name), INTERVAL)]
+    rows = [["task", "category", *titles, "instances"]]
     for task, of in tasks.items():
         _, short = CATEGORIES[collection()[task].category]
-        values = [f"{scores[f'{name}_for_{task}']:.2f}" for name in names]
-        rows.append([task, short, *values, f"{len(of.targets):,}"])
+        values = [cell for name in names for cell in score_cells(scores[f"{name}_for_{task}"])]
+        rows.append([task, short, *values, f"{len(of):,}"])
     return f"{num_instances:,} instances of {_count(len(tasks))}, per cent\n\n{table(rows)}"
 
 
@@ -152,7 +197,7 @@ def _title(name: str) -> str:
 
 
 def _comparisons(
-    tasks: Collection[str], scores: Mapping[str, float], names: Sequence[str]
+    tasks: Collection[str], scores: Mapping[str, Estimate], names: Sequence[str]
 ) -> list[str]:
     """Tables of the categories: one for each split that these tasks are of and that is published.
 
@@ -174,7 +219,7 @@ def _comparisons(
 
 
 def _table_of_categories(
-    scores: Mapping[str, float], names: Sequence[str], split: str | None
+    scores: Mapping[str, Estimate], names: Sequence[str], split: str | None
 ) -> str:
     """Columns of categories with the average, rows of systems."""
     systems = published()[split] if split else {}
@@ -187,17 +232,18 @@ def _table_of_categories(
     rows = [["system", "encoding", *(CATEGORIES[each][1] for each in columns), "avg"]]
     for name in names:
         keys = [*(f"{name}_for_{category}" for category in columns), name]
-        values = [f"{scores[key]:.2f}" if key in scores else _NO_SCORE for key in keys]
-        rows.append([f"these predictions, {_title(name)}", "", *values])
+        found = [score_cells(scores[key]) if key in scores else ("–", "–") for key in keys]
+        for title, cells in zip((_title(name), INTERVAL), zip(*found, strict=True), strict=True):
+            rows.append([f"these predictions, {title}", "", *cells])
     for system, printed in systems.items():
-        values = [printed.get(column, _NO_SCORE) for column in (*columns, AVERAGE)]
+        values = [printed.get(column, "–") for column in (*columns, AVERAGE)]
         rows.append([f"published: {system.name}", system.encoding, *values])
     return table(rows)
 
 
-def _notes(tasks: Mapping[str, _Instances]) -> list[str]:
+def _notes(tasks: Mapping[str, _Task]) -> list[str]:
     missing = [
-        f"{task} ({of.num_missing} of {len(of.targets)})"
+        f"{task} ({of.num_missing} of {len(of.instances)})"
         for task, of in tasks.items()
         if of.num_missing
     ]

@@ -11,8 +11,8 @@ import msgspec
 
 from tk_instruct import schema
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.predictions import Prediction, read_predictions
 from tk_instruct.files import Path
+from tk_instruct.predictions import Prediction, read_predictions
 
 from .splits import collection
 

@@ -29,8 +29,8 @@ import msgspec
 from tk_instruct import configuration, distributed
 from tk_instruct.data.task import Example
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.of_run import Run, Scores, as_text
-from tk_instruct.evaluate.output import show_scores
+from tk_instruct.evaluate.of_run import Run, Scores
+from tk_instruct.evaluate.output import as_text, show_scores
 from tk_instruct.files import Path, write_atomically
 from tk_instruct.inference import add_batch_arguments, add_step_argument, check_counts
 from tk_instruct.progress import Progress

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from tk_instruct import configuration
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate.output import refuse_to_overwrite_inputs
-from tk_instruct.evaluate.predictions import Prediction, read_predictions
+from tk_instruct.predictions import Prediction, read_predictions
 from tk_instruct.scores import named_apart
 
 from . import examples, protocol, templates

@@ -23,8 +23,8 @@ import msgspec
 from tk_instruct import schema
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate.output import show_scores
-from tk_instruct.evaluate.predictions import read_predictions
 from tk_instruct.files import Path, read_bytes, write_atomically
+from tk_instruct.predictions import read_predictions
 from tk_instruct.randomness import draw
 from tk_instruct.tables import table
 

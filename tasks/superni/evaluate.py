@@ -3,7 +3,8 @@
   tk-instruct evaluate --predictions RUN/predictions/TASK-test-STEP.jsonl --data_dir DATA
 
 The metrics are exact match, ROUGE-1 and ROUGE-L. An instance without a prediction is scored with an
-empty prediction. A prediction for an unknown instance is an error.
+empty prediction. A prediction for an unknown instance is an error. The tasks are what was sampled:
+an interval is clustered by task, and that of a single task is over its instances.
 """
 
 import argparse
@@ -13,15 +14,24 @@ from dataclasses import fields
 from typing import Annotated
 
 import msgspec
+import numpy as np
 
 from tk_instruct import schema
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.output import refuse_to_overwrite_inputs, show_scores
-from tk_instruct.evaluate.predictions import Prediction, read_predictions
+from tk_instruct.evaluate.output import (
+    as_text,
+    keep,
+    refuse_to_overwrite_inputs,
+    show_scores,
+)
 from tk_instruct.files import Path
+from tk_instruct.predictions import Prediction, read_predictions
+from tk_instruct.scored_instances import About, ScoredInstances, as_scores, joined
+from tk_instruct.tables import INTERVAL, score_cells, table
+from tk_instruct.uncertainty.intervals import Estimate, combined
 
 from . import metrics
-from .metrics import Instance
+from .metrics import METRICS, Instance
 from .records import EVALUATION_CATEGORIES, TRACKS, SuperNI
 
 _NUM_NAMED = 3  # ids that a message names
@@ -89,36 +99,50 @@ def main(args: argparse.Namespace) -> int:
             f"--references={args.references} and --data_dir={args.data_dir} both say what is "
             "right; give one of the two"
         )
-    tracks = TRACKS if args.track == "both" else (args.track,)
     refuse_to_overwrite_inputs(
         args.json, predictions=args.predictions, references=[args.references]
     )
     (given,) = args.predictions
-    predictions_path = Path("/dev/stdin" if given == "-" else given)
-    predictions = read_predictions(predictions_path)
-    load = _instances_of_file(args) if args.references else _instances_of_data_dir(args)
-
-    scored, absent = _load_tracks(load, tracks)
-    if not scored:
-        raise next(iter(absent.values()))
-    notes = [f"no scores of the {track} track: {reason}" for track, reason in absent.items()]
-    notes += _passed_over(predictions, predictions_path, scored, load, args)
-
-    tokenizers = {track: metrics.tokenizer_of(track, args.gpt2_bpe) for track in scored}
-    all_scores: dict[str, float] = {}
+    scored, notes = score_file(Path("/dev/stdin" if given == "-" else given), args)
+    notes += keep(args, scored)
+    content: dict[str, Any] = {}
     tables = []
-    for track, instances in scored.items():
-        scores = score_instances(predictions, instances, tokenizers[track])
+    for track, rows in scored.by("part").items():
         suffix = f"_{track}_track" if args.track == "both" else ""
-        all_scores |= {key + suffix: value for key, value in scores.items()}
-        tables.append(table(track, instances, scores))
-        notes += _missing(track, predictions, instances)
-
+        scores = scores_of(rows)
+        content |= as_scores({f"{name}{suffix}": value for name, value in scores.items()})
+        tables.append(table_of(rows, scores))
     if args.json == "-":
         sys.stderr.writelines(f"{note}\n" for note in notes)
     text = "\n\n".join([*tables, "\n".join(notes)] if notes else tables)
-    show_scores(args.json, metrics.rounded_json(all_scores), text)
+    show_scores(args.json, as_text(content), text)
     return 0
+
+
+def score_file(path: Path, args: argparse.Namespace) -> tuple[ScoredInstances, list[str]]:
+    """The scored instances of a file of predictions, and notes for the user.
+
+    args are those of the verb. Raises UserError for any problem with the inputs.
+    """
+    if args.references and args.data_dir:
+        raise UserError(
+            f"--references={args.references} and --data_dir={args.data_dir} both say what is "
+            "right; give one of the two"
+        )
+    tracks = TRACKS if args.track == "both" else (args.track,)
+    predictions = read_predictions(path)
+    load = _instances_of_file(args) if args.references else _instances_of_data_dir(args)
+    found, absent = _load_tracks(load, tracks)
+    if not found:
+        raise next(iter(absent.values()))
+    notes = [f"no scores of the {track} track: {reason}" for track, reason in absent.items()]
+    notes += _passed_over(predictions, path, found, load, args)
+    tokenizers = {track: metrics.tokenizer_of(track, args.gpt2_bpe) for track in found}
+    tables = []
+    for track, instances in found.items():
+        tables.append(score_instances(track, predictions, instances, tokenizers[track]))
+        notes += _missing(track, predictions, instances)
+    return joined(tables), notes
 
 
 def _passed_over(
@@ -247,56 +271,88 @@ def _about_unknown_ids(
 
 
 def score_instances(
-    predictions: Mapping[str, Prediction], instances: Instances, tokenize: metrics.Tokenize
-) -> dict[str, float]:
-    """The scores of `metrics.score`, grouped by task and by category, in per cent.
+    track: str,
+    predictions: Mapping[str, Prediction],
+    instances: Instances,
+    tokenize: metrics.Tokenize,
+) -> ScoredInstances:
+    """The scored instances of a track, in per cent.
 
     An id without a prediction is scored with an empty prediction.
     """
-    nothing = Prediction("", "")
-    return metrics.score(
-        [predictions.get(id_, nothing).text for id_ in instances],
-        [instance.references for instance in instances.values()],
-        groups=(
-            [instance.task for instance in instances.values()],
-            [metrics.category_key(instance.category) for instance in instances.values()],
-        ),
-        tokenize=tokenize,
+    texts = [predictions[id_].text if id_ in predictions else None for id_ in instances]
+    of = list(instances.values())
+    scores = [
+        metrics.instance_scores(text or "", instance.references, tokenize)
+        for text, instance in zip(texts, of, strict=True)
+    ]
+    tasks, ids = [instance.task for instance in of], list(instances)
+    return ScoredInstances(
+        About("superni", main="rougeL", unit="task"),
+        {
+            "id": ids,
+            "part": [track] * len(of),
+            "task": tasks,
+            "unit": tasks,
+            "category": [instance.category for instance in of],
+            "instance": ids,
+        },
+        [instance.references for instance in of],
+        texts,
+        {
+            name: 100 * np.array(v)
+            for name, v in zip(METRICS, zip(*scores, strict=True), strict=True)
+        },
     )
 
 
-def table(track: str, instances: Instances, scores: Mapping[str, float]) -> str:
-    """The table of overall scores and of the paper's twelve categories, each with its metric."""
-    tasks_of: dict[str, list[str]] = {}
-    for instance in instances.values():
-        tasks_of.setdefault(metrics.category_key(instance.category), []).append(instance.task)
-    num_tasks = len({instance.task for instance in instances.values()})
-    num_instances = _count(len(instances), "instance", "instances")
-    lines = [f"{track} track: {num_instances} of {_count(num_tasks, 'task', 'tasks')}"]
-    lines += [""] + [f"{metric:<12}{scores[metric]:>7.2f}" for metric in metrics.METRICS]
+def scores_of(rows: ScoredInstances) -> dict[str, Estimate]:
+    """The scores of a track: METRIC, METRIC_for_TASK and METRIC_for_CATEGORY."""
+    scores = rows.estimates()
+    for task, of_task in rows.by("task").items():
+        scores |= of_task.estimates(f"_for_{task}")
+    for category, of_category in rows.by("category").items():
+        scores |= of_category.estimates(f"_for_{metrics.category_key(category)}")
+    return scores
 
-    rows, values, absent = [], [], []
+
+def table_of(rows: ScoredInstances, scores: Mapping[str, Estimate]) -> str:
+    """The tables of overall scores and of the paper's twelve categories, each with its metric."""
+    tasks, (track,) = rows.by("task"), rows.by("part")
+    lines = [
+        f"{track} track: {_count(len(rows), 'instance', 'instances')} of "
+        f"{_count(len(tasks), 'task', 'tasks')}, per cent",
+        "",
+        table(
+            [
+                ["metric", "score", INTERVAL],
+                *([name, *score_cells(scores[name])] for name in METRICS),
+            ]
+        ),
+    ]
+    others = {metrics.category_key(name): of for name, of in rows.by("category").items()}
+    found, absent = {}, []
     for category, metric in EVALUATION_CATEGORIES.items():
-        tasks = tasks_of.pop(metrics.category_key(category), None)
-        if tasks is None:
+        key = metrics.category_key(category)
+        if key in others:
+            found[category] = (metric, scores[f"{metric}_for_{key}"], others.pop(key))
+        else:
             absent.append(category)
-            continue
-        values.append(scores[f"{metric}_for_{metrics.category_key(category)}"])
-        rows.append(_row(category, metric, f"{values[-1]:.2f}", len(tasks), len(set(tasks))))
-    if rows:
-        title = f"{'category':<30}{'metric':<12}{'score':>7}{'instances':>11}{'tasks':>7}"
-        mean_of = f"mean of {_count(len(rows), 'category', 'categories')}"
-        lines += ["", title, *rows, f"{mean_of:<42}{sum(values) / len(rows):>7.2f}"]
+    if found:
+        shown = [["category", "metric", "score", INTERVAL, "instances", "tasks"]]
+        for category, (metric, score, of) in found.items():
+            counts = [f"{len(of):,}", f"{len(of.by('task')):,}"]
+            shown.append([category, metric, *score_cells(score), *counts])
+        whole = combined([score for _, score, _ in found.values()])
+        mean_of = f"mean of {_count(len(found), 'category', 'categories')}"
+        shown.append([mean_of, "", *score_cells(whole), "", ""])
+        lines += ["", table(shown)]
     if absent:
         lines += ["", f"no instances: {', '.join(absent)}"]
-    if tasks_of:
-        rest = _count(sum(map(len, tasks_of.values())), "instance", "instances")
+    if others:
+        rest = _count(sum(map(len, others.values())), "instance", "instances")
         lines += ["", f"in the overall scores only: {rest} of other categories"]
     return "\n".join(lines)
-
-
-def _row(category: str, metric: str, value: str, num_instances: int, num_tasks: int) -> str:
-    return f"{category:<30}{metric:<12}{value:>7}{num_instances:>11,}{num_tasks:>7,}"
 
 
 def _count(number: int, singular: str, plural: str) -> str:

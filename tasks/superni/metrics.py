@@ -4,11 +4,10 @@ The score of an instance is a fraction in [0, 1]: each metric's maximum over the
 are in per cent (Wang et al. 2022, section 5). ROUGE equals rouge-score's F1.
 """
 
-import json
 import os
 import string
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import fsum
@@ -182,8 +181,3 @@ def score(
 
 def _percentages(instances: Sequence[InstanceScores]) -> list[float]:
     return [100.0 * fsum(column) / len(instances) for column in zip(*instances, strict=True)]
-
-
-def rounded_json(scores: Mapping[str, float]) -> str:
-    """Scores as one JSON object, with 4 decimals and one key a line."""
-    return json.dumps({key: round(value, 4) for key, value in scores.items()}, indent=2) + "\n"

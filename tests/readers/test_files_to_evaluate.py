@@ -10,7 +10,7 @@ from tk_instruct.files import Path as AnyPath
 
 
 def predictions(path: Path) -> Any:
-    from tk_instruct.evaluate.predictions import read_predictions
+    from tk_instruct.predictions import read_predictions
 
     return read_predictions(path)
 

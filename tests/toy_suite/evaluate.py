@@ -3,7 +3,7 @@
 import json
 
 from tk_instruct import configuration
-from tk_instruct.evaluate.predictions import read_predictions
+from tk_instruct.predictions import read_predictions
 from tk_instruct.files import Path, write_atomically
 from tk_instruct.scores import SuiteScores
 

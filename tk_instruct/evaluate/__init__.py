@@ -14,8 +14,10 @@ from collections.abc import Mapping, Sequence
 from tk_instruct import configuration, distributed, suite
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate import by_task
-from tk_instruct.evaluate.predictions import FORMATS_READ
-from tk_instruct.files import check_target
+from tk_instruct.evaluate.output import keep_beside
+from tk_instruct.files import Path, check_target
+from tk_instruct.predictions import FORMATS_READ
+from tk_instruct.scored_instances import SUFFIX, ScoredInstances
 
 
 def _modules() -> Mapping[str, str]:
@@ -26,14 +28,20 @@ def _modules() -> Mapping[str, str]:
     }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the arguments of `tk-instruct evaluate` that all suites share."""
+def add_scoring_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments that say how predictions are scored, those of all suites."""
     suite.add_suite_argument(parser, _modules(), "what is scored")
     parser.add_argument(
         "--task",
         metavar="NAME",
         help="in place of --suite: a task or mixture, scored by its own metrics",
     )
+    configuration.add_data_arguments(parser)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of `tk-instruct evaluate` that all suites share."""
+    add_scoring_arguments(parser)
     parser.add_argument(
         "--json",
         metavar="FILE",
@@ -46,7 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"of any system: {FORMATS_READ}; - is standard input",
     )
-    configuration.add_data_arguments(parser)
+    parser.add_argument(
+        "--instances",
+        metavar="FILE",
+        help="where the scores of instances are kept for `tk-instruct compare` (default: "
+        "NAME.scores.parquet beside the predictions NAME.jsonl)",
+    )
     distributed.add_arguments(parser)
 
 
@@ -72,11 +85,32 @@ def _refuse_other_data(args: argparse.Namespace) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    if args.json not in (None, "-"):
-        args.json = os.path.expanduser(args.json)
-        check_target(args.json)
-        configuration.refuse_to_replace_data("json", args.json, args)
+    for flag in ("json", "instances"):
+        output = getattr(args, flag)
+        if output not in (None, "-"):
+            setattr(args, flag, output := os.path.expanduser(output))
+            check_target(output)
+            configuration.refuse_to_replace_data(flag, output, args)
+    if args.instances is not None and not args.instances.endswith(SUFFIX):
+        raise UserError(
+            f"--instances={args.instances} must end in {SUFFIX}, by which such files are known; "
+            f"give NAME{SUFFIX}"
+        )
     if args.task:
         return by_task.main(args)
     _refuse_other_data(args)
     return suite.part(_modules()[args.suite]).main(args)
+
+
+def score_file(path: Path, args: argparse.Namespace) -> ScoredInstances:
+    """Scores a file of predictions, as the chosen suite or task does. Keeps what it finds beside.
+
+    Raises UserError for any problem with the inputs.
+    """
+    if args.task:
+        scored, _ = by_task.score_file(path, args)
+    else:
+        _refuse_other_data(args)
+        scored, _ = suite.part(_modules()[args.suite]).score_file(path, args)
+    keep_beside(path, scored)
+    return scored

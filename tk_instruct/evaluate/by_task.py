@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from tk_instruct import configuration
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate.output import refuse_to_overwrite_inputs, show_scores
-from tk_instruct.evaluate.predictions import Prediction, read_predictions
 from tk_instruct.files import Path
+from tk_instruct.predictions import Prediction, read_predictions
 from tk_instruct.scores import Scores, as_table
 
 if TYPE_CHECKING:

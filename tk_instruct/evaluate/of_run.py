@@ -15,7 +15,6 @@ import numpy as np
 
 from tk_instruct import configuration, distributed, metrics, schema
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.predictions import read_predictions
 from tk_instruct.files import Path, inside, write_atomically
 from tk_instruct.inference import (
     check_vocabulary,
@@ -26,6 +25,7 @@ from tk_instruct.inference import (
     load_model,
 )
 from tk_instruct.journal import Example, Predict, write_rows
+from tk_instruct.predictions import read_predictions
 
 METHODS = ("generation", "rank")
 
@@ -136,18 +136,3 @@ def _kept_scores(path: Path, digest: str) -> Scores | None:
             found.pop("num_examples", None)
             return schema.convert(found, Scores, str(path)) or None
     return None
-
-
-def as_text(report: Any) -> str:
-    """A report as JSON with 4 decimals."""
-    return json.dumps(_rounded(report), indent=2, ensure_ascii=False) + "\n"
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, 4)
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_rounded(item) for item in value]
-    return value

@@ -1,10 +1,33 @@
 """Shows the scores of an evaluation, and writes them to the file of --json."""
 
+import argparse
+import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
+import msgspec
+
+from tk_instruct import scored_instances
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, write_atomically
+from tk_instruct.scored_instances import ScoredInstances
+
+
+def as_text(report: Any) -> str:
+    """A report as JSON with 4 decimals."""
+    return json.dumps(_rounded(report), indent=2, ensure_ascii=False) + "\n"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return value
 
 
 def show_scores(output: str | None, scores: str, text: str) -> None:
@@ -30,3 +53,28 @@ def refuse_to_overwrite_inputs(output: str | None, **inputs: Sequence[str | None
                 f"--json={output} is the file of --{flag} and would replace it; choose another "
                 "place for the scores"
             )
+
+
+def keep(args: argparse.Namespace, scored: ScoredInstances) -> list[str]:
+    """Writes the scored instances to --instances, or beside the file of predictions.
+
+    Returns notes: that they are not beside, which is no reason to give no scores.
+    """
+    if args.instances:
+        scored_instances.write(Path(args.instances), scored)
+        return []
+    if len(args.predictions) > 1:
+        return ["the instances' scores of several files are kept with --instances FILE only"]
+    (given,) = args.predictions
+    return [] if given == "-" else keep_beside(Path(given), scored)
+
+
+def keep_beside(predictions: Path, scored: ScoredInstances) -> list[str]:
+    """Writes the scored instances beside the file of their predictions; returns notes, as keep."""
+    digest = scored_instances.digest_of(predictions)
+    about = msgspec.structs.replace(scored.about, predicted_by=digest)
+    try:
+        scored_instances.write(scored_instances.place_of(predictions), replace(scored, about=about))
+    except UserError as error:
+        return [f"the instances' scores are not kept: {error}; --instances FILE keeps them"]
+    return []

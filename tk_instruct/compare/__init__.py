@@ -1,0 +1,84 @@
+"""Compare systems on the same instances: is one better, by how much, and how sure is it?
+
+A system is a run's directory, a file of predictions, or a file of instances' scores, which
+`tk-instruct evaluate` keeps beside predictions (NAME.scores.parquet). If it has none yet, or if
+flags of the evaluation are given, the predictions are scored first, as by `tk-instruct evaluate`.
+
+  tk-instruct compare runs/smoke/copy_demo runs/smoke/model
+  tk-instruct compare ours.jsonl theirs.jsonl --references REFERENCES.jsonl
+  tk-instruct compare A.jsonl B.jsonl C.jsonl --metric exact_match -n 5
+
+Differences are those of the second system minus the first, paired by instance; their errors are
+clustered by what was sampled, such as the task. Of several systems, each pair is compared.
+"""
+
+import argparse
+import contextlib
+import os
+from collections.abc import Sequence
+
+import msgspec
+
+from tk_instruct import configuration, evaluate, scored_instances
+from tk_instruct.compare.comparison import report
+from tk_instruct.compare.systems import side_by_side
+from tk_instruct.compare.text import report_text
+from tk_instruct.errors import UserError
+from tk_instruct.evaluate.output import as_text, show_scores
+from tk_instruct.files import Path, check_target
+from tk_instruct.ranges import whole_number
+from tk_instruct.scored_instances import ScoredInstances
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "systems", nargs="+", metavar="DIR|FILE", help="two or more; the first is the baseline"
+    )
+    parser.add_argument(
+        "--metric", metavar="NAME", help="the score to compare (default: the evaluation's main one)"
+    )
+    parser.add_argument(
+        "-n",
+        type=whole_number,
+        default=3,
+        metavar="N",
+        help="how many of the instances that differ most are shown, each way (default: 3)",
+    )
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        help="also write all as one JSON object with 4 decimals; - prints it in place of tables",
+    )
+
+
+def add_suite_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Declares the arguments that say how predictions without kept scores are scored."""
+    own = set(parser._actions)
+    evaluate.add_scoring_arguments(parser)
+    evaluate.add_suite_arguments(parser, words)
+    scoring = {each.dest: each.default for each in parser._actions if each not in own}
+    parser.set_defaults(scoring=scoring)
+
+
+def main(args: argparse.Namespace) -> int:
+    if args.json not in (None, "-"):
+        args.json = os.path.expanduser(args.json)
+        check_target(args.json)
+        configuration.refuse_to_replace_data("json", args.json, args)
+    sides = side_by_side(args.systems, lambda path: _scored(path, args))
+    reports = [report(side, args.metric, args.n) for side in sides]
+    content = {"comparisons": [msgspec.to_builtins(each) for each in reports]}
+    show_scores(args.json, as_text(content), "\n\n\n".join(map(report_text, reports)))
+    return 0
+
+
+def _scored(path: Path, args: argparse.Namespace) -> ScoredInstances:
+    """The kept scores of predictions if they are up to date and no flag of scoring is given."""
+    is_asked = any(getattr(args, name) != default for name, default in args.scoring.items())
+    place = scored_instances.place_of(path)
+    if not is_asked and place.exists():
+        with contextlib.suppress(UserError):  # of another version: they are made anew
+            kept = scored_instances.read(place)
+            if kept.about.predicted_by == scored_instances.digest_of(path):
+                return kept
+    return evaluate.score_file(path, args)

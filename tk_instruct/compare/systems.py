@@ -1,0 +1,179 @@
+"""Finds what systems scored on each instance, and puts the same instances side by side."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from tk_instruct import scored_instances
+from tk_instruct.errors import UserError
+from tk_instruct.files import Path
+from tk_instruct.scored_instances import SUFFIX, ScoredInstances, joined
+from tk_instruct.scores import key_of, named_apart
+
+_NUM_NAMED = 3  # instances that a message names
+
+# A file of predictions → its scored instances.
+ScoreFile = Callable[[Path], ScoredInstances]
+# The task and split of an evaluation, ("", "") if the file's name has none.
+_Key = tuple[str, str]
+
+
+class Side(NamedTuple):
+    """Systems on the same instances, in the same order.
+
+    Attributes:
+        name: what they were evaluated on.
+        systems: name → scored instances.
+        num_left_out: instances that no system predicted.
+    """
+
+    name: str
+    systems: Mapping[str, ScoredInstances]
+    num_left_out: int
+
+
+def side_by_side(given: Sequence[str], score: ScoreFile) -> list[Side]:
+    """What all systems were evaluated on.
+
+    Raises UserError for a system without scores, and if systems were not evaluated on the same
+    instances.
+
+    Args:
+        given: run directories, files of predictions, or files of scored instances.
+        score: gives the scored instances of a file of predictions.
+    """
+    named = named_apart(given)
+    if len(named) < 2:
+        raise UserError(f"{' '.join(given)} is one system; give two or more to compare")
+    found = {name: _evaluations(path, score) for name, path in named.items()}
+    sides = []
+    for name, systems in _matched(found).items():
+        parts = {system: table.by("part") for system, table in systems.items()}
+        for part in dict.fromkeys(part for of in parts.values() for part in of):
+            title = ", ".join(filter(None, [name, part]))
+            for system, of in parts.items():
+                if part not in of:
+                    raise UserError(
+                        f"{system} was not evaluated on {title}, and others were; evaluate all on "
+                        "the same"
+                    )
+            sides.append(_aligned(title, {system: of[part] for system, of in parts.items()}))
+    return sides
+
+
+def _evaluations(path: Path, score: ScoreFile) -> dict[_Key, ScoredInstances]:
+    """The evaluations of a system. Raises UserError if there are none."""
+    if not path.is_dir():
+        return {_key(path): _of_file(path, score)}
+    last: dict[_Key, tuple[int, Path]] = {}
+    for file in sorted((path / "predictions").glob("*.jsonl")):
+        if named := key_of(f"{file.stem}.json"):
+            key, step = named
+            last[key] = max(last.get(key, (-1, file)), (step, file))
+    if not last:
+        raise UserError(
+            f"{path} holds no predictions/TASK-SPLIT-STEP.jsonl; write them with `tk-instruct "
+            f"predict --model_dir {path}`, or give a file of predictions"
+        )
+    alone: dict[_Key, ScoredInstances] = {}
+    together: dict[str, list[ScoredInstances]] = {}
+    for key, (_, file) in last.items():
+        table = _of_file(file, score)
+        if table.about.together:
+            together.setdefault(table.about.protocol, []).append(table)
+        else:
+            alone[key] = table
+    return alone | {(name, ""): joined(tables) for name, tables in together.items()}
+
+
+def _key(file: Path) -> _Key:
+    named = key_of(f"{file.name.removesuffix(SUFFIX).removesuffix('.jsonl')}.json")
+    return named[0] if named else ("", "")
+
+
+def _of_file(path: Path, score: ScoreFile) -> ScoredInstances:
+    """The scored instances of a file: its own, or those that belong to its predictions."""
+    if path.name.endswith(SUFFIX):
+        return scored_instances.read(path)
+    if path.parent.name == "scores" and path.suffix == ".json":
+        beside = path.parent.parent / "predictions" / f"{path.stem}{SUFFIX}"
+        if beside.exists():
+            return scored_instances.read(beside)
+        raise UserError(
+            f"{path} holds scores and no instances, and {beside} is not there; give the "
+            "predictions, or evaluate them again"
+        )
+    return score(path)
+
+
+def _matched(
+    found: Mapping[str, Mapping[_Key, ScoredInstances]],
+) -> dict[str, dict[str, ScoredInstances]]:
+    """Name of an evaluation → system → its table, for the evaluations that all systems have.
+
+    If there are none, and each system has one only, it is that.
+    """
+    first, *others = found.values()
+    shared = [key for key in first if all(key in other for other in others)]
+    if shared:
+        return {
+            "/".join(filter(None, key)): {name: of[key] for name, of in found.items()}
+            for key in shared
+        }
+    if all(len(of) == 1 for of in found.values()):
+        return {"": {name: next(iter(of.values())) for name, of in found.items()}}
+    have = "; ".join(
+        f"{name} has {', '.join('/'.join(filter(None, key)) or 'a file' for key in of)}"
+        for name, of in found.items()
+    )
+    raise UserError(f"no task and split is of all systems: {have}; give one file of each")
+
+
+def _aligned(title: str, systems: Mapping[str, ScoredInstances]) -> Side:
+    """The instances that are predicted, in the order of the first system."""
+    first_name, first = next(iter(systems.items()))
+    rows = {name: _rows(name, table) for name, table in systems.items()}
+    predicted = {
+        name: {key for key, row in of.items() if systems[name].predictions[row] is not None}
+        for name, of in rows.items()
+    }
+    wanted = set().union(*predicted.values())
+    for name, table in systems.items():
+        if table.about.protocol != first.about.protocol:
+            raise UserError(
+                f"{title}: {first_name} was evaluated by {first.about.protocol} and {name} by "
+                f"{table.about.protocol}; evaluate both in one way"
+            )
+        if lacking := sorted(wanted - predicted[name]):
+            shown = ", ".join(id_ for _, id_ in lacking[:_NUM_NAMED])
+            more = ", …" if len(lacking) > _NUM_NAMED else ""
+            raise UserError(
+                f"{title}: {name} lacks {len(lacking):,} of the {len(wanted):,} instances that the "
+                f"systems predicted: {shown}{more}; systems are compared on the same instances, "
+                "predict those too"
+            )
+    order = [key for key in rows[first_name] if key in wanted]
+    aligned = {
+        name: table.taken([rows[name][key] for key in order]) for name, table in systems.items()
+    }
+    for name, table in aligned.items():
+        for (_, id_), mine, theirs in zip(
+            order, aligned[first_name].references, table.references, strict=True
+        ):
+            if mine != theirs:
+                raise UserError(
+                    f"{title}: {id_} has other references for {first_name} ({mine!r:.60}) than for "
+                    f"{name} ({theirs!r:.60}); evaluate both on the same data"
+                )
+    return Side(title, aligned, len(rows[first_name]) - len(order))
+
+
+def _rows(name: str, table: ScoredInstances) -> dict[tuple[str, str], int]:
+    """(task, id) → row. Raises UserError if two rows are of the same."""
+    rows: dict[tuple[str, str], int] = {}
+    keys = zip(table.labels["task"], table.labels["id"], strict=True)
+    for number, key in enumerate(keys):
+        if rows.setdefault(key, number) != number:
+            raise UserError(
+                f"{name}: {key[1]} of {key[0]} was evaluated twice; give the file of one evaluation"
+            )
+    return rows

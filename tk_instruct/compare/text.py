@@ -1,0 +1,105 @@
+"""A report as text for people."""
+
+from tk_instruct.compare.comparison import Comparison, Counts, Instance, Report
+from tk_instruct.tables import INTERVAL, interval, table
+
+_MOST_CHARACTERS = 300
+
+
+def report_text(report: Report) -> str:
+    """The systems' scores, then each pair of systems."""
+    counts = f"{report.num_instances:,} instances"
+    if report.num_units != report.num_instances:
+        counts += f" of {report.num_units:,} {report.unit}s"
+    better = ", lower is better" if report.lower_is_better else ""
+    lines = [f"{report.name or report.protocol}: {report.metric}{better}; {counts}"]
+    if report.num_left_out:
+        lines += [f"left out: {report.num_left_out:,} instances that no system predicted"]
+    rows = [["system", report.metric, INTERVAL]]
+    rows += [[name, f"{of.value:.2f}", interval(of.ci95)] for name, of in report.systems.items()]
+    lines += ["", table(rows)]
+    for comparison in report.comparisons:
+        lines += ["", "", *_comparison(comparison, report)]
+    return "\n".join(lines)
+
+
+def _comparison(of: Comparison, report: Report) -> list[str]:
+    test = "McNemar's exact test" if report.is_right_or_wrong else "sign test"
+    difference = of.paired.difference
+    rows = [
+        [f"{of.second} - {of.first}", f"{difference.value:+.2f}"],
+        [f"{INTERVAL}, by {report.unit}", interval(difference.ci95)],
+        [f"p, {report.unit}s exchanged", _p(of.paired.p_value)],
+    ]
+    if len(report.comparisons) > 1:
+        rows.append([f"p, corrected for {len(report.comparisons)} pairs", _p(of.corrected_p_value)])
+    smallest = of.paired.smallest_detectable
+    rows.append(["smallest detectable difference", "–" if smallest is None else f"{smallest:.2f}"])
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{name:<{width}}  {value}" for name, value in rows]
+    lines.append(f"{'instances':<{width}}  {_counts(of.instances, test)}")
+    if report.num_units != report.num_instances:
+        lines.append(f"{report.unit + 's':<{width}}  {_counts(of.units, 'sign test')}")
+    if of.categories:
+        lines += ["", _categories(of, report.unit)]
+    for title, instances in (("better", of.better), ("worse", of.worse)):
+        if instances:
+            lines += ["", f"where {of.second} is {title} by most:"]
+            lines += [line for each in instances for line in _instance(each, of)]
+    return lines
+
+
+def _counts(counts: Counts, test: str) -> str:
+    return (
+        f"{counts.wins:,} better, {counts.ties:,} equal, {counts.losses:,} worse; "
+        f"{test}: p = {_p(counts.p_value)}"
+    )
+
+
+def _categories(of: Comparison, unit: str) -> str:
+    rows = [
+        [
+            *("category", "instances", f"{unit}s", of.first, of.second),
+            *("difference", INTERVAL, "p", "p corrected"),
+        ]
+    ]
+    for category in of.categories:
+        difference = category.paired.difference
+        rows.append(
+            [
+                category.name or "(none)",
+                f"{category.num_instances:,}",
+                f"{category.num_units:,}",
+                f"{category.first.value:.2f}",
+                f"{category.second.value:.2f}",
+                f"{difference.value:.2f}",
+                interval(difference.ci95),
+                _p(category.paired.p_value),
+                _p(category.corrected_p_value),
+            ]
+        )
+    return table(rows)
+
+
+def _instance(instance: Instance, of: Comparison) -> list[str]:
+    texts = [
+        ("reference", "; ".join(instance.references)),
+        (f"{of.first} ({instance.first:.2f})", instance.first_prediction),
+        (f"{of.second} ({instance.second:.2f})", instance.second_prediction),
+    ]
+    width = max(len(name) for name, _ in texts)
+    where = instance.id if instance.task in instance.id else f"{instance.task} {instance.id}"
+    return [f"  {where}", *(f"    {name:<{width}}  {_shown(text)}" for name, text in texts)]
+
+
+def _shown(text: str) -> str:
+    """A text on one line, without what a terminal would obey, shortened."""
+    line = " ".join(text.split())
+    line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+    return line if len(line) <= _MOST_CHARACTERS else f"{line[:_MOST_CHARACTERS]}…"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if value >= 0.0001 else f"{value:.1e}"

@@ -1,0 +1,221 @@
+"""What each instance of an evaluation scored: a table that is kept beside the predictions.
+
+NAME.scores.parquet holds the scores of NAME.jsonl, a row an instance, with the predicted text and
+the references. Intervals and comparisons are made of it; nothing has to be scored again.
+"""
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from tk_instruct import schema
+from tk_instruct.errors import UserError
+from tk_instruct.files import Path, read_bytes, write_atomically
+from tk_instruct.uncertainty.intervals import Estimate, mean
+
+SUFFIX = ".scores.parquet"
+_AGAIN = "evaluate the predictions again"
+_ABOUT = b"tk_instruct"
+
+Label = Literal["id", "part", "task", "unit", "category", "instance"]
+LABELS: tuple[Label, ...] = ("id", "part", "task", "unit", "category", "instance")
+
+
+class About(msgspec.Struct, frozen=True):
+    """What holds for all rows of a table.
+
+    Attributes:
+        protocol: how it was scored: the name of an evaluation, or "task" for a task's own metrics.
+        main: the metric that systems are compared by.
+        unit: what a unit is, in words: "task", "data set".
+        levels: the labels by which the overall score is a mean of means, the outermost first.
+            Empty if it is the mean of all instances.
+        lower_is_better: the metrics that are lower for a better system.
+        together: whether a run's files are one evaluation, such as a file for each prompt.
+        predicted_by: the SHA-256 of the file of predictions, or of what predicted.
+    """
+
+    protocol: str
+    main: str
+    unit: str
+    levels: tuple[Label, ...] = ()
+    lower_is_better: tuple[str, ...] = ()
+    together: bool = False
+    predicted_by: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredInstances:
+    """The scores of instances, column by column.
+
+    Attributes:
+        labels: column → a label for each row. `id` is the prediction's. `part` parts what is never
+            averaged, such as two tracks. `unit` is what was sampled, such as the task; errors are
+            clustered by it. `instance` tells apart the instances of a unit: rows of several prompts
+            may be of one instance.
+        references: the right answers of each row.
+        predictions: the predicted texts; None where there is no prediction, which counts as empty.
+        values: metric → the value of each row, in the score's unit. NaN where the metric does not
+            count. A score is the mean of its values.
+    """
+
+    about: About
+    labels: Mapping[Label, Sequence[str]]
+    references: Sequence[Sequence[str]]
+    predictions: Sequence[str | None]
+    values: Mapping[str, Float[np.ndarray, " rows"]]
+
+    def __len__(self) -> int:
+        return len(self.predictions)
+
+    @cached_property
+    def _codes(self) -> dict[Label, tuple[list[str], Int[np.ndarray, " rows"]]]:
+        """Label → its distinct values in order of appearance, and the number of each row's."""
+        found = {}
+        for label, column in self.labels.items():
+            numbers: dict[str, int] = {}
+            codes = [numbers.setdefault(each, len(numbers)) for each in column]
+            found[label] = list(numbers), np.array(codes, np.int64)
+        return found
+
+    def taken(self, rows: Sequence[int]) -> "ScoredInstances":
+        """The rows of these numbers, in this order."""
+        return replace(
+            self,
+            labels={label: [column[row] for row in rows] for label, column in self.labels.items()},
+            references=[self.references[row] for row in rows],
+            predictions=[self.predictions[row] for row in rows],
+            values={name: values[rows] for name, values in self.values.items()},
+        )
+
+    def chosen(self, rows: Bool[np.ndarray, " rows"]) -> "ScoredInstances":
+        """The rows that are chosen."""
+        return self.taken(np.flatnonzero(rows).tolist())
+
+    def by(self, label: Label) -> dict[str, "ScoredInstances"]:
+        """Value of a label → its rows, in order of appearance."""
+        names, codes = self._codes[label]
+        if len(names) == 1:
+            return {names[0]: self}
+        return {name: self.chosen(codes == number) for number, name in enumerate(names)}
+
+    def weights(self) -> Float[np.ndarray, " rows"]:
+        """The weight of each row in the overall score. They sum to 1."""
+        weights, key = np.ones(len(self)), np.zeros(len(self), np.int64)
+        for label in self.about.levels:
+            names, codes = self._codes[label]
+            children, key = np.unique(key * len(names) + codes, return_inverse=True)
+            _, parent, num_children = np.unique(
+                children // len(names), return_inverse=True, return_counts=True
+            )
+            weights /= num_children[parent][key]
+        return weights / np.bincount(key)[key]
+
+    def estimate(self, metric: str) -> Estimate:
+        """A metric's score with its 95 % interval, clustered by unit.
+
+        If the levels have the category, categories are fixed: units are drawn within each.
+        """
+        counts = ~np.isnan(self.values[metric])
+        of = self if counts.all() else self.chosen(counts)
+        return mean(
+            of.values[metric],
+            of.labels["unit"],
+            weights=of.weights() if of.about.levels else None,
+            strata=of.labels["category"] if "category" in of.about.levels else None,
+            instances=of.labels["instance"],
+        )
+
+    def estimates(self, suffix: str = "") -> dict[str, Estimate]:
+        """Name of a score → its estimate, for all metrics. The suffix is added to the names."""
+        return {f"{metric}{suffix}": self.estimate(metric) for metric in self.values}
+
+
+def as_scores(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    """Estimates as flat JSON: NAME, NAME_stderr and NAME_ci95."""
+    found: dict[str, Any] = {}
+    for name, estimate in estimates.items():
+        found |= estimate.as_scores(name)
+    return found
+
+
+def joined(tables: Sequence[ScoredInstances]) -> ScoredInstances:
+    """The rows of tables that are about the same. A metric that a table lacks is NaN there."""
+    names = dict.fromkeys(name for table in tables for name in table.values)
+    return ScoredInstances(
+        tables[0].about,
+        {label: [each for table in tables for each in table.labels[label]] for label in LABELS},
+        [each for table in tables for each in table.references],
+        [each for table in tables for each in table.predictions],
+        {
+            name: np.concatenate(
+                [table.values.get(name, np.full(len(table), np.nan)) for table in tables]
+            )
+            for name in names
+        },
+    )
+
+
+def place_of(predictions: Path) -> Path:
+    """Where the scores of a file of predictions are kept: NAME.jsonl → NAME.scores.parquet."""
+    return predictions.with_name(predictions.stem + SUFFIX)
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file."""
+    return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+def write(path: Path, scores: ScoredInstances) -> None:
+    """Writes a table as Parquet, atomically."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {
+        **{label: pa.array(scores.labels[label], pa.string()) for label in LABELS},
+        "references": pa.array(scores.references, pa.list_(pa.string())),
+        "prediction": pa.array(scores.predictions, pa.string()),
+        **{name: pa.array(values, pa.float64()) for name, values in scores.values.items()},
+    }
+    table = pa.table(columns).replace_schema_metadata({_ABOUT: msgspec.json.encode(scores.about)})
+    content = io.BytesIO()
+    pq.write_table(table, content, compression="zstd")
+    write_atomically(path, content.getvalue())
+
+
+def read(path: Path) -> ScoredInstances:
+    """Reads what `write` has written. Raises UserError for any other content."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(io.BytesIO(read_bytes(path)), use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path} is no Parquet file ({error}); {_AGAIN}") from error
+    types = dict(zip(table.schema.names, table.schema.types, strict=True))
+    expected = {**dict.fromkeys(LABELS, pa.string()), "prediction": pa.string()}
+    expected |= {"references": pa.list_(pa.string())}
+    metrics = [name for name in types if name not in expected]
+    about = (table.schema.metadata or {}).get(_ABOUT)
+    for name, type_ in {**expected, **dict.fromkeys(metrics, pa.float64())}.items():
+        if about is None or types.get(name) != type_:
+            raise UserError(
+                f"{path} does not hold scores of instances: {name} is "
+                f"{types.get(name, 'missing')}, not {type_}; {_AGAIN}"
+            )
+    if not metrics or not len(table):
+        raise UserError(f"{path} holds no scores; {_AGAIN}")
+    return ScoredInstances(
+        schema.parse(about, About, f"{path}: metadata", _AGAIN),
+        {label: table[label].to_pylist() for label in LABELS},
+        table["references"].to_pylist(),
+        table["prediction"].to_pylist(),
+        {name: table[name].to_numpy() for name in metrics},
+    )
