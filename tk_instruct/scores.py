@@ -16,11 +16,12 @@ from typing import Any
 from tk_instruct import schema, suite
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, is_local
-from tk_instruct.tables import table
+from tk_instruct.tables import INTERVAL, interval, table
 
 log = logging.getLogger("tk_instruct")
 
 _NUM_EXAMPLES = "num_examples"
+_STDERR, _CI95 = "_stderr", "_ci95"
 # In the order of the columns.
 _SPLITS = ("train", "validation", "dev", "test")
 # TASK-SPLIT-STEP.WAY.json. Names of SeqIO tasks have no dash, but names that people choose may. The
@@ -34,9 +35,12 @@ _SUMMARY = re.compile(r"(?P<task>[^-]+)-(?P<step>[0-9]+)(?P<way>(?:\.[^.]+)*)\.j
 _AGAIN = "evaluate again"
 
 Number = int | float
+# A score, or the two ends of its interval, whose name ends in _ci95.
+Value = Number | Sequence[Number]
 Key = tuple[str, str]  # task and split; the split is "" if the file's name has none
-# Task and split → name of a score → score, in per cent (but not num_examples and distances).
-Scores = dict[Key, dict[str, Number]]
+# Task and split → name of a score → score, in per cent (but not num_examples and distances). Beside
+# NAME may stand NAME_stderr and NAME_ci95.
+Scores = dict[Key, dict[str, Value]]
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ class Found:
         ]
 
 
-def _flat(scores: Scores) -> dict[str, dict[str, Number]]:
+def _flat(scores: Scores) -> dict[str, dict[str, Value]]:
     return {"/".join(filter(None, key)): values for key, values in scores.items()}
 
 
@@ -226,7 +230,7 @@ def _suite_name(task: str) -> str | None:
     return found.name if found else None
 
 
-def read_file(path: Path) -> dict[str, Number] | tuple[str, Summary]:
+def read_file(path: Path) -> dict[str, Value] | tuple[str, Summary]:
     """Name → score, or a suite's name and its summary. Raises UserError for any other content."""
     content = schema.read(path, dict[str, Any], _AGAIN)
     for name, of in _scores_of_suites().items():
@@ -235,21 +239,29 @@ def read_file(path: Path) -> dict[str, Number] | tuple[str, Summary]:
             return name, summary
     content.pop("predicted_by", None)
     for name, value in content.items():
-        is_number = isinstance(value, Number) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value):
+        is_interval = name.endswith(_CI95)
+        numbers = value if is_interval and isinstance(value, list) else [value]
+        if len(numbers) != 1 + is_interval or not all(map(_is_number, numbers)):
+            expected = "two numbers" if is_interval else "a number"
             shown = schema.shortened(value)
-            raise UserError(f"{path}: {name}={shown} must be a number; {_AGAIN}")
+            raise UserError(f"{path}: {name}={shown} must be {expected}; {_AGAIN}")
     if not content:
         raise UserError(f"{path} holds no scores; {_AGAIN}")
     return content
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Number) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def as_table(runs: Mapping[str, Scores]) -> str:
     """One table for each task, or for the tasks that a suite puts into one. – is a missing score.
 
+    Below the scores are their 95 % intervals, if there are any.
+
     runs: name of a row → its scores.
     """
-    rows_of: dict[str, dict[str, dict[str, dict[str, Number]]]] = {}
+    rows_of: dict[str, dict[str, dict[str, dict[str, Value]]]] = {}
     for run, scores in runs.items():
         for (task, split), values in sorted(scores.items(), key=lambda item: _in_order(item[0])):
             name, part = _scores_of_task(task).row_of(task)
@@ -261,7 +273,7 @@ def _in_order(key: Key) -> tuple[int, Key]:
     return len(key[0]), key  # so that t2 comes before t10
 
 
-def _task_table(task: str, rows: Mapping[str, Mapping[str, Mapping[str, Number]]]) -> str:
+def _task_table(task: str, rows: Mapping[str, Mapping[str, Mapping[str, Value]]]) -> str:
     found = {split for scores in rows.values() for split in scores}
     splits = [*(split for split in _SPLITS if split in found), *sorted(found - set(_SPLITS))]
     all_titles, meanings = _titles(), _scores_of_task(task).splits
@@ -274,22 +286,34 @@ def _task_table(task: str, rows: Mapping[str, Mapping[str, Mapping[str, Number]]
     shown: list[Sequence[str]] = [["run", *titles]]
     for row, scores in rows.items():
         shown.append([row, *(_cell(name, scores.get(split, {})) for split, name in columns)])
+        intervals = [scores.get(split, {}).get(f"{name}{_CI95}") for split, name in columns]
+        if any(intervals):
+            shown.append([f"  {INTERVAL}", *map(_interval, intervals)])
     legend = [f"{split}: {meanings[split]}" for split in splits if split in meanings]
     return "\n".join([f"{task}, per cent", table(shown), *legend])
 
 
-def _columns(found: Iterable[Mapping[str, Number]]) -> list[str]:
+def _columns(found: Iterable[Mapping[str, Value]]) -> list[str]:
     """The names of scores in the order of columns, without scores of single tasks or categories."""
-    names = {name: None for scores in found for name in scores if "_for_" not in name}
+    names = {
+        name: None
+        for scores in found
+        for name in scores
+        if "_for_" not in name and not name.endswith((_STDERR, _CI95))
+    }
     first = [name for name in _titles() if name in names]
     last = [_NUM_EXAMPLES] if _NUM_EXAMPLES in names else []
     return [*first, *(name for name in names if name not in (*first, *last)), *last]
 
 
-def _cell(name: str, scores: Mapping[str, Number]) -> str:
-    if name not in scores:
+def _interval(value: Value | None) -> str:
+    return interval((value[0], value[1])) if isinstance(value, Sequence) else ""
+
+
+def _cell(name: str, scores: Mapping[str, Value]) -> str:
+    value = scores.get(name)
+    if value is None or isinstance(value, Sequence):
         return "–"
-    value = scores[name]
     if name == _NUM_EXAMPLES:
         return f"{value:,}"
     return f"{value:.2f}" if abs(value) < 1e6 else f"{value:.3g}"

@@ -36,7 +36,7 @@ def main(args: argparse.Namespace) -> int:
     """Prints and writes the scores of each file. Raises UserError for a problem with a file."""
     if args.model_dir:
         raise UserError("--model_dir and --predictions both say what is scored; give one of them")
-    refuse_to_overwrite_inputs(args.json, predictions=args.predictions)
+    refuse_to_overwrite_inputs(args, predictions=args.predictions)
     configuration.import_declarations(args.modules)
     configuration.bind_data_arguments(args)
     paths = {"/dev/stdin" if given == "-" else given: None for given in args.predictions}

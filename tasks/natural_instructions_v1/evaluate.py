@@ -69,7 +69,7 @@ def main(args: argparse.Namespace) -> int:
     """Prints and writes the scores. Raises UserError for any problem with the inputs."""
     if not args.predictions:
         raise UserError("no predictions are given; give --predictions FILE, or another --suite")
-    refuse_to_overwrite_inputs(args.json, predictions=args.predictions)
+    refuse_to_overwrite_inputs(args, predictions=args.predictions)
     configuration.import_declarations(args.modules)
     configuration.bind_data_arguments(args)
     scored, notes = _scored(args.predictions)
@@ -109,7 +109,13 @@ def _scored(paths: Sequence[str]) -> tuple[ScoredInstances, list[str]]:
     ids = [f"{name}-{position}" for name, position, _, _ in rows]
     names = [name for name, _, _, _ in rows]
     scored = ScoredInstances(
-        About("ni_v1", main=F_MEASURE, unit="task", levels=("category", "task")),
+        About(
+            "ni_v1",
+            main=F_MEASURE,
+            unit="task",
+            levels=("category", "task"),
+            percentages=(F_MEASURE, RECALL),
+        ),
         {
             "id": ids,
             "part": [""] * len(ids),

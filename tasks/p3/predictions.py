@@ -26,7 +26,7 @@ def reports_of(args: argparse.Namespace) -> tuple[list[Report], list[str]]:
     for flag in ("model_dir", "dataset", "bias_fairness"):
         if getattr(args, flag):
             raise UserError(f"--{flag} and --predictions both say what is scored; give one of them")
-    refuse_to_overwrite_inputs(args.json, predictions=args.predictions)
+    refuse_to_overwrite_inputs(args, predictions=args.predictions)
     configuration.import_declarations(args.modules)
     configuration.bind_data_arguments(args)
     paths = {"/dev/stdin" if given == "-" else given: None for given in args.predictions}

@@ -99,9 +99,7 @@ def main(args: argparse.Namespace) -> int:
             f"--references={args.references} and --data_dir={args.data_dir} both say what is "
             "right; give one of the two"
         )
-    refuse_to_overwrite_inputs(
-        args.json, predictions=args.predictions, references=[args.references]
-    )
+    refuse_to_overwrite_inputs(args, predictions=args.predictions, references=[args.references])
     (given,) = args.predictions
     scored, notes = score_file(Path("/dev/stdin" if given == "-" else given), args)
     notes += keep(args, scored)
@@ -288,7 +286,7 @@ def score_instances(
     ]
     tasks, ids = [instance.task for instance in of], list(instances)
     return ScoredInstances(
-        About("superni", main="rougeL", unit="task"),
+        About("superni", main="rougeL", unit="task", percentages=METRICS),
         {
             "id": ids,
             "part": [track] * len(of),
@@ -343,7 +341,7 @@ def table_of(rows: ScoredInstances, scores: Mapping[str, Estimate]) -> str:
         for category, (metric, score, of) in found.items():
             counts = [f"{len(of):,}", f"{len(of.by('task')):,}"]
             shown.append([category, metric, *score_cells(score), *counts])
-        whole = combined([score for _, score, _ in found.values()])
+        whole = combined([score for _, score, _ in found.values()]).within(0, 100)
         mean_of = f"mean of {_count(len(found), 'category', 'categories')}"
         shown.append([mean_of, "", *score_cells(whole), "", ""])
         lines += ["", table(shown)]

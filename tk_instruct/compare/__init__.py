@@ -13,7 +13,6 @@ clustered by what was sampled, such as the task. Of several systems, each pair i
 """
 
 import argparse
-import contextlib
 import os
 from collections.abc import Sequence
 
@@ -23,7 +22,6 @@ from tk_instruct import configuration, evaluate, scored_instances
 from tk_instruct.compare.comparison import report
 from tk_instruct.compare.systems import side_by_side
 from tk_instruct.compare.text import report_text
-from tk_instruct.errors import UserError
 from tk_instruct.evaluate.output import as_text, show_scores
 from tk_instruct.files import Path, check_target
 from tk_instruct.ranges import whole_number
@@ -75,10 +73,5 @@ def main(args: argparse.Namespace) -> int:
 def _scored(path: Path, args: argparse.Namespace) -> ScoredInstances:
     """The kept scores of predictions if they are up to date and no flag of scoring is given."""
     is_asked = any(getattr(args, name) != default for name, default in args.scoring.items())
-    place = scored_instances.place_of(path)
-    if not is_asked and place.exists():
-        with contextlib.suppress(UserError):  # of another version: they are made anew
-            kept = scored_instances.read(place)
-            if kept.about.predicted_by == scored_instances.digest_of(path):
-                return kept
-    return evaluate.score_file(path, args)
+    kept = None if is_asked else scored_instances.kept_of(path)
+    return kept or evaluate.score_file(path, args)

@@ -4,14 +4,18 @@ import argparse
 import inspect
 import json
 from collections.abc import Mapping
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from tk_instruct import configuration
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.output import refuse_to_overwrite_inputs, show_scores
+from tk_instruct.evaluate.output import keep, refuse_to_overwrite_inputs, show_scores
 from tk_instruct.files import Path
+from tk_instruct.journal import Example
+from tk_instruct.metrics.generation import LOWER_IS_BETTER
+from tk_instruct.metrics.metric import Measured, groups_of, measure
+from tk_instruct.metrics.metric import scores as scores_of
 from tk_instruct.predictions import Prediction, read_predictions
+from tk_instruct.scored_instances import About, Scored, ScoredInstances, as_scores, joined
 from tk_instruct.scores import Scores, as_table
 
 if TYPE_CHECKING:
@@ -27,21 +31,43 @@ def add_arguments(parser: Any) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Prints and writes the scores; raises UserError for anything wrong with the inputs."""
-    from tk_instruct.data import registry
-
     if not args.predictions or len(args.predictions) > 1:
         raise UserError(f"--task {args.task} scores one file; give --predictions FILE")
-    refuse_to_overwrite_inputs(args.json, predictions=args.predictions)
+    refuse_to_overwrite_inputs(args, predictions=args.predictions)
+    (given,) = args.predictions
+    tasks, notes = _score(Path("/dev/stdin" if given == "-" else given), args)
+    notes += keep(args, joined([scored.instances for scored in tasks.values()]))
+    scores = {
+        name: as_scores(scored.estimates()) | {"num_examples": len(scored.instances)}
+        for name, scored in tasks.items()
+    }
+    content = scores if len(scores) > 1 else next(iter(scores.values()))
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    found: Scores = {(name, args.split): of for name, of in scores.items()}
+    show_scores(args.json, text, "\n\n".join([as_table({given: found}), *notes]))
+    return 0
+
+
+def score_file(path: Path, args: argparse.Namespace) -> tuple[ScoredInstances, list[str]]:
+    """The scored instances of a file of predictions, and notes for the user.
+
+    Raises UserError for any problem with the inputs.
+    """
+    tasks, notes = _score(path, args)
+    return joined([scored.instances for scored in tasks.values()]), notes
+
+
+def _score(path: Path, args: argparse.Namespace) -> tuple[dict[str, Scored], list[str]]:
+    """Name → scores, for all tasks of --task, and notes for the user."""
+    from tk_instruct.data import registry
+
     configuration.import_declarations(args.modules)
     configuration.bind_data_arguments(args)
     tasks, lengths = registry.tasks_of(args.task), configuration.lengths_of(args)
-    (given,) = args.predictions
-    predictions = read_predictions(Path("/dev/stdin" if given == "-" else given))
-    left, notes = dict(predictions), []
-    found: Scores = {}
+    predictions = read_predictions(path)
+    left, found, notes = dict(predictions), {}, []
     for task in tasks:
-        scores, more = scores_of(task, args.split, lengths, predictions, left)
-        found[task.name, args.split] = scores
+        found[task.name], more = score_task(task, args.split, lengths, predictions, left)
         notes += more
     if left:
         id_, prediction = next(iter(left.items()))
@@ -50,21 +76,17 @@ def main(args: argparse.Namespace) -> int:
             f"--split and the data that was predicted (`tk-instruct tasks show {args.task} --split "
             f"{args.split}` shows ids)"
         )
-    by_name = {name: scores for (name, _), scores in found.items()}
-    content = by_name if len(tasks) > 1 else by_name[tasks[0].name]
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    show_scores(args.json, text, "\n\n".join([as_table({given: found}), *notes]))
-    return 0
+    return found, notes
 
 
-def scores_of(
+def score_task(
     task: "AnyTask",
     split: str,
     lengths: "FeatureLengths",
     predictions: Mapping[str, Prediction],
     left: dict[str, Prediction],
-) -> tuple[dict[str, float], list[str]]:
-    """Scores by name, and notes for the user. Removes the ids of the task's examples from left.
+) -> tuple[Scored, list[str]]:
+    """The scores of a task, and notes for the user. Removes the ids of its examples from left.
 
     An example without a prediction is scored with an empty prediction. Raises UserError if the
     task has no metric of predictions or no examples, or if a metric gives no number.
@@ -75,30 +97,44 @@ def scores_of(
             f"task {task.name} has no metric of predictions; declare its metric_fns, functions of "
             "(targets, predictions)"
         )
-    targets, answers, num_missing = [], [], 0
-    for example in task.examples(split, lengths):
-        found = predictions.get(example["id"])
-        left.pop(example["id"], None)
-        num_missing += found is None
-        targets.append(task.target(example))
-        answers.append(task.prediction(found.text if found else "", example))
-    if not targets:
+    examples = list(task.examples(split, lengths))
+    if not examples:
         raise UserError(f"{task.name}/{split} has no examples; there is nothing to score")
-    scores: dict[str, float] = {}
+    ids = [example["id"] for example in examples]
+    texts = [predictions[id_].text if id_ in predictions else None for id_ in ids]
+    for id_ in ids:
+        left.pop(id_, None)
+    targets = [task.target(example) for example in examples]
+    answers = [task.prediction(t or "", e) for t, e in zip(texts, examples, strict=True)]
+    units = [task.unit_of(example) for example in examples]
+    measured: dict[str, Measured] = {}
     for metric in metrics:
-        scores |= {name: _number(value) for name, value in metric(targets, answers).items()}
+        measured |= measure(metric, targets, answers, units)
     notes = []
-    if num_missing:
+    if num_missing := texts.count(None):
         notes.append(
-            f"{task.name}/{split}: {num_missing:,} of {len(targets):,} ids have no prediction and "
+            f"{task.name}/{split}: {num_missing:,} of {len(ids):,} ids have no prediction and "
             "count as empty"
         )
-    return scores | {"num_examples": len(targets)}, notes
+    groups = groups_of(measured)
+    instances = ScoredInstances(
+        About("task", main=next(iter(measured)), unit="unit", lower_is_better=LOWER_IS_BETTER),
+        {
+            "id": ids,
+            "part": [f"{task.name}/{split}"] * len(ids),
+            "task": [task.name] * len(ids),
+            "unit": groups or units,
+            "category": [", ".join(task.about(e).get("categories", [])) for e in examples],
+            "instance": groups or ids,
+        },
+        [_references(example) for example in examples],
+        texts,
+        {name: of.values for name, of in measured.items()},
+    )
+    return Scored(scores_of(measured), instances), notes
 
 
-def _number(value: Any) -> float:
-    """The float of a number or of a SeqIO metric value. Raises UserError for anything else."""
-    value = getattr(value, "value", value)
-    if not isinstance(value, Real):
-        raise UserError(f"a metric gives {value!r:.60}, which is no number; have it give numbers")
-    return float(value)
+def _references(example: Example) -> list[str]:
+    """The right answers of an example, as texts."""
+    found = example.get("references") or [example["targets_pretokenized"]]
+    return list(map(str, found))

@@ -7,14 +7,16 @@ import argparse
 import contextlib
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from tk_instruct import configuration, distributed, metrics, schema
+from tk_instruct import configuration, distributed, metrics, schema, scored_instances
 from tk_instruct.errors import UserError
+from tk_instruct.evaluate.output import keep_beside
 from tk_instruct.files import Path, inside, write_atomically
 from tk_instruct.inference import (
     check_vocabulary,
@@ -26,12 +28,14 @@ from tk_instruct.inference import (
 )
 from tk_instruct.journal import Example, Predict, write_rows
 from tk_instruct.predictions import read_predictions
+from tk_instruct.scored_instances import Scored, as_scores
+
+log = logging.getLogger("tk_instruct")
 
 METHODS = ("generation", "rank")
 
-Scores = dict[str, float]
-# Examples and their predicted texts → name → score.
-Score = Callable[[Sequence[Example], Sequence[str]], Scores]
+# Examples and their predicted texts → their scores, and the instances with labels.
+Score = Callable[[Sequence[Example], Sequence[str]], Scored]
 
 
 def _own_options(example: Example) -> Sequence[str]:
@@ -68,10 +72,10 @@ class Run:
         method: str,
         score: Score,
         options: Callable[[Example], Sequence[str]] = _own_options,
-    ) -> Scores:
-        """Name → score of a task. Predicts and writes what the run's directory lacks.
+    ) -> Scored | None:
+        """The scores of a task. Predicts and writes what the run's directory lacks.
 
-        The first process has the scores, the others none.
+        The first process has the scores, the others None.
 
         Args:
             method: generation (greedy), or rank (the likeliest option, by summed log-probability).
@@ -95,11 +99,11 @@ class Run:
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         path = inside(self.model_dir, "scores", f"{name}.json")
-        done = _kept_scores(path, digest) if distributed.is_first_process() else None
-        if not distributed.as_first_process_has(np.array(done is None)):
-            return done or {}
-        examples, _ = examples_of(task, split, self._lengths, self._args.limit)
         output = inside(self.model_dir, "predictions", f"{name}.jsonl")
+        done = _kept(path, output, digest) if distributed.is_first_process() else None
+        if not distributed.as_first_process_has(np.array(done is None)):
+            return done
+        examples, _ = examples_of(task, split, self._lengths, self._args.limit)
         if method == "rank":
             from tk_instruct.rank import tokenized_options
 
@@ -107,12 +111,15 @@ class Run:
             examples = tokenized_options(chosen_from, declared.tokenizer())
         write_rows(self._predict[method], examples, output, identity, doing=name)
         if not distributed.is_first_process():
-            return {}
+            return None
         answers = {id_: found.text for id_, found in read_predictions(output).items()}
-        scores = score(examples, [answers[example["id"]] for example in examples])
-        content = {"predicted_by": digest, "num_examples": len(examples), **scores}
+        scored = score(examples, [answers[example["id"]] for example in examples])
+        for note in keep_beside(output, scored.instances):
+            log.warning(note)
+        content = {"predicted_by": digest, "num_examples": len(examples)}
+        content |= as_scores(scored.estimates())
         write_atomically(path, [json.dumps(content, indent=2) + "\n"])
-        return scores
+        return scored
 
     @cached_property
     def _predict(self) -> dict[str, Predict]:
@@ -128,11 +135,12 @@ class Run:
         }
 
 
-def _kept_scores(path: Path, digest: str) -> Scores | None:
-    """The scores in a file if they were made from predictions of this digest, else None."""
+def _kept(path: Path, predictions: Path, digest: str) -> Scored | None:
+    """The kept scores if they are of predictions of this digest, else None."""
     with contextlib.suppress(UserError):
         found = schema.read(path, dict[str, Any])
-        if found.pop("predicted_by", None) == digest:
-            found.pop("num_examples", None)
-            return schema.convert(found, Scores, str(path)) or None
+        instances = scored_instances.kept_of(predictions)
+        if found.get("predicted_by") == digest and instances:
+            scores = {name: value for name, value in found.items() if name in instances.values}
+            return Scored(schema.convert(scores, dict[str, float], str(path)), instances)
     return None

@@ -43,16 +43,20 @@ def show_scores(output: str | None, scores: str, text: str) -> None:
     print(text)
 
 
-def refuse_to_overwrite_inputs(output: str | None, **inputs: Sequence[str | None]) -> None:
-    """Raises UserError if --json is a file that is read. inputs: flag's name → its paths."""
-    if output in (None, "-"):
-        return
+def refuse_to_overwrite_inputs(args: argparse.Namespace, **inputs: Sequence[str | None]) -> None:
+    """Raises UserError if --json or --instances is a file that is read.
+
+    inputs: flag's name → its paths.
+    """
     for flag, paths in inputs.items():
-        if any(path and os.path.realpath(path) == os.path.realpath(output) for path in paths):
-            raise UserError(
-                f"--json={output} is the file of --{flag} and would replace it; choose another "
-                "place for the scores"
-            )
+        for own, output in (("json", args.json), ("instances", args.instances)):
+            if output not in (None, "-") and any(
+                path and os.path.realpath(path) == os.path.realpath(output) for path in paths
+            ):
+                raise UserError(
+                    f"--{own}={output} is the file of --{flag} and would replace it; choose "
+                    "another place for the scores"
+                )
 
 
 def keep(args: argparse.Namespace, scored: ScoredInstances) -> list[str]:
