@@ -4,7 +4,6 @@ import argparse
 import inspect
 import json
 from collections.abc import Mapping
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from tk_instruct import configuration
@@ -12,6 +11,7 @@ from tk_instruct.errors import UserError
 from tk_instruct.evaluate.output import refuse_to_overwrite_inputs, show_scores
 from tk_instruct.evaluate.predictions import Prediction, read_predictions
 from tk_instruct.files import Path
+from tk_instruct.metrics.metric import number
 from tk_instruct.scores import Scores, as_table
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def scores_of(
         raise UserError(f"{task.name}/{split} has no examples; there is nothing to score")
     scores: dict[str, float] = {}
     for metric in metrics:
-        scores |= {name: _number(value) for name, value in metric(targets, answers).items()}
+        scores |= {name: number(value) for name, value in metric(targets, answers).items()}
     notes = []
     if num_missing:
         notes.append(
@@ -94,11 +94,3 @@ def scores_of(
             "count as empty"
         )
     return scores | {"num_examples": len(targets)}, notes
-
-
-def _number(value: Any) -> float:
-    """The float of a number or of a SeqIO metric value. Raises UserError for anything else."""
-    value = getattr(value, "value", value)
-    if not isinstance(value, Real):
-        raise UserError(f"a metric gives {value!r:.60}, which is no number; have it give numbers")
-    return float(value)
