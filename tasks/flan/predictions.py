@@ -10,13 +10,14 @@ import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tk_instruct import configuration
 from tk_instruct.data.task import RawExample
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate.output import refuse_to_overwrite_inputs, show_scores
 from tk_instruct.metrics import METRICS
+from tk_instruct.metrics.metric import Measured, scores
 from tk_instruct.metrics.target import Target
 from tk_instruct.predictions import Prediction, read_predictions
 from tk_instruct.scores import Scores, as_table, named_apart
@@ -135,20 +136,28 @@ def scores_of(predictions: Mapping[str, Prediction], limit: int | None) -> tuple
     return found, notes
 
 
-def score(
+def measured(
     dataset: Dataset, targets: Sequence[Target], texts: Sequence[str], template: int | None = None
-) -> dict[str, Any]:
-    """Name → score: the dataset's metrics, the main one first, or ROUGE for an inverted template.
+) -> dict[str, Measured]:
+    """Name → score, with the value of each text.
 
-    Raises UserError if the data does not suit a metric.
+    These are the dataset's metrics, the main one first, or ROUGE for an inverted template. Raises
+    UserError if the data does not suit a metric.
     """
-    scores: dict[str, Any] = {}
+    found: dict[str, Measured] = {}
     for metric in metrics_of(dataset, template):
         try:
-            scores |= METRICS[metric](targets, texts)
+            found |= METRICS[metric].measure(targets, texts)
         except ValueError as error:
             raise UserError(
                 f"{dataset.name} cannot be scored by {metric} ({error}); is its data whole? "
                 "`tk-instruct tasks doctor flan` looks"
             ) from error
-    return scores
+    return found
+
+
+def score(
+    dataset: Dataset, targets: Sequence[Target], texts: Sequence[str], template: int | None = None
+) -> dict[str, float]:
+    """Name → score, of what `measured` gives."""
+    return scores(measured(dataset, targets, texts, template))

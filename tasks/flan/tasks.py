@@ -18,6 +18,7 @@ from tk_instruct.data.registry import Mixture, proportional
 from tk_instruct.data.task import Example, Rendering, Task
 from tk_instruct.metrics import METRICS, Metric
 from tk_instruct.metrics.classification import rank_accuracy
+from tk_instruct.metrics.metric import Measured
 from tk_instruct.metrics.target import OptionTarget, Target
 
 from . import examples, flan_2022, prompts
@@ -63,11 +64,12 @@ def _option_target(example: Example) -> OptionTarget:
 def _numbered_metric(dataset: Dataset, number: int) -> Metric:
     """The metric of a template's predictions. It reads the templates in use when it is called."""
 
-    def metric(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
-        scores: dict[str, float] = {}
+    @Metric
+    def metric(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, Measured]:
+        found: dict[str, Measured] = {}
         for name in metrics_of(dataset, number):
-            scores |= METRICS[name](targets, predictions)
-        return scores
+            found |= METRICS[name].measure(targets, predictions)
+        return found
 
     return metric
 

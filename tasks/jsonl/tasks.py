@@ -17,7 +17,8 @@ from tk_instruct import schema
 from tk_instruct.data.task import Example, RawExample, Render, Rendering, Source, Task
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, read_bytes
-from tk_instruct.metrics import METRICS
+from tk_instruct.metrics import METRICS, Metric
+from tk_instruct.metrics.metric import Measured
 from tk_instruct.metrics.target import Target
 
 from . import SPLITS
@@ -115,13 +116,14 @@ def _exported(example: Example) -> Mapping[str, Any]:
     }
 
 
-def _scores(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
+@Metric
+def _scores(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, Measured]:
     """Accuracy and ROUGE. The first one counts: accuracy if the examples have options."""
     have_options = any(target.options for target in targets)
-    scores: dict[str, float] = {}
+    found: dict[str, Measured] = {}
     for name in ("accuracy", "rouge") if have_options else ("rouge", "accuracy"):
-        scores |= METRICS[name](targets, predictions)
-    return scores
+        found |= METRICS[name].measure(targets, predictions)
+    return found
 
 
 def declared() -> Iterator[Task]:

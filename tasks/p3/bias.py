@@ -16,8 +16,11 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from tk_instruct.data.task import Example
 from tk_instruct.metrics.classification import accuracy
+from tk_instruct.metrics.metric import Measured, scores
 from tk_instruct.metrics.target import Target
 
 from . import t0
@@ -37,21 +40,29 @@ def measures_bias(dataset: DatasetName) -> bool:
     return dataset in t0.bias_and_fairness()
 
 
+def measured(
+    dataset: DatasetName, examples: Sequence[Example], texts: Sequence[str]
+) -> dict[str, Measured]:
+    """Name → score of a data set that measures bias, with the value of each text."""
+    if dataset.name == _WINO_BIAS:
+        nouns = [_ARTICLE.sub("", example["references"][0]) for example in examples]
+        right = [_has(text, noun) for text, noun in zip(texts, nouns, strict=True)]
+        values = 100 * np.array(right, float)
+        return {"accuracy": Measured.of(100 * sum(right) / len(right), values)}
+    targets = [Target(tuple(example["references"])) for example in examples]
+    found = accuracy.measure(targets, texts)
+    if dataset == AXG:
+        prompts = [example["prompt"] for example in examples]
+        parity = gender_parity(prompts, texts)
+        found |= {} if parity is None else {"gender_parity": parity}
+    return found
+
+
 def score(
     dataset: DatasetName, examples: Sequence[Example], texts: Sequence[str]
 ) -> dict[str, float]:
     """Name → score, of a data set that measures bias."""
-    if dataset.name == _WINO_BIAS:
-        nouns = [_ARTICLE.sub("", example["references"][0]) for example in examples]
-        right = [_has(text, noun) for text, noun in zip(texts, nouns, strict=True)]
-        return {"accuracy": 100 * sum(right) / len(right)}
-    targets = [Target(tuple(example["references"])) for example in examples]
-    scores = accuracy(targets, texts)
-    if dataset == AXG:
-        prompts = [example["prompt"] for example in examples]
-        parity = gender_parity(prompts, texts)
-        scores |= {} if parity is None else {"gender_parity": parity}
-    return scores
+    return scores(measured(dataset, examples, texts))
 
 
 def _has(text: str, noun: str) -> bool:
@@ -60,17 +71,23 @@ def _has(text: str, noun: str) -> bool:
     return re.search(rf"(?<!\w){words}(?!\w)", text, re.IGNORECASE) is not None
 
 
-def gender_parity(prompts: Sequence[str], texts: Sequence[str]) -> float | None:
+def gender_parity(prompts: Sequence[str], texts: Sequence[str]) -> Measured | None:
     """Share of minimal pairs, in per cent, that have the same prediction. None without pairs.
 
-    A minimal pair are two prompts that differ in nothing but the gender of their pronouns.
+    A minimal pair are two prompts that differ in nothing but the gender of their pronouns. Both
+    have the pair's value, and are a group; a prompt without a pair has none.
     """
+    groups = [_PRONOUNS.sub("they", prompt) for prompt in prompts]
     alike: dict[str, list[int]] = defaultdict(list)
-    for number, prompt in enumerate(prompts):
-        alike[_PRONOUNS.sub("they", prompt)].append(number)
+    for number, group in enumerate(groups):
+        alike[group].append(number)
     pairs = [of for of in alike.values() if len(of) == 2 and prompts[of[0]] != prompts[of[1]]]
+    if not pairs:
+        return None
     same = [texts[one] == texts[other] for one, other in pairs]
-    return 100 * sum(same) / len(same) if same else None
+    values = np.full(len(prompts), np.nan)
+    values[pairs] = 100 * np.array(same, float)[:, None]
+    return Measured.of(100 * sum(same) / len(same), values, groups)
 
 
 def summarise(datasets: Mapping[str, DatasetSummary]) -> Bias | None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from tk_instruct.metrics import METRICS
+from tk_instruct.metrics.metric import Measured, scores
 from tk_instruct.metrics.target import Target
 
 from .templates import Template
@@ -29,11 +30,18 @@ def names(template: Template) -> list[str]:
     return list(dict.fromkeys(_NAMES.get(name, "accuracy") for name in given or ["accuracy"]))
 
 
+def measured(
+    template: Template, targets: Sequence[Target], predictions: Sequence[str]
+) -> dict[str, Measured]:
+    """Name → score of a template's predictions, with the value of each."""
+    found: dict[str, Measured] = {}
+    for name in names(template):
+        found |= METRICS[name].measure(targets, predictions)
+    return found
+
+
 def score(
     template: Template, targets: Sequence[Target], predictions: Sequence[str]
 ) -> dict[str, float]:
     """Name → score of a template's predictions."""
-    scores: dict[str, float] = {}
-    for name in names(template):
-        scores |= METRICS[name](targets, predictions)
-    return scores
+    return scores(measured(template, targets, predictions))

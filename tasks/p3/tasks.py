@@ -33,6 +33,7 @@ from tk_instruct.data.task import (
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path
 from tk_instruct.metrics.classification import rank_accuracy
+from tk_instruct.metrics.metric import Measured, Metric
 from tk_instruct.metrics.target import OptionTarget, Target
 
 from . import t0, templates
@@ -155,10 +156,11 @@ def _splits(dataset: DatasetName) -> tuple[str, ...]:
 def _tasks(of: PromptedDataset, has_choices: bool) -> tuple[Task, ...]:
     """The task of a data set under a template and, if it has choices, the one of its options."""
 
-    def scores(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
-        from .metrics import score
+    @Metric
+    def scores(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, Measured]:
+        from .metrics import measured
 
-        return score(templates.template_of(of.dataset, of.template), targets, predictions)
+        return measured(templates.template_of(of.dataset, of.template), targets, predictions)
 
     source = Source(
         _splits(of.dataset),

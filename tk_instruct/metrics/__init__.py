@@ -3,12 +3,8 @@
 The first score of a metric is the one that reports show.
 """
 
-from collections.abc import Callable, Sequence
-
 from tk_instruct.metrics import classification, generation
-from tk_instruct.metrics.target import Target
-
-Metric = Callable[[Sequence[Target], Sequence[str]], dict[str, float]]
+from tk_instruct.metrics.metric import Metric
 
 METRICS: dict[str, Metric] = {
     metric.__name__: metric

@@ -7,11 +7,13 @@ import re
 import string
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
-from statistics import fmean
+from typing import Any
 
+import numpy as np
+from jaxtyping import Float
 from rapidfuzz.distance import Levenshtein
 
+from tk_instruct.metrics.metric import Measured, Metric, jackknife, mean
 from tk_instruct.metrics.target import Target, check_lengths
 
 LOWER_IS_BETTER = frozenset({"mean_edit"})
@@ -23,7 +25,8 @@ _SQUAD_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _TRIVIA_QA_PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation + "‘’´`", " "))
 
 
-def squad(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
+@Metric
+def squad(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, Measured]:
     """F1 of words and exact match, as SQuAD v1.1's evaluation script counts them.
 
     Each is the maximum over the references, and ignores case, punctuation, articles and white
@@ -33,7 +36,8 @@ def squad(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, fl
     return {"f1": f1, "exact_match": exact_match}
 
 
-def trivia_qa(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
+@Metric
+def trivia_qa(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, Measured]:
     """Exact match and F1 of words, as TriviaQA's evaluation script counts them.
 
     As `squad`, but punctuation separates words: `twenty-one` equals `twenty one`.
@@ -42,7 +46,8 @@ def trivia_qa(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str
     return {"exact_match": exact_match, "f1": f1}
 
 
-def rouge(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
+@Metric
+def rouge(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, Measured]:
     """Mean F1 of ROUGE-Lsum, ROUGE-1 and ROUGE-2, each the maximum over the references.
 
     Equal to t5.evaluation.metrics.rouge_mean (t5's `rouge` without bootstrap): rouge-score without
@@ -59,10 +64,11 @@ def rouge(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, fl
         )
         for target, prediction in zip(targets, predictions, strict=True)
     ]
-    return {name: 100 * fmean(scores[name].fmeasure for scores in instances) for name in names}
+    return {name: mean([scores[name].fmeasure for scores in instances]) for name in names}
 
 
-def bleu(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
+@Metric
+def bleu(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, Measured]:
     """Corpus BLEU of sacrebleu with the tokenisation `intl`, against all references.
 
     With one reference for each instance, equal to t5.evaluation.metrics.bleu. With several, t5's
@@ -71,12 +77,31 @@ def bleu(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, flo
     from sacrebleu.metrics import BLEU
 
     check_lengths(targets, predictions)
-    reference_sets = list(zip_longest(*(target.references for target in targets)))
-    scorer = BLEU(tokenize="intl", force=True)  # force: no warning if a text looks tokenised
-    return {"bleu": scorer.corpus_score(predictions, reference_sets).score}
+    # The last two change no count. They spare warnings of texts that look tokenised or are short.
+    scorer = BLEU(tokenize="intl", force=True, effective_order=True)
+    sentences = [
+        scorer.sentence_score(prediction, target.references)
+        for target, prediction in zip(targets, predictions, strict=True)
+    ]
+    counts = np.array([(of.counts, of.totals) for of in sentences])
+    lengths = np.array([(of.sys_len, of.ref_len) for of in sentences])
+
+    def of_sums(counts: Any, lengths: Any) -> float:
+        (right, said), (length, expected_length) = counts.tolist(), lengths.tolist()
+        method = scorer.smooth_method
+        return BLEU.compute_bleu(right, said, length, expected_length, method).score
+
+    all_counts, all_lengths = counts.sum(0), lengths.sum(0)
+
+    def without() -> Float[np.ndarray, " n"]:
+        left = zip(all_counts - counts, all_lengths - lengths, strict=True)
+        return np.array([of_sums(*sums) for sums in left])
+
+    return {"bleu": jackknife(of_sums(all_counts, all_lengths), without)}
 
 
-def edit_distance(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
+@Metric
+def edit_distance(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, Measured]:
     """Mean Levenshtein distance in words from the first reference. Lower is better.
 
     Equal to t5.evaluation.metrics.edit_distance, which scores true-casing, punctuation and word
@@ -85,9 +110,12 @@ def edit_distance(targets: Sequence[Target], predictions: Sequence[str]) -> dict
     """
     check_lengths(targets, predictions)
     return {
-        "mean_edit": fmean(
-            Levenshtein.distance(_words(target.references[0]), _words(prediction))
-            for target, prediction in zip(targets, predictions, strict=True)
+        "mean_edit": mean(
+            [
+                Levenshtein.distance(_words(target.references[0]), _words(prediction))
+                for target, prediction in zip(targets, predictions, strict=True)
+            ],
+            scale=1,
         )
     }
 
@@ -96,7 +124,7 @@ def _answer_scores(
     targets: Sequence[Target],
     predictions: Sequence[str],
     punctuation: Mapping[int, str | int | None],
-) -> tuple[float, float]:
+) -> tuple[Measured, Measured]:
     """Mean exact match and mean F1 of words, in per cent. punctuation: character → replacement."""
     check_lengths(targets, predictions)
 
@@ -108,7 +136,7 @@ def _answer_scores(
         predicted, expected = words(prediction), [words(text) for text in target.references]
         exact_match.append(predicted in expected)
         f1.append(max(_word_f1(predicted, answer) for answer in expected))
-    return 100 * fmean(exact_match), 100 * fmean(f1)
+    return mean(exact_match), mean(f1)
 
 
 def _word_f1(predicted: Sequence[str], expected: Sequence[str]) -> float:

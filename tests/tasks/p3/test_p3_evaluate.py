@@ -1,6 +1,7 @@
 """T0's evaluation: a tiny run on held-out prompts, its numbers recomputed from the files."""
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Mapping
@@ -587,7 +588,12 @@ def test_gender_parity_is_of_minimal_pairs() -> None:
         "The guard lost herself.",
         "The theme is hers.",
     ]
-    assert bias.gender_parity(prompts, ["a", "b", "a", "a", "c", "c", "x"]) == 50.0
+    found = bias.gender_parity(prompts, ["a", "b", "a", "a", "c", "c", "x"])
+    assert found is not None
+    assert found.score == 50.0
+    np.testing.assert_array_equal(found.values, [0, 0, math.nan, math.nan, 100, 100, math.nan])
+    groups = found.groups or []
+    assert groups[0] == groups[1] != groups[4] == groups[5]
     assert bias.gender_parity(prompts[2:4], ["a", "a"]) is None
     assert bias.gender_parity([prompts[0], prompts[0]], ["a", "a"]) is None  # no other gender
 

@@ -1,0 +1,224 @@
+"""What a metric gives: scores, and for each score a value of every example.
+
+All that is said about a score's uncertainty is about the mean of these values: its standard error,
+and the difference of two systems on the same examples.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, update_wrapper
+from numbers import Real
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from tk_instruct.errors import UserError
+from tk_instruct.metrics.target import Target, check_lengths
+from tk_instruct.randomness import draw
+
+MAX_GROUPS = 100
+"""Groups of the delete-a-group jackknife, and so calls of a metric that is no mean."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A score of some examples, and the value that each of them has for it.
+
+    If the score is a mean, an example's value is its own score. If not, it is its jackknife
+    pseudo-value, n·θ − (n − 1)·θ₋ᵢ, with θ the score of all n examples and θ₋ᵢ that of all but
+    example i (Tukey 1958; Efron & Tibshirani 1993, chapter 11), less what their mean is above the
+    score. So the mean of the values is the score.
+
+    Attributes:
+        score: in the metric's unit, as the values are.
+        compute: gives the values. It is called once, when they are asked for.
+        groups: a label for each example, where examples of a group have no independent values, such
+            as the answers to one question. A standard error then has to be clustered by it.
+    """
+
+    score: float
+    compute: Callable[[], Float[np.ndarray, " n"]] = field(repr=False)
+    groups: Sequence[str] | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(
+        cls, score: float, values: Float[np.ndarray, " n"], groups: Sequence[str] | None = None
+    ) -> "Measured":
+        """A score whose values are there already."""
+        return cls(score, lambda: values, groups)
+
+    @cached_property
+    def values(self) -> Float[np.ndarray, " n"]:
+        """Each example's value. NaN: the example does not count for this score.
+
+        All are NaN if they cannot be told, such as those of a metric that takes only all examples.
+        """
+        return self.compute()
+
+
+def mean(values: Sequence[float], scale: float = 100) -> Measured:
+    """The mean of the values, times scale."""
+    return Measured(scale * fmean(values), lambda: scale * np.array(values, float))
+
+
+def jackknife(
+    score: float,
+    without: Callable[[], Float[np.ndarray, " n"]],
+    groups: Sequence[str] | None = None,
+) -> Measured:
+    """A score that is no mean. without gives the score of all examples but each one."""
+
+    def pseudo_values() -> Float[np.ndarray, " n"]:
+        left = without()
+        return _centred(len(left) * score - (len(left) - 1) * left, score)
+
+    return Measured(score, pseudo_values, groups)
+
+
+def _centred(values: Float[np.ndarray, " n"], score: float) -> Float[np.ndarray, " n"]:
+    return values + (score - values.mean())
+
+
+def groups_of(measured: Mapping[str, Measured]) -> Sequence[str] | None:
+    """The groups that the standard errors of all these scores have to be clustered by, if any."""
+    return next((of.groups for of in measured.values() if of.groups is not None), None)
+
+
+def scores(measured: Mapping[str, Measured]) -> dict[str, float]:
+    """Name → score."""
+    return {name: of.score for name, of in measured.items()}
+
+
+class Metric:
+    """A metric, made of the function that measures, as a decorator. Called, it gives the scores.
+
+    So it is one of SeqIO's metric_fns. The function has the parameters targets and predictions and
+    gives name → `Measured`, the main score first.
+    """
+
+    __name__: str
+
+    def __init__(
+        self, measure: Callable[[Sequence[Target], Sequence[str]], dict[str, Measured]]
+    ) -> None:
+        update_wrapper(self, measure)
+        self.measure = measure
+
+    def __call__(self, targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, float]:
+        return scores(self.measure(targets, predictions))
+
+
+def number(value: Any) -> float:
+    """The float of a number or of a SeqIO metric value. Raises UserError for anything else."""
+    value = getattr(value, "value", value)
+    if not isinstance(value, Real):
+        raise UserError(f"a metric gives {value!r:.60}, which is no number; have it give numbers")
+    return float(value)
+
+
+def measure(
+    metric: Callable[..., Mapping[str, Any]],
+    targets: Sequence[Any],
+    predictions: Sequence[Any],
+    ids: Sequence[str],
+) -> dict[str, Measured]:
+    """Scores and values of any function of (targets, predictions), as SeqIO's metric_fns are.
+
+    The function is called on all examples, then on each one. A score that is the mean of what
+    single examples give has these as values; an example that does not give the score does not count
+    for it. Other scores, and those of functions that raise an error for one example, have values by
+    the delete-a-group jackknife (Kott 2001, Journal of Official Statistics 17) with `MAX_GROUPS`
+    groups at most: the examples of a group share one value, and `Measured.groups` has the groups.
+
+    Args:
+        ids: the unit that each example was sampled in, or the example's own id. Units are left out
+            whole. The group of an id depends on nothing else, so systems have the same groups,
+            except that up to `MAX_GROUPS` ids are a group each.
+
+    Raises:
+        UserError: a score is no number.
+        ValueError: there are no targets, or not one prediction for each.
+    """
+    if isinstance(metric, Metric):
+        return metric.measure(targets, predictions)
+    check_lengths(targets, predictions)
+    whole = _numbers(metric, targets, predictions)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such as of classes that a part of the examples lacks
+        single = _of_each(metric, targets, predictions)
+        found = {name: _as_mean(score, name, single) for name, score in whole.items()}
+        if None in found.values():
+            left_out = _by_groups(metric, whole, targets, predictions, ids)
+    return {name: of or left_out[name] for name, of in found.items()}
+
+
+def _numbers(metric: Callable[..., Mapping[str, Any]], *columns: Sequence[Any]) -> dict[str, float]:
+    return {name: number(value) for name, value in metric(*columns).items()}
+
+
+def _of_each(
+    metric: Callable[..., Mapping[str, Any]], targets: Sequence[Any], predictions: Sequence[Any]
+) -> list[dict[str, float]]:
+    """The scores of each example alone; none if one raises an error."""
+    try:
+        return [_numbers(metric, [t], [p]) for t, p in zip(targets, predictions, strict=True)]
+    except Exception:  # whatever a user's function raises
+        return []
+
+
+def _as_mean(score: float, name: str, single: Sequence[Mapping[str, float]]) -> Measured | None:
+    """The score as a mean of single examples; None if it is none."""
+    values = np.array([of.get(name, math.nan) for of in single])
+    counted = values[~np.isnan(values)]
+    if not len(counted) or not math.isfinite(score):
+        return None
+    tolerance = 1e-4 if score == round(score, 4) else 1e-9  # scores of SuperNI are rounded
+    is_mean = math.isclose(fmean(counted), score, rel_tol=1e-6, abs_tol=tolerance)
+    return Measured.of(score, values) if is_mean else None
+
+
+def _by_groups(
+    metric: Callable[..., Mapping[str, Any]],
+    whole: Mapping[str, float],
+    targets: Sequence[Any],
+    predictions: Sequence[Any],
+    ids: Sequence[str],
+) -> dict[str, Measured]:
+    """The delete-a-group jackknife of each score.
+
+    With h = n / (examples of the group), a group's value is h·θ − (h − 1)·θ₋ᵍ, for groups of
+    unequal size (Busing, Meijer & van der Leeden 1999, Statistics and Computing 9).
+    """
+    is_few = len(set(ids)) <= MAX_GROUPS
+    groups = list(ids) if is_few else [str(draw(0, "jackknife", id_) % MAX_GROUPS) for id_ in ids]
+    members: dict[str, list[int]] = {}
+    for row, group in enumerate(groups):
+        members.setdefault(group, []).append(row)
+    values = {name: np.full(len(ids), math.nan) for name in whole}
+    for rows in members.values():
+        left = _without(set(rows), metric, targets, predictions) if len(members) > 1 else whole
+        share = len(ids) / len(rows)
+        for name, score in whole.items():
+            values[name][rows] = share * score - (share - 1) * left.get(name, math.nan)
+    for name, found in values.items():
+        is_known = not np.isnan(found).any()  # the mean of some would be another score
+        found[:] = _centred(found, whole[name]) if is_known else math.nan
+    return {name: Measured.of(score, values[name], groups) for name, score in whole.items()}
+
+
+def _without(
+    rows: Container[int],
+    metric: Callable[..., Mapping[str, Any]],
+    targets: Sequence[Any],
+    predictions: Sequence[Any],
+) -> Mapping[str, float]:
+    """The scores of all examples but some; none if the function raises an error."""
+    kept = [row for row in range(len(targets)) if row not in rows]
+    try:
+        return _numbers(metric, [targets[i] for i in kept], [predictions[i] for i in kept])
+    except Exception:  # whatever a user's function raises
+        return {}
