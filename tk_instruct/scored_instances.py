@@ -21,6 +21,8 @@ from tk_instruct.errors import UserError
 from tk_instruct.files import Path, read_bytes, write_atomically
 from tk_instruct.uncertainty.intervals import Estimate, mean
 
+MAIN = "score"
+"""The metric that has each task's main one, where tasks have different ones."""
 SUFFIX = ".scores.parquet"
 _AGAIN = "evaluate the predictions again"
 _ABOUT = b"tk_instruct"
@@ -235,9 +237,9 @@ def read(path: Path) -> ScoredInstances:
     expected = {**dict.fromkeys(LABELS, pa.string()), "prediction": pa.string()}
     expected |= {"references": pa.list_(pa.string())}
     metrics = [name for name in types if name not in expected]
-    about = (table.schema.metadata or {}).get(_ABOUT)
+    about = (table.schema.metadata or {}).get(_ABOUT, b"")
     for name, type_ in {**expected, **dict.fromkeys(metrics, pa.float64())}.items():
-        if about is None or types.get(name) != type_:
+        if types.get(name) != type_:
             raise UserError(
                 f"{path} does not hold scores of instances: {name} is "
                 f"{types.get(name, 'missing')}, not {type_}; {_AGAIN}"

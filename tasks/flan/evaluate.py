@@ -25,18 +25,20 @@ import gin
 
 from tk_instruct import configuration, distributed
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.of_run import METHODS, Run, Scores
+from tk_instruct.evaluate.of_run import METHODS, Run
 from tk_instruct.evaluate.output import as_text, show_scores
 from tk_instruct.files import Path, write_atomically
 from tk_instruct.inference import add_batch_arguments, add_step_argument, check_counts
 from tk_instruct.journal import Example
 from tk_instruct.progress import Progress
+from tk_instruct.scored_instances import Scored
 
 from . import predictions, protocol
 from .datasets import Dataset
-from .predictions import score
+from .predictions import score_file as score_file
 from .prompts import DATASET_NAME
 from .protocol import Job, prompts_of, without_form
+from .scoring import scored
 from .summary import report_text, role_of_instructions, roles_text, summarise
 from .tasks import target_of
 
@@ -122,7 +124,8 @@ def evaluate_run(model_dir: Path, args: argparse.Namespace) -> dict[str, Any]:
     scores = {}
     with Progress(f"evaluating {model_dir.name}", len(jobs)) as progress:
         for job in jobs:
-            scores[job] = _scores_of(run, job)
+            if found := _scores_of(run, job):
+                scores[job] = found
             progress.advance(note=run.name_of(job.prompt.task, job.split, job.method))
     if not distributed.is_first_process():
         return {}
@@ -169,8 +172,10 @@ def jobs_of(run: Run, datasets: Sequence[Dataset], args: argparse.Namespace) -> 
                             yield Job(prompt, split, method)
 
 
-def _scores_of(run: Run, job: Job) -> Scores:
-    def scores(examples: Sequence[Example], texts: Sequence[str]) -> Scores:
-        return score(job.dataset, [target_of(example) for example in examples], texts)
+def _scores_of(run: Run, job: Job) -> Scored | None:
+    def score(examples: Sequence[Example], texts: Sequence[str]) -> Scored:
+        targets = {example["id"]: target_of(example) for example in examples}
+        part = f"{job.split}, {job.setting.replace('_', ' ')}"
+        return scored(job.prompt.task, job.dataset, part, targets, texts)
 
-    return run.scores_of(job.prompt.task, job.split, job.method, scores)
+    return run.scores_of(job.prompt.task, job.split, job.method, score)

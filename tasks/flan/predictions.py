@@ -7,25 +7,30 @@ flan_DATASET.tN/DATASET-SPLIT-NUMBER, is compared with the target of that templa
 
 import argparse
 import itertools
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from tk_instruct import configuration
 from tk_instruct.data.task import RawExample
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.output import refuse_to_overwrite_inputs, show_scores
-from tk_instruct.metrics import METRICS
-from tk_instruct.metrics.metric import Measured, scores
+from tk_instruct.evaluate.output import (
+    as_text,
+    keep_each,
+    refuse_to_overwrite_inputs,
+    show_scores,
+)
+from tk_instruct.files import Path
 from tk_instruct.metrics.target import Target
 from tk_instruct.predictions import Prediction, read_predictions
-from tk_instruct.scores import Scores, as_table, named_apart
+from tk_instruct.scored_instances import Scored, ScoredInstances, as_scores, joined
+from tk_instruct.scores import Key, as_table, named_apart
 
 from .datasets import BY_NAME, Dataset
 from .examples import load
 from .prompts import numbered, rendered
-from .templates import metrics_of, templates_of
+from .scoring import scored
+from .templates import templates_of
 
 _ID = re.compile(
     r"(flan_(?P<task>.+)\.t(?P<template>[0-9]+)/)?"
@@ -41,20 +46,36 @@ def main(args: argparse.Namespace) -> int:
     configuration.import_declarations(args.modules)
     configuration.bind_data_arguments(args)
     paths = {"/dev/stdin" if given == "-" else given: None for given in args.predictions}
-    systems, notes = {}, []
+    systems, notes, tables = {}, [], {}
     for name, path in named_apart(list(paths)).items():
-        systems[name], missing = scores_of(read_predictions(path), args.limit)
+        found, missing = scores_of(read_predictions(path), args.limit)
         notes += [f"{name}: {note}" for note in missing]
-    found = {
+        systems[name] = {
+            key: as_scores(of.estimates()) | {"num_examples": len(of.instances)}
+            for key, of in found.items()
+        }
+        tables[path] = joined([of.instances for of in found.values()])
+    notes += keep_each(args, tables)
+    content = {
         "suite": "flan",
         "systems": {
             name: {"/".join(key): values for key, values in scores.items()}
             for name, scores in systems.items()
         },
     }
-    text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
-    show_scores(args.json, text, "\n\n".join([as_table(systems), *notes]))
+    show_scores(args.json, as_text(content), "\n\n".join([as_table(systems), *notes]))
     return 0
+
+
+def score_file(path: Path, args: argparse.Namespace) -> tuple[ScoredInstances, list[str]]:
+    """The scored instances of a file of predictions, and notes for the user.
+
+    Raises UserError for any problem with the file.
+    """
+    configuration.import_declarations(args.modules)
+    configuration.bind_data_arguments(args)
+    found, notes = scores_of(read_predictions(path), args.limit)
+    return joined([of.instances for of in found.values()]), notes
 
 
 class Part(NamedTuple):
@@ -101,7 +122,9 @@ def _part_of(id_: str, where: str) -> tuple[Part, str]:
     return Part(dataset, match["split"], number), match["id"]
 
 
-def scores_of(predictions: Mapping[str, Prediction], limit: int | None) -> tuple[Scores, list[str]]:
+def scores_of(
+    predictions: Mapping[str, Prediction], limit: int | None
+) -> tuple[dict[Key, Scored], list[str]]:
     """(task, split) → scores, and notes on examples without a prediction, which count as empty.
 
     limit is the number of examples of each split that are scored, by default all. Raises UserError
@@ -111,7 +134,7 @@ def scores_of(predictions: Mapping[str, Prediction], limit: int | None) -> tuple
     for given, prediction in predictions.items():
         part, id_ = _part_of(given, prediction.where)
         parts.setdefault(part, {})[id_] = prediction
-    found: Scores = {}
+    found = {}
     notes = []
     for part, answers in parts.items():
         dataset, split = part.dataset, part.split
@@ -122,42 +145,13 @@ def scores_of(predictions: Mapping[str, Prediction], limit: int | None) -> tuple
                     f"{prediction.where}: id {id_!r} is no example of {dataset.name}, which has "
                     f"{len(examples):,} in {split}; remove it, or give the data that was predicted"
                 )
-        scored = dict(itertools.islice(examples.items(), limit))
-        targets = [part.target(example) for example in scored.values()]
-        texts = [answers[id_].text if id_ in answers else "" for id_ in scored]
-        found[part.task, split] = score(dataset, targets, texts, part.template) | {
-            "num_examples": len(scored)
-        }
-        if missing := len(scored.keys() - answers.keys()):
+        chosen = dict(itertools.islice(examples.items(), limit))
+        texts = [answers[id_].text if id_ in answers else None for id_ in chosen]
+        targets = {id_: part.target(example) for id_, example in chosen.items()}
+        found[part.task, split] = scored(part.task, dataset, split, targets, texts, part.template)
+        if missing := texts.count(None):
             notes.append(
-                f"{missing:,} of {len(scored):,} ids of {dataset.name}-{split} have no prediction "
+                f"{missing:,} of {len(chosen):,} ids of {dataset.name}-{split} have no prediction "
                 "and count as empty; --limit N scores the first N alone"
             )
     return found, notes
-
-
-def measured(
-    dataset: Dataset, targets: Sequence[Target], texts: Sequence[str], template: int | None = None
-) -> dict[str, Measured]:
-    """Name → score, with the value of each text.
-
-    These are the dataset's metrics, the main one first, or ROUGE for an inverted template. Raises
-    UserError if the data does not suit a metric.
-    """
-    found: dict[str, Measured] = {}
-    for metric in metrics_of(dataset, template):
-        try:
-            found |= METRICS[metric].measure(targets, texts)
-        except ValueError as error:
-            raise UserError(
-                f"{dataset.name} cannot be scored by {metric} ({error}); is its data whole? "
-                "`tk-instruct tasks doctor flan` looks"
-            ) from error
-    return found
-
-
-def score(
-    dataset: Dataset, targets: Sequence[Target], texts: Sequence[str], template: int | None = None
-) -> dict[str, float]:
-    """Name → score, of what `measured` gives."""
-    return scores(measured(dataset, targets, texts, template))

@@ -27,12 +27,14 @@ class _Systems(msgspec.Struct, frozen=True):
     """The file that it writes for --predictions: system → TASK/SPLIT → name → score."""
 
     suite: str
-    systems: _Filled[_Filled[_Filled[Number]]]
+    systems: _Filled[_Filled[_Filled[Number | list[Number]]]]
 
     @property
     def scores(self) -> dict[str, Scores]:
         return {
-            name: {(key.partition("/")[0], key.partition("/")[2]): of for key, of in found.items()}
+            name: {
+                (key.partition("/")[0], key.partition("/")[2]): {**of} for key, of in found.items()
+            }
             for name, found in self.systems.items()
         }
 

@@ -4,34 +4,63 @@ Reports and summaries are values that JSON has.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean, pstdev
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
+import numpy as np
 
 from tk_instruct.metrics.generation import LOWER_IS_BETTER
-from tk_instruct.tables import table
+from tk_instruct.scored_instances import Scored, as_scores, joined
+from tk_instruct.tables import INTERVAL, interval, table
+from tk_instruct.uncertainty.intervals import Estimate, combined, mean, spread_over_prompts
 
 from .protocol import PUBLISHED_ROLES, ROLES, Job, without_form
 
+_CI95: TypeAlias = tuple[float, float]
 
-class _Average(msgspec.Struct, frozen=True):
+
+_ABOUT_MEANS = (
+    "mean ± standard deviation over templates, in parentheses without sampling error; intervals "
+    "over instances, of averages over datasets"
+)
+
+
+class _Average(msgspec.Struct, frozen=True, omit_defaults=True):
     mean: float
-    best_on_dev: float | msgspec.UnsetType = msgspec.UNSET
+    mean_stderr: float | None = None
+    mean_ci95: _CI95 | None = None
+    best_on_dev: float | None = None
+    best_on_dev_stderr: float | None = None
+    best_on_dev_ci95: _CI95 | None = None
 
 
-class _Best(msgspec.Struct, frozen=True):
+class _Best(msgspec.Struct, frozen=True, omit_defaults=True):
     template: int | None
     dev: float
     test: float
+    test_stderr: float | None = None
+    test_ci95: _CI95 | None = None
 
 
-class _Setting(msgspec.Struct, frozen=True):
+class _Setting(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The scores of a dataset's templates.
+
+    Attributes:
+        mean_stderr: of other instances; templates are fixed. So is mean_ci95.
+        standard_deviation: of the templates' scores, as the paper shows it.
+        spread_of_templates: that standard deviation without what the instances add to it.
+    """
+
     mean: float
     standard_deviation: float
     num_templates: int
     templates: list[dict[str, Any]]
-    best_on_dev: _Best | msgspec.UnsetType = msgspec.UNSET
+    mean_stderr: float | None = None
+    mean_ci95: _CI95 | None = None
+    spread_of_templates: float | None = None
+    best_on_dev: _Best | None = None
 
 
 class _DatasetSummary(msgspec.Struct, frozen=True):
@@ -57,77 +86,122 @@ class Report(msgspec.Struct, frozen=True):
     clusters: dict[str, _Cluster]
 
 
-def summarise(scores: Mapping[Job, Mapping[str, float]]) -> dict[str, Any]:
+def summarise(scores: Mapping[Job, Scored]) -> dict[str, Any]:
     """The summary of scores by cluster, dataset and setting.
 
     A cluster's average is over its datasets as the paper counts them. It is of the main metrics on
-    the test split, without distances, which are lower for a better model.
+    the test split, without distances, which are lower for a better model. Errors of a dataset are
+    of other instances; those of an average are of other datasets, or of other instances if it is of
+    one dataset.
     """
-    clusters: dict[str, Any] = {}
+    clusters: dict[str, _Cluster] = {}
+    estimates: dict[str, list[_Estimated]] = {}
     for row in dict.fromkeys(job.prompt.row for job in scores):
         of = {job: found for job, found in scores.items() if job.prompt.row == row}
         dataset = next(iter(of)).dataset
-        main = next(iter(next(iter(of.values()))))
-        cluster = clusters.setdefault(dataset.cluster, {"average": {}, "datasets": {}})
-        cluster["datasets"][row] = {
-            "counted_as": dataset.counted_as,
-            "metric": main,
-            "lower_is_better": main in LOWER_IS_BETTER,
-            "settings": {
-                setting: _over_templates(
-                    {job: found for job, found in of.items() if job.setting == setting}, main
-                )
-                for setting in dict.fromkeys(job.setting for job in of)
-            },
-        }
-    for cluster in clusters.values():
-        cluster["average"] = _averages(cluster["datasets"])
-    return clusters
+        main = next(iter(next(iter(of.values())).scores))
+        settings = {}
+        for setting in dict.fromkeys(job.setting for job in of):
+            templates = {job: found for job, found in of.items() if job.setting == setting}
+            settings[setting], mean_, best = _over_templates(templates, main)
+            if main not in LOWER_IS_BETTER:
+                estimated = _Estimated(setting, dataset.counted_as, mean_, best)
+                estimates.setdefault(dataset.cluster, []).append(estimated)
+        cluster = clusters.setdefault(dataset.cluster, _Cluster({}, {}))
+        cluster.datasets[row] = _DatasetSummary(
+            dataset.counted_as, main, main in LOWER_IS_BETTER, settings
+        )
+    for name, cluster in clusters.items():
+        cluster.average.update(_averages(estimates.get(name, [])))
+    return msgspec.to_builtins(clusters)
 
 
-def _over_templates(scores: Mapping[Job, Mapping[str, float]], main: str) -> dict[str, Any]:
+class _Estimated(NamedTuple):
+    """The mean over templates of a dataset in a setting, and the template that is best on dev."""
+
+    setting: str
+    counted_as: str
+    mean: Estimate
+    best_on_dev: Estimate | None
+
+
+def _over_templates(
+    scores: Mapping[Job, Scored], main: str
+) -> tuple[_Setting, Estimate, Estimate | None]:
     """The mean and population standard deviation over templates, and the template best on dev."""
     test = {job.prompt.template: found for job, found in scores.items() if job.split == "test"}
     dev = {job.prompt.template: found for job, found in scores.items() if job.split != "test"}
-    values = [found[main] for found in test.values()]
-    summary: dict[str, Any] = {
-        "mean": fmean(values),
-        "standard_deviation": pstdev(values),
-        "num_templates": len(values),
-    }
+    values = [found.scores[main] for found in test.values()]
+    over = _mean_over_templates(list(test.values()), main)
+    best_on_dev, best = None, None
     if dev:
         sign = -1 if main in LOWER_IS_BETTER else 1
-        best = max(dev, key=lambda template: sign * dev[template][main])  # of equals, the first
-        summary["best_on_dev"] = {
-            "template": best,
-            "dev": dev[best][main],
-            "test": test[best][main],
-        }
-    summary["templates"] = [
-        {"template": template, "test": found, "dev": dev.get(template)}
-        for template, found in test.items()
-    ]
-    return summary
+        first = max(dev, key=lambda template: sign * dev[template].scores[main])  # of equals
+        best = test[first].estimates()[main]
+        best_on_dev = _Best(first, dev[first].scores[main], best.value, best.stderr, best.ci95)
+    setting = _Setting(
+        mean=over.value,
+        mean_stderr=over.stderr,
+        mean_ci95=over.ci95,
+        standard_deviation=pstdev(values),
+        spread_of_templates=_spread_of_templates(list(test.values()), main),
+        num_templates=len(values),
+        best_on_dev=best_on_dev,
+        templates=[
+            {
+                "template": template,
+                "test": as_scores(found.estimates()),
+                "dev": as_scores(dev[template].estimates()) if template in dev else None,
+            }
+            for template, found in test.items()
+        ],
+    )
+    return setting, over, best
 
 
-def _averages(datasets: dict[str, Any]) -> dict[str, dict[str, float]]:
-    averages: dict[str, dict[str, float]] = {}
-    for setting in dict.fromkeys(s for about in datasets.values() for s in about["settings"]):
-        counted: dict[str, list[dict[str, Any]]] = {}
-        for about in datasets.values():
-            if setting in about["settings"] and not about["lower_is_better"]:
-                counted.setdefault(about["counted_as"], []).append(about["settings"][setting])
-        if not counted:
-            continue
-        averages[setting] = {"mean": fmean(fmean(s["mean"] for s in g) for g in counted.values())}
-        with_dev = [
-            fmean(s["best_on_dev"]["test"] for s in group if "best_on_dev" in s)
-            for group in counted.values()
-            if any("best_on_dev" in s for s in group)
-        ]
-        if with_dev:
-            averages[setting]["best_on_dev"] = fmean(with_dev)
+def _mean_over_templates(test: Sequence[Scored], main: str) -> Estimate:
+    """The mean of the templates' scores, with the error of other instances."""
+    tables = joined([of.instances for of in test])
+    weights = [np.full(len(of.instances), 1 / len(of.instances)) for of in test]
+    error = mean(tables.values[main], tables.labels["instance"], weights=np.concatenate(weights))
+    return replace(error, value=fmean(of.scores[main] for of in test))
+
+
+def _spread_of_templates(test: Sequence[Scored], main: str) -> float | None:
+    """The templates' standard deviation without sampling error; None if they cannot be paired."""
+    instances = [list(of.instances.by("instance").values()) for of in test]
+    if len({len(of) for of in instances}) > 1:
+        return None
+    return spread_over_prompts(
+        np.array([[each.values[main].mean() for each in of] for of in instances])
+    )
+
+
+def _averages(datasets: Sequence[_Estimated]) -> dict[str, _Average]:
+    """Setting → the average over datasets as the paper counts them."""
+    averages = {}
+    for setting in dict.fromkeys(of.setting for of in datasets):
+        within = [of for of in datasets if of.setting == setting]
+        average = _average_of([(of.counted_as, of.mean) for of in within])
+        averages[setting] = _Average(average.value, average.stderr, average.ci95)
+        if best := [(of.counted_as, of.best_on_dev) for of in within if of.best_on_dev]:
+            average = _average_of(best)
+            averages[setting] = msgspec.structs.replace(
+                averages[setting],
+                best_on_dev=average.value,
+                best_on_dev_stderr=average.stderr,
+                best_on_dev_ci95=average.ci95,
+            )
     return averages
+
+
+def _average_of(datasets: Sequence[tuple[str, Estimate]]) -> Estimate:
+    """The mean over what datasets are counted as, of the means of their estimates."""
+    counted: dict[str, list[Estimate]] = {}
+    for counted_as, estimate in datasets:
+        counted.setdefault(counted_as, []).append(estimate)
+    means = [combined(group) for group in counted.values()]
+    return mean([each.value for each in means]) if len(means) > 1 else means[0]
 
 
 def report_text(report: dict[str, Any]) -> str:
@@ -145,25 +219,44 @@ def report_text(report: dict[str, Any]) -> str:
         titles = [setting.replace("_", " ") for setting in settings]
         rows = [["dataset", "metric", *(t for title in titles for t in (title, "best on dev"))]]
         for dataset, about in cluster["datasets"].items():
-            found = [about["settings"].get(setting) for setting in settings]
+            found = [about["settings"].get(setting, {}) for setting in settings]
             metric = about["metric"] + (" (less is better)" if about["lower_is_better"] else "")
             rows.append([dataset, metric, *(c for setting in found for c in _cells(setting))])
+            intervals = [
+                end
+                for setting in found
+                for end in (
+                    setting.get("mean_ci95"),
+                    setting.get("best_on_dev", {}).get("test_ci95"),
+                )
+            ]
+            rows += _interval_row(intervals, "")
         if len(cluster["datasets"]) > 1 and cluster["average"]:
             averages = [cluster["average"].get(setting, {}) for setting in settings]
+            keys = ("mean", "best_on_dev")
             cells = [
                 f"{average[key]:.1f}" if key in average else "–"
                 for average in averages
-                for key in ("mean", "best_on_dev")
+                for key in keys
             ]
             rows.append(["average", "", *cells])
-        lines += ["", f"{name} (test; mean ± standard deviation over templates)", table(rows)]
+            rows += _interval_row([of.get(f"{key}_ci95") for of in averages for key in keys], "")
+        lines += ["", f"{name} (test; {_ABOUT_MEANS})", table(rows)]
     return "\n".join(lines)
 
 
-def _cells(setting: dict[str, Any] | None) -> tuple[str, str]:
-    if setting is None:
+def _interval_row(intervals: Sequence[Sequence[float] | None], *empty: str) -> list[list[str]]:
+    """The row of intervals below scores; none if there are none."""
+    cells = [interval((ends[0], ends[1]), decimals=1) if ends else "" for ends in intervals]
+    return [[f"  {INTERVAL}", *empty, *cells]] if any(cells) else []
+
+
+def _cells(setting: dict[str, Any]) -> tuple[str, str]:
+    if not setting:
         return "–", "–"
     spread = f" ± {setting['standard_deviation']:.1f}" if setting["num_templates"] > 1 else ""
+    if "spread_of_templates" in setting:
+        spread += f" ({setting['spread_of_templates']:.1f})"
     best = setting.get("best_on_dev")
     named = f" (t{best['template']})" if best and best["template"] is not None else ""
     return f"{setting['mean']:.1f}{spread}", f"{best['test']:.1f}{named}" if best else "–"
@@ -174,27 +267,34 @@ def role_of_instructions(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     Runs of the same form that hold out different clusters are one row.
     """
-    rows: dict[str, dict[str, float]] = {}
+    rows: dict[str, dict[str, dict[str, Any]]] = {}
     for report in reports:
         mixture, form = without_form(report["trained_on"] or "")
         cluster = mixture.removeprefix("flan_holdout_")
         average = report["clusters"].get(cluster, {"average": {}})["average"]
         for role, setting in ROLES.get(form, {}).items():
             if setting in average:
-                rows.setdefault(role, {})[cluster] = average[setting]["mean"]
+                rows.setdefault(role, {})[cluster] = average[setting]
     if not set(rows) - {"FLAN"}:
         return {}
     shared = set.intersection(*(set(row) for row in rows.values()))
-    return {
-        role: {
-            "clusters": rows[role],
-            # Over the clusters that all rows have, so that rows can be compared.
-            "average": fmean(rows[role][name] for name in shared) if shared else None,
-            "published_137b": published,
-        }
-        for role, published in PUBLISHED_ROLES.items()
-        if role in rows
-    }
+    found = {}
+    for role, published in PUBLISHED_ROLES.items():
+        if role in rows:
+            row = rows[role]
+            of_role: dict[str, Any] = {
+                "clusters": {name: of["mean"] for name, of in row.items()},
+                "clusters_ci95": {
+                    name: of["mean_ci95"] for name, of in row.items() if "mean_ci95" in of
+                },
+                "average": None,
+                "published_137b": published,
+            }
+            if shared:  # over the clusters that all rows have, so that rows can be compared
+                average = mean([row[name]["mean"] for name in sorted(shared)])
+                of_role |= average.as_scores("average")
+            found[role] = of_role
+    return found
 
 
 def roles_text(roles: dict[str, Any]) -> str:
@@ -202,19 +302,16 @@ def roles_text(roles: dict[str, Any]) -> str:
     clusters = list(dict.fromkeys(name for row in roles.values() for name in row["clusters"]))
     rows = [["trained → asked", *clusters, "average", "published"]]
     for role, row in roles.items():
-        cells = [row["clusters"].get(name) for name in clusters]
-        rows.append(
-            [
-                role,
-                *("–" if cell is None else f"{cell:.1f}" for cell in (*cells, row["average"])),
-                f"{row['published_137b']:.1f}",
-            ]
-        )
+        values = [*(row["clusters"].get(name) for name in clusters), row["average"]]
+        cells = ["–" if value is None else f"{value:.1f}" for value in values]
+        rows.append([role, *cells, f"{row['published_137b']:.1f}"])
+        intervals = [row["clusters_ci95"].get(name) for name in clusters]
+        rows += _interval_row([*intervals, row.get("average_ci95"), None])
     return "\n".join(
         [
             "role of instructions: zero-shot generation, averages of clusters, per cent",
             table(rows),
-            "average: of the clusters that all rows have; published: 137B, of four clusters "
-            "(arXiv:2109.01652, section 4.3)",
+            "average: of the clusters that all rows have, its interval over clusters; published: "
+            "137B, of four clusters (arXiv:2109.01652, section 4.3)",
         ]
     )

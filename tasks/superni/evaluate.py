@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np

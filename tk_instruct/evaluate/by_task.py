@@ -118,7 +118,9 @@ def score_task(
         )
     groups = groups_of(measured)
     instances = ScoredInstances(
-        About("task", main=next(iter(measured)), unit="unit", lower_is_better=LOWER_IS_BETTER),
+        About(
+            "task", main=next(iter(measured)), unit="unit", lower_is_better=tuple(LOWER_IS_BETTER)
+        ),
         {
             "id": ids,
             "part": [f"{task.name}/{split}"] * len(ids),

@@ -3,7 +3,7 @@
 import argparse
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -60,17 +60,35 @@ def refuse_to_overwrite_inputs(args: argparse.Namespace, **inputs: Sequence[str 
 
 
 def keep(args: argparse.Namespace, scored: ScoredInstances) -> list[str]:
-    """Writes the scored instances to --instances, or beside the file of predictions.
+    """Writes the scored instances of all --predictions to --instances, or beside the one file.
 
     Returns notes: that they are not beside, which is no reason to give no scores.
     """
-    if args.instances:
-        scored_instances.write(Path(args.instances), scored)
-        return []
     if len(args.predictions) > 1:
+        if args.instances:
+            scored_instances.write(Path(args.instances), scored)
+            return []
         return ["the instances' scores of several files are kept with --instances FILE only"]
-    (given,) = args.predictions
-    return [] if given == "-" else keep_beside(Path(given), scored)
+    return keep_each(args, {Path(args.predictions[0]): scored})
+
+
+def keep_each(args: argparse.Namespace, scored: Mapping[Path, ScoredInstances]) -> list[str]:
+    """Writes the scored instances of each file of predictions beside it, or one to --instances.
+
+    Returns notes as `keep`. Raises UserError if --instances is to hold several.
+    """
+    if args.instances and len(scored) > 1:
+        raise UserError(
+            f"--instances={args.instances} is one file for {len(scored)} systems; leave it out, or "
+            "evaluate one at a time"
+        )
+    notes = []
+    for predictions, table in scored.items():
+        if args.instances:
+            scored_instances.write(Path(args.instances), table)
+        elif str(predictions) not in ("-", "/dev/stdin"):
+            notes += keep_beside(predictions, table)
+    return notes
 
 
 def keep_beside(predictions: Path, scored: ScoredInstances) -> list[str]:

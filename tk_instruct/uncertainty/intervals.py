@@ -229,6 +229,24 @@ def median_over_prompts(
     return bootstrap(median, scores.shape[1], purpose, seed)
 
 
+def spread_over_prompts(scores: Float[np.ndarray, "prompts instances"]) -> float | None:
+    """Standard deviation of the prompts' scores without what the sample of instances adds to it.
+
+    The component of variance of prompts in the two-way model with random prompts and instances,
+    one score each (Searle, Casella & McCulloch 1992, "Variance Components"): the root of
+    (mean square of prompts − mean square of the rest) / instances, and 0 if that is negative. None
+    if there is one prompt or one instance.
+    """
+    num_prompts, num_instances = scores.shape
+    if min(scores.shape) < 2:
+        return None
+    of_prompts = scores.mean(axis=1, keepdims=True)
+    rest = scores - of_prompts - scores.mean(axis=0, keepdims=True) + scores.mean()
+    of_rest = float((rest**2).sum()) / ((num_prompts - 1) * (num_instances - 1))
+    between = num_instances * float(of_prompts.var(ddof=1))
+    return math.sqrt(max(0.0, between - of_rest) / num_instances)
+
+
 def finite(name: str, values: Float[np.ndarray, " n"] | Sequence[float]) -> Float[np.ndarray, " n"]:
     """The values as an array. Raises ValueError unless they are finite numbers, one or more."""
     array = np.asarray(values, float)
