@@ -191,7 +191,7 @@ def test_answers_to_a_question_are_clustered() -> None:
     measured = METRICS["multirc"].measure(*of)
     for found in measured.values():
         assert found.groups == [target.group for target in of.targets]
-        assert found.values.mean() == pytest.approx(found.score, abs=0.01)
+        assert found.values.mean() == pytest.approx(found.score, abs=0.1)
     expected = bootstrapped(METRICS["multirc"], of, "f1_answers", list(rows.values()))
     assert standard_error(measured["f1_answers"]) == pytest.approx(expected, rel=0.06)
     found = measured["exact_match_questions"]
