@@ -39,6 +39,10 @@ def target_of(example: Example) -> Target:
     return Target(tuple(references), tuple(example["options"]), example["group"])
 
 
+def _unit(example: Example) -> str:
+    return str(example["group"] or example["id"])
+
+
 def _exported(example: Example) -> Mapping[str, Any]:
     return {
         "dataset": example["task"],
@@ -61,6 +65,10 @@ def _option_target(example: Example) -> OptionTarget:
     return OptionTarget(example["of"], is_correct=example["is_right"] == "yes")
 
 
+def _option_unit(example: Example) -> str:
+    return str(example["group"] or example["of"])
+
+
 def _numbered_metric(dataset: Dataset, number: int) -> Metric:
     """The metric of a template's predictions. It reads the templates in use when it is called."""
 
@@ -81,7 +89,7 @@ def _task(
     rendering = Rendering(prepare, reads=prompts.reads(dataset))
     metrics = metrics or [METRICS[metric] for metric in dataset.metrics]
     source = examples.source(dataset)
-    return Task(name, source, rendering, target_of, metrics, exported=_exported)
+    return Task(name, source, rendering, target_of, metrics, exported=_exported, unit=_unit)
 
 
 def _tasks_of(dataset: Dataset) -> Iterator[Task]:
@@ -109,6 +117,7 @@ def _tasks_of(dataset: Dataset) -> Iterator[Task]:
                 _option_target,
                 [rank_accuracy],
                 exported=_exported_option,
+                unit=_option_unit,
             )
 
 

@@ -108,6 +108,10 @@ def _target(example: Example) -> Target:
     return Target(tuple(example["references"]), tuple(example["options"]))
 
 
+def _unit(example: Example) -> str:
+    return str(example["task"])
+
+
 def _exported(example: Example) -> Mapping[str, Any]:
     return {
         "task_name": example["task"],
@@ -130,4 +134,4 @@ def declared() -> Iterator[Task]:
     """The one task."""
     rendering = Rendering(_prepare, reads=["prompt", "answer"])
     source = Source(SPLITS, _FIELDS, _load, _content)
-    yield Task("jsonl", source, rendering, _target, [_scores], exported=_exported)
+    yield Task("jsonl", source, rendering, _target, [_scores], exported=_exported, unit=_unit)

@@ -222,6 +222,10 @@ def _target(example: Example) -> Target:
     return Target(tuple(example["references"]), group=example["task"])
 
 
+def _unit(example: Example) -> str:
+    return str(example["task"])
+
+
 def _exported(encoding: str, example: Example) -> Mapping[str, Any]:
     return {
         "task": example["task"],
@@ -247,4 +251,5 @@ def declared() -> Iterator[Task]:
                 [metrics.metric],
                 exported=partial(_exported, name),
                 is_listed=is_listed,
+                unit=_unit,
             )

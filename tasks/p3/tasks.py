@@ -77,6 +77,10 @@ def _option_target(example: Example) -> OptionTarget:
     return OptionTarget(example["of"], is_correct=example["is_right"] == "yes")
 
 
+def _option_unit(example: Example) -> str:
+    return str(example["of"])
+
+
 def right_option(example: Example) -> str:
     """The option that is the right answer. Raises UserError if there is none."""
     [answer] = example["references"]
@@ -196,6 +200,7 @@ def _tasks(of: PromptedDataset, has_choices: bool) -> tuple[Task, ...]:
         source=of_options,
         rendering=Rendering(_prepare, reads=["prompt", "option"]),
         score_against=_option_target,
+        unit=_option_unit,
         metric_fns=[rank_accuracy],
         is_listed=False,  # its examples are the other task's, once for each option
     )

@@ -124,6 +124,10 @@ def _target(example: Example) -> Target:
     return Target(tuple(example["references"]))
 
 
+def _unit(example: Example) -> str:
+    return str(example["task"])
+
+
 def _exported(example: Example) -> Mapping[str, Any]:
     return {"task_name": example["task"], "category": example["category"]}
 
@@ -136,7 +140,5 @@ def declared() -> Iterator[Task]:
     rated = Source(("test",), _FIELDS, _user_oriented_load, _user_oriented_fingerprint)
     rendering = Rendering(_prepare, reads=["prompt", "completion"])
     metrics = [METRICS["rouge"], METRICS["accuracy"]]
-    yield Task("self_instruct", train, rendering, _target, metrics, exported=_exported)
-    yield Task(
-        "self_instruct_user_oriented", rated, rendering, _target, metrics, exported=_exported
-    )
+    for name, source in (("self_instruct", train), ("self_instruct_user_oriented", rated)):
+        yield Task(name, source, rendering, _target, metrics, exported=_exported, unit=_unit)

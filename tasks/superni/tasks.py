@@ -112,6 +112,10 @@ def _about(example: Example) -> Mapping[str, Sequence[str]]:
     }
 
 
+def _unit(example: Example) -> str:
+    return str(example["task"])
+
+
 def _metric(track: str) -> Callable[..., Mapping[str, float]]:
     def superni(targets: Sequence[Instance], predictions: Sequence[str]) -> Mapping[str, float]:
         scores = metrics.score(
@@ -144,6 +148,7 @@ def declared() -> Iterator[Task | Mixture]:
                 [_metric(track)],
                 _about,
                 exported=_exported,
+                unit=_unit,
             )
     for encoding in prompt.ENCODINGS:
         parts = [f"superni_{short}_{encoding}" for short in TRACK_NAMES]

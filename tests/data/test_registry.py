@@ -327,3 +327,29 @@ def test_feature_lengths_that_hold_nothing_are_refused(
 def test_features_are_int32() -> None:
     first = next(registry.get("declared_whole").examples("train", LENGTHS))
     assert first["inputs"].dtype == first["targets"].dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("task", "unit"),
+    [
+        ("superni_en_def", "the task"),
+        ("ni_v1_random_full", "the task"),
+        ("self_instruct", "the task"),
+        ("self_instruct_user_oriented", "the task"),
+        ("jsonl", "the task"),
+        ("flan_multirc", "the question"),
+        ("flan_rte", "the id"),
+        ("flan_rte_rank.t0", "what the option is of"),
+        ("p3_super_glue_rte_does_it_follow_that", "the id"),
+        ("p3_super_glue_rte_does_it_follow_that_score_eval", "what the option is of"),
+    ],
+)
+def test_the_unit_that_a_suite_samples(task: str, unit: str) -> None:
+    example = {
+        "id": "the id",
+        "task": "the task",
+        "group": "the question" if task == "flan_multirc" else "",
+        "of": "what the option is of",
+    }
+    found: Any = registry.get(task)
+    assert found.unit_of(example) == unit

@@ -165,11 +165,16 @@ class AnyTask(Protocol):
     def target(self, example: Example) -> Any: ...
     def prediction(self, text: str, example: Example) -> Any: ...
     def about(self, example: Example) -> Mapping[str, Sequence[str]]: ...
+    def unit_of(self, example: Example) -> str: ...
     def tokenizer(self) -> Tokenizer: ...
 
 
 def _none(example: Example) -> Mapping[str, Any]:
     return {}
+
+
+def _id(example: Example) -> str:
+    return str(example["id"])
 
 
 def _category(example: Example) -> Mapping[str, Sequence[str]]:
@@ -189,6 +194,8 @@ class Task:
             texts, numbers, lists of texts or None, the same kind in all examples of a field. It may
             replace targets by the list of all right answers.
         is_listed: whether listings and patterns find it. If not, only its full name does.
+        unit: example → the unit that was sampled to get it, such as its task or its question. The
+            standard errors of scores are clustered by units. By default each example is its own.
     """
 
     name: str
@@ -200,6 +207,7 @@ class Task:
     inputs_have_eos: bool = True
     exported: Callable[[Example], Mapping[str, Any]] = _none
     is_listed: bool = True
+    unit: Callable[[Example], str] = _id
 
     @property
     def splits(self) -> Sequence[str]:
@@ -231,6 +239,9 @@ class Task:
 
     def about(self, example: Example) -> Mapping[str, Sequence[str]]:
         return self.describe(example)
+
+    def unit_of(self, example: Example) -> str:
+        return self.unit(example)
 
     def own_fields(self, example: Example) -> Mapping[str, Any]:
         return self.exported(example)

@@ -164,6 +164,9 @@ class SeqIOTask:
     def about(self, example: Example) -> Mapping[str, Sequence[str]]:
         return {}
 
+    def unit_of(self, example: Example) -> str:
+        return str(example["id"])
+
     def tokenizer(self) -> Tokenizer:
         return Plain(vocabulary())
 
