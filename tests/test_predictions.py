@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tk_instruct.errors import UserError
-from tk_instruct.predictions import FORMATS_READ, read_predictions
 from tk_instruct.files import Path as AnyPath
+from tk_instruct.predictions import FORMATS_READ, read_predictions
 
 ANSWERS = {"task1-a": "yes", "task1-b": "", "task2-c": "one\ntwo é"}
 

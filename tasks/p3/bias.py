@@ -14,14 +14,16 @@ the target without its article, as whole words in any case. So its numbers are n
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from tk_instruct.data.task import Example
 from tk_instruct.metrics.classification import accuracy
-from tk_instruct.metrics.metric import Measured, scores
+from tk_instruct.metrics.metric import Measured
 from tk_instruct.metrics.target import Target
+from tk_instruct.scored_instances import Scored
+from tk_instruct.uncertainty.intervals import Estimate, difference
 
 from . import t0
 from .summary import Bias, DatasetSummary, ProAnti, spread
@@ -29,6 +31,7 @@ from .templates import DatasetName
 
 AXG = DatasetName("super_glue", "axg")
 _WINO_BIAS = "wino_bias"
+_PARITY = "gender_parity"
 # The splits that T0 is scored on where a data set has no validation split.
 SPLITS: Mapping[DatasetName, str] = {AXG: "test", DatasetName("crows_pairs"): "test"}
 
@@ -54,15 +57,8 @@ def measured(
     if dataset == AXG:
         prompts = [example["prompt"] for example in examples]
         parity = gender_parity(prompts, texts)
-        found |= {} if parity is None else {"gender_parity": parity}
+        found |= {} if parity is None else {_PARITY: parity}
     return found
-
-
-def score(
-    dataset: DatasetName, examples: Sequence[Example], texts: Sequence[str]
-) -> dict[str, float]:
-    """Name → score, of a data set that measures bias."""
-    return scores(measured(dataset, examples, texts))
 
 
 def _has(text: str, noun: str) -> bool:
@@ -90,21 +86,21 @@ def gender_parity(prompts: Sequence[str], texts: Sequence[str]) -> Measured | No
     return Measured.of(100 * sum(same) / len(same), values, groups)
 
 
-def summarise(datasets: Mapping[str, DatasetSummary]) -> Bias | None:
+def summarise(
+    datasets: Mapping[str, DatasetSummary],
+    medians: Mapping[str, Estimate],
+    scores: Iterable[Scored],
+) -> Bias | None:
     """What is made of the summaries of the data sets that measure bias; None if there are none."""
     if not datasets:
         return None
-    parities = [
-        scores["gender_parity"]
-        for of in datasets.values()
-        for scores in of.prompts.values()
-        if "gender_parity" in scores
-    ]
-    medians = {name: of.median for name, of in datasets.items()}
+    of_axg = [of for of in scores if _PARITY in of.scores]
+    parity = spread(of_axg, _PARITY)[0] if of_axg else None
     wino_bias = {}
     for kind in ("type1", "type2"):
         pro = medians.get(f"{_WINO_BIAS}/{kind}_pro")
         anti = medians.get(f"{_WINO_BIAS}/{kind}_anti")
         if pro is not None and anti is not None:
-            wino_bias[kind] = ProAnti(pro, anti, pro - anti)
-    return Bias(dict(datasets), spread(parities) if parities else None, wino_bias)
+            gap = difference(pro, anti)
+            wino_bias[kind] = ProAnti(pro.value, anti.value, gap.value, gap.stderr, gap.ci95)
+    return Bias(dict(datasets), parity, wino_bias)

@@ -29,14 +29,15 @@ import msgspec
 from tk_instruct import configuration, distributed
 from tk_instruct.data.task import Example
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.of_run import Run, Scores
+from tk_instruct.evaluate.of_run import Run
 from tk_instruct.evaluate.output import as_text, show_scores
 from tk_instruct.files import Path, write_atomically
 from tk_instruct.inference import add_batch_arguments, add_step_argument, check_counts
 from tk_instruct.progress import Progress
+from tk_instruct.scored_instances import Scored, ScoredInstances
 
 from . import t0, tasks, templates
-from .protocol import SPLITS, Prompt, by_row, options_of, prompts_of, report_of, rows_of, score
+from .protocol import SPLITS, Prompt, by_row, options_of, prompts_of, report_of, rows_of
 from .summary import Report, report_text
 
 
@@ -123,10 +124,11 @@ def evaluate_run(model_dir: Path, args: argparse.Namespace) -> Report | None:
             f"nothing of {', '.join(rows)} is left to evaluate: missing are "
             f"{', '.join(missing) or 'none'}; give the data, or another --dataset"
         )
-    scores: dict[Prompt, Scores] = {}
+    scores: dict[Prompt, Scored] = {}
     with Progress(f"evaluating {model_dir.name}", len(prompts)) as progress:
         for prompt in prompts:
-            scores[prompt] = scores_of(run, prompt)
+            if found := scores_of(run, prompt):
+                scores[prompt] = found
             progress.advance(note=run.name_of(prompt.of.task, prompt.split, prompt.method))
     if not distributed.is_first_process():
         return None
@@ -194,10 +196,20 @@ def _missing(rows: Mapping[str, Sequence[Prompt]]) -> list[str]:
     return missing
 
 
-def scores_of(run: Run, prompt: Prompt) -> Scores:
-    """Name → score of a prompt, the main score first."""
+def scores_of(run: Run, prompt: Prompt) -> Scored | None:
+    """The scores of a prompt, on the first process."""
 
-    def scores(examples: Sequence[Example], texts: Sequence[str]) -> Scores:
-        return score(prompt, examples, texts)
+    def score(examples: Sequence[Example], texts: Sequence[str]) -> Scored:
+        return scored(prompt, examples, texts)
 
-    return run.scores_of(prompt.of.task, prompt.split, prompt.method, scores, options_of)
+    return run.scores_of(prompt.of.task, prompt.split, prompt.method, score, options_of)
+
+
+def score_file(path: Path, args: argparse.Namespace) -> tuple[ScoredInstances, list[str]]:
+    """The scored instances of a file of predictions, and notes for the user.
+
+    Raises UserError for any problem with the file.
+    """
+    from . import predictions  # brings jinja2 and pyarrow
+
+    return predictions.score_file(path, args)

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from matplotlib.figure import Figure
 
@@ -20,7 +21,7 @@ def spreads(datasets: Mapping[str, DatasetSummary], caption: str) -> bytes:
     for row, about in enumerate(datasets.values()):
         width = about.third_quartile - about.first_quartile
         axes.barh(row, width, left=about.first_quartile, height=0.7, color=_LIGHT, zorder=1)
-        scores = [of[about.metric] for of in about.prompts.values()]
+        scores = [cast(float, of[about.metric]) for of in about.prompts.values()]
         heights = [row + height for height in apart(scores)]
         axes.scatter(scores, heights, s=14, color=_BLUE, alpha=0.8, lw=0, zorder=3)
         axes.vlines(about.median, row - 0.35, row + 0.35, color="black", lw=2, zorder=2)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from tk_instruct.metrics import METRICS
-from tk_instruct.metrics.metric import Measured, scores
+from tk_instruct.metrics.metric import Measured
 from tk_instruct.metrics.target import Target
 
 from .templates import Template
@@ -38,10 +38,3 @@ def measured(
     for name in names(template):
         found |= METRICS[name].measure(targets, predictions)
     return found
-
-
-def score(
-    template: Template, targets: Sequence[Target], predictions: Sequence[str]
-) -> dict[str, float]:
-    """Name → score of a template's predictions."""
-    return scores(measured(template, targets, predictions))

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 
 from tk_instruct import configuration
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.output import refuse_to_overwrite_inputs
+from tk_instruct.evaluate.output import keep_each, refuse_to_overwrite_inputs
+from tk_instruct.files import Path
 from tk_instruct.predictions import Prediction, read_predictions
+from tk_instruct.scored_instances import Scored, ScoredInstances, joined
 from tk_instruct.scores import named_apart
 
 from . import examples, protocol, templates
@@ -30,9 +32,10 @@ def reports_of(args: argparse.Namespace) -> tuple[list[Report], list[str]]:
     configuration.import_declarations(args.modules)
     configuration.bind_data_arguments(args)
     paths = {"/dev/stdin" if given == "-" else given: None for given in args.predictions}
-    reports, notes = [], []
+    reports, notes, tables = [], [], {}
     for name, path in named_apart(list(paths)).items():
         scores, missing = scores_of(read_predictions(path), args.split, args.limit)
+        tables[path] = joined([of.instances for of in scores.values()])
         notes += [f"{name}: {note}" for note in missing]
         reports.append(
             protocol.report_of(
@@ -46,12 +49,23 @@ def reports_of(args: argparse.Namespace) -> tuple[list[Report], list[str]]:
                 without_templates=[],
             )
         )
-    return reports, notes
+    return reports, [*notes, *keep_each(args, tables)]
+
+
+def score_file(path: Path, args: argparse.Namespace) -> tuple[ScoredInstances, list[str]]:
+    """The scored instances of a file of predictions, and notes for the user.
+
+    Raises UserError for any problem with the file.
+    """
+    configuration.import_declarations(args.modules)
+    configuration.bind_data_arguments(args)
+    scores, notes = scores_of(read_predictions(path), args.split, args.limit)
+    return joined([of.instances for of in scores.values()]), notes
 
 
 def scores_of(
     predictions: Mapping[str, Prediction], split: str | None, limit: int | None
-) -> tuple[dict[Prompt, dict[str, float]], list[str]]:
+) -> tuple[dict[Prompt, Scored], list[str]]:
     """The scores of each prompt that ids name, and notes on examples without a prediction.
 
     limit is the number of examples of each prompt that are scored, by default all. Raises UserError
@@ -80,12 +94,12 @@ def scores_of(
                     f"{len(there):,} in {prompt.split}; remove it, or give the data that was "
                     "predicted"
                 )
-        scored = dict(itertools.islice(there.items(), limit))
-        texts = [of[id_].text if id_ in of else "" for id_ in scored]
-        found[prompt] = protocol.score(prompt, list(scored.values()), texts)
-        if missing := len(scored.keys() - of.keys()):
+        chosen = dict(itertools.islice(there.items(), limit))
+        texts = [of[id_].text if id_ in of else None for id_ in chosen]
+        found[prompt] = protocol.scored(prompt, list(chosen.values()), texts)
+        if missing := texts.count(None):
             notes.append(
-                f"{missing:,} of {len(scored):,} ids of {prompt.of.task}-{prompt.split} have no "
+                f"{missing:,} of {len(chosen):,} ids of {prompt.of.task}-{prompt.split} have no "
                 "prediction and count as empty; --limit N scores the first N alone"
             )
     return found, notes

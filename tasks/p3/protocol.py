@@ -7,13 +7,20 @@ from typing import Any, NamedTuple
 from tk_instruct.data.task import Example
 from tk_instruct.errors import UserError
 from tk_instruct.metrics.classification import accuracy
+from tk_instruct.metrics.generation import LOWER_IS_BETTER
+from tk_instruct.metrics.metric import Measured, groups_of, scores
 from tk_instruct.metrics.target import Target
+from tk_instruct.scored_instances import MAIN, About, Scored, ScoredInstances
+from tk_instruct.uncertainty.intervals import Estimate
 
 from . import bias, metrics, tasks, templates
 from .summary import DatasetSummary, Report, mean_of_medians, summarise
 from .templates import DatasetName, PromptedDataset
 
 SPLITS = ("validation", "test", "train")
+# A run's files, one for each prompt, are one evaluation: the mean over data sets of the means over
+# prompts.
+_ABOUT = About("p3", main=MAIN, unit="data set", levels=("unit", "task"), together=True)
 
 
 class Prompt(NamedTuple):
@@ -82,24 +89,51 @@ def options_of(example: Example) -> list[str]:
     return tasks.options_once(example)
 
 
-def score(prompt: Prompt, examples: Sequence[Example], texts: Sequence[str]) -> dict[str, float]:
-    """Name → score of predicted texts: accuracy if they are ranked, else the template's metrics.
+def scored(prompt: Prompt, examples: Sequence[Example], texts: Sequence[str | None]) -> Scored:
+    """The scores of predicted texts: accuracy if they are ranked, else the template's metrics.
 
-    The main score is the first one. Raises UserError if a target is not among its choices, or does
-    not suit a metric.
+    The main score is the first one. None counts as empty. Raises UserError if a target is not among
+    its choices, or does not suit a metric.
     """
+    found = _measured(prompt, examples, [text or "" for text in texts])
+    size = len(examples)
+    ids = [str(example["id"]) for example in examples]
+    values = {name: of.values for name, of in found.items()}
+    main = next(iter(found))
+    if main not in LOWER_IS_BETTER:
+        values[MAIN] = values[main]
+    instances = ScoredInstances(
+        _ABOUT,
+        {
+            "id": ids,
+            "part": [f"{prompt.split}, {prompt.method}"] * size,
+            "task": [prompt.of.task] * size,
+            "unit": [prompt.row] * size,
+            "category": [str(prompt.of.dataset)] * size,
+            "instance": _instances(ids, groups_of(found)),
+        },
+        [example["references"] for example in examples],
+        texts,
+        values,
+    )
+    return Scored(scores(found), instances)
+
+
+def _measured(
+    prompt: Prompt, examples: Sequence[Example], texts: Sequence[str]
+) -> dict[str, Measured]:
     dataset = prompt.of.dataset
     if prompt.method == "rank":
         for example in examples:
             tasks.right_option(example)
     if bias.measures_bias(dataset):
-        return bias.score(dataset, examples, texts)
+        return bias.measured(dataset, examples, texts)
     targets = [Target(tuple(e["references"]), tuple(e["options"])) for e in examples]
     if prompt.method == "rank":
-        return accuracy(targets, texts)
+        return accuracy.measure(targets, texts)
     template = templates.template_of(dataset, prompt.of.template)
     try:
-        return metrics.score(template, targets, texts)
+        return metrics.measured(template, targets, texts)
     except ValueError as error:
         raise UserError(
             f"{prompt.row} under the template {template.name!r} cannot be scored by its metrics, "
@@ -107,22 +141,31 @@ def score(prompt: Prompt, examples: Sequence[Example], texts: Sequence[str]) -> 
         ) from error
 
 
-def report_of(scores: Mapping[Prompt, Mapping[str, float]], **about: Any) -> Report:
+def _instances(ids: Sequence[str], groups: Sequence[str] | None) -> list[str]:
+    """The data set's row of each example, or its group's first row: the same in all prompts."""
+    rows = [id_.rpartition("-")[2] for id_ in ids]
+    first: dict[str, str] = {}
+    return [first.setdefault(group, row) for group, row in zip(groups or rows, rows, strict=True)]
+
+
+def report_of(scores: Mapping[Prompt, Scored], **about: Any) -> Report:
     """The report of the scores of prompts. about has the fields that are not made of them."""
     datasets: dict[str, DatasetSummary] = {}
     of_bias: dict[str, DatasetSummary] = {}
+    medians: dict[str, Estimate] = {}
     for row, prompts in by_row(scores).items():
         of = {prompt.of.template: scores[prompt] for prompt in prompts}
         summaries = summarise(prompts[0].method, prompts[0].split, of)
         into = of_bias if bias.measures_bias(prompts[0].of.dataset) else datasets
-        for metric, summary in summaries.items():
-            into[row if len(summaries) == 1 else f"{row}, {metric}"] = summary
+        for metric, (summary, median) in summaries.items():
+            name = row if len(summaries) == 1 else f"{row}, {metric}"
+            into[name], medians[name] = summary, median
     tree = templates.tree()
     is_known = tree.version != templates.UNKNOWN
     return Report(
         **about,
         templates=tree.version if is_known else f"fingerprint {tree.fingerprint}",
         datasets=datasets,
-        mean_of_medians=mean_of_medians(datasets),
-        bias_and_fairness=bias.summarise(of_bias),
+        bias_and_fairness=bias.summarise(of_bias, medians, scores.values()),
+        **mean_of_medians(datasets, medians),
     )

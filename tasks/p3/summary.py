@@ -4,13 +4,15 @@ Reports and summaries are values that JSON has.
 """
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
 
-from tk_instruct.tables import table
+from tk_instruct.scored_instances import Scored, as_scores
+from tk_instruct.tables import INTERVAL, interval, table
+from tk_instruct.uncertainty.intervals import Estimate, combined, median_over_prompts
 
 from .templates import VERSIONS
 
@@ -38,11 +40,15 @@ PUBLISHED: Mapping[str, _Published] = {
 }
 
 
-class Spread(msgspec.Struct, frozen=True):
+_CI95: TypeAlias = tuple[float, float]
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
     """How a score is spread over the prompts of a data set.
 
-    Quartiles are interpolated linearly, as numpy's percentile does by default: of n sorted scores
-    numbered from 0, the first quartile lies at (n - 1) / 4, the third at 3 (n - 1) / 4.
+    The median's error is that of other instances, by a bootstrap; prompts are fixed. Quartiles are
+    interpolated linearly, as numpy's percentile does by default: of n sorted scores numbered from
+    0, the first quartile lies at (n - 1) / 4, the third at 3 (n - 1) / 4.
     """
 
     median: float
@@ -52,26 +58,30 @@ class Spread(msgspec.Struct, frozen=True):
     minimum: float
     maximum: float
     num_prompts: int
+    median_stderr: float | None = None
+    median_ci95: _CI95 | None = None
 
 
-class DatasetSummary(Spread, frozen=True):
+class DatasetSummary(Spread, frozen=True, kw_only=True):
     """The spread of a data set's main score, and all scores of its prompts.
 
     Attributes:
         method: rank or generation.
-        prompts: name of a template → name of a score → score.
+        prompts: name of a template → name of a score → score, and its standard error and interval.
     """
 
     method: str
     split: str
     metric: str
-    prompts: dict[str, dict[str, float]]
+    prompts: dict[str, dict[str, float | list[float]]]
 
 
 class ProAnti(msgspec.Struct, frozen=True):
     pro: float
     anti: float
     difference: float
+    difference_stderr: float | None = None
+    difference_ci95: _CI95 | None = None
 
 
 class Bias(msgspec.Struct, frozen=True):
@@ -105,48 +115,81 @@ class Report(msgspec.Struct, frozen=True):
     mean_of_medians: float | None
     bias_and_fairness: Bias | None
     seen: list[str] = []
+    mean_of_medians_stderr: float | None = None
+    mean_of_medians_ci95: _CI95 | None = None
 
 
-def spread(values: Sequence[float]) -> Spread:
-    """The spread of a score over prompts."""
-    first, median, third = map(float, np.percentile(values, [25, 50, 75]))
-    return Spread(
+def spread(prompts: Sequence[Scored], metric: str) -> tuple[Spread, Estimate]:
+    """The spread of a score over prompts, and the median with the error of other instances."""
+    scores = [of.scores[metric] for of in prompts]
+    first, median, third = map(float, np.percentile(scores, [25, 50, 75]))
+    estimate = replace(_median(prompts, metric), value=median)
+    found = Spread(
         median=median,
+        median_stderr=estimate.stderr,
+        median_ci95=estimate.ci95,
         first_quartile=first,
         third_quartile=third,
         interquartile_range=third - first,
-        minimum=min(values),
-        maximum=max(values),
-        num_prompts=len(values),
+        minimum=min(scores),
+        maximum=max(scores),
+        num_prompts=len(scores),
     )
+    return found, estimate
+
+
+def _median(prompts: Sequence[Scored], metric: str) -> Estimate:
+    """The median over prompts of the mean over instances, each with its value in every prompt."""
+    of_prompts = [
+        {
+            name: float(np.mean(of.values[metric]))
+            for name, of in prompt.instances.by("instance").items()
+            if not np.isnan(of.values[metric]).any()
+        }
+        for prompt in prompts
+    ]
+    instances = dict.fromkeys(name for of in of_prompts for name in of)
+    if not all(of_prompts):
+        return Estimate(np.nan, None, None, None, 0)
+    values = np.array([[of.get(name, np.nan) for name in instances] for of in of_prompts])
+    return median_over_prompts(values, "p3")
 
 
 def summarise(
-    method: str, split: str, prompts: Mapping[str, Mapping[str, float]]
-) -> dict[str, DatasetSummary]:
-    """Main metric → the summary of the prompts that have it as their first score.
+    method: str, split: str, prompts: Mapping[str, Scored]
+) -> dict[str, tuple[DatasetSummary, Estimate]]:
+    """Main metric → the summary of the prompts that have it as their first score, and its median.
 
-    prompts: name of a template → name of a score → score.
+    prompts: name of a template → its scores.
     """
-    by_metric: dict[str, dict[str, dict[str, float]]] = {}
-    for template, scores in prompts.items():
-        by_metric.setdefault(next(iter(scores)), {})[template] = dict(scores)
-    return {
-        metric: DatasetSummary(
-            **msgspec.structs.asdict(spread([scores[metric] for scores in of.values()])),
+    by_metric: dict[str, dict[str, Scored]] = {}
+    for template, scored in prompts.items():
+        by_metric.setdefault(next(iter(scored.scores)), {})[template] = scored
+    found = {}
+    for metric, of in by_metric.items():
+        over_prompts, median = spread(list(of.values()), metric)
+        summary = DatasetSummary(
+            **msgspec.structs.asdict(over_prompts),
             method=method,
             split=split,
             metric=metric,
-            prompts=of,
+            prompts={name: as_scores(scored.estimates()) for name, scored in of.items()},
         )
-        for metric, of in by_metric.items()
-    }
+        found[metric] = summary, median
+    return found
 
 
-def mean_of_medians(datasets: Mapping[str, DatasetSummary]) -> float | None:
-    """Over the data sets that are ranked; None if there are none."""
-    medians = [about.median for about in datasets.values() if about.method == "rank"]
-    return fmean(medians) if medians else None
+def mean_of_medians(
+    datasets: Mapping[str, DatasetSummary], medians: Mapping[str, Estimate]
+) -> dict[str, Any]:
+    """The mean over the data sets that are ranked, as fields of a Report; None if there are none.
+
+    Data sets are fixed: its error is that of other instances.
+    """
+    ranked = [medians[name] for name, about in datasets.items() if about.method == "rank"]
+    if not ranked:
+        return {"mean_of_medians": None}
+    return combined(ranked).as_scores("mean_of_medians")
 
 
 def report_text(report: Report) -> str:
@@ -170,7 +213,8 @@ def report_text(report: Report) -> str:
         lines += ["", _table(report.datasets, report.split, published)]
         if report.mean_of_medians is not None:
             ranked = sum(each.method == "rank" for each in report.datasets.values())
-            lines += [f"mean of the medians of {ranked} ranked: {report.mean_of_medians:.2f}"]
+            mean = f"mean of the medians of {ranked} ranked: {report.mean_of_medians:.2f}"
+            lines += [mean + _in_words(report.mean_of_medians_ci95)]
         lines += [
             f"published: {name}: {of.system} ({of.source})"
             + (f", IQR {of.interquartile_range:.2f}" if of.interquartile_range else "")
@@ -200,12 +244,13 @@ def _table(
     """
     metrics = [f"{of.metric} ({of.method})" for of in datasets.values()]
     first = metrics[:1] if len(set(metrics)) == 1 else ["data set", "metric"]
-    rows = [[*first, "prompts", "median", "Q1", "Q3", "IQR", "min", "max"]]
+    rows = [[*first, "prompts", "median", INTERVAL, "Q1", "Q3", "IQR", "min", "max"]]
     for metric, (name, of) in zip(metrics, datasets.items(), strict=True):
         title = name if of.split == split else f"{name} ({of.split})"
-        values = (of.median, of.first_quartile, of.third_quartile, of.interquartile_range)
+        values = (of.first_quartile, of.third_quartile, of.interquartile_range)
         cells = [f"{value:.2f}" for value in (*values, of.minimum, of.maximum)]
-        rows.append([*[title, metric][: len(first)], str(of.num_prompts), *cells])
+        median = [f"{of.median:.2f}", interval(of.median_ci95)]
+        rows.append([*[title, metric][: len(first)], str(of.num_prompts), *median, *cells])
     if published:
         rows[0].append("published")
         for name, row in zip(datasets, rows[1:], strict=True):
@@ -218,11 +263,16 @@ def _bias_lines(bias: Bias, split: str) -> list[str]:
     if parity := bias.gender_parity:
         lines += [
             f"gender parity of super_glue/axg: median {parity.median:.2f}, "
-            f"IQR {parity.interquartile_range:.2f}"
+            f"IQR {parity.interquartile_range:.2f}{_in_words(parity.median_ci95)}"
         ]
     if bias.wino_bias:
-        rows = [["wino_bias, medians", "pro", "anti", "pro - anti"]]
+        rows = [["wino_bias, medians", "pro", "anti", "pro - anti", INTERVAL]]
         for name, of in bias.wino_bias.items():
-            rows.append([name, f"{of.pro:.2f}", f"{of.anti:.2f}", f"{of.difference:.2f}"])
+            cells = [f"{value:.2f}" for value in (of.pro, of.anti, of.difference)]
+            rows.append([name, *cells, interval(of.difference_ci95)])
         lines += ["", table(rows)]
     return lines
+
+
+def _in_words(ci95: _CI95 | None) -> str:
+    return "" if ci95 is None else f", {INTERVAL} {interval(ci95)}"

@@ -3,8 +3,8 @@
 import json
 
 from tk_instruct import configuration
-from tk_instruct.predictions import read_predictions
 from tk_instruct.files import Path, write_atomically
+from tk_instruct.predictions import read_predictions
 from tk_instruct.scores import SuiteScores
 
 from .tasks import accuracy, load

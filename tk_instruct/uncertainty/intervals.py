@@ -151,6 +151,16 @@ def combined(estimates: Sequence[Estimate]) -> Estimate:
     return _with_t_interval(value, (stderrs / len(estimates)) ** 2, df, num_units)
 
 
+def difference(first: Estimate, second: Estimate) -> Estimate:
+    """First minus second, of independent estimates. Its error is that of `combined`, without K."""
+    value, num_units = first.value - second.value, first.num_units + second.num_units
+    errors = [(e.stderr, e.df) for e in (first, second) if e.stderr is not None and e.df]
+    if len(errors) < 2:
+        return Estimate(value, None, None, None, num_units)
+    stderrs, df = np.array(errors).T
+    return _with_t_interval(value, stderrs**2, df, num_units)
+
+
 def bootstrap(
     statistic: Callable[[Float[np.ndarray, "resamples units"]], Float[np.ndarray, " resamples"]],
     num_units: int,
