@@ -21,7 +21,7 @@ _WHOLE = {"default": (119, 11_810), "xlingual": (35, 3_500)}
 
 
 @cache
-def published() -> tuple[PublishedScore, ...]:
+def rows() -> tuple[PublishedScore, ...]:
     """Raises UserError if published.csv does not keep to its columns."""
     return read(Path(__file__).parent / "published.csv")
 

@@ -9,7 +9,7 @@ import pytest
 from tk_instruct.published import as_text, compare_with
 from tk_instruct.tasks.superni.metrics import Instance
 from tk_instruct.tasks.superni.prompt import ENCODINGS
-from tk_instruct.tasks.superni.published import published, setting_of
+from tk_instruct.tasks.superni.published import rows, setting_of
 from tk_instruct.tasks.superni.records import TRACKS
 
 ENCODINGS_OF_THE_PAPER = {
@@ -34,30 +34,31 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def test_the_scores_are_the_papers(shared_data: Path) -> None:
     """But for averages of the table of encodings, which are not those of its columns."""
-    rows = [
+    printed_rows = [
         row
         for row in rows_of(shared_data / "published" / "superni.csv")
         if "average" not in row["dataset_or_category"]
     ]
-    rows += [
+    printed_rows += [
         row
         for row in rows_of(shared_data / "published" / "self_instruct.csv")
         if row["table"] == "Table 3"
     ]
     printed = Counter(
-        (row["paper"], row["table"].split(" table of")[0], float(row["value"])) for row in rows
+        (row["paper"], row["table"].split(" table of")[0], float(row["value"]))
+        for row in printed_rows
     )
     shipped = Counter(
-        (score.paper, score.table.split(" of ")[0], float(score.value)) for score in published()
+        (score.paper, score.table.split(" of ")[0], float(score.value)) for score in rows()
     )
     assert shipped == printed
-    assert len(published()) == 139
+    assert len(rows()) == 139
 
 
 def test_the_table_of_encodings(shared_data: Path) -> None:
     found = {
         (of["trained_encoding"], of["encoding"]): score.value
-        for score in published()
+        for score in rows()
         if (of := score.setting) and score.table == "Table 4"
     }
     assert len(found) == 100
@@ -70,7 +71,7 @@ def test_the_table_of_encodings(shared_data: Path) -> None:
 
 
 def test_settings_are_told_in_the_suites_own_names() -> None:
-    for score in published():
+    for score in rows():
         assert score.setting["track"] in TRACKS
         assert score.setting.get("encoding", "def") in {*ENCODINGS, "not said"}
         assert score.setting.get("trained_encoding", "def") in ENCODINGS
@@ -108,7 +109,7 @@ def test_which_instances_are_scored() -> None:
 def test_the_same_setting_is_that_of_the_released_files() -> None:
     scores = {("", "rougeL"): 54.0}
     setting = setting_of("default", WHOLE, tasks=["superni_en_def_pos2"])
-    same, others = compare_with(published(), setting, scores)
+    same, others = compare_with(rows(), setting, scores)
     source = "README of yizhongw/Tk-Instruct, arXiv:2204.07705"
     assert as_text(same, []).replace(source, "README") == (
         "published, of the same setting\n"
@@ -128,7 +129,7 @@ def test_the_same_setting_is_that_of_the_released_files() -> None:
 
 
 def test_predictions_of_a_foreign_file_are_comparable_with_heuristics_alone() -> None:
-    same, others = compare_with(published(), setting_of("default", WHOLE), {("", "rougeL"): 54.0})
+    same, others = compare_with(rows(), setting_of("default", WHOLE), {("", "rougeL"): 54.0})
     assert {each.published.system for each in same} == {
         "Copying instance input",
         "Copying demo output",
