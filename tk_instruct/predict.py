@@ -234,7 +234,12 @@ def write_predictions(
     """Predicts the examples that have no prediction yet, writes all; returns how many there are."""
     check_limit(output, f"--limit={limit}", limit)
     examples, contents = examples_of(task, split, lengths, limit, limit_per_task)
-    settings = {"task": task, "split": split, "lengths": lengths.as_dict(), "data": contents}
+    settings: dict[str, Any] = {
+        "task": task,
+        "split": split,
+        "lengths": lengths.as_dict(),
+        "data": contents,
+    }
     if limit_per_task is not None:
         check_limit(output, f"--limit_per_task={limit_per_task}", len(examples))
         settings["limit_per_task"] = limit_per_task
