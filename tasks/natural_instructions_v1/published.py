@@ -4,12 +4,13 @@ ROUGE-L in per cent, as printed. What the paper's table of negative examples cal
 examples" is the full instruction. A score without a part is the average of the categories.
 """
 
+import os
 from collections.abc import Collection, Mapping
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
-from tk_instruct.published import PublishedScore, read
+from tk_instruct.files import Path, PathLike
+from tk_instruct.published import PublishedScore, predicted_task, read
 
 from .encodings import ENCODINGS
 from .splits import NUM_EVALUATED, collection, task_splits
@@ -50,12 +51,12 @@ def published() -> Mapping[str, Mapping[System, Mapping[str, str]]]:
 
 
 def setting_of(
-    split: str, tasks: Mapping[str, Scored], predicted: Collection[str] = ()
+    split: str, tasks: Mapping[str, Scored], paths: Collection[PathLike]
 ) -> dict[str, str]:
     """The setting of an evaluation on a split of tasks, as published.csv has it.
 
-    predicted: the names that the predictions give as their task, such as ni_v1_random_full, or the
-        encodings of released files. By them the encoding is known if all have the same.
+    paths: the files of predictions. By their names the encoding is known if all have the same:
+        ni_v1_random_full-test-STEP.jsonl, or TASK@ENCODING@….json as released.
     """
     instances = sum(of.num_evaluated for of in tasks.values())
     missing = sum(of.num_missing for of in tasks.values())
@@ -71,12 +72,18 @@ def setting_of(
         scored = f"{instances:,} of {len(tasks)} of {len(unseen)} tasks"
         scored += f", {missing:,} of them not predicted" if missing else ""
         scored += f", files not as released: {len(others)}" if others else ""
-    encoding = _encoding(predicted)
+    found = {_encoding(path) for path in paths}
+    encoding = found.pop() if len(found) == 1 else None
     return {"split": split, "instances": scored} | ({"encoding": encoding} if encoding else {})
 
 
-def _encoding(predicted: Collection[str]) -> str | None:
-    names = {f"ni_v1_{split}_{name}": name for split in task_splits() for name in ENCODINGS}
-    names |= {encoding.released_name: name for name, encoding in ENCODINGS.items()}
-    found = {names.get(name) for name in predicted}
-    return found.pop() if len(found) == 1 else None
+def _encoding(path: PathLike) -> str | None:
+    of_released = {encoding.released_name: name for name, encoding in ENCODINGS.items()}
+    parts = os.path.basename(path).split("@")
+    if len(parts) > 1:
+        return of_released.get(parts[1])
+    task = predicted_task(path) or ""
+    return next(
+        (name for split in task_splits() for name in ENCODINGS if task == f"ni_v1_{split}_{name}"),
+        None,
+    )

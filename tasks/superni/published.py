@@ -5,13 +5,12 @@ that they were drawn again after the paper, and that the evaluation script chang
 are of the setting that is evaluated here, and those of the paper are of earlier instances.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from tk_instruct.published import PublishedScore, read
 
-from .metrics import Instance
 from .prompt import ENCODINGS
 from .settings import TRACK_NAMES
 
@@ -27,35 +26,30 @@ def rows() -> tuple[PublishedScore, ...]:
 
 
 def setting_of(
-    track: str,
-    instances: Iterable[Instance],
-    num_missing: int = 0,
-    tasks: Collection[str] = (),
+    track: str, tasks: Sequence[str], num_missing: int = 0, predicted: str | None = None
 ) -> dict[str, str]:
     """The setting of an evaluation, as published.csv has it.
 
-    instances: those that are scored.
-    num_missing: how many of them have no prediction.
-    tasks: the names that the predictions give as their task, such as superni_en_def_pos2. By them
-        the encoding is known if they are one, and of this track.
+    tasks: of each scored instance.
+    num_missing: how many instances have no prediction.
+    predicted: the task that was predicted, such as superni_en_def_pos2, by which the encoding is
+        known. None if that is not known.
     """
-    of = [instance.task for instance in instances]
     if num_missing:
-        scored = f"{len(of):,}, {num_missing:,} of them not predicted"
-    elif (len(set(of)), len(of)) == _WHOLE[track]:
+        scored = f"{len(tasks):,}, {num_missing:,} of them not predicted"
+    elif (len(set(tasks)), len(tasks)) == _WHOLE[track]:
         scored = "the first 100 a task"
     else:
-        scored = f"{len(of):,} of {len(set(of)):,} tasks"
-    encoding = _encoding(track, tasks)
+        scored = f"{len(tasks):,} of {len(set(tasks)):,} tasks"
+    encoding = _encodings(track).get(predicted or "")
     return {"track": track, "instances": scored} | ({"encoding": encoding} if encoding else {})
 
 
-def _encoding(track: str, tasks: Collection[str]) -> str | None:
-    of_tasks: Mapping[str, str] = {
-        f"superni_{name}_{encoding}": encoding
-        for name, track_in_data in TRACK_NAMES.items()
-        if track_in_data == track
+def _encodings(track: str) -> dict[str, str]:
+    """Name of a task or mixture that has a track → its encoding."""
+    names = [name for name, in_data in TRACK_NAMES.items() if in_data == track]
+    return {
+        f"superni_{name}{encoding}": encoding
         for encoding in ENCODINGS
+        for name in ("", *(f"{name}_" for name in names))
     }
-    found = {of_tasks.get(task) for task in tasks}
-    return found.pop() if len(found) == 1 else None

@@ -88,13 +88,18 @@ def test_natural_instructions_v1(shared_data: Path) -> None:
 def test_the_setting_of_natural_instructions_v1() -> None:
     unseen = task_splits()["random"].unseen
     whole = {task: ni_v1.Scored(100, 0, 6500) for task in unseen}
-    assert ni_v1.setting_of("random", whole, ["ni_v1_random_full"])["encoding"] == "full"
-    released = ["_Prompt_Positive Examples Full Only"]
-    assert ni_v1.setting_of("random", whole, released)["encoding"] == "prompt_positive"
-    assert "encoding" not in ni_v1.setting_of("random", whole)
-    assert "encoding" not in ni_v1.setting_of("random", whole, [*released, "ni_v1_random_full"])
+    full = "predictions/ni_v1_random_full-test-1000.jsonl"
+    released = f"{unseen[0]}@_Prompt_Positive Examples Full Only@2_100.json"
+    for paths, encoding in (
+        ([full], "full"),
+        ([released], "prompt_positive"),
+        ([full, released], None),
+        ([full, "ours.jsonl"], None),
+        ([f"{unseen[0]}@ours.json"], None),
+    ):
+        assert ni_v1.setting_of("random", whole, paths).get("encoding") == encoding
     part = {unseen[0]: ni_v1.Scored(100, 3, 7)}
-    assert ni_v1.setting_of("random", part)["instances"] == (
+    assert ni_v1.setting_of("random", part, [])["instances"] == (
         "100 of 1 of 12 tasks, 3 of them not predicted, files not as released: 1"
     )
 

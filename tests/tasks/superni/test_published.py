@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tk_instruct.published import as_text, compare_with
-from tk_instruct.tasks.superni.metrics import Instance
 from tk_instruct.tasks.superni.prompt import ENCODINGS
 from tk_instruct.tasks.superni.published import rows, setting_of
 from tk_instruct.tasks.superni.records import TRACKS
@@ -24,7 +23,7 @@ ENCODINGS_OF_THE_PAPER = {
     "Pos(4)": "pos4",
     "Def+Pos(4)": "def_pos4",
 }
-WHOLE = [Instance(("a",), f"task{k % 119}", "Word Analogy") for k in range(11_810)]
+WHOLE = [f"task{k % 119}" for k in range(11_810)]
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -79,19 +78,21 @@ def test_settings_are_told_in_the_suites_own_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tasks", "encoding"),
+    ("predicted", "encoding"),
     [
-        (["superni_en_def_pos2"], "def_pos2"),
-        (["superni_en_tk_instruct"], "tk_instruct"),
-        (["superni_en_def_pos2", "superni_en_def"], None),
-        (["superni_en_def_pos2", "mine"], None),
-        (["superni_xlingual_def_pos2"], None),
-        (["superni_default_def_pos2"], None),
-        ([], None),
+        ("superni_en_def_pos2", "def_pos2"),
+        ("superni_en_tk_instruct", "tk_instruct"),
+        ("superni_def_pos2", "def_pos2"),
+        ("superni_xlingual_def_pos2", None),
+        ("superni_default_def_pos2", None),
+        ("mine", None),
+        (None, None),
     ],
 )
-def test_the_encoding_is_that_of_the_predicted_task(tasks: list[str], encoding: str | None) -> None:
-    assert setting_of("default", WHOLE, tasks=tasks).get("encoding") == encoding
+def test_the_encoding_is_that_of_the_predicted_task(
+    predicted: str | None, encoding: str | None
+) -> None:
+    assert setting_of("default", WHOLE, predicted=predicted).get("encoding") == encoding
 
 
 def test_which_instances_are_scored() -> None:
@@ -108,7 +109,7 @@ def test_which_instances_are_scored() -> None:
 
 def test_the_same_setting_is_that_of_the_released_files() -> None:
     scores = {("", "rougeL"): 54.0}
-    setting = setting_of("default", WHOLE, tasks=["superni_en_def_pos2"])
+    setting = setting_of("default", WHOLE, predicted="superni_en_def_pos2")
     same, others = compare_with(rows(), setting, scores)
     source = "README of yizhongw/Tk-Instruct, arXiv:2204.07705"
     assert as_text(same, []).replace(source, "README") == (
