@@ -31,8 +31,8 @@ setup(
     package_data={
         "tk_instruct.gin": ["**/*.gin"],
         "tk_instruct.self_instruct": ["seed_tasks.jsonl"],
-        "tk_instruct.tasks.natural_instructions_v1": ["*.csv"],
-        "tk_instruct.tasks.p3": ["prompts/**/templates.yaml", "t0_*.csv"],
+        "tk_instruct.tasks": ["*/*.csv"],
+        "tk_instruct.tasks.p3": ["prompts/**/templates.yaml"],
     },
     entry_points={"console_scripts": ["tk-instruct=tk_instruct.cli:main"]},
     install_requires=[

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -293,8 +294,60 @@ def test_a_limit_does_not_take_predictions_away(
     assert cli.main(command) == 0
     before = (tmp_path / "x").read_bytes()
     assert cli.main([*command, "--limit=2"]) == 2
-    assert "would leave 2; give another --output" in capsys.readouterr().err
+    assert "of which --limit=2 would leave 2; give another --output" in capsys.readouterr().err
     assert (tmp_path / "x").read_bytes() == before
+    assert cli.main([*command, "--limit_per_task=1"]) == 2
+    message = r"holds \d+ rows, of which --limit_per_task=1 would leave \d+; give another --output"
+    assert re.search(message, capsys.readouterr().err)
+    assert (tmp_path / "x").read_bytes() == before
+
+
+def test_the_first_examples_of_each_task(tmp_path: Path, on_the_mini_benchmark: None) -> None:
+    """Of each that a suite's task is made of; a mixture's tasks count apart."""
+    counts = {}
+    for name, limit in (("whole", 10**9), ("some", 2)):
+        output = tmp_path / f"{name}.jsonl"
+        command = ["predict", "--baseline=copy_input", f"--task={TASK}", f"--output={output}"]
+        assert cli.main([*command, f"--limit_per_task={limit}"]) == 0
+        counts[name] = Counter(row["task"] for row in rows_of(output))
+    assert len(counts["whole"]) > 2
+    assert max(counts["whole"].values()) > 2
+    assert counts["some"] == {task: min(count, 2) for task, count in counts["whole"].items()}
+
+    whole, _ = inference.examples_of(TASK, "test", FeatureLengths(32, 6), None)
+    found, _ = inference.examples_of(TASK, "test", FeatureLengths(32, 6), None, 1)
+    first = {example["task"]: example["id"] for example in reversed(whole)}
+    assert [example["id"] for example in found] == list(first.values())[::-1]
+
+    both, _ = inference.examples_of("superni_def", "train", FeatureLengths(32, 6), None, 1)
+    apart = [
+        inference.examples_of(f"superni_{track}_def", "train", FeatureLengths(32, 6), None, 1)[0]
+        for track in ("en", "xlingual")
+    ]
+    assert len(both) == sum(map(len, apart))
+
+
+def test_an_unfinished_run_with_a_limit_per_task_is_another(
+    tmp_path: Path, on_the_mini_benchmark: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identities = []
+    monkeypatch.setattr(predict, "write_rows", lambda *args, **_: identities.append(args[3]) or 1)
+    command = ["predict", "--baseline=copy_input", f"--task={TASK}", f"--output={tmp_path / 'x'}"]
+    for flags in ([], ["--limit=2"], ["--limit_per_task=2"], ["--limit_per_task=3"]):
+        assert cli.main([*command, *flags]) == 0
+    assert identities[0] == identities[1]
+    assert [each.get("limit_per_task") for each in identities] == [None, None, 2, 3]
+
+
+def test_limits_are_refused_together_and_below_one(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["predict", "--baseline=copy_input", f"--task={TASK}", "--output=x"]
+    assert cli.main([*command, "--limit=2", "--limit_per_task=3"]) == 2
+    assert capsys.readouterr().err == (
+        "error: --limit=2 and --limit_per_task=3 both say which examples are predicted; give one "
+        "of them\n"
+    )
+    assert cli.main([*command, "--limit_per_task=0"]) == 2
+    assert "--limit_per_task=0 must be at least 1" in capsys.readouterr().err
 
 
 def test_a_damaged_checkpoint_is_told_in_one_line(

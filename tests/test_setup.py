@@ -42,6 +42,14 @@ def test_the_wheel_holds_the_licence_s_text_and_all_templates(wheel: Path) -> No
     assert len(held) > 10
 
 
+def test_the_wheel_holds_the_tables_of_suites(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if name.endswith(".csv")}
+    tables = (ROOT / "tasks").glob("*/*.csv")
+    assert held == {f"tk_instruct/{path.relative_to(ROOT).as_posix()}" for path in tables}
+    assert any(name.endswith("/published.csv") for name in held)
+
+
 def test_packages_that_the_code_imports_are_asked_for_by_name(wheel: Path) -> None:
     """What only another package brings is gone when that one no longer asks for it."""
     with zipfile.ZipFile(wheel) as archive:

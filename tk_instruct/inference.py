@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -62,9 +63,10 @@ def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check_counts(args: argparse.Namespace) -> None:
-    for name in ("batch_size", "limit"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise UserError(f"--{name}={getattr(args, name)} must be at least 1")
+    for name in ("batch_size", "limit", "limit_per_task"):
+        value = getattr(args, name, None)  # not every verb has all
+        if value is not None and value < 1:
+            raise UserError(f"--{name}={value} must be at least 1")
 
 
 def check_name(task: str | None) -> None:
@@ -75,28 +77,47 @@ def check_name(task: str | None) -> None:
         registry.get(task)
 
 
-def check_limit(output: Path, limit: int | None) -> None:
-    """Raises UserError where --limit would leave fewer rows of an output than there are."""
-    if limit is None or is_stream(output) or not output.is_file():
+def check_limit(output: Path, flag: str, num_left: int | None) -> None:
+    """Raises UserError where a limit would leave fewer rows of an output than there are.
+
+    num_left: how many rows it leaves, or None without a limit.
+    """
+    if num_left is None or is_stream(output) or not output.is_file():
         return
     there = sum(1 for line in read_bytes(output).splitlines() if line.strip())
-    if there > limit:
+    if there > num_left:
         raise UserError(
-            f"{output} holds {there} rows, of which --limit={limit} would leave {limit}; give "
+            f"{output} holds {there} rows, of which {flag} would leave {num_left}; give "
             "another --output, or remove it first"
         )
 
 
 def examples_of(
-    task: str, split: str, lengths: "FeatureLengths", limit: int | None
+    task: str,
+    split: str,
+    lengths: "FeatureLengths",
+    limit: int | None,
+    limit_per_task: int | None = None,
 ) -> tuple[list[Example], list[str]]:
-    """The first examples of a task or mixture, and the fingerprints of its tasks' data."""
+    """The first examples of a task or mixture, and the fingerprints of its tasks' data.
+
+    limit: of them all. limit_per_task: of each task of a mixture and, within a task that is made of
+    many, of each that its examples name.
+    """
     from tk_instruct.data import registry
 
     tasks = registry.tasks_of(task)
-    parts = (part.examples(split, lengths) for part in tasks)
+    parts = (_first(part.examples(split, lengths), limit_per_task) for part in tasks)
     examples: list[Example] = list(itertools.islice(itertools.chain.from_iterable(parts), limit))
     return examples, [part.fingerprint(split) for part in tasks]
+
+
+def _first(examples: Iterator[Example], limit_per_task: int | None) -> Iterator[Example]:
+    counts: Counter[str] = Counter()
+    for example in examples:
+        counts[example["task"]] += 1
+        if limit_per_task is None or counts[example["task"]] <= limit_per_task:
+            yield example
 
 
 def load_checkpoint(

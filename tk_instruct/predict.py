@@ -70,6 +70,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="writes DIR/predictions/TASK-SPLIT-STEP.jsonl (default: the run's directory)",
     )
     add_batch_arguments(parser)
+    parser.add_argument(
+        "--limit_per_task",
+        type=whole_number,
+        metavar="N",
+        help="only the first N examples of each task, also of each that a suite's task is made of; "
+        "evaluate counts the others as empty predictions",
+    )
     group = parser.add_argument_group("decoding")
     group.add_argument(
         "--num_beams", type=whole_number, metavar="N", help="beam search with N beams"
@@ -98,6 +105,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @distributed.with_others
 def main(args: argparse.Namespace) -> int:
     check_counts(args)
+    if args.limit is not None and args.limit_per_task is not None:
+        raise UserError(
+            f"--limit={args.limit} and --limit_per_task={args.limit_per_task} both say which "
+            "examples are predicted; give one of them"
+        )
     decoding = decoding_of(args)
     splits = args.split or ["test"]
     if args.output and len(splits) > 1:
@@ -126,7 +138,11 @@ def main(args: argparse.Namespace) -> int:
         name = f"{task}-{split}-{step}.jsonl"
         folder = Path(args.output_dir or args.model_dir or ".").expanduser()
         output = Path(args.output or inside(folder, "predictions", name)).expanduser()
-        count = write_predictions(predict, identity, task, split, lengths, output, limit=args.limit)
+        count = write_predictions(
+            *(predict, identity, task, split, lengths, output),
+            limit=args.limit,
+            limit_per_task=args.limit_per_task,
+        )
         if distributed.is_first_process():
             say_where(count, output)
     return 0
@@ -213,17 +229,22 @@ def write_predictions(
     lengths: "FeatureLengths",
     output: Path,
     limit: int | None = None,
+    limit_per_task: int | None = None,
 ) -> int:
     """Predicts the examples that have no prediction yet, writes all; returns how many there are."""
-    check_limit(output, limit)
-    examples, contents = examples_of(task, split, lengths, limit)
-    return write_rows(
-        predict,
-        examples,
-        output,
-        {**identity, "task": task, "split": split, "lengths": lengths.as_dict(), "data": contents},
-        doing=f"predicting {task}/{split}",
-    )
+    check_limit(output, f"--limit={limit}", limit)
+    examples, contents = examples_of(task, split, lengths, limit, limit_per_task)
+    settings: dict[str, Any] = {
+        "task": task,
+        "split": split,
+        "lengths": lengths.as_dict(),
+        "data": contents,
+    }
+    if limit_per_task is not None:
+        check_limit(output, f"--limit_per_task={limit_per_task}", len(examples))
+        settings["limit_per_task"] = limit_per_task
+    doing = f"predicting {task}/{split}"
+    return write_rows(predict, examples, output, {**identity, **settings}, doing)
 
 
 def baseline_of(name: str, task: str) -> Callable[[Example], str]:

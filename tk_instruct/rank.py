@@ -128,7 +128,7 @@ def main(args: argparse.Namespace) -> int:
     output = Path(args.output or default).expanduser()
     if args.examples and output.is_file() and os.path.samefile(output, args.examples):
         raise UserError(f"--output={output} is --examples, which is never changed; give another")
-    check_limit(output, args.limit)
+    check_limit(output, f"--limit={args.limit}", args.limit)
     loaded = load_model(checkpoints, step, about, args.num_partitions)
     identity = {
         **identity_of(checkpoints, step, about),

@@ -82,6 +82,8 @@ class Suite:
         baselines: value of `predict --baseline` → a function example → answer. It predicts this
             suite's tasks alone, so other suites may have one of the same name.
         scores: a tk_instruct.scores.SuiteScores, which `report` uses.
+        published: a function without arguments that gives the suite's published scores
+            (tk_instruct.published), which `evaluate --published` shows beside ours.
         task_forms: value of `convert-tasks --from` → a form of the suite's own.
         licence: the text on the data in a model card.
     """
@@ -98,6 +100,7 @@ class Suite:
     mini: str | None = None
     baselines: Mapping[str, str] = field(default_factory=dict)
     scores: str | None = None
+    published: str | None = None
     task_forms: Mapping[str, TaskForm] = field(default_factory=dict)
     licence: str = ""
 

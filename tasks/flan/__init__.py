@@ -28,6 +28,7 @@ SUITE = Suite(
     doctor=f"{_HERE}.doctor:diagnose",
     mini=f"{_HERE}.mini",
     scores=f"{_HERE}.scores:SCORES",
+    published=f"{_HERE}.published:rows",
     licence="The datasets of FLAN (arXiv:2109.01652), each under its own licence, which its page "
     "in the TensorFlow Datasets catalogue names.",
 )

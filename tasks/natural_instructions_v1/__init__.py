@@ -48,6 +48,7 @@ SUITE = Suite(
         "copy_input": f"{_HERE}.baselines:copy_input",
     },
     scores=f"{_HERE}.scores:SCORES",
+    published=f"{_HERE}.published:rows",
     task_forms={
         "ni_v1": TaskForm(
             f"{_HERE}.task_files:read",

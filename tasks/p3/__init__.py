@@ -36,6 +36,7 @@ SUITE = Suite(
     doctor=f"{_HERE}.doctor:diagnose",
     mini=f"{_HERE}.mini",
     scores=f"{_HERE}.scores:SCORES",
+    published=f"{_HERE}.published:rows",
     licence="Prompts of PromptSource (arXiv:2202.01279): Apache 2.0. Each data set is under its "
     "own licence, which its page on Hugging Face's Hub names.",
 )

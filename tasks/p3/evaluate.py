@@ -37,7 +37,7 @@ from tk_instruct.progress import Progress
 from tk_instruct.scored_instances import Scored, ScoredInstances
 
 from . import t0, tasks, templates
-from .protocol import SPLITS, Prompt, by_row, options_of, prompts_of, report_of, rows_of
+from .protocol import SPLITS, Prompt, by_row, options_of, prompts_of, report_of, rows_of, scored
 from .summary import Report, report_text
 
 

@@ -32,6 +32,7 @@ SUITE = Suite(
     tasks=f"{_HERE}.tasks",
     mixtures=f"{_HERE}.mixtures",
     evaluations={"user_oriented": f"{_HERE}.rating"},
+    published=f"{_HERE}.published:rows",
     licence="Self-Instruct (arXiv:2212.10560): Apache-2.0 for the seed tasks. What a language "
     "model has generated from them falls under the terms of that model.",
 )

@@ -61,6 +61,7 @@ SUITE = Suite(
         "copy_input": f"{_HERE}.baselines:copy_input",
     },
     scores=f"{_HERE}.scores:SCORES",
+    published=f"{_HERE}.published:rows",
     licence="Super-NaturalInstructions (arXiv:2204.07705): Apache-2.0 for the collection. The "
     "licence of each dataset in it is named, where it is known, in its task file (`Instance "
     "License`).",

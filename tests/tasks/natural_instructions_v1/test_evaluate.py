@@ -146,7 +146,7 @@ def test_scores_and_table_by_hand(
     assert rows[1].startswith("these predictions, ROUGE-L F ")
     assert rows[1].split()[-7:] == ["64.29", "–", "50.00", "–", "–", "–", "57.14"]
     [gpt3] = [row for row in rows if "GPT-3" in row and row.endswith(" 24")]
-    assert gpt3.startswith("published: GPT-3 175B not fine-tuned  full instruction  ")
+    assert gpt3.startswith("published: GPT-3 175B not fine-tuned  full  ")
     assert gpt3.split()[-7:] == ["33", "18", "8", "12", "60", "11", "24"]
     assert rows[-1].startswith("published: task-specific models")
     assert rows[-1].split()[-7:] == ["–"] * 6 + ["66"]

@@ -1,0 +1,42 @@
+"""The published scores of T0 (published.csv), and the setting of ours."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from tk_instruct.published import PublishedScore, read
+
+from . import t0
+from .summary import DatasetSummary, Report
+from .templates import VERSIONS
+
+
+@cache
+def rows() -> tuple[PublishedScore, ...]:
+    """Raises UserError if published.csv does not keep to its columns."""
+    return read(Path(__file__).parent / "published.csv")
+
+
+def setting_of(report: Report, row: str) -> dict[str, str]:
+    """The setting of a row of a report, as published.csv has it."""
+    summary = report.datasets[row]
+    names = [str(task.dataset) for task in t0.tasks() if task.eval]
+    num_prompts = names.count(row)
+    is_theirs = report.templates in VERSIONS.values()
+    return {
+        "method": summary.method,
+        "templates": "PromptSource" if is_theirs else report.templates,
+        "split": summary.split,
+        "instances": f"the first {report.limit}" if report.limit else "all",
+        "prompts": "all"
+        if summary.num_prompts == num_prompts
+        else f"{summary.num_prompts} of {num_prompts}",
+    }
+
+
+def scores_of(row: str, summary: DatasetSummary) -> Mapping[tuple[str, str], float]:
+    """(part, metric) → score of a row, as published.csv names them."""
+    return {
+        (row, f"{summary.metric}_median"): summary.median,
+        (row, f"{summary.metric}_interquartile_range"): summary.interquartile_range,
+    }
