@@ -120,15 +120,16 @@ def measure(
     """Scores and values of any function of (targets, predictions), as SeqIO's metric_fns are.
 
     The function is called on all examples, then on each one. A score that is the mean of what
-    single examples give has these as values; an example that does not give the score does not count
-    for it. Other scores, and those of functions that raise an error for one example, have values by
-    the delete-a-group jackknife (Kott 2001, Journal of Official Statistics 17) with `MAX_GROUPS`
-    groups at most: the examples of a group share one value, and `Measured.groups` has the groups.
+    single examples give has these as values; an example that gives no such score, or NaN, does not
+    count for it. Other scores, and all those of a function that raises an error for one example,
+    have values by the delete-a-group jackknife (Kott 2001, Journal of Official Statistics 17) with
+    at most `MAX_GROUPS` groups. There the examples of a group share one value, and
+    `Measured.groups` has the groups.
 
     Args:
-        ids: the unit that each example was sampled in, or the example's own id. Units are left out
-            whole. The group of an id depends on nothing else, so systems have the same groups,
-            except that up to `MAX_GROUPS` ids are a group each.
+        ids: the unit that each example was sampled in (`Task.unit`), or the example's own id. An id
+            is left out whole. Its group depends on the id alone, so that systems have the same
+            groups; only if there are no more than `MAX_GROUPS` ids, each is a group.
 
     Raises:
         UserError: a score is no number.
