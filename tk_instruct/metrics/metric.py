@@ -6,6 +6,7 @@ and the difference of two systems on the same examples.
 
 import math
 import warnings
+from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, update_wrapper
@@ -144,7 +145,7 @@ def measure(
         single = _of_each(metric, targets, predictions)
         found = {name: _as_mean(score, name, single) for name, score in whole.items()}
         if None in found.values():
-            left_out = _by_groups(metric, whole, targets, predictions, ids)
+            left_out = _by_groups(metric, whole, single, targets, predictions, ids)
     return {name: of or left_out[name] for name, of in found.items()}
 
 
@@ -176,30 +177,43 @@ def _as_mean(score: float, name: str, single: Sequence[Mapping[str, float]]) -> 
 def _by_groups(
     metric: Callable[..., Mapping[str, Any]],
     whole: Mapping[str, float],
+    single: Sequence[Mapping[str, float]],
     targets: Sequence[Any],
     predictions: Sequence[Any],
     ids: Sequence[str],
 ) -> dict[str, Measured]:
-    """The delete-a-group jackknife of each score.
-
-    With h = n / (examples of the group), a group's value is h·θ − (h − 1)·θ₋ᵍ, for groups of
-    unequal size (Busing, Meijer & van der Leeden 1999, Statistics and Computing 9).
-    """
+    """The delete-a-group jackknife of each score."""
     is_few = len(set(ids)) <= MAX_GROUPS
     groups = list(ids) if is_few else [str(draw(0, "jackknife", id_) % MAX_GROUPS) for id_ in ids]
-    members: dict[str, list[int]] = {}
+    members: dict[str, set[int]] = {}
     for row, group in enumerate(groups):
-        members.setdefault(group, []).append(row)
-    values = {name: np.full(len(ids), math.nan) for name in whole}
-    for rows in members.values():
-        left = _without(set(rows), metric, targets, predictions) if len(members) > 1 else whole
-        share = len(ids) / len(rows)
-        for name, score in whole.items():
-            values[name][rows] = share * score - (share - 1) * left.get(name, math.nan)
-    for found in values.values():
-        if np.isnan(found).any():  # the mean of the others would be another score
-            found[:] = math.nan
-    return {name: Measured.of(score, values[name], groups) for name, score in whole.items()}
+        members.setdefault(group, set()).add(row)
+    left = {group: _without(rows, metric, targets, predictions) for group, rows in members.items()}
+    found = {}
+    for name, score in whole.items():
+        of_group = {group: scores.get(name, math.nan) for group, scores in left.items()}
+        counted = [row for row, of in enumerate(single) if name in of] or range(len(groups))
+        values = _pseudo_values(score, of_group, groups, counted)
+        found[name] = Measured.of(score, values, groups)
+    return found
+
+
+def _pseudo_values(
+    score: float, left: Mapping[str, float], groups: Sequence[str], counted: Sequence[int]
+) -> Float[np.ndarray, " n"]:
+    """h·θ − (h − 1)·θ₋ᵍ of each counted row's group, where 1 / h is the group's share of rows.
+
+    left has the scores θ₋ᵍ of all rows but a group. For groups of unequal size see Busing, Meijer &
+    van der Leeden 1999, Statistics and Computing 9. All are NaN if a θ₋ᵍ is missing, or if there is
+    one group.
+    """
+    values = np.full(len(groups), math.nan)
+    sizes = Counter(groups[row] for row in counted)
+    if len(sizes) > 1 and not any(math.isnan(left[group]) for group in sizes):
+        for row in counted:
+            h = len(counted) / sizes[groups[row]]
+            values[row] = h * score - (h - 1) * left[groups[row]]
+    return values
 
 
 def _without(
