@@ -155,17 +155,15 @@ def bootstrap(
 
     statistic takes how often each unit is drawn, a row a resample; a row of ones gives the value.
     Draws depend on seed, purpose, num_units and num_resamples only. The standard error is the
-    standard deviation of the resampled values. The interval is the expanded percentile interval
-    (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", The American Statistician
-    69(4)): the quantiles of the resampled values at the levels that make the interval of a mean as
-    wide as Student's. It needs about 10 units or more. Memory: some 100 MB, and what statistic
-    takes for some rows with 4 million numbers in all. With one unit there is no error.
+    standard deviation of the resampled values times √(n / (n − 1)), as resamples of n units vary
+    less than samples do. The interval is Student's t: for medians over prompts it covers the truth
+    more nearly in 95 % of samples than percentiles (up to 98 %) and BCa (down to 90 %) do. Memory:
+    some 100 MB, and what statistic takes for rows with 4 million numbers in all. With one unit
+    there is no error.
 
     Raises ValueError if num_units or num_resamples is too small, or if statistic gives values that
     are not finite or not one a row.
     """
-    from scipy.special import ndtr, stdtrit
-
     if num_units < 1:
         raise ValueError(f"num_units={num_units} must be 1 or more; leave the statistic out")
     if num_resamples < 2:
@@ -182,13 +180,9 @@ def bootstrap(
         drawn += num_units * np.arange(num_rows)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=num_rows * num_units)
         resampled.append(_computed(statistic, counts.reshape(num_rows, num_units).astype(float)))
-    values = np.concatenate(resampled)
     df = num_units - 1
-    low = ndtr(-math.sqrt(num_units / df) * stdtrit(df, 0.975))
-    ci95 = np.quantile(values, [low, 1 - low])
-    return Estimate(
-        value, float(values.std(ddof=1)), (float(ci95[0]), float(ci95[1])), df, num_units
-    )
+    variance = np.concatenate(resampled).var(ddof=1) * num_units / df
+    return _with_t_interval(value, np.array([variance]), np.array([df]), num_units)
 
 
 def median_over_prompts(
