@@ -216,6 +216,13 @@ def test_order_of_rows_does_not_matter() -> None:
     assert shuffled.ci95 == pytest.approx(median.ci95)
 
 
+def test_a_million_rows() -> None:
+    y = np.arange(1_000_000) % 2
+    ours = mean(y, np.arange(1_000_000) // 10)
+    assert (ours.value, ours.stderr, ours.num_units) == (0.5, 0.0, 100_000)
+    assert mean(y).stderr == pytest.approx(0.0005)
+
+
 def test_copies_of_rows_in_their_units_change_nothing() -> None:
     y, units = clustered(0, 10)
     ours, twice = mean(y, units), mean([*y, *y], [*units, *units])

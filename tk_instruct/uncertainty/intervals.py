@@ -19,7 +19,7 @@ from tk_instruct import randomness
 # Text or numbers that name what a row belongs to.
 Labels = Sequence[Hashable] | Int[np.ndarray, " n"]
 
-MOST_NUMBERS_AT_ONCE = 2**22
+_MOST_COUNTS_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def bootstrap(
     if num_units == 1:
         return Estimate(value, None, None, None, num_units)
     rng = np.random.default_rng(randomness.draw(seed, purpose))
-    rows_at_once = max(1, MOST_NUMBERS_AT_ONCE // num_units)
+    rows_at_once = max(1, _MOST_COUNTS_AT_ONCE // num_units)
     resampled = []
     for start in range(0, num_resamples, rows_at_once):
         num_rows = min(rows_at_once, num_resamples - start)

@@ -9,7 +9,6 @@ from jaxtyping import Bool, Float, Int
 
 from tk_instruct import randomness
 from tk_instruct.uncertainty.intervals import (
-    MOST_NUMBERS_AT_ONCE,
     Estimate,
     Labels,
     finite,
@@ -18,7 +17,8 @@ from tk_instruct.uncertainty.intervals import (
     sample_of,
 )
 
-_NUM_FLIPS = 9999
+_NUM_EXCHANGES = 9999
+_MOST_SIGNS_AT_ONCE = 2**18  # which a processor's cache holds
 
 
 @dataclass(frozen=True)
@@ -137,16 +137,17 @@ def smallest_detectable_difference(
 def _exchange_p_value(sums: Float[np.ndarray, " units"], rng: np.random.Generator) -> float:
     """Share of the ways to change signs of the sums whose total is as large as that observed."""
     sums = np.sort(sums[sums != 0])  # in an order that is not that of rows; 0 has no sign
-    if 2 ** min(len(sums), 63) <= _NUM_FLIPS:
-        signs = np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums)) & 1
-        return float(_is_as_large(signs, sums).mean())
-    rows_at_once = max(1, MOST_NUMBERS_AT_ONCE // len(sums))
+    if 2 ** min(len(sums), 63) <= _NUM_EXCHANGES:
+        is_exchanged = np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums)) & 1
+        return float(_is_as_large(is_exchanged, sums).mean())
+    rows_at_once = max(1, _MOST_SIGNS_AT_ONCE // len(sums))
     count = 1
-    for start in range(0, _NUM_FLIPS, rows_at_once):
-        num_rows = min(rows_at_once, _NUM_FLIPS - start)
-        signs = rng.integers(2, size=(num_rows, len(sums)), dtype=np.int8)
-        count += int(_is_as_large(signs, sums).sum())
-    return count / (_NUM_FLIPS + 1)
+    for start in range(0, _NUM_EXCHANGES, rows_at_once):
+        num_rows = min(rows_at_once, _NUM_EXCHANGES - start)
+        eights = rng.integers(256, size=(num_rows, -(-len(sums) // 8)), dtype=np.uint8)
+        is_exchanged = np.unpackbits(eights, axis=1, count=len(sums))
+        count += int(_is_as_large(is_exchanged, sums).sum())
+    return count / (_NUM_EXCHANGES + 1)
 
 
 def _is_as_large(
