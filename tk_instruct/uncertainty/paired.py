@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from tk_instruct import randomness
 from tk_instruct.uncertainty.intervals import (
@@ -138,8 +138,8 @@ def _exchange_p_value(sums: Float[np.ndarray, " units"], rng: np.random.Generato
     """Share of the ways to change signs of the sums whose total is as large as that observed."""
     sums = np.sort(sums[sums != 0])  # in an order that is not that of rows; 0 has no sign
     if 2 ** min(len(sums), 63) <= _NUM_EXCHANGES:
-        is_exchanged = np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums)) & 1
-        return float(_is_as_large(is_exchanged, sums).mean())
+        every_way = np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums)) & 1
+        return float(_is_as_large(every_way, sums).mean())
     rows_at_once = max(1, _MOST_SIGNS_AT_ONCE // len(sums))
     count = 1
     for start in range(0, _NUM_EXCHANGES, rows_at_once):
@@ -151,7 +151,8 @@ def _exchange_p_value(sums: Float[np.ndarray, " units"], rng: np.random.Generato
 
 
 def _is_as_large(
-    is_exchanged: Int[np.ndarray, "ways units"], sums: Float[np.ndarray, " units"]
+    is_exchanged: Int[np.ndarray, "ways units"] | UInt8[np.ndarray, "ways units"],
+    sums: Float[np.ndarray, " units"],
 ) -> Bool[np.ndarray, " ways"]:
     observed = abs(sums.sum())
     rounding = 1e-12 * np.abs(sums).sum()
