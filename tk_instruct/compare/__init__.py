@@ -22,6 +22,7 @@ from tk_instruct import configuration, evaluate, scored_instances
 from tk_instruct.compare.comparison import report
 from tk_instruct.compare.systems import side_by_side
 from tk_instruct.compare.text import report_text
+from tk_instruct.errors import UserError
 from tk_instruct.evaluate.output import as_text, show_scores
 from tk_instruct.files import Path, check_target
 from tk_instruct.ranges import whole_number
@@ -59,6 +60,8 @@ def add_suite_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -
 
 
 def main(args: argparse.Namespace) -> int:
+    if args.n < 0:
+        raise UserError(f"-n {args.n} must be at least 0")
     if args.json not in (None, "-"):
         args.json = os.path.expanduser(args.json)
         check_target(args.json)

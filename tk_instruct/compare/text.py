@@ -25,6 +25,8 @@ def report_text(report: Report) -> str:
 
 def _comparison(of: Comparison, report: Report) -> list[str]:
     test = "McNemar's exact test" if report.is_right_or_wrong else "sign test"
+    if report.num_units != report.num_instances:
+        test += " as if they were independent"
     difference = of.paired.difference
     rows = [
         [f"{of.second} - {of.first}", f"{difference.value:+.2f}"],
@@ -41,12 +43,19 @@ def _comparison(of: Comparison, report: Report) -> list[str]:
     if report.num_units != report.num_instances:
         lines.append(f"{report.unit + 's':<{width}}  {_counts(of.units, 'sign test')}")
     if of.categories:
-        lines += ["", _categories(of, report.unit)]
+        lines += ["", _categories(of, report.unit), _about_p(report.unit)]
     for title, instances in (("better", of.better), ("worse", of.worse)):
         if instances:
             lines += ["", f"where {of.second} is {title} by most:"]
             lines += [line for each in instances for line in _instance(each, of)]
     return lines
+
+
+def _about_p(unit: str) -> str:
+    return (
+        f"p: how often a difference as large arises if the systems are exchanged by {unit}, in a "
+        f"category of one {unit} by instance; corrected for the number of categories (Holm)"
+    )
 
 
 def _counts(counts: Counts, test: str) -> str:
