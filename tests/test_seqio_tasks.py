@@ -435,6 +435,8 @@ def test_a_task_without_inputs_and_an_empty_split_are_said() -> None:
         with pytest.raises(UserError, match="gives the features targets; what is trained"):
             list(only_targets.examples("train", lengths))
         both = add("sometimes_empty", {"inputs": bytes_, "targets": bytes_})
+        (example,) = both.examples("train", lengths)
+        assert both.unit_of(example) == example["id"] == "sometimes_empty-train-0"
         with pytest.raises(UserError, match="sometimes_empty/test has no examples"):
             inspection.count(both, "test", lengths)
     finally:

@@ -139,7 +139,7 @@ class ScoredInstances:
             strata=of.labels["category"] if "category" in of.about.levels else None,
             instances=of.labels["instance"],
         )
-        return found.within(0, 100) if metric in self.about.percentages else found
+        return found.within(0.0, 100.0) if metric in self.about.percentages else found
 
     def estimates(self, suffix: str = "") -> dict[str, Estimate]:
         """Name of a score → its estimate, for all metrics. The suffix is added to the names."""

@@ -353,7 +353,7 @@ def table_of(rows: ScoredInstances, scores: Mapping[str, Estimate]) -> str:
         for category, (metric, score, of) in found.items():
             counts = [f"{len(of):,}", f"{len(of.by('task')):,}"]
             shown.append([category, metric, *score_cells(score), *counts])
-        whole = combined([score for _, score, _ in found.values()]).within(0, 100)
+        whole = combined([score for _, score, _ in found.values()]).within(0.0, 100.0)
         mean_of = f"mean of {_count(len(found), 'category', 'categories')}"
         shown.append([mean_of, "", *score_cells(whole), "", ""])
         lines += ["", table(shown)]

@@ -89,7 +89,8 @@ def slow_pseudo_values(metric: Metric, given: Examples, score: str) -> list[floa
         metric(*given.at([row for row in range(count) if row != without]))[score]
         for without in range(count)
     ]
-    return [count * whole - (count - 1) * each for each in left]
+    values = np.array([count * whole - (count - 1) * each for each in left])
+    return (values + whole - values.mean()).tolist()
 
 
 # Metrics
@@ -414,10 +415,38 @@ def test_values_that_cannot_be_told_are_nan() -> None:
     assert np.isnan(found.values).all()
 
 
-def test_a_single_unit_is_the_score() -> None:
+def test_one_unit_tells_no_values() -> None:
     targets, predictions, _ = letters(9)
     found = measure(f1_of_a, targets, predictions, ["same"] * 9)["f1"]
-    assert found.values.tolist() == [found.score] * 9
+    assert found.score == f1_of_a(targets, predictions)["f1"]
+    assert np.isnan(found.values).all()
+
+
+def test_a_score_of_some_examples_that_is_no_mean() -> None:
+    """As Natural Instructions v1 has it: means over tasks of means over examples."""
+
+    def metric(targets: Sequence[str], predictions: Sequence[str]) -> dict[str, float]:
+        of: dict[str, dict[str, list[bool]]] = {}
+        for target, is_same in zip(targets, same(targets, predictions), strict=True):
+            category, task = target.split("/")
+            of.setdefault(category, {}).setdefault(task, []).append(is_same)
+        return {name: fmean(map(fmean, tasks.values())) for name, tasks in of.items()}
+
+    targets = ["a/1", "a/1", "a/1", "a/2", "b/3", "b/3", "b/4", "b/4", "a/5"]
+    predictions = ["a/1", "", "a/1", "a/2", "", "", "b/4", "b/4", ""]
+    found = measure(metric, targets, predictions, targets)
+    assert (found["a"].groups, found["b"].groups) == (targets, None)
+    assert as_array(found["b"].values) == [None] * 4 + [0, 0, 1, 1, None]
+    values = found["a"].values
+    assert [row for row in range(9) if np.isnan(values[row])] == [4, 5, 6, 7]
+    of_tasks = [2 / 3, 1, 0]
+    # Left out are 3 of 5 rows, 1 and 1.
+    expected = np.array(
+        [5 / 3 * fmean(of_tasks) - 2 / 3 * fmean(of_tasks[1:])] * 3
+        + [5 * fmean(of_tasks) - 4 * fmean(of_tasks[::2])]
+        + [5 * fmean(of_tasks) - 4 * fmean(of_tasks[:2])]
+    )
+    assert values[[0, 1, 2, 3, 8]] == pytest.approx(expected - expected.mean() + fmean(of_tasks))
 
 
 @pytest.mark.parametrize("count", [1, 2])

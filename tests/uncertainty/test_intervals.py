@@ -216,6 +216,13 @@ def test_order_of_rows_does_not_matter() -> None:
     assert shuffled.ci95 == pytest.approx(median.ci95)
 
 
+def test_a_million_rows() -> None:
+    y = np.arange(1_000_000) % 2
+    ours = mean(y, np.arange(1_000_000) // 10)
+    assert (ours.value, ours.stderr, ours.num_units) == (0.5, 0.0, 100_000)
+    assert mean(y).stderr == pytest.approx(0.0005)
+
+
 def test_copies_of_rows_in_their_units_change_nothing() -> None:
     y, units = clustered(0, 10)
     ours, twice = mean(y, units), mean([*y, *y], [*units, *units])
@@ -366,3 +373,82 @@ def test_refusals_of_median_over_prompts(scores: Float[np.ndarray, "p i"], messa
 def test_coverage_of_mean(num_units: int, effects: str, sizes: str, least: float) -> None:
     covered = coverage(lambda seed: mean(*clustered(seed, num_units, effects, sizes)))
     assert least <= covered <= 0.97
+
+
+def stratified(
+    seed: int, layout: tuple[int, ...], effects: str = "normal"
+) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """Scores, units and strata. A stratum's number of units is given; one alone has no effect."""
+    parts = []
+    for stratum, num_units in enumerate(layout):
+        if num_units > 1:
+            y, units = clustered(1000 * seed + stratum, num_units, effects)
+        else:
+            y, units = np.random.default_rng((seed, stratum)).normal(size=60), np.zeros(60, int)
+        parts.append((y, units + 1000 * stratum, np.full(len(y), stratum)))
+    y, units, strata = map(np.concatenate, zip(*parts, strict=True))
+    return y, units, strata
+
+
+@pytest.mark.parametrize(
+    ("layout", "effects", "least", "most"),
+    [
+        ((30, 30, 30, 29), "skewed", 0.93, 0.97),
+        ((10,) * 12, "normal", 0.93, 0.97),
+        ((10,) * 12, "binary", 0.93, 0.97),
+        # Degrees of freedom by counts of units would give 83 %.
+        ((2, 2, 60), "normal", 0.93, 0.97),
+        ((40, 30, 20, 10, 8, 5, 3, 2, 1), "normal", 0.92, 0.97),
+        ((2,) * 10, "normal", 0.95, 1.0),  # wider than need be
+    ],
+)
+def test_coverage_of_stratified_mean(
+    layout: tuple[int, ...], effects: str, least: float, most: float
+) -> None:
+    def estimate(seed: int) -> Estimate:
+        y, units, strata = stratified(seed, layout, effects)
+        return mean(y, units, weights=1 / np.bincount(strata)[strata], strata=strata)
+
+    assert least <= coverage(estimate) <= most
+
+
+@pytest.mark.parametrize("effects", ["normal", "skewed", "binary"])
+def test_coverage_of_combined(effects: str) -> None:
+    def estimate(seed: int) -> Estimate:
+        rng = np.random.default_rng(seed)
+        samples = [rng.normal(size=20), clustered(seed, 30, effects), rng.normal(size=400)]
+        return combined([mean(samples[0]), mean(*samples[1]), mean(samples[2])])
+
+    assert 0.93 <= coverage(estimate) <= 0.97
+
+
+def prompts_and_instances(seed: int, num_instances: int) -> Float[np.ndarray, "11 instances"]:
+    """Whether instances, easy and hard, are right by prompts, good and bad. Half are, of median."""
+    rng = np.random.default_rng(seed)
+    prompts, instances = np.linspace(-1, 1, 11)[:, None], 1.5 * rng.normal(size=num_instances)
+    return (prompts + instances + rng.logistic(size=(11, num_instances)) > 0).astype(float)
+
+
+@pytest.mark.parametrize("num_instances", [30, 100])
+def test_coverage_of_bootstrap(num_instances: int) -> None:
+    def estimate(seed: int) -> Estimate:
+        scores = prompts_and_instances(seed, num_instances)
+
+        def statistic(
+            counts: Float[np.ndarray, "resamples units"],
+        ) -> Float[np.ndarray, " resamples"]:
+            return np.median(counts @ scores.T / num_instances, axis=1)
+
+        return bootstrap(statistic, num_instances, "test", seed, num_resamples=200)
+
+    assert 0.93 <= coverage(estimate, truth=0.5) <= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_instances", [30, 100])
+def test_coverage_of_median_over_prompts(num_instances: int) -> None:
+    covered = coverage(
+        lambda seed: median_over_prompts(prompts_and_instances(seed, num_instances), "test", seed),
+        truth=0.5,
+    )
+    assert 0.93 <= covered <= 0.97

@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 import scipy.stats
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
@@ -182,3 +182,47 @@ def test_smallest_detectable_difference_of_many_is_normal() -> None:
 def test_refusals_of_smallest_detectable(arguments: tuple, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         smallest_detectable_difference(*arguments)
+
+
+def two_systems(
+    seed: int, num_units: int, shift: float = 0.0
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """Scores of two systems whose unit effects differ around the shift, and the units."""
+    rng = np.random.default_rng(seed)
+    units = np.repeat(np.arange(num_units), rng.integers(5, 16, num_units))
+    shared = rng.exponential(size=num_units)[units] + rng.normal(size=len(units))
+    first, second = (
+        shared + 0.5 * rng.normal(size=num_units)[units] + 0.5 * rng.normal(size=len(units))
+        for _ in range(2)
+    )
+    return first, second + shift, units
+
+
+@pytest.mark.parametrize("num_units", [12, 30, pytest.param(119, marks=pytest.mark.slow)])
+def test_of_equal_systems_one_in_twenty_is_found_different(num_units: int) -> None:
+    num_found = num_covered = 0
+    for seed in range(2000):
+        first, second, units = two_systems(seed, num_units)
+        ours = paired_difference(first, second, units, purpose="test", seed=seed)
+        assert ours.p_value is not None
+        assert ours.difference.ci95 is not None
+        num_found += ours.p_value <= 0.05
+        num_covered += ours.difference.ci95[0] <= 0 <= ours.difference.ci95[1]
+    assert 0.035 <= num_found / 2000 <= 0.06
+    assert 0.93 <= num_covered / 2000 <= 0.97
+
+
+@pytest.mark.parametrize("num_units", [12, 30])
+def test_the_smallest_detectable_difference_is_found_in_four_of_five(num_units: int) -> None:
+    shift = smallest_detectable_difference(1 / math.sqrt(num_units), num_units - 1)
+    num_found = np.zeros(2)
+    for seed in range(2000):
+        difference = np.random.default_rng(seed).normal(shift, size=num_units)
+        ours = paired_difference(np.zeros(num_units), difference, purpose="test", seed=seed)
+        assert ours.p_value is not None
+        assert ours.difference.ci95 is not None
+        num_found += [
+            not ours.difference.ci95[0] <= 0 <= ours.difference.ci95[1],
+            ours.p_value <= 0.05,
+        ]
+    assert num_found / 2000 == pytest.approx([0.8, 0.8], abs=0.03)

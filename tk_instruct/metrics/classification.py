@@ -68,8 +68,8 @@ def multirc(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, 
     share = fmean(right.values())
 
     def values() -> Float[np.ndarray, " n"]:
-        # Each question counts the same, however many answers it has. Over the answers to one, the
-        # distances from the mean add up to the question's own.
+        # A question counts as one, however many answers it has. So its answers' distances from the
+        # mean add up to its own distance, times the mean number of answers.
         num_answers = Counter(questions)
         mean_answers = len(questions) / len(right)
         return 100 * np.array(
@@ -152,6 +152,7 @@ def _options(targets: Sequence[Target]) -> list[str]:
 def _mean_f1(
     labels: Sequence[str], targets: Sequence[Target], predictions: Sequence[str]
 ) -> Measured:
+    """The mean of the labels' F1."""
     pairs = list(zip(_first_references(targets), _stripped(predictions), strict=True))
     hits = np.array([[e == p == label for e, p in pairs] for label in labels], int)
     said = np.array([[(e == label) + (p == label) for e, p in pairs] for label in labels])

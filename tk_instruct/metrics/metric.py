@@ -6,6 +6,7 @@ and the difference of two systems on the same examples.
 
 import math
 import warnings
+from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, update_wrapper
@@ -80,7 +81,9 @@ def jackknife(
 
 
 def _centred(values: Float[np.ndarray, " n"], score: float) -> Float[np.ndarray, " n"]:
-    return values + (score - values.mean())
+    """The values moved so that their mean is the score. NaN are left out."""
+    counted = values[~np.isnan(values)]
+    return values + (score - counted.mean()) if counted.size else values
 
 
 def groups_of(measured: Mapping[str, Measured]) -> Sequence[str] | None:
@@ -129,15 +132,16 @@ def measure(
     """Scores and values of any function of (targets, predictions), as SeqIO's metric_fns are.
 
     The function is called on all examples, then on each one. A score that is the mean of what
-    single examples give has these as values; an example that does not give the score does not count
-    for it. Other scores, and those of functions that raise an error for one example, have values by
-    the delete-a-group jackknife (Kott 2001, Journal of Official Statistics 17) with `MAX_GROUPS`
-    groups at most: the examples of a group share one value, and `Measured.groups` has the groups.
+    single examples give has these as values; an example that gives no such score, or NaN, does not
+    count for it. Other scores, and all those of a function that raises an error for one example,
+    have values by the delete-a-group jackknife (Kott 2001, Journal of Official Statistics 17) with
+    at most `MAX_GROUPS` groups. There the examples of a group share one value, and
+    `Measured.groups` has the groups.
 
     Args:
-        ids: the unit that each example was sampled in, or the example's own id. Units are left out
-            whole. The group of an id depends on nothing else, so systems have the same groups,
-            except that up to `MAX_GROUPS` ids are a group each.
+        ids: the unit that each example was sampled in (`Task.unit`), or the example's own id. An id
+            is left out whole. Its group depends on the id alone, so that systems have the same
+            groups; only if there are no more than `MAX_GROUPS` ids, each is a group.
 
     Raises:
         UserError: a score is no number.
@@ -152,7 +156,7 @@ def measure(
         single = _of_each(metric, targets, predictions)
         found = {name: _as_mean(score, name, single) for name, score in whole.items()}
         if None in found.values():
-            left_out = _by_groups(metric, whole, targets, predictions, ids)
+            left_out = _by_groups(metric, whole, single, targets, predictions, ids)
     return {name: of or left_out[name] for name, of in found.items()}
 
 
@@ -176,7 +180,7 @@ def _as_mean(score: float, name: str, single: Sequence[Mapping[str, float]]) -> 
     counted = values[~np.isnan(values)]
     if not len(counted) or not math.isfinite(score):
         return None
-    tolerance = 1e-4 if score == round(score, 4) else 1e-9  # scores of SuperNI are rounded
+    tolerance = 1e-4 if score == round(score, 4) else 1e-9  # some metrics round
     is_mean = math.isclose(fmean(counted), score, rel_tol=1e-6, abs_tol=tolerance)
     return Measured.of(score, values) if is_mean else None
 
@@ -184,30 +188,43 @@ def _as_mean(score: float, name: str, single: Sequence[Mapping[str, float]]) -> 
 def _by_groups(
     metric: Callable[..., Mapping[str, Any]],
     whole: Mapping[str, float],
+    single: Sequence[Mapping[str, float]],
     targets: Sequence[Any],
     predictions: Sequence[Any],
     ids: Sequence[str],
 ) -> dict[str, Measured]:
-    """The delete-a-group jackknife of each score.
-
-    With h = n / (examples of the group), a group's value is h·θ − (h − 1)·θ₋ᵍ, for groups of
-    unequal size (Busing, Meijer & van der Leeden 1999, Statistics and Computing 9).
-    """
+    """The delete-a-group jackknife of each score."""
     is_few = len(set(ids)) <= MAX_GROUPS
     groups = list(ids) if is_few else [str(draw(0, "jackknife", id_) % MAX_GROUPS) for id_ in ids]
-    members: dict[str, list[int]] = {}
+    members: dict[str, set[int]] = {}
     for row, group in enumerate(groups):
-        members.setdefault(group, []).append(row)
-    values = {name: np.full(len(ids), math.nan) for name in whole}
-    for rows in members.values():
-        left = _without(set(rows), metric, targets, predictions) if len(members) > 1 else whole
-        share = len(ids) / len(rows)
-        for name, score in whole.items():
-            values[name][rows] = share * score - (share - 1) * left.get(name, math.nan)
-    for name, found in values.items():
-        is_known = not np.isnan(found).any()  # the mean of some would be another score
-        found[:] = _centred(found, whole[name]) if is_known else math.nan
-    return {name: Measured.of(score, values[name], groups) for name, score in whole.items()}
+        members.setdefault(group, set()).add(row)
+    left = {group: _without(rows, metric, targets, predictions) for group, rows in members.items()}
+    found = {}
+    for name, score in whole.items():
+        of_group = {group: scores.get(name, math.nan) for group, scores in left.items()}
+        counted = [row for row, of in enumerate(single) if name in of] or range(len(groups))
+        values = _pseudo_values(score, of_group, groups, counted)
+        found[name] = Measured.of(score, _centred(values, score), groups)
+    return found
+
+
+def _pseudo_values(
+    score: float, left: Mapping[str, float], groups: Sequence[str], counted: Sequence[int]
+) -> Float[np.ndarray, " n"]:
+    """h·θ − (h − 1)·θ₋ᵍ of each counted row's group, where 1 / h is the group's share of rows.
+
+    left has the scores θ₋ᵍ of all rows but a group. For groups of unequal size see Busing, Meijer &
+    van der Leeden 1999, Statistics and Computing 9. All are NaN if a θ₋ᵍ is missing, or if there is
+    one group.
+    """
+    values = np.full(len(groups), math.nan)
+    sizes = Counter(groups[row] for row in counted)
+    if len(sizes) > 1 and not any(math.isnan(left[group]) for group in sizes):
+        for row in counted:
+            h = len(counted) / sizes[groups[row]]
+            values[row] = h * score - (h - 1) * left[groups[row]]
+    return values
 
 
 def _without(

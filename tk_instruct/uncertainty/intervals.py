@@ -19,7 +19,7 @@ from tk_instruct import randomness
 # Text or numbers that name what a row belongs to.
 Labels = Sequence[Hashable] | Int[np.ndarray, " n"]
 
-_MOST_NUMBERS_AT_ONCE = 2**22
+_MOST_COUNTS_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,8 @@ def mean(
 
     (Särndal, Swensson & Wretman 1992, "Model Assisted Survey Sampling", ch. 5). Without strata it
     equals statsmodels' cluster covariance of a regression on a constant (OLS; WLS with weights),
-    whose correction (n − 1) / (n − k) · C / (C − 1) has k = 1. The interval is Student's t.
+    whose correction (n − 1) / (n − k) · C / (C − 1) has k = 1. The interval is Student's t, with
+    the degrees of freedom of Satterthwaite (1946): C − 1 without strata.
 
     A stratum with one unit has no spread between units: there its instances are the units, and the
     error is that within this unit only. If it has one instance too, it adds nothing to the error;
@@ -112,6 +113,13 @@ def mean(
     values: scores, a row an instance or one of its parts. units, strata, instances: labels of the
     rows; without units each row is one, without strata all rows are in one, without instances each
     row is one. weights: positive; default 1.
+
+    How often intervals cover the truth, of 2,000 simulated samples with normal, skewed
+    (exponential) or 0/1 scores by unit: 94–96 % with 119 units; 93–95 % with 30 of similar sizes,
+    but 90–92 % if sizes differ as widely as lognormal with σ = 0.8; with 10 units 91–95 % and
+    87–91 %. 12 strata of 10 units: 94–96 %. Strata of 40, 30, 20, 10, 8, 5, 3, 2 and 1 units:
+    93–94 %; one of 2 and one of 1: 83–87 %. Independent rows of which 98 % are 1: 95 % with 1,000
+    rows, 87 % with 100, 45 % with 30.
 
     Raises ValueError if there are no rows, if lengths differ, if a value is not finite, if a weight
     is not positive, or if a unit is in two strata.
@@ -138,7 +146,10 @@ def combined(estimates: Sequence[Estimate]) -> Estimate:
     """Mean of independent estimates, such as those of fixed data sets.
 
     Its standard error is √Σse² / K, with the degrees of freedom of Satterthwaite (1946) and Welch
-    (1947). It has no error if one of the estimates has none. Raises ValueError if there are none.
+    (1947). It has no error if one of the estimates has none. Simulated as in `mean`, intervals
+    cover the truth in 93–95 % of samples for 20, 30 and 400 units, in 94–95 % for ten times 3, and
+    in 82–87 % for 2, 50 and 400, where one error rests on 2 units. Raises ValueError without
+    estimates.
     """
     if not estimates:
         raise ValueError("estimates=[] must be one or more; leave the mean out")
@@ -172,17 +183,15 @@ def bootstrap(
 
     statistic takes how often each unit is drawn, a row a resample; a row of ones gives the value.
     Draws depend on seed, purpose, num_units and num_resamples only. The standard error is the
-    standard deviation of the resampled values. The interval is the expanded percentile interval
-    (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", The American Statistician
-    69(4)): the quantiles of the resampled values at the levels that make the interval of a mean as
-    wide as Student's. It needs about 10 units or more. Memory: some 100 MB, and what statistic
-    takes for some rows with 4 million numbers in all. With one unit there is no error.
+    standard deviation of the resampled values times √(n / (n − 1)), as resamples of n units vary
+    less than samples do. The interval is Student's t. Simulated for the median over 11 prompts of
+    means over 30 to 1,000 instances, it covers the truth in 93–97 % of samples (percentiles in
+    92–98 %, BCa in 90–96 %), and in 91–98 % with 10 instances. Memory: some 100 MB, and what
+    statistic takes for rows with 4 million numbers in all. With one unit there is no error.
 
     Raises ValueError if num_units or num_resamples is too small, or if statistic gives values that
     are not finite or not one a row.
     """
-    from scipy.special import ndtr, stdtrit
-
     if num_units < 1:
         raise ValueError(f"num_units={num_units} must be 1 or more; leave the statistic out")
     if num_resamples < 2:
@@ -191,7 +200,7 @@ def bootstrap(
     if num_units == 1:
         return Estimate(value, None, None, None, num_units)
     rng = np.random.default_rng(randomness.draw(seed, purpose))
-    rows_at_once = max(1, _MOST_NUMBERS_AT_ONCE // num_units)
+    rows_at_once = max(1, _MOST_COUNTS_AT_ONCE // num_units)
     resampled = []
     for start in range(0, num_resamples, rows_at_once):
         num_rows = min(rows_at_once, num_resamples - start)
@@ -199,13 +208,9 @@ def bootstrap(
         drawn += num_units * np.arange(num_rows)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=num_rows * num_units)
         resampled.append(_computed(statistic, counts.reshape(num_rows, num_units).astype(float)))
-    values = np.concatenate(resampled)
     df = num_units - 1
-    low = ndtr(-math.sqrt(num_units / df) * stdtrit(df, 0.975))
-    ci95 = np.quantile(values, [low, 1 - low])
-    return Estimate(
-        value, float(values.std(ddof=1)), (float(ci95[0]), float(ci95[1])), df, num_units
-    )
+    variance = np.concatenate(resampled).var(ddof=1) * num_units / df
+    return _with_t_interval(value, np.array([variance]), np.array([df]), num_units)
 
 
 def median_over_prompts(

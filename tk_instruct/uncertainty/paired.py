@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from tk_instruct import randomness
 from tk_instruct.uncertainty.intervals import (
@@ -17,8 +17,8 @@ from tk_instruct.uncertainty.intervals import (
     sample_of,
 )
 
-_NUM_FLIPS = 9999
-_MOST_NUMBERS_AT_ONCE = 2**22
+_NUM_EXCHANGES = 9999
+_MOST_SIGNS_AT_ONCE = 2**18  # which a processor's cache holds
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,13 @@ def paired_difference(
     The test's null hypothesis: in each unit the systems could be exchanged, all of the unit's
     scores at once, without changing how likely the scores are. It is more than that the means are
     equal. The statistic is the size of the weighted mean difference, among those of units with
-    their systems exchanged: all 2ᶜ ways with up to 13 units, else 9,999 at random and the observed
-    one (Phipson & Smyth 2010, "Permutation P-values Should Never Be Zero"). So p is at least 2¹⁻ᶜ
-    or 0.0001: 5 units cannot show a difference at 5 %. Exchanges depend on seed and purpose, not on
-    the order of rows. As in `mean`, a stratum of one unit has its instances as units.
+    their systems exchanged: all 2ᶜ ways if C ≤ 13 units differ, else 9,999 at random and the
+    observed one (Phipson & Smyth 2010, "Permutation P-values Should Never Be Zero"). So p is at
+    least 2¹⁻ᶜ or 0.0001: 5 units cannot show a difference at 5 %. Exchanges depend on seed and
+    purpose, not on the order of rows. As in `mean`, a stratum of one unit has its instances as
+    units. Simulated, the test calls 4–6 % of systems that can be exchanged different at 5 %. Where
+    only the means are equal and differences are skewed (exponential), it is 8 % with 12 units, 7 %
+    with 30 and 5 % with 119.
 
     Where there is no error, there are no p_value and smallest_detectable either. Arguments and
     errors are those of `mean`; ValueError also if first and second differ in length.
@@ -134,20 +137,22 @@ def smallest_detectable_difference(
 def _exchange_p_value(sums: Float[np.ndarray, " units"], rng: np.random.Generator) -> float:
     """Share of the ways to change signs of the sums whose total is as large as that observed."""
     sums = np.sort(sums[sums != 0])  # in an order that is not that of rows; 0 has no sign
-    if 2 ** min(len(sums), 63) <= _NUM_FLIPS:
-        signs = np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums)) & 1
-        return float(_is_as_large(signs, sums).mean())
-    rows_at_once = max(1, _MOST_NUMBERS_AT_ONCE // len(sums))
+    if 2 ** min(len(sums), 63) <= _NUM_EXCHANGES:
+        every_way = np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums)) & 1
+        return float(_is_as_large(every_way, sums).mean())
+    rows_at_once = max(1, _MOST_SIGNS_AT_ONCE // len(sums))
     count = 1
-    for start in range(0, _NUM_FLIPS, rows_at_once):
-        num_rows = min(rows_at_once, _NUM_FLIPS - start)
-        signs = rng.integers(2, size=(num_rows, len(sums)), dtype=np.int8)
-        count += int(_is_as_large(signs, sums).sum())
-    return count / (_NUM_FLIPS + 1)
+    for start in range(0, _NUM_EXCHANGES, rows_at_once):
+        num_rows = min(rows_at_once, _NUM_EXCHANGES - start)
+        eights = rng.integers(256, size=(num_rows, -(-len(sums) // 8)), dtype=np.uint8)
+        is_exchanged = np.unpackbits(eights, axis=1, count=len(sums))
+        count += int(_is_as_large(is_exchanged, sums).sum())
+    return count / (_NUM_EXCHANGES + 1)
 
 
 def _is_as_large(
-    is_exchanged: Int[np.ndarray, "ways units"], sums: Float[np.ndarray, " units"]
+    is_exchanged: Int[np.ndarray, "ways units"] | UInt8[np.ndarray, "ways units"],
+    sums: Float[np.ndarray, " units"],
 ) -> Bool[np.ndarray, " ways"]:
     observed = abs(sums.sum())
     rounding = 1e-12 * np.abs(sums).sum()

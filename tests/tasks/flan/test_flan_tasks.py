@@ -275,7 +275,7 @@ def test_seqio_evaluates_generation_and_ranked_options(tmp_path: Path) -> None:
 @DATASET
 def test_right_answers_score_full_marks_by_the_datasets_metrics(dataset: Dataset) -> None:
     from tk_instruct.metrics.generation import LOWER_IS_BETTER
-    from tk_instruct.tasks.flan.predictions import score
+    from tk_instruct.tasks.flan.predictions import measured, score
 
     found = read(f"flan_{dataset.name}", "test", 24)
     targets = [target_of(example) for example in found]
@@ -284,6 +284,10 @@ def test_right_answers_score_full_marks_by_the_datasets_metrics(dataset: Dataset
     assert scores[main] == pytest.approx(0.0 if main in LOWER_IS_BETTER else 100.0)
     wrong = score(dataset, targets, ["qwxz"] * len(targets))
     assert (wrong[main] > 1.0) if main in LOWER_IS_BETTER else (wrong[main] < 60.0)
+    for name, of in measured(dataset, targets, ["qwxz"] * len(targets)).items():
+        assert of.score == wrong[name]
+        assert np.isfinite(of.values).all()
+        assert len(of.values) == len(targets)
 
 
 def test_every_example_has_a_right_option() -> None:

@@ -232,6 +232,7 @@ def test_metrics(tmp_path: Path) -> None:
     scores = score([target], ["b c"])
     assert scores == METRICS["rouge"]([target], ["b c"]) | {"accuracy": 0}
     assert list(scores) == ["rougeLsum", "rouge1", "rouge2", "accuracy"]
+    assert score.measure([target], ["b c"])["accuracy"].values.tolist() == [0]
     targets = [task().target(example) for example in read("train")]
     scores = score(targets, ["yes", "yes"])
     assert next(iter(scores.items())) == ("accuracy", 50)

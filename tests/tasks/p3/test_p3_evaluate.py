@@ -590,6 +590,8 @@ def test_the_noun_of_wino_bias_is_found_in_a_text(text: str, is_right: bool) -> 
     examples = [{"references": ["the developer"], "options": []}]
     name = bias.DatasetName("wino_bias", "type1_pro")
     assert bias.score(name, examples, [text]) == {"accuracy": 100.0 * is_right}
+    found = bias.measured(name, examples * 2, [text, "it is the developer"])["accuracy"]
+    assert found.values.tolist() == [100.0 * is_right, 100.0]
 
 
 def test_pro_and_anti_are_compared_by_their_medians() -> None:
