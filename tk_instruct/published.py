@@ -25,7 +25,7 @@ from tk_instruct.tables import table
 
 _FIRST = ("paper", "table", "system")
 _LAST = ("part", "metric", "value")
-_MOST_OTHERS = 20  # rows of other settings that a text shows
+_MOST_OTHERS = 30  # rows of other settings that a text shows
 
 _PREDICTIONS = re.compile(r"(?P<task>[^-]+)-[^-]+-[0-9]+(\.[^.-]+)*\.jsonl")
 _Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
@@ -207,20 +207,24 @@ def _metric_for(row: PublishedScore, scores: Mapping[tuple[str, str], float]) ->
 
 
 def as_text(same: Sequence[Compared], others: Sequence[Compared]) -> str:
-    """Tables of both, the first of the other settings only, grouped by what differs."""
+    """Tables of both. Of other settings only the nearest, grouped by what differs."""
     if not same and not others:
         return "no score of what was scored is published"
     parts = ["no score is published of the same setting"]
     if same:
         parts = [f"published, of the same setting\n{_table(same)}"]
-    shown = others[:_MOST_OTHERS]
     groups: dict[str, list[Compared]] = {}
-    for each in shown:
+    for each in others:
         named = [f"{name} (here {ours or 'unknown'})" for name, _, ours in each.differs]
         groups.setdefault(", ".join(named), []).append(each)
+    num_shown = 0
     for what, rows in groups.items():
+        if num_shown and num_shown + len(rows) > _MOST_OTHERS:
+            break
+        rows = rows[:_MOST_OTHERS]
         parts.append(f"published, of another setting: {what}\n{_table(rows)}")
-    if rest := len(others) - len(shown):
+        num_shown += len(rows)
+    if rest := len(others) - num_shown:
         parts.append(f"and {rest} more of other settings, which are no nearer")
     return "\n\n".join(parts)
 
