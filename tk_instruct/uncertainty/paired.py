@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Integer
 
 from tk_instruct import randomness
 from tk_instruct.uncertainty.intervals import (
@@ -151,7 +151,7 @@ def _exchange_p_value(sums: Float[np.ndarray, " units"], rng: np.random.Generato
 
 
 def _is_as_large(
-    is_exchanged: Int[np.ndarray, "ways units"] | UInt8[np.ndarray, "ways units"],
+    is_exchanged: Integer[np.ndarray, "ways units"],
     sums: Float[np.ndarray, " units"],
 ) -> Bool[np.ndarray, " ways"]:
     observed = abs(sums.sum())
