@@ -59,7 +59,20 @@ def test_a_line_is_a_score_with_the_decimals_that_are_printed(file: Path) -> Non
                 f'value is "{value}" but must be a number as it is printed, such as 62.0; correct '
                 "the line",
             )
-            for value in ("", "62.", ".5", "1e3", "nan", "inf", "62 %", "1_0", "--3", "–", "6²")
+            for value in (
+                "",
+                "62.",
+                ".5",
+                "1e3",
+                "nan",
+                "inf",
+                "62 %",
+                "1_0",
+                "--3",
+                "–",
+                "6²",
+                "٦",
+            )
         ),
         *(
             (
@@ -83,7 +96,7 @@ def test_a_line_that_breaks_a_rule(line: str, message: str, file: Path) -> None:
 def test_a_score_stands_in_a_file_once(file: Path) -> None:
     line = "arXiv:1,Table 3,T5,en,def,,rougeL,"
     with pytest.raises(UserError) as error:
-        published.read(written(file, f"{line}6", f"{line}7"))
+        published.read(written(file, f"{line}6", f" {line} 7"))
     assert str(error.value) == (
         f"{file}:3: the same score as line 2; a score is printed once, remove one line or tell its "
         "setting"

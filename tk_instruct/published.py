@@ -80,7 +80,7 @@ def read(path: PathLike) -> tuple[PublishedScore, ...]:
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from error
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    found: dict[tuple[Any, ...], tuple[str, PublishedScore]] = {}
+    found: dict[tuple[str, ...], tuple[int, PublishedScore]] = {}
     header: list[str] = []
     try:
         for cells in lines:
@@ -89,13 +89,13 @@ def read(path: PathLike) -> tuple[PublishedScore, ...]:
                 header = _header(cells, where)
             elif cells:
                 score = _score(header, cells, where)
-                key = (*cells[:-1],)
+                key = tuple(cell.strip() for cell in cells[:-1])
                 if key in found:
                     raise UserError(
                         f"{where}: the same score as line {found[key][0]}; a score is printed "
                         "once, remove one line or tell its setting"
                     )
-                found[key] = (str(lines.line_num), score)
+                found[key] = (lines.line_num, score)
     except csv.Error as error:
         raise UserError(
             f'{path}:{lines.line_num}: not CSV ({error}); put a cell with quotes into "…", write '
@@ -143,7 +143,8 @@ def _score(header: Sequence[str], cells: Sequence[str], where: str) -> Published
 
 def _is_number(text: str) -> bool:
     whole, _, decimals = text.removeprefix("-").partition(".")
-    return f"{whole}{decimals or '0'}".isdecimal() and bool(whole) and not text.endswith(".")
+    is_decimal = f"{whole}{decimals or '0'}".isdecimal() and text.isascii()
+    return is_decimal and bool(whole) and not text.endswith(".")
 
 
 def predicted_task(path: PathLike) -> str | None:
