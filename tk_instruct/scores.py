@@ -195,6 +195,12 @@ def key_of(name: str) -> tuple[Key, int] | None:
     return None
 
 
+def predicted_by_name(name: str) -> tuple[str, str] | None:
+    """The task and split in the name of a file of predictions that `predict` has named, or None."""
+    match = _SCORES.fullmatch(f"{name.removesuffix('.jsonl')}.json")
+    return (match["task"], match["split"]) if match else None
+
+
 def _holds_scores(path: Path) -> bool:
     """Whether a file holds scores. Logs a warning if not: users may put other files there."""
     try:

@@ -93,9 +93,8 @@ def _instance(instance: Instance, of: Comparison) -> list[str]:
 
 
 def _shown(text: str) -> str:
-    """A text on one line, without what a terminal would obey, shortened."""
+    """A text on one line, shortened."""
     line = " ".join(text.split())
-    line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
     return line if len(line) <= _MOST_CHARACTERS else f"{line[:_MOST_CHARACTERS]}…"
 
 
