@@ -243,7 +243,8 @@ def read_file(path: Path) -> dict[str, Value] | tuple[str, Summary]:
         is_other = content.get("suite", name) != name
         if not is_other and (summary := of.read(content, str(path), _AGAIN)):
             return name, summary
-    content.pop("predicted_by", None)
+    for about in ("predicted_by", "published"):  # not scores of the run
+        content.pop(about, None)
     for name, value in content.items():
         is_interval = name.endswith(_CI95)
         numbers = value if is_interval and isinstance(value, list) else [value]

@@ -1,13 +1,12 @@
 """The published scores of T0 (published.csv), and the setting of ours."""
 
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from tk_instruct.published import PublishedScore, read
+from tk_instruct.published import Compared, PublishedScore, compare_with, read
 
 from . import t0
-from .summary import DatasetSummary, Report
+from .summary import Report
 from .templates import VERSIONS
 
 
@@ -34,9 +33,16 @@ def setting_of(report: Report, row: str) -> dict[str, str]:
     }
 
 
-def scores_of(row: str, summary: DatasetSummary) -> Mapping[tuple[str, str], float]:
-    """(part, metric) → score of a row, as published.csv names them."""
-    return {
-        (row, f"{summary.metric}_median"): summary.median,
-        (row, f"{summary.metric}_interquartile_range"): summary.interquartile_range,
-    }
+def compared(report: Report) -> tuple[list[Compared], list[Compared]]:
+    """The published scores beside those of a report, of the same setting and of others."""
+    same: list[Compared] = []
+    others: list[Compared] = []
+    for row, summary in report.datasets.items():
+        scores = {
+            (row, f"{summary.metric}_median"): summary.median,
+            (row, f"{summary.metric}_interquartile_range"): summary.interquartile_range,
+        }
+        more_same, more_others = compare_with(rows(), setting_of(report, row), scores)
+        same += more_same
+        others += more_others
+    return same, others

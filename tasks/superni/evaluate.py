@@ -26,11 +26,13 @@ from tk_instruct.evaluate.output import (
 )
 from tk_instruct.files import Path
 from tk_instruct.predictions import Prediction, read_predictions
+from tk_instruct.published import as_rows, predicted_task
+from tk_instruct.published import as_text as comparison_text
 from tk_instruct.scored_instances import About, ScoredInstances, as_scores, joined
 from tk_instruct.tables import INTERVAL, score_cells, table
 from tk_instruct.uncertainty.intervals import Estimate, combined
 
-from . import metrics
+from . import metrics, published
 from .metrics import METRICS, Instance
 from .records import EVALUATION_CATEGORIES, TRACKS, SuperNI
 
@@ -110,6 +112,16 @@ def main(args: argparse.Namespace) -> int:
         scores = scores_of(rows)
         content |= as_scores({f"{name}{suffix}": value for name, value in scores.items()})
         tables.append(table_of(rows, scores))
+        if args.published:
+            same, others = published.compared(
+                track,
+                rows.labels["task"],
+                rows.predictions.count(None),
+                predicted_task(given),
+                {name: scores[name].value for name in METRICS},
+            )
+            tables.append(comparison_text(same, others))
+            content.setdefault("published", []).extend(as_rows(same, others))
     if args.json == "-":
         sys.stderr.writelines(f"{note}\n" for note in notes)
     text = "\n\n".join([*tables, "\n".join(notes)] if notes else tables)

@@ -60,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the scores of instances are kept for `tk-instruct compare` (default: "
         "NAME.scores.parquet beside the predictions NAME.jsonl)",
     )
+    parser.add_argument(
+        "--published",
+        action="store_true",
+        help="also published scores: those of the same setting, then the nearest others with what "
+        "differs",
+    )
     distributed.add_arguments(parser)
 
 
@@ -84,6 +90,18 @@ def _refuse_other_data(args: argparse.Namespace) -> None:
                 )
 
 
+def _refuse_unpublished(args: argparse.Namespace) -> None:
+    """Raises UserError for --published where no suite's published scores are of the evaluation."""
+    if args.task:
+        raise UserError(
+            "--published is of suites, and --task scores a task by its own metrics; give --suite, "
+            "or leave --published out"
+        )
+    owner = next(each for each in suite.suites().values() if args.suite in each.evaluations)
+    if owner.published is None:
+        raise UserError(f"--suite {args.suite} has no published scores; leave --published out")
+
+
 def main(args: argparse.Namespace) -> int:
     for flag in ("json", "instances"):
         output = getattr(args, flag)
@@ -96,6 +114,8 @@ def main(args: argparse.Namespace) -> int:
             f"--instances={args.instances} must end in {SUFFIX}, by which such files are known; "
             f"give NAME{SUFFIX}"
         )
+    if args.published:
+        _refuse_unpublished(args)
     if args.task:
         return by_task.main(args)
     _refuse_other_data(args)
