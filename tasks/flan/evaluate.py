@@ -27,13 +27,13 @@ from tk_instruct import configuration, distributed
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate.of_run import METHODS, Run
 from tk_instruct.evaluate.output import as_text, show_scores
-from tk_instruct.files import Path, write_atomically
+from tk_instruct.files import Path, PathLike, write_atomically
 from tk_instruct.inference import add_batch_arguments, add_step_argument, check_counts
 from tk_instruct.journal import Example
 from tk_instruct.progress import Progress
-from tk_instruct.published import as_rows
+from tk_instruct.published import Compared, as_rows
 from tk_instruct.published import as_text as comparison_text
-from tk_instruct.scored_instances import Scored
+from tk_instruct.scored_instances import Scored, ScoredInstances
 
 from . import predictions, protocol, published
 from .datasets import Dataset
@@ -185,3 +185,10 @@ def _scores_of(run: Run, job: Job) -> Scored | None:
         return scored(job.prompt.task, job.dataset, part, targets, texts)
 
     return run.scores_of(job.prompt.task, job.split, job.method, score)
+
+
+def published_beside(
+    scored: ScoredInstances, predictions: PathLike
+) -> tuple[list[Compared], list[Compared]]:
+    """None: published are averages over clusters, which are not among what is compared."""
+    return [], []

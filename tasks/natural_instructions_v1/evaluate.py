@@ -16,16 +16,16 @@ without one counts as empty, and predictions of other instances are passed over.
 import argparse
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from tk_instruct import configuration
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate.output import as_text, keep, refuse_to_overwrite_inputs, show_scores
-from tk_instruct.files import Path
+from tk_instruct.files import Path, PathLike
 from tk_instruct.predictions import Prediction
-from tk_instruct.published import as_rows, compare_with
+from tk_instruct.published import Compared, as_rows, compare_with
 from tk_instruct.scored_instances import About, ScoredInstances, as_scores
 from tk_instruct.tables import INTERVAL, score_cells, table
 from tk_instruct.uncertainty.intervals import Estimate
@@ -81,7 +81,11 @@ def main(args: argparse.Namespace) -> int:
     if args.published:
         notes += _notes_on_published(tasks)
         text += _comparisons(tasks, scores, names)
-        content["published"] = _published_rows(tasks, scores, args.predictions)
+        counts = {
+            name: Scored(len(of.instances), of.num_missing, of.num_in_file)
+            for name, of in tasks.items()
+        }
+        content["published"] = as_rows(*_beside(counts, scores, args.predictions))
     else:
         text.append(_table_of_categories(scores, names, None))
     if args.json == "-":
@@ -243,25 +247,40 @@ def _published_splits(tasks: Collection[str]) -> list[str]:
     return found
 
 
-def _published_rows(
-    tasks: Mapping[str, _Task], scores: Mapping[str, Estimate], paths: Sequence[str]
-) -> list[dict[str, Any]]:
-    """The published scores of the tasks' splits beside ours, with what differs."""
+def published_beside(
+    scored: ScoredInstances, predictions: PathLike
+) -> tuple[list[Compared], list[Compared]]:
+    """The published scores of the tasks' splits beside ours, of the same setting and of others.
+
+    predictions: the file, by whose name the encoding is known.
+    """
+    counts = {}
+    for name, task in scored.by("task").items():
+        released = collection()[name].num_released
+        positions = [int(id_.rpartition("-")[2]) for id_ in task.labels["id"]]
+        are_released = released is None or positions == list(evaluated(released))
+        num_missing = list(task.predictions).count(None)
+        counts[name] = Scored(len(task), num_missing, (released or 0) if are_released else -1)
+    return _beside(counts, scores_of(scored, [F_MEASURE, RECALL]), [predictions])
+
+
+def _beside(
+    tasks: Mapping[str, Scored], scores: Mapping[str, Estimate], paths: Sequence[PathLike]
+) -> tuple[list[Compared], list[Compared]]:
     ours = {
         (part, metric): scores[key].value
         for metric in (F_MEASURE, RECALL)
         for part in ("", *CATEGORIES)
         if (key := f"{metric}_for_{part}" if part else metric) in scores
     }
-    counts = {
-        name: Scored(len(of.instances), of.num_missing, of.num_in_file)
-        for name, of in tasks.items()
-    }
-    found = []
+    same: list[Compared] = []
+    others: list[Compared] = []
     for split in _published_splits(tasks):
         of_split = [row for row in rows() if row.setting["split"] == split]
-        found += as_rows(*compare_with(of_split, setting_of(split, counts, paths), ours))
-    return found
+        more_same, more_others = compare_with(of_split, setting_of(split, tasks, paths), ours)
+        same += more_same
+        others += more_others
+    return same, others
 
 
 def _table_of_categories(

@@ -31,10 +31,10 @@ from tk_instruct.data.task import Example
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate.of_run import Run
 from tk_instruct.evaluate.output import as_text, show_scores
-from tk_instruct.files import Path, write_atomically
+from tk_instruct.files import Path, PathLike, write_atomically
 from tk_instruct.inference import add_batch_arguments, add_step_argument, check_counts
 from tk_instruct.progress import Progress
-from tk_instruct.published import as_rows
+from tk_instruct.published import Compared, as_rows
 from tk_instruct.published import as_text as comparison_text
 from tk_instruct.scored_instances import Scored, ScoredInstances
 
@@ -223,3 +223,10 @@ def score_file(path: Path, args: argparse.Namespace) -> tuple[ScoredInstances, l
     from . import predictions  # brings jinja2 and pyarrow
 
     return predictions.score_file(path, args)
+
+
+def published_beside(
+    scored: ScoredInstances, predictions: PathLike
+) -> tuple[list[Compared], list[Compared]]:
+    """The published scores beside the means over prompts, of which none is published."""
+    return published.beside(scored)

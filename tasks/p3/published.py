@@ -4,6 +4,7 @@ from functools import cache
 from pathlib import Path
 
 from tk_instruct.published import Compared, PublishedScore, compare_with, read
+from tk_instruct.scored_instances import MAIN, ScoredInstances
 
 from . import t0
 from .summary import Report
@@ -43,6 +44,24 @@ def compared(report: Report) -> tuple[list[Compared], list[Compared]]:
             (row, f"{summary.metric}_interquartile_range"): summary.interquartile_range,
         }
         more_same, more_others = compare_with(rows(), setting_of(report, row), scores)
+        same += more_same
+        others += more_others
+    return same, others
+
+
+def beside(scored: ScoredInstances) -> tuple[list[Compared], list[Compared]]:
+    """The published scores beside each data set's mean over prompts.
+
+    The published ones are medians, so none is of the same setting.
+    """
+    (part,) = scored.by("part")
+    split, method = part.split(", ")
+    same: list[Compared] = []
+    others: list[Compared] = []
+    for row, of_row in scored.by("unit").items():
+        metric = next(name for name in of_row.values if name != MAIN)
+        scores = {(row, f"{metric}_mean"): of_row.estimate(MAIN).value}
+        more_same, more_others = compare_with(rows(), {"split": split, "method": method}, scores)
         same += more_same
         others += more_others
     return same, others

@@ -24,9 +24,9 @@ from tk_instruct.evaluate.output import (
     refuse_to_overwrite_inputs,
     show_scores,
 )
-from tk_instruct.files import Path
+from tk_instruct.files import Path, PathLike
 from tk_instruct.predictions import Prediction, read_predictions
-from tk_instruct.published import as_rows, predicted_task
+from tk_instruct.published import Compared, as_rows, predicted_task
 from tk_instruct.published import as_text as comparison_text
 from tk_instruct.scored_instances import About, ScoredInstances, as_scores, joined
 from tk_instruct.tables import INTERVAL, score_cells, table
@@ -113,13 +113,7 @@ def main(args: argparse.Namespace) -> int:
         content |= as_scores({f"{name}{suffix}": value for name, value in scores.items()})
         tables.append(table_of(rows, scores))
         if args.published:
-            same, others = published.compared(
-                track,
-                rows.labels["task"],
-                rows.predictions.count(None),
-                predicted_task(given),
-                {name: scores[name].value for name in METRICS},
-            )
+            same, others = published_beside(rows, given)
             tables.append(comparison_text(same, others))
             content.setdefault("published", []).extend(as_rows(same, others))
     if args.json == "-":
@@ -153,6 +147,23 @@ def score_file(path: Path, args: argparse.Namespace) -> tuple[ScoredInstances, l
         tables.append(score_instances(track, predictions, instances, tokenizers[track]))
         notes += _missing(track, predictions, instances)
     return joined(tables), notes
+
+
+def published_beside(
+    scored: ScoredInstances, predictions: PathLike
+) -> tuple[list[Compared], list[Compared]]:
+    """The published scores beside those of a track, of the same setting and of others.
+
+    predictions: the file, by whose name the encoding is known.
+    """
+    (track,) = scored.by("part")
+    return published.compared(
+        track,
+        scored.labels["task"],
+        list(scored.predictions).count(None),
+        predicted_task(predictions),
+        {name: scored.estimate(name).value for name in METRICS},
+    )
 
 
 def _passed_over(

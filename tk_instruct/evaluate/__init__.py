@@ -17,7 +17,8 @@ from tk_instruct.evaluate import by_task
 from tk_instruct.evaluate.output import keep_beside
 from tk_instruct.files import Path, check_target
 from tk_instruct.predictions import FORMATS_READ
-from tk_instruct.scored_instances import SUFFIX, ScoredInstances
+from tk_instruct.published import Compared
+from tk_instruct.scored_instances import SUFFIX, ScoredInstances, of_file
 
 
 def _modules() -> Mapping[str, str]:
@@ -133,4 +134,23 @@ def score_file(path: Path, args: argparse.Namespace) -> ScoredInstances:
         _refuse_other_data(args)
         scored, _ = suite.part(_modules()[args.suite]).score_file(path, args)
     keep_beside(path, scored)
-    return scored
+    return of_file(scored, path)
+
+
+def published_beside(scored: ScoredInstances) -> tuple[list[Compared], list[Compared]]:
+    """The published scores beside those of one part, of the same setting and of others.
+
+    Raises UserError if the suite has none, or if a task's own metrics were scored.
+    """
+    module = _modules().get(scored.about.protocol)
+    if module is None:
+        raise UserError(
+            "--published is of suites, and the systems were scored by a task's own metrics; leave "
+            "it out"
+        )
+    loaded = suite.part(module)
+    if not hasattr(loaded, "published_beside"):
+        raise UserError(
+            f"--suite {scored.about.protocol} has no published scores; leave --published out"
+        )
+    return loaded.published_beside(scored, scored.about.file)
