@@ -251,7 +251,7 @@ def test_right_or_wrong_is_tested_by_mcnemar(
     counts = found["comparisons"][0]["instances"]
     assert (counts["wins"], counts["losses"]) == (table[0, 1], table[1, 0])
     assert counts["p_value"] == pytest.approx(mcnemar(table, exact=True).pvalue, abs=1e-4)
-    assert "McNemar's exact test as if they were independent" in compare(*words)
+    assert "McNemar's exact test (as if independent)" in compare(*words)
 
 
 def test_three_systems_are_compared_in_pairs(compare: Any, files: dict[str, Path]) -> None:
@@ -302,14 +302,15 @@ B - A                           +13.10
 95 % interval, by task          -100.00 to 100.00
 p, tasks exchanged              1.0000
 smallest detectable difference  602.80 (found with a power of 80 %)
-instances                       2 better, 1 equal, 1 worse; sign test as if they were independent: p = 1.0000
+instances                       2 better, 1 equal, 1 worse; sign test (as if independent): p = \
+1.0000
 tasks                           1 better, 0 equal, 1 worse; sign test: p = 1.0000
 
-category            instances  tasks      A       B  difference      95 % interval       p  p corrected
-Textual Entailment          2      1  50.00  100.00       50.00  -100.00 to 100.00  1.0000       1.0000
-Title Generation            2      1  66.67   42.86      -23.81  -100.00 to 100.00  1.0000       1.0000
+category            instances  tasks      A       B  B - A       95 % interval       p  p (Holm)
+Textual Entailment          2      1  50.00  100.00  +50.00  -100.00 to 100.00  1.0000    1.0000
+Title Generation            2      1  66.67   42.86  -23.81  -100.00 to 100.00  1.0000    1.0000
 p: how often a difference as large arises if systems are exchanged by task,
-or by instance if there is one task; corrected: for the number of categories (Holm)
+or by instance if there is one task; Holm: corrected for the number of categories
 
 where B is better by most:
   task1_n n-2

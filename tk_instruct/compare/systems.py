@@ -162,8 +162,8 @@ def _aligned(title: str, systems: Mapping[str, ScoredInstances]) -> Side:
         ):
             if [*mine] != [*theirs]:
                 raise UserError(
-                    f"{title}: {id_} has other references for {first_name} ({[*mine]!r:.60}) than for "
-                    f"{name} ({[*theirs]!r:.60}); evaluate both on the same data"
+                    f"{title}: {id_} has other references for {first_name} ({[*mine]!r:.60}) than "
+                    f"for {name} ({[*theirs]!r:.60}); evaluate both on the same data"
                 )
     return Side(title, aligned, len(rows[first_name]) - len(order))
 

@@ -42,7 +42,7 @@ def _comparison(of: Comparison, names: tuple[str, str], report: Report) -> list[
     first, second = names
     test = "McNemar's exact test" if report.is_right_or_wrong else "sign test"
     if report.num_units != report.num_instances:
-        test += " as if they were independent"
+        test += " (as if independent)"
     difference = of.paired.difference
     rows = [
         [f"{second} - {first}", f"{difference.value:+.2f}"],
@@ -74,7 +74,7 @@ def _smallest(difference: float | None) -> str:
 def _about_p(unit: str) -> list[str]:
     return [
         f"p: how often a difference as large arises if systems are exchanged by {unit},",
-        f"or by instance if there is one {unit}; corrected: for the number of categories (Holm)",
+        f"or by instance if there is one {unit}; Holm: corrected for the number of categories",
     ]
 
 
@@ -89,7 +89,7 @@ def _categories(of: Comparison, names: tuple[str, str], unit: str) -> str:
     rows = [
         [
             *("category", "instances", f"{unit}s", *names),
-            *("difference", INTERVAL, "p", "p corrected"),
+            *(f"{names[1]} - {names[0]}", INTERVAL, "p", "p (Holm)"),
         ]
     ]
     for category in of.categories:
@@ -101,7 +101,7 @@ def _categories(of: Comparison, names: tuple[str, str], unit: str) -> str:
                 f"{category.num_units:,}",
                 f"{category.first.value:.2f}",
                 f"{category.second.value:.2f}",
-                f"{difference.value:.2f}",
+                f"{difference.value:+.2f}",
                 interval(difference.ci95),
                 _p(category.paired.p_value),
                 _p(category.corrected_p_value),
