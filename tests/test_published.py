@@ -59,7 +59,20 @@ def test_a_line_is_a_score_with_the_decimals_that_are_printed(file: Path) -> Non
                 f'value is "{value}" but must be a number as it is printed, such as 62.0; correct '
                 "the line",
             )
-            for value in ("", "62.", ".5", "1e3", "nan", "inf", "62 %", "1_0", "--3", "–", "6²")
+            for value in (
+                "",
+                "62.",
+                ".5",
+                "1e3",
+                "nan",
+                "inf",
+                "62 %",
+                "1_0",
+                "--3",
+                "–",
+                "6²",
+                "٦",
+            )
         ),
         *(
             (
@@ -83,7 +96,7 @@ def test_a_line_that_breaks_a_rule(line: str, message: str, file: Path) -> None:
 def test_a_score_stands_in_a_file_once(file: Path) -> None:
     line = "arXiv:1,Table 3,T5,en,def,,rougeL,"
     with pytest.raises(UserError) as error:
-        published.read(written(file, f"{line}6", f"{line}7"))
+        published.read(written(file, f"{line}6", f" {line} 7"))
     assert str(error.value) == (
         f"{file}:3: the same score as line 2; a score is printed once, remove one line or tell its "
         "setting"
@@ -197,7 +210,7 @@ def test_what_is_shown() -> None:
         row("T0", "7.5", track="en", encoding="pos"),
         row("GPT-3", "45", track="en", encoding="not said"),
         row("recall", "9", track="en", metric="em_recall"),
-        *(row(f"far {k}", "1.0", track="xl", encoding="pos", year="2022") for k in range(19)),
+        *(row(f"far {k}", "1.0", track="xl", encoding="pos", year="2022") for k in range(28)),
     ]
     scores = {("", "rougeL"): 57.127, ("nli", "rougeL"): 3.0, ("", "em"): 0.5}
     assert published.as_text(*compare_with(rows[:5], OURS, scores)) == (
@@ -217,12 +230,21 @@ def test_what_is_shown() -> None:
     )
     shown = published.as_text(*compare_with(rows[2:], OURS, scores)).split("\n\n")
     assert shown[0] == "no score is published of the same setting"
-    assert shown[3].splitlines()[:3] == [
+    assert shown[-1] == "and 28 more of other settings, which are no nearer"  # they stay together
+    shown = published.as_text(*compare_with(rows[3:], OURS, scores)).split("\n\n")
+    assert shown[-1].splitlines()[:3] == [
         "published, of another setting: track (here en), encoding (here def), year (here unknown)",
         "system  track  encoding  year  metric  published   here  source",
         "far 0   xl     pos       2022  rougeL        1.0  57.13  Table 3, arXiv:1",
     ]
-    assert shown[-1] == "and 2 more of other settings, which are no nearer"
+    assert len(shown[-1].splitlines()) == 2 + 28
+
+
+def test_of_the_nearest_group_there_are_not_more_than_thirty() -> None:
+    rows = [row(f"far {k}", track="xl") for k in range(40)]
+    shown = published.as_text(*compare_with(rows, OURS, {("", "rougeL"): 1.0})).split("\n\n")
+    assert len(shown[1].splitlines()) == 2 + 30
+    assert shown[2] == "and 10 more of other settings, which are no nearer"
 
 
 def test_the_same_as_json() -> None:

@@ -25,7 +25,7 @@ from tk_instruct.tables import table
 
 _FIRST = ("paper", "table", "system")
 _LAST = ("part", "metric", "value")
-_MOST_OTHERS = 20  # rows of other settings that a text shows
+_MOST_OTHERS = 30  # rows of other settings that a text shows
 
 _PREDICTIONS = re.compile(r"(?P<task>[^-]+)-[^-]+-[0-9]+(\.[^.-]+)*\.jsonl")
 _Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
@@ -80,7 +80,7 @@ def read(path: PathLike) -> tuple[PublishedScore, ...]:
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from error
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    found: dict[tuple[Any, ...], tuple[str, PublishedScore]] = {}
+    found: dict[tuple[str, ...], tuple[int, PublishedScore]] = {}
     header: list[str] = []
     try:
         for cells in lines:
@@ -89,13 +89,13 @@ def read(path: PathLike) -> tuple[PublishedScore, ...]:
                 header = _header(cells, where)
             elif cells:
                 score = _score(header, cells, where)
-                key = (*cells[:-1],)
+                key = tuple(cell.strip() for cell in cells[:-1])
                 if key in found:
                     raise UserError(
                         f"{where}: the same score as line {found[key][0]}; a score is printed "
                         "once, remove one line or tell its setting"
                     )
-                found[key] = (str(lines.line_num), score)
+                found[key] = (lines.line_num, score)
     except csv.Error as error:
         raise UserError(
             f'{path}:{lines.line_num}: not CSV ({error}); put a cell with quotes into "…", write '
@@ -143,7 +143,8 @@ def _score(header: Sequence[str], cells: Sequence[str], where: str) -> Published
 
 def _is_number(text: str) -> bool:
     whole, _, decimals = text.removeprefix("-").partition(".")
-    return f"{whole}{decimals or '0'}".isdecimal() and bool(whole) and not text.endswith(".")
+    is_decimal = f"{whole}{decimals or '0'}".isdecimal() and text.isascii()
+    return is_decimal and bool(whole) and not text.endswith(".")
 
 
 def predicted_task(path: PathLike) -> str | None:
@@ -207,20 +208,24 @@ def _metric_for(row: PublishedScore, scores: Mapping[tuple[str, str], float]) ->
 
 
 def as_text(same: Sequence[Compared], others: Sequence[Compared]) -> str:
-    """Tables of both, the first of the other settings only, grouped by what differs."""
+    """Tables of both. Of other settings only the nearest, grouped by what differs."""
     if not same and not others:
         return "no score of what was scored is published"
     parts = ["no score is published of the same setting"]
     if same:
         parts = [f"published, of the same setting\n{_table(same)}"]
-    shown = others[:_MOST_OTHERS]
     groups: dict[str, list[Compared]] = {}
-    for each in shown:
+    for each in others:
         named = [f"{name} (here {ours or 'unknown'})" for name, _, ours in each.differs]
         groups.setdefault(", ".join(named), []).append(each)
+    num_shown = 0
     for what, rows in groups.items():
+        if num_shown and num_shown + len(rows) > _MOST_OTHERS:
+            break
+        rows = rows[:_MOST_OTHERS]
         parts.append(f"published, of another setting: {what}\n{_table(rows)}")
-    if rest := len(others) - len(shown):
+        num_shown += len(rows)
+    if rest := len(others) - num_shown:
         parts.append(f"and {rest} more of other settings, which are no nearer")
     return "\n\n".join(parts)
 

@@ -43,7 +43,8 @@ class About(msgspec.Struct, frozen=True):
         percentages: the metrics that are between 0 and 100, and so are their intervals.
         lower_is_better: the metrics that are lower for a better system.
         together: whether a run's files are one evaluation, such as a file for each prompt.
-        predicted_by: the SHA-256 of the file of predictions, or of what predicted.
+        file: the name of the file of predictions.
+        predicted_by: the SHA-256 of that file.
     """
 
     protocol: str
@@ -53,6 +54,7 @@ class About(msgspec.Struct, frozen=True):
     percentages: tuple[str, ...] = ()
     lower_is_better: tuple[str, ...] = ()
     together: bool = False
+    file: str = ""
     predicted_by: str = ""
 
 
@@ -193,7 +195,15 @@ def place_of(predictions: Path) -> Path:
     return predictions.with_name(predictions.name.removesuffix(".jsonl") + SUFFIX)
 
 
-def digest_of(path: Path) -> str:
+def of_file(scored: ScoredInstances, predictions: Path) -> ScoredInstances:
+    """The same table, which says of which file of predictions it is."""
+    about = msgspec.structs.replace(
+        scored.about, file=predictions.name, predicted_by=_digest_of(predictions)
+    )
+    return replace(scored, about=about)
+
+
+def _digest_of(path: Path) -> str:
     """The SHA-256 of a file."""
     return hashlib.sha256(read_bytes(path)).hexdigest()
 
@@ -207,7 +217,7 @@ def kept_of(predictions: Path) -> ScoredInstances | None:
         kept = read(place)
     except UserError:  # of another version: it is to be made again
         return None
-    return kept if kept.about.predicted_by == digest_of(predictions) else None
+    return kept if kept.about.predicted_by == _digest_of(predictions) else None
 
 
 def write(path: Path, scores: ScoredInstances) -> None:

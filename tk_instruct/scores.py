@@ -243,7 +243,8 @@ def read_file(path: Path) -> dict[str, Value] | tuple[str, Summary]:
         is_other = content.get("suite", name) != name
         if not is_other and (summary := of.read(content, str(path), _AGAIN)):
             return name, summary
-    content.pop("predicted_by", None)
+    for about in ("predicted_by", "published"):  # not scores of the run
+        content.pop(about, None)
     check_scores(content, str(path), _AGAIN)
     if not content:
         raise UserError(f"{path} holds no scores; {_AGAIN}")

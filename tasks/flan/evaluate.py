@@ -27,13 +27,15 @@ from tk_instruct import configuration, distributed
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate.of_run import METHODS, Run
 from tk_instruct.evaluate.output import as_text, show_scores
-from tk_instruct.files import Path, write_atomically
+from tk_instruct.files import Path, PathLike, write_atomically
 from tk_instruct.inference import add_batch_arguments, add_step_argument, check_counts
 from tk_instruct.journal import Example
 from tk_instruct.progress import Progress
-from tk_instruct.scored_instances import Scored
+from tk_instruct.published import Compared, as_rows
+from tk_instruct.published import as_text as comparison_text
+from tk_instruct.scored_instances import Scored, ScoredInstances
 
-from . import predictions, protocol
+from . import predictions, protocol, published
 from .datasets import Dataset
 from .predictions import score_file as score_file
 from .prompts import DATASET_NAME
@@ -93,6 +95,10 @@ def main(args: argparse.Namespace) -> int:
     if roles := role_of_instructions(reports):
         found["role_of_instructions"] = roles
     tables = [*map(report_text, reports), *([roles_text(roles)] if roles else [])]
+    if args.published:
+        same, others = published.compared(reports, roles)
+        found["published"] = as_rows(same, others)
+        tables.append(comparison_text(same, others))
     show_scores(args.json, as_text(found), "\n\n".join(tables))
     return 0
 
@@ -179,3 +185,10 @@ def _scores_of(run: Run, job: Job) -> Scored | None:
         return scored(job.prompt.task, job.dataset, part, targets, texts)
 
     return run.scores_of(job.prompt.task, job.split, job.method, score)
+
+
+def published_beside(
+    scored: ScoredInstances, predictions: PathLike
+) -> tuple[list[Compared], list[Compared]]:
+    """None: published are averages over clusters, which are not among what is compared."""
+    return [], []

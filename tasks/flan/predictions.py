@@ -9,7 +9,7 @@ import argparse
 import itertools
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tk_instruct import configuration
 from tk_instruct.data.task import RawExample
@@ -23,6 +23,7 @@ from tk_instruct.evaluate.output import (
 from tk_instruct.files import Path
 from tk_instruct.metrics.target import Target
 from tk_instruct.predictions import Prediction, read_predictions
+from tk_instruct.published import as_text as comparison_text
 from tk_instruct.scored_instances import Scored, ScoredInstances, as_scores, joined
 from tk_instruct.scores import Key, as_table, named_apart
 
@@ -56,14 +57,18 @@ def main(args: argparse.Namespace) -> int:
         }
         tables[path] = joined([of.instances for of in found.values()])
     notes += keep_each(args, tables)
-    content = {
+    content: dict[str, Any] = {
         "suite": "flan",
         "systems": {
             name: {"/".join(key): values for key, values in scores.items()}
             for name, scores in systems.items()
         },
     }
-    show_scores(args.json, as_text(content), "\n\n".join([as_table(systems), *notes]))
+    texts = [as_table(systems)]
+    if args.published:  # averages over clusters, which predictions of data sets do not have
+        content["published"] = []
+        texts.append(comparison_text([], []))
+    show_scores(args.json, as_text(content), "\n\n".join([*texts, *notes]))
     return 0
 
 

@@ -19,14 +19,6 @@ ROLES = {
         "dataset name → dataset name": "dataset_name_generation",
     },
 }
-# Row of that table → published average of the 137B model over four held-out clusters, in per cent
-# (Wei et al. 2022, section 4.3).
-PUBLISHED_ROLES = {
-    "FLAN": 55.2,
-    "no template": 37.3,
-    "dataset name → instructions": 46.6,
-    "dataset name → dataset name": 47.0,
-}
 
 
 @dataclass(frozen=True)

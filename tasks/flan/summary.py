@@ -17,7 +17,7 @@ from tk_instruct.scored_instances import Scored, as_scores, joined
 from tk_instruct.tables import INTERVAL, interval, table
 from tk_instruct.uncertainty.intervals import Estimate, combined, mean, spread_over_prompts
 
-from .protocol import PUBLISHED_ROLES, ROLES, Job, without_form
+from .protocol import ROLES, Job, without_form
 
 _CI95: TypeAlias = tuple[float, float]
 
@@ -297,7 +297,7 @@ def role_of_instructions(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return {}
     shared = set.intersection(*(set(row) for row in rows.values()))
     found = {}
-    for role, published in PUBLISHED_ROLES.items():
+    for role in (role for of_form in ROLES.values() for role in of_form):
         if role in rows:
             row = rows[role]
             of_role: dict[str, Any] = {
@@ -306,7 +306,6 @@ def role_of_instructions(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
                     name: of["mean_ci95"] for name, of in row.items() if "mean_ci95" in of
                 },
                 "average": None,
-                "published_137b": published,
             }
             if shared:  # over the clusters that all rows have, so that rows can be compared
                 average = mean([row[name]["mean"] for name in sorted(shared)])
@@ -318,18 +317,17 @@ def role_of_instructions(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def roles_text(roles: dict[str, Any]) -> str:
     """The table of the role of instructions."""
     clusters = list(dict.fromkeys(name for row in roles.values() for name in row["clusters"]))
-    rows = [["trained → asked", *clusters, "average", "published"]]
+    rows = [["trained → asked", *clusters, "average"]]
     for role, row in roles.items():
         values = [*(row["clusters"].get(name) for name in clusters), row["average"]]
         cells = ["–" if value is None else f"{value:.1f}" for value in values]
-        rows.append([role, *cells, f"{row['published_137b']:.1f}"])
+        rows.append([role, *cells])
         intervals = [row["clusters_ci95"].get(name) for name in clusters]
-        rows += _interval_row([*intervals, row.get("average_ci95"), None])
+        rows += _interval_row([*intervals, row.get("average_ci95")])
     return "\n".join(
         [
             "role of instructions: zero-shot generation, averages of clusters, per cent",
             table(rows),
-            "average: of the clusters that all rows have, its interval over clusters; published: "
-            "137B, of four clusters (arXiv:2109.01652, section 4.3)",
+            "average: of the clusters that all rows have, its interval over clusters",
         ]
     )

@@ -10,8 +10,7 @@ The metric is the F-measure of ROUGE-L, stemmed, the best over the references. A
 mean of its evaluated instances, a category's the mean of its tasks, and the average the mean of the
 categories. The tasks are what was sampled: intervals are over the tasks of a category, and those of
 a single task over its instances. Scored are the tasks that have predictions; an evaluated instance
-without one counts as empty, and predictions of other instances are passed over. Beside are the
-published scores of these tasks.
+without one counts as empty, and predictions of other instances are passed over.
 """
 
 import argparse
@@ -24,15 +23,16 @@ import numpy as np
 from tk_instruct import configuration
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate.output import as_text, keep, refuse_to_overwrite_inputs, show_scores
-from tk_instruct.files import Path
+from tk_instruct.files import Path, PathLike
 from tk_instruct.predictions import Prediction
+from tk_instruct.published import Compared, as_rows, compare_with
 from tk_instruct.scored_instances import About, ScoredInstances, as_scores
 from tk_instruct.tables import INTERVAL, score_cells, table
 from tk_instruct.uncertainty.intervals import Estimate
 
 from . import metrics, predictions, records
 from .metrics import F_MEASURE, RECALL
-from .published import AVERAGE, published
+from .published import AVERAGE, Scored, by_split, rows, setting_of
 from .splits import CATEGORIES, RANDOM, collection, evaluated, task_splits
 
 _NUM_NAMED = 3  # tasks that a note names
@@ -72,15 +72,24 @@ def main(args: argparse.Namespace) -> int:
     refuse_to_overwrite_inputs(args, predictions=args.predictions)
     configuration.import_declarations(args.modules)
     configuration.bind_data_arguments(args)
-    scored, notes = _scored(args.predictions)
-    notes += keep(args, scored)
+    scored, tasks = _scored(args.predictions)
+    notes = [*_notes(tasks), *keep(args, scored)]
     names = [F_MEASURE, RECALL] if args.recall else [F_MEASURE]
     scores = scores_of(scored, names)
     content = {**as_scores(scores), "num_examples": len(scored)}
+    text = [_table_of_tasks(scored.by("task"), scores, names)]
+    if args.published:
+        notes += _notes_on_published(tasks)
+        text += _comparisons(tasks, scores, names)
+        counts = {
+            name: Scored(len(of.instances), of.num_missing, of.num_in_file)
+            for name, of in tasks.items()
+        }
+        content["published"] = as_rows(*_beside(counts, scores, args.predictions))
+    else:
+        text.append(_table_of_categories(scores, names, None))
     if args.json == "-":
         sys.stderr.writelines(f"{note}\n" for note in notes)
-    tasks = scored.by("task")
-    text = [_table_of_tasks(tasks, scores, names), *_comparisons(tasks, scores, names)]
     if notes:
         text.append("\n".join(notes))
     show_scores(args.json, as_text(content), "\n\n".join(text))
@@ -94,11 +103,12 @@ def score_file(path: Path, args: argparse.Namespace) -> tuple[ScoredInstances, l
     """
     configuration.import_declarations(args.modules)
     configuration.bind_data_arguments(args)
-    return _scored([str(path)])
+    scored, tasks = _scored([str(path)])
+    return scored, _notes(tasks)
 
 
-def _scored(paths: Sequence[str]) -> tuple[ScoredInstances, list[str]]:
-    """The scored instances of files that are one system, and notes for the user."""
+def _scored(paths: Sequence[str]) -> tuple[ScoredInstances, Mapping[str, _Task]]:
+    """The scored instances of files that are one system, and the tasks with predictions."""
     tasks = _tasks_of(predictions.read(paths))
     rows = [
         (name, position, references, task.answers.get(position))
@@ -128,7 +138,7 @@ def _scored(paths: Sequence[str]) -> tuple[ScoredInstances, list[str]]:
         [text for _, _, _, text in rows],
         {name: 100 * np.array([of[name] for of in scores]) for name in (F_MEASURE, RECALL)},
     )
-    return scored, _notes(tasks)
+    return scored, tasks
 
 
 def scores_of(scored: ScoredInstances, names: Sequence[str]) -> dict[str, Estimate]:
@@ -210,41 +220,90 @@ def _comparisons(
     If there is none, one without published scores.
     """
     found = []
-    for split in published():
+    for split in _published_splits(tasks):
         unseen = task_splits()[split].unseen
         absent = [task for task in unseen if task not in tasks]
-        if len(unseen) - len(absent) == len(tasks) and (split == RANDOM or not absent):
-            about = f"split {split}: all {_count(len(unseen))}"
-            if absent:
-                about = (
-                    f"split {split}: {len(tasks)} of {_count(len(unseen))}, without "
-                    f"{_named(absent)}; the published scores are of all {len(unseen)}"
-                )
-            found.append(f"{about}\n\n{_table_of_categories(scores, names, split)}")
-    return found or [_table_of_categories(scores, names, None)]
+        about = f"split {split}: all {_count(len(unseen))}"
+        if absent:
+            about = (
+                f"split {split}: {len(tasks)} of {_count(len(unseen))}, without "
+                f"{_named(absent)}; the published scores are of all {len(unseen)}"
+            )
+        found.append(f"{about}\n\n{_table_of_categories(scores, names, split)}")
+    return found or [
+        _table_of_categories(scores, names, None),
+        "no score is published of a split of these tasks",
+    ]
+
+
+def _published_splits(tasks: Collection[str]) -> list[str]:
+    """The splits with published scores that tasks are of: all of them, of the random one some."""
+    found = []
+    for split in by_split():
+        unseen = task_splits()[split].unseen
+        num_there = sum(task in tasks for task in unseen)
+        if num_there == len(tasks) and (split == RANDOM or num_there == len(unseen)):
+            found.append(split)
+    return found
+
+
+def published_beside(
+    scored: ScoredInstances, predictions: PathLike
+) -> tuple[list[Compared], list[Compared]]:
+    """The published scores of the tasks' splits beside ours, of the same setting and of others.
+
+    predictions: the file, by whose name the encoding is known.
+    """
+    counts = {}
+    for name, task in scored.by("task").items():
+        released = collection()[name].num_released
+        positions = [int(id_.rpartition("-")[2]) for id_ in task.labels["id"]]
+        are_released = released is None or positions == list(evaluated(released))
+        num_missing = list(task.predictions).count(None)
+        counts[name] = Scored(len(task), num_missing, (released or 0) if are_released else -1)
+    return _beside(counts, scores_of(scored, [F_MEASURE, RECALL]), [predictions])
+
+
+def _beside(
+    tasks: Mapping[str, Scored], scores: Mapping[str, Estimate], paths: Sequence[PathLike]
+) -> tuple[list[Compared], list[Compared]]:
+    ours = {
+        (part, metric): scores[key].value
+        for metric in (F_MEASURE, RECALL)
+        for part in ("", *CATEGORIES)
+        if (key := f"{metric}_for_{part}" if part else metric) in scores
+    }
+    same: list[Compared] = []
+    others: list[Compared] = []
+    for split in _published_splits(tasks):
+        of_split = [row for row in rows() if row.setting["split"] == split]
+        more_same, more_others = compare_with(of_split, setting_of(split, tasks, paths), ours)
+        same += more_same
+        others += more_others
+    return same, others
 
 
 def _table_of_categories(
     scores: Mapping[str, Estimate], names: Sequence[str], split: str | None
 ) -> str:
     """Columns of categories with the average, rows of systems."""
-    systems = published()[split] if split else {}
+    systems = by_split()[split] if split else {}
     columns = [
         category
         for category in CATEGORIES
         if f"{F_MEASURE}_for_{category}" in scores
         or any(category in printed for printed in systems.values())
     ]
-    rows = [["system", "encoding", *(CATEGORIES[each][1] for each in columns), "avg"]]
+    shown = [["system", "encoding", *(CATEGORIES[each][1] for each in columns), "avg"]]
     for name in names:
         keys = [*(f"{name}_for_{category}" for category in columns), name]
         found = [score_cells(scores[key]) if key in scores else ("–", "–") for key in keys]
         for title, cells in zip((_title(name), INTERVAL), zip(*found, strict=True), strict=True):
-            rows.append([f"these predictions, {title}", "", *cells])
+            shown.append([f"these predictions, {title}", "", *cells])
     for system, printed in systems.items():
         values = [printed.get(column, "–") for column in (*columns, AVERAGE)]
-        rows.append([f"published: {system.name}", system.encoding, *values])
-    return table(rows)
+        shown.append([f"published: {system.name}", system.encoding, *values])
+    return table(shown)
 
 
 def _notes(tasks: Mapping[str, _Task]) -> list[str]:
@@ -267,16 +326,21 @@ def _notes(tasks: Mapping[str, _Task]) -> list[str]:
             f"predictions of instances that are not evaluated are passed over, {total:,} in all: "
             f"{_named(others)}"
         )
-    if cut := [
+    return notes
+
+
+def _notes_on_published(tasks: Mapping[str, _Task]) -> list[str]:
+    cut = [
         f"{task} ({of.num_in_file:,} for {released:,})"
         for task, of in tasks.items()
         if (released := collection()[task].num_released) not in (None, of.num_in_file)
-    ]:
-        notes.append(
-            "the published scores are of other instances: not as many as released are in the files "
-            f"of {_count(len(cut))}, {_named(cut)}"
-        )
-    return notes
+    ]
+    if not cut:
+        return []
+    return [
+        "the published scores are of other instances: not as many as released are in the files of "
+        f"{_count(len(cut))}, {_named(cut)}"
+    ]
 
 
 def _named(texts: Sequence[str]) -> str:

@@ -40,7 +40,7 @@ def rows() -> tuple[PublishedScore, ...]:
 
 
 @cache
-def published() -> Mapping[str, Mapping[System, Mapping[str, str]]]:
+def by_split() -> Mapping[str, Mapping[System, Mapping[str, str]]]:
     """Split of the tasks → system → category, or AVERAGE → score."""
     found: dict[str, dict[System, dict[str, str]]] = {}
     for row in rows():

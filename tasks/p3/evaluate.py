@@ -31,12 +31,14 @@ from tk_instruct.data.task import Example
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate.of_run import Run
 from tk_instruct.evaluate.output import as_text, show_scores
-from tk_instruct.files import Path, write_atomically
+from tk_instruct.files import Path, PathLike, write_atomically
 from tk_instruct.inference import add_batch_arguments, add_step_argument, check_counts
 from tk_instruct.progress import Progress
+from tk_instruct.published import Compared, as_rows
+from tk_instruct.published import as_text as comparison_text
 from tk_instruct.scored_instances import Scored, ScoredInstances
 
-from . import t0, tasks, templates
+from . import published, t0, tasks, templates
 from .protocol import SPLITS, Prompt, by_row, options_of, prompts_of, report_of, rows_of, scored
 from .summary import Report, report_text
 
@@ -84,8 +86,16 @@ def main(args: argparse.Namespace) -> int:
 
 def show(args: argparse.Namespace, reports: Sequence[Report], notes: Sequence[str] = ()) -> None:
     """Prints the tables and the notes, or writes the reports, as --json says."""
-    found = {"suite": "p3", "runs": [msgspec.to_builtins(report) for report in reports]}
-    show_scores(args.json, as_text(found), "\n\n".join([*map(report_text, reports), *notes]))
+    runs, texts = [], []
+    for report in reports:
+        runs.append(msgspec.to_builtins(report))
+        texts.append(report_text(report))
+        if args.published:
+            same, others = published.compared(report)
+            runs[-1]["published"] = as_rows(same, others)
+            texts.append(comparison_text(same, others))
+    found = {"suite": "p3", "runs": runs}
+    show_scores(args.json, as_text(found), "\n\n".join([*texts, *notes]))
 
 
 def chosen(args: argparse.Namespace) -> dict[str, list[Prompt]]:
@@ -213,3 +223,10 @@ def score_file(path: Path, args: argparse.Namespace) -> tuple[ScoredInstances, l
     from . import predictions  # brings jinja2 and pyarrow
 
     return predictions.score_file(path, args)
+
+
+def published_beside(
+    scored: ScoredInstances, predictions: PathLike
+) -> tuple[list[Compared], list[Compared]]:
+    """The published scores beside the means over prompts, of which none is published."""
+    return published.beside(scored)

@@ -1,13 +1,13 @@
 """The published scores of T0 (published.csv), and the setting of ours."""
 
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from tk_instruct.published import PublishedScore, read
+from tk_instruct.published import Compared, PublishedScore, compare_with, read
+from tk_instruct.scored_instances import MAIN, ScoredInstances
 
 from . import t0
-from .summary import DatasetSummary, Report
+from .summary import Report
 from .templates import VERSIONS
 
 
@@ -34,9 +34,34 @@ def setting_of(report: Report, row: str) -> dict[str, str]:
     }
 
 
-def scores_of(row: str, summary: DatasetSummary) -> Mapping[tuple[str, str], float]:
-    """(part, metric) → score of a row, as published.csv names them."""
-    return {
-        (row, f"{summary.metric}_median"): summary.median,
-        (row, f"{summary.metric}_interquartile_range"): summary.interquartile_range,
-    }
+def compared(report: Report) -> tuple[list[Compared], list[Compared]]:
+    """The published scores beside those of a report, of the same setting and of others."""
+    same: list[Compared] = []
+    others: list[Compared] = []
+    for row, summary in report.datasets.items():
+        scores = {
+            (row, f"{summary.metric}_median"): summary.median,
+            (row, f"{summary.metric}_interquartile_range"): summary.interquartile_range,
+        }
+        more_same, more_others = compare_with(rows(), setting_of(report, row), scores)
+        same += more_same
+        others += more_others
+    return same, others
+
+
+def beside(scored: ScoredInstances) -> tuple[list[Compared], list[Compared]]:
+    """The published scores beside each data set's mean over prompts.
+
+    The published ones are medians, so none is of the same setting.
+    """
+    (part,) = scored.by("part")
+    split, method = part.split(", ")
+    same: list[Compared] = []
+    others: list[Compared] = []
+    for row, of_row in scored.by("unit").items():
+        metric = next(name for name in of_row.values if name != MAIN)
+        scores = {(row, f"{metric}_mean"): of_row.estimate(MAIN).value}
+        more_same, more_others = compare_with(rows(), {"split": split, "method": method}, scores)
+        same += more_same
+        others += more_others
+    return same, others

@@ -5,7 +5,7 @@ Reports and summaries are values that JSON has.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -13,32 +13,6 @@ import numpy as np
 from tk_instruct.scored_instances import Scored, as_scores
 from tk_instruct.tables import INTERVAL, interval, table
 from tk_instruct.uncertainty.intervals import Estimate, combined, median_over_prompts
-
-from .templates import VERSIONS
-
-
-class _Published(NamedTuple):
-    """A published median and interquartile range over the prompts of a data set, in per cent."""
-
-    system: str
-    median: float
-    interquartile_range: float | None
-    source: str
-
-
-# Data set → what is published of the same setting: rank classification under PromptSource's
-# prompts on the validation split.
-PUBLISHED: Mapping[str, _Published] = {
-    "hellaswag": _Published(
-        "T0 11B, with instructions", 33.65, None, "arXiv:2110.08207, section 7"
-    ),
-    "super_glue/rte": _Published(
-        "GPT-3 175B, the 9 prompts that are not Brown et al.'s",
-        *(52.96, 1.28),
-        "arXiv:2110.08207, section 6.2",
-    ),
-}
-
 
 _CI95: TypeAlias = tuple[float, float]
 
@@ -209,35 +183,17 @@ def report_text(report: Report) -> str:
         *([f"seen in training: {', '.join(report.seen)}"] if report.seen else []),
     ]
     if report.datasets:
-        published = _comparable(report)
-        lines += ["", _table(report.datasets, report.split, published)]
+        lines += ["", _table(report.datasets, report.split)]
         if report.mean_of_medians is not None:
             ranked = sum(each.method == "rank" for each in report.datasets.values())
             mean = f"mean of the medians of {ranked} ranked: {report.mean_of_medians:.2f}"
             lines += [mean + _in_words(report.mean_of_medians_ci95)]
-        lines += [
-            f"published: {name}: {of.system} ({of.source})"
-            + (f", IQR {of.interquartile_range:.2f}" if of.interquartile_range else "")
-            for name, of in published.items()
-        ]
     if report.bias_and_fairness:
         lines += ["", *_bias_lines(report.bias_and_fairness, report.split)]
     return "\n".join(lines)
 
 
-def _comparable(report: Report) -> Mapping[str, _Published]:
-    """What is published of the report's setting."""
-    is_theirs = report.templates in VERSIONS.values()
-    if not is_theirs or report.split != "validation" or report.limit:
-        return {}
-    return {name: PUBLISHED[name] for name in report.datasets if name in PUBLISHED}
-
-
-def _table(
-    datasets: Mapping[str, DatasetSummary],
-    split: str,
-    published: Mapping[str, _Published] | None = None,
-) -> str:
+def _table(datasets: Mapping[str, DatasetSummary], split: str) -> str:
     """One row a data set. Splits are named that are not the report's.
 
     A metric that all have is the title of the first column, so that lines fit into a terminal.
@@ -251,10 +207,6 @@ def _table(
         cells = [f"{value:.2f}" for value in (*values, of.minimum, of.maximum)]
         median = [f"{of.median:.2f}", interval(of.median_ci95)]
         rows.append([*[title, metric][: len(first)], str(of.num_prompts), *median, *cells])
-    if published:
-        rows[0].append("published")
-        for name, row in zip(datasets, rows[1:], strict=True):
-            row.append(f"{published[name].median:.2f}" if name in published else "–")
     return table(rows)
 
 

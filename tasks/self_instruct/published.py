@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tk_instruct.published import PublishedScore, read
 
+NUM_RATED = "252"
+
 
 @cache
 def rows() -> tuple[PublishedScore, ...]:

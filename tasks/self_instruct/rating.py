@@ -25,9 +25,11 @@ from tk_instruct.errors import UserError
 from tk_instruct.evaluate.output import show_scores
 from tk_instruct.files import Path, read_bytes, write_atomically
 from tk_instruct.predictions import read_predictions
+from tk_instruct.published import as_rows, compare_with
 from tk_instruct.randomness import draw
 from tk_instruct.tables import table
 
+from . import published
 from .user_oriented import UserOriented, read_user_oriented, user_oriented_path
 
 RATINGS = "ABCD"
@@ -91,12 +93,13 @@ def main(args: argparse.Namespace) -> int:
             "--suite user_oriented makes a sheet (--sheet FILE.csv --system NAME=FILE …) or counts "
             "a filled-in one (--ratings FILE.csv); give one of the two"
         )
+    if args.sheet and args.published:
+        raise UserError("--published goes with --ratings, and --sheet has none yet; leave it out")
     _refuse_to_overwrite_inputs(args)
     if args.ratings:
         sheet = Path(args.ratings).expanduser()
-        found, text = _count_ratings(
-            sheet, Path(args.key).expanduser() if args.key else _files_of(sheet)["key"]
-        )
+        key = Path(args.key).expanduser() if args.key else _files_of(sheet)["key"]
+        found, text = _count_ratings(sheet, key, args.published)
     else:
         path = user_oriented_path(args.user_oriented)
         sheet = Path(args.sheet).expanduser()
@@ -241,10 +244,10 @@ def _as_text(cell: str) -> str:
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
-def _count_ratings(sheet: Path, key_file: Path) -> tuple[dict[str, Any], str]:
+def _count_ratings(sheet: Path, key_file: Path, with_published: bool) -> tuple[dict[str, Any], str]:
     """Counts and shares (per cent) of each system's ratings, as JSON values and as a text.
 
-    Raises UserError if the sheet has no ratings.
+    Published ratings are added if they are asked for. Raises UserError if the sheet has no ratings.
     """
     key = _read_key(key_file)
     ratings = _read_ratings(sheet, key.rows)
@@ -262,6 +265,8 @@ def _count_ratings(sheet: Path, key_file: Path) -> tuple[dict[str, Any], str]:
             "counts": {rating: counts[rating] for rating in RATINGS},
             "shares": {r: round(100 * counts[r] / total, 2) if total else None for r in RATINGS},
         }
+        if with_published:
+            systems[name]["published"] = _compared(systems[name])
     missing = [row for row in key.rows if row not in ratings]
     found = {
         "suite": "user_oriented",
@@ -277,10 +282,24 @@ def _count_ratings(sheet: Path, key_file: Path) -> tuple[dict[str, Any], str]:
             f"partial: {len(rated):,} of {len(key.rows):,} rows are rated; systems are compared "
             "fairly where the same instructions are"
         )
-    return found, "\n".join([_table(systems), *notes])
+    if with_published:
+        sources = ", ".join(dict.fromkeys(row.source for row in published.rows()))
+        notes.append(
+            f"published: {published.NUM_RATED} instructions, rated by their authors ({sources})"
+        )
+    return found, "\n".join([_table(systems, with_published), *notes])
 
 
-def _table(systems: Mapping[str, dict[str, Any]]) -> str:
+def _compared(system: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The published ratings beside those of a system, with what differs."""
+    ours = {(rating, "count"): count for rating, count in system["counts"].items()}
+    if system["rated"]:
+        ours |= {(rating, "share"): share for rating, share in system["shares"].items()}
+    setting = published.setting_of(system["rated"])
+    return as_rows(*compare_with(published.rows(), setting, ours))
+
+
+def _table(systems: Mapping[str, dict[str, Any]], with_published: bool) -> str:
     def cell(system: Mapping[str, Any], rating: str) -> str:
         share = system["shares"][rating]
         return "–" if share is None else f"{system['counts'][rating]} ({share:.1f} %)"
@@ -288,6 +307,13 @@ def _table(systems: Mapping[str, dict[str, Any]]) -> str:
     rows = [("system", "rated", *RATINGS)]
     for name, system in systems.items():
         rows.append((name, str(system["rated"]), *(cell(system, rating) for rating in RATINGS)))
+    of_papers: dict[str, dict[str, str]] = {}
+    for row in published.rows() if with_published else ():
+        shown = f"{row.value} %" if row.metric == "share" else row.value
+        of_papers.setdefault(row.system, {})[row.part] = shown
+    for name, cells in of_papers.items():
+        values = [cells.get(rating, "–") for rating in RATINGS]
+        rows.append((f"published: {name}", published.NUM_RATED, *values))
     return table(rows)
 
 

@@ -24,13 +24,15 @@ from tk_instruct.evaluate.output import (
     refuse_to_overwrite_inputs,
     show_scores,
 )
-from tk_instruct.files import Path
+from tk_instruct.files import Path, PathLike
 from tk_instruct.predictions import Prediction, read_predictions
+from tk_instruct.published import Compared, as_rows, predicted_task
+from tk_instruct.published import as_text as comparison_text
 from tk_instruct.scored_instances import About, ScoredInstances, as_scores, joined
 from tk_instruct.tables import INTERVAL, score_cells, table
 from tk_instruct.uncertainty.intervals import Estimate, combined
 
-from . import metrics
+from . import metrics, published
 from .metrics import METRICS, Instance
 from .records import EVALUATION_CATEGORIES, TRACKS, SuperNI
 
@@ -110,6 +112,10 @@ def main(args: argparse.Namespace) -> int:
         scores = scores_of(rows)
         content |= as_scores({f"{name}{suffix}": value for name, value in scores.items()})
         tables.append(table_of(rows, scores))
+        if args.published:
+            same, others = published_beside(rows, given)
+            tables.append(comparison_text(same, others))
+            content.setdefault("published", []).extend(as_rows(same, others))
     if args.json == "-":
         sys.stderr.writelines(f"{note}\n" for note in notes)
     text = "\n\n".join([*tables, "\n".join(notes)] if notes else tables)
@@ -141,6 +147,23 @@ def score_file(path: Path, args: argparse.Namespace) -> tuple[ScoredInstances, l
         tables.append(score_instances(track, predictions, instances, tokenizers[track]))
         notes += _missing(track, predictions, instances)
     return joined(tables), notes
+
+
+def published_beside(
+    scored: ScoredInstances, predictions: PathLike
+) -> tuple[list[Compared], list[Compared]]:
+    """The published scores beside those of a track, of the same setting and of others.
+
+    predictions: the file, by whose name the encoding is known.
+    """
+    (track,) = scored.by("part")
+    return published.compared(
+        track,
+        scored.labels["task"],
+        list(scored.predictions).count(None),
+        predicted_task(predictions),
+        {name: scored.estimate(name).value for name in METRICS},
+    )
 
 
 def _passed_over(

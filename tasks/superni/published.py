@@ -5,11 +5,11 @@ that they were drawn again after the paper, and that the evaluation script chang
 are of the setting that is evaluated here, and those of the paper are of earlier instances.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from tk_instruct.published import PublishedScore, read
+from tk_instruct.published import Compared, PublishedScore, compare_with, read
 
 from .prompt import ENCODINGS
 from .settings import TRACK_NAMES
@@ -40,9 +40,28 @@ def setting_of(
     elif (len(set(tasks)), len(tasks)) == _WHOLE[track]:
         scored = "the first 100 a task"
     else:
-        scored = f"{len(tasks):,} of {len(set(tasks)):,} tasks"
+        num_tasks = len(set(tasks))
+        scored = f"{len(tasks):,} of {num_tasks:,} {'task' if num_tasks == 1 else 'tasks'}"
     encoding = _encodings(track).get(predicted or "")
     return {"track": track, "instances": scored} | ({"encoding": encoding} if encoding else {})
+
+
+def compared(
+    track: str,
+    tasks: Sequence[str],
+    num_missing: int,
+    predicted: str | None,
+    scores: Mapping[str, float],
+) -> tuple[list[Compared], list[Compared]]:
+    """The published scores of a track beside ours, of the same setting and of others.
+
+    The arguments are those of setting_of, and metric → overall score.
+    """
+    return compare_with(
+        [row for row in rows() if row.setting["track"] == track],
+        setting_of(track, tasks, num_missing, predicted),
+        {("", metric): score for metric, score in scores.items()},
+    )
 
 
 def _encodings(track: str) -> dict[str, str]:

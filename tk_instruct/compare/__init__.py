@@ -18,10 +18,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tk_instruct import configuration, evaluate, scored_instances
+from tk_instruct import configuration, evaluate, published, scored_instances
 from tk_instruct.compare.comparison import report
 from tk_instruct.compare.systems import side_by_side
 from tk_instruct.compare.text import report_text
+from tk_instruct.errors import UserError
 from tk_instruct.evaluate.output import as_text, show_scores
 from tk_instruct.files import Path, check_target
 from tk_instruct.ranges import whole_number
@@ -47,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also write all as one JSON object with 4 decimals; - prints it in place of tables",
     )
+    parser.add_argument(
+        "--published",
+        action="store_true",
+        help="also published scores beside each system's: those of the same setting, then the "
+        "nearest others with what differs",
+    )
 
 
 def add_suite_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -59,14 +66,25 @@ def add_suite_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -
 
 
 def main(args: argparse.Namespace) -> int:
+    if args.n < 0:
+        raise UserError(f"-n {args.n} must be at least 0")
     if args.json not in (None, "-"):
         args.json = os.path.expanduser(args.json)
         check_target(args.json)
         configuration.refuse_to_replace_data("json", args.json, args)
     sides = side_by_side(args.systems, lambda path: _scored(path, args))
-    reports = [report(side, args.metric, args.n) for side in sides]
-    content = {"comparisons": [msgspec.to_builtins(each) for each in reports]}
-    show_scores(args.json, as_text(content), "\n\n\n".join(map(report_text, reports)))
+    reports, texts = [], []
+    for side in sides:
+        compared = report(side, args.metric, args.n)
+        reports.append(msgspec.to_builtins(compared))
+        texts.append(report_text(compared))
+        if args.published:
+            reports[-1]["published"] = {}
+            for name, table in side.systems.items():
+                same, others = evaluate.published_beside(table)
+                reports[-1]["published"][name] = published.as_rows(same, others)
+                texts.append(f"beside {name}:\n\n{published.as_text(same, others)}")
+    show_scores(args.json, as_text({"comparisons": reports}), "\n\n\n".join(texts))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -181,7 +182,7 @@ def _paired(
     first: ScoredInstances, second: ScoredInstances, metric: str, purpose: str
 ) -> PairedDifference:
     levels = first.about.levels
-    return paired_difference(
+    found = paired_difference(
         first.values[metric],
         second.values[metric],
         first.labels["unit"],
@@ -190,6 +191,9 @@ def _paired(
         instances=first.labels["instance"],
         purpose=purpose,
     )
+    if metric not in first.about.percentages:
+        return found
+    return replace(found, difference=found.difference.within(-100.0, 100.0))
 
 
 def _counts(gains: Float[np.ndarray, " n"]) -> Counts:

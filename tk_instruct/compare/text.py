@@ -1,7 +1,9 @@
-"""A report as text for people."""
+"""A report as text for people. Systems are called A, B, … after the first table."""
+
+import string
 
 from tk_instruct.compare.comparison import Comparison, Counts, Instance, Report
-from tk_instruct.tables import INTERVAL, interval, table
+from tk_instruct.tables import INTERVAL, interval, score_cells, table
 
 _MOST_CHARACTERS = 300
 
@@ -15,19 +17,35 @@ def report_text(report: Report) -> str:
     lines = [f"{report.name or report.protocol}: {report.metric}{better}; {counts}"]
     if report.num_left_out:
         lines += [f"left out: {report.num_left_out:,} instances that no system predicted"]
-    rows = [["system", report.metric, INTERVAL]]
-    rows += [[name, f"{of.value:.2f}", interval(of.ci95)] for name, of in report.systems.items()]
+    rows = [["", "system", report.metric, INTERVAL]]
+    rows += [
+        [letter, name, *score_cells(of)]
+        for letter, (name, of) in zip(_letters(report), report.systems.items(), strict=True)
+    ]
     lines += ["", table(rows)]
+    letter_of = dict(zip(report.systems, _letters(report), strict=True))
     for comparison in report.comparisons:
-        lines += ["", "", *_comparison(comparison, report)]
+        names = letter_of[comparison.first], letter_of[comparison.second]
+        lines += ["", "", *_comparison(comparison, names, report)]
     return "\n".join(lines)
 
 
-def _comparison(of: Comparison, report: Report) -> list[str]:
+def _letters(report: Report) -> list[str]:
+    """A name for each system: A to Z, then A2 and so on."""
+    return [
+        string.ascii_uppercase[k % 26] + (str(k // 26 + 1) if k >= 26 else "")
+        for k in range(len(report.systems))
+    ]
+
+
+def _comparison(of: Comparison, names: tuple[str, str], report: Report) -> list[str]:
+    first, second = names
     test = "McNemar's exact test" if report.is_right_or_wrong else "sign test"
+    if report.num_units != report.num_instances:
+        test += " as if they were independent"
     difference = of.paired.difference
     rows = [
-        [f"{of.second} - {of.first}", f"{difference.value:+.2f}"],
+        [f"{second} - {first}", f"{difference.value:+.2f}"],
         [f"{INTERVAL}, by {report.unit}", interval(difference.ci95)],
         [f"p, {report.unit}s exchanged", _p(of.paired.p_value)],
     ]
@@ -41,12 +59,19 @@ def _comparison(of: Comparison, report: Report) -> list[str]:
     if report.num_units != report.num_instances:
         lines.append(f"{report.unit + 's':<{width}}  {_counts(of.units, 'sign test')}")
     if of.categories:
-        lines += ["", _categories(of, report.unit)]
+        lines += ["", _categories(of, names, report.unit), *_about_p(report.unit)]
     for title, instances in (("better", of.better), ("worse", of.worse)):
         if instances:
-            lines += ["", f"where {of.second} is {title} by most:"]
-            lines += [line for each in instances for line in _instance(each, of)]
+            lines += ["", f"where {second} is {title} by most:"]
+            lines += [line for each in instances for line in _instance(each, names)]
     return lines
+
+
+def _about_p(unit: str) -> list[str]:
+    return [
+        f"p: how often a difference as large arises if systems are exchanged by {unit},",
+        f"or by instance if there is one {unit}; corrected: for the number of categories (Holm)",
+    ]
 
 
 def _counts(counts: Counts, test: str) -> str:
@@ -56,10 +81,10 @@ def _counts(counts: Counts, test: str) -> str:
     )
 
 
-def _categories(of: Comparison, unit: str) -> str:
+def _categories(of: Comparison, names: tuple[str, str], unit: str) -> str:
     rows = [
         [
-            *("category", "instances", f"{unit}s", of.first, of.second),
+            *("category", "instances", f"{unit}s", *names),
             *("difference", INTERVAL, "p", "p corrected"),
         ]
     ]
@@ -81,11 +106,12 @@ def _categories(of: Comparison, unit: str) -> str:
     return table(rows)
 
 
-def _instance(instance: Instance, of: Comparison) -> list[str]:
+def _instance(instance: Instance, names: tuple[str, str]) -> list[str]:
+    first, second = names
     texts = [
         ("reference", "; ".join(instance.references)),
-        (f"{of.first} ({instance.first:.2f})", instance.first_prediction),
-        (f"{of.second} ({instance.second:.2f})", instance.second_prediction),
+        (f"{first} ({instance.first:.2f})", instance.first_prediction),
+        (f"{second} ({instance.second:.2f})", instance.second_prediction),
     ]
     width = max(len(name) for name, _ in texts)
     where = instance.id if instance.task in instance.id else f"{instance.task} {instance.id}"

@@ -17,7 +17,8 @@ from tk_instruct.evaluate import by_task
 from tk_instruct.evaluate.output import keep_beside
 from tk_instruct.files import Path, check_target
 from tk_instruct.predictions import FORMATS_READ
-from tk_instruct.scored_instances import SUFFIX, ScoredInstances
+from tk_instruct.published import Compared
+from tk_instruct.scored_instances import SUFFIX, ScoredInstances, of_file
 
 
 def _modules() -> Mapping[str, str]:
@@ -60,6 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the scores of instances are kept for `tk-instruct compare` (default: "
         "NAME.scores.parquet beside the predictions NAME.jsonl)",
     )
+    parser.add_argument(
+        "--published",
+        action="store_true",
+        help="also published scores: those of the same setting, then the nearest others with what "
+        "differs",
+    )
     distributed.add_arguments(parser)
 
 
@@ -84,6 +91,18 @@ def _refuse_other_data(args: argparse.Namespace) -> None:
                 )
 
 
+def _refuse_unpublished(args: argparse.Namespace) -> None:
+    """Raises UserError for --published where no suite's published scores are of the evaluation."""
+    if args.task:
+        raise UserError(
+            "--published is of suites, and --task scores a task by its own metrics; give --suite, "
+            "or leave --published out"
+        )
+    owner = next(each for each in suite.suites().values() if args.suite in each.evaluations)
+    if owner.published is None:
+        raise UserError(f"--suite {args.suite} has no published scores; leave --published out")
+
+
 def main(args: argparse.Namespace) -> int:
     for flag in ("json", "instances"):
         output = getattr(args, flag)
@@ -96,6 +115,8 @@ def main(args: argparse.Namespace) -> int:
             f"--instances={args.instances} must end in {SUFFIX}, by which such files are known; "
             f"give NAME{SUFFIX}"
         )
+    if args.published:
+        _refuse_unpublished(args)
     if args.task:
         return by_task.main(args)
     _refuse_other_data(args)
@@ -113,4 +134,23 @@ def score_file(path: Path, args: argparse.Namespace) -> ScoredInstances:
         _refuse_other_data(args)
         scored, _ = suite.part(_modules()[args.suite]).score_file(path, args)
     keep_beside(path, scored)
-    return scored
+    return of_file(scored, path)
+
+
+def published_beside(scored: ScoredInstances) -> tuple[list[Compared], list[Compared]]:
+    """The published scores beside those of one part, of the same setting and of others.
+
+    Raises UserError if the suite has none, or if a task's own metrics were scored.
+    """
+    module = _modules().get(scored.about.protocol)
+    if module is None:
+        raise UserError(
+            "--published is of suites, and the systems were scored by a task's own metrics; leave "
+            "it out"
+        )
+    loaded = suite.part(module)
+    if not hasattr(loaded, "published_beside"):
+        raise UserError(
+            f"--suite {scored.about.protocol} has no published scores; leave --published out"
+        )
+    return loaded.published_beside(scored, scored.about.file)

@@ -4,10 +4,7 @@ import argparse
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
-
-import msgspec
 
 from tk_instruct import scored_instances
 from tk_instruct.errors import UserError
@@ -93,10 +90,9 @@ def keep_each(args: argparse.Namespace, scored: Mapping[Path, ScoredInstances]) 
 
 def keep_beside(predictions: Path, scored: ScoredInstances) -> list[str]:
     """Writes the scored instances beside the file of their predictions; returns notes, as keep."""
-    digest = scored_instances.digest_of(predictions)
-    about = msgspec.structs.replace(scored.about, predicted_by=digest)
+    place = scored_instances.place_of(predictions)
     try:
-        scored_instances.write(scored_instances.place_of(predictions), replace(scored, about=about))
+        scored_instances.write(place, scored_instances.of_file(scored, predictions))
     except UserError as error:
         return [f"the instances' scores are not kept: {error}; --instances FILE keeps them"]
     return []

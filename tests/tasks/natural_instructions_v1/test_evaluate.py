@@ -14,7 +14,7 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from tk_instruct import cli
 from tk_instruct.tasks.natural_instructions_v1 import scores
-from tk_instruct.tasks.natural_instructions_v1.published import published
+from tk_instruct.tasks.natural_instructions_v1.published import rows as published
 from tk_instruct.tasks.natural_instructions_v1.splits import collection, evaluated, task_splits
 
 QG = "subtask003_mctaco_question_generation_event_duration"
@@ -127,7 +127,7 @@ def test_scores_and_table_by_hand(
         "num_examples": 6,
     }
     shown = capsys.readouterr().out
-    first, by_task, about, by_category = shown.rstrip().split("\n\n")
+    first, by_task, by_category = shown.rstrip().split("\n\n")
     assert first == "6 instances of 3 tasks, per cent"
     assert [line.split() for line in by_task.splitlines()] == [
         ["task", "category", "ROUGE-L", "F", "instances"],
@@ -135,6 +135,17 @@ def test_scores_and_table_by_hand(
         [CF, "CF", "50.00", "2"],
         [QASC_QG, "QG", "50.00", "2"],
     ]
+    rows = by_category.splitlines()
+    assert rows[0].split() == ["system", "encoding", "QG", "CF", "avg"]
+    assert rows[1].startswith("these predictions, ROUGE-L F ")
+    assert rows[1].split()[-3:] == ["64.29", "50.00", "57.14"]
+
+
+def test_published_scores_beside_some_tasks_of_a_split(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(data, ours(tmp_path), "--published") == 0
+    _, _, about, by_category = capsys.readouterr().out.rstrip().split("\n\n")
     assert about == (
         "split random: 3 of 12 tasks, without subtask002_quoref_answer_generation, "
         "subtask005_mctaco_wrong_answer_generation_event_duration, "
@@ -144,12 +155,19 @@ def test_scores_and_table_by_hand(
     rows = by_category.splitlines()
     assert rows[0].split() == ["system", "encoding", "QG", "AG", "CF", "IAG", "MM", "VF", "avg"]
     assert rows[1].startswith("these predictions, ROUGE-L F ")
-    assert rows[1].split()[-7:] == ["64.29", "–", "50.00", "–", "–", "–", "57.14"]
     [gpt3] = [row for row in rows if "GPT-3" in row and row.endswith(" 24")]
     assert gpt3.startswith("published: GPT-3 175B not fine-tuned  full  ")
     assert gpt3.split()[-7:] == ["33", "18", "8", "12", "60", "11", "24"]
     assert rows[-1].startswith("published: task-specific models")
     assert rows[-1].split()[-7:] == ["–"] * 6 + ["66"]
+
+    assert evaluate(data, released(tmp_path), "--published", "--json=-") == 0
+    found = json.loads(capsys.readouterr().out)["published"]
+    encodings = [row["setting"].get("encoding") for row in found if len(row["differs"]) == 1]
+    assert encodings == ["prompt_positive", "prompt_positive", "prompt_positive", None]
+    assert {tuple(row["differs"][-1].values()) for row in found} >= {
+        ("instances", "100 a task", "6 of 3 of 12 tasks, files not as released: 3")
+    }
 
 
 @pytest.mark.parametrize("form", [by_position, released])
@@ -214,6 +232,8 @@ def test_files_that_are_not_the_released_ones_are_told(
     """The published scores beside are then of other instances."""
     data = write_data(tmp_path / "data", REFERENCES)
     assert evaluate(data, ours(tmp_path)) == 0
+    assert "published" not in capsys.readouterr().out
+    assert evaluate(data, ours(tmp_path), "--published") == 0
     assert capsys.readouterr().out.endswith(
         "the published scores are of other instances: not as many as released are in the files of "
         f"3 tasks, {QG} (4 for 430), {CF} (4 for 500), {QASC_QG} (4 for 6,500)\n"
@@ -295,10 +315,15 @@ def test_a_released_file_of_another_name(
 
 
 def table_of(data: Path, tasks: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """What is printed after the table of tasks, if all answers to these tasks are right."""
+    """What is printed after the table of tasks, if all answers to these tasks are right.
+
+    Without intervals.
+    """
     write_data(data, {task: [["a"], ["a"]] for task in tasks})
-    assert evaluate(data, ours(data.parent, {f"{task}-1": "a" for task in tasks})) == 0
-    return capsys.readouterr().out.rstrip().split("\n\n", 2)[2]
+    answers = {f"{task}-1": "a" for task in tasks}
+    assert evaluate(data, ours(data.parent, answers), "--published") == 0
+    shown = capsys.readouterr().out.rstrip().split("\n\n", 2)[2]
+    return "\n".join(line for line in shown.split("\n") if "95 % interval" not in line)
 
 
 def test_published_scores_of_the_random_split(
@@ -350,7 +375,9 @@ def test_other_tasks_have_no_published_scores_beside(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for tasks in ([SEEN], [SEEN, *task_splits()["random"].unseen]):
-        assert "published" not in table_of(data, tasks, capsys)
+        shown = table_of(data, tasks, capsys)
+        assert shown.endswith("\n\nno score is published of a split of these tasks")
+        assert shown.count("published") == 1
 
 
 def test_published_scores_are_the_papers(shared_data: Path) -> None:
@@ -359,12 +386,7 @@ def test_published_scores_are_the_papers(shared_data: Path) -> None:
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["metric"] == "ROUGE-L"]
     printed = Counter((row["system"], row["value"]) for row in rows)
-    found = Counter(
-        (system.name, value)
-        for systems in published().values()
-        for system, of in systems.items()
-        for value in of.values()
-    )
+    found = Counter((score.system, score.value) for score in published())
     # The full instruction's average over the random split is in three tables, QASC QG's in two.
     again = printed - found
     assert again == Counter(

@@ -525,29 +525,6 @@ def made_up(**more: Any) -> Report:
     return Report(**fields | more)
 
 
-def test_published_numbers_stand_beside_those_of_the_same_setting() -> None:
-    shown = summary.report_text(made_up()).splitlines()
-    assert shown[2].split()[-1] == "published"
-    assert [line.split()[-1] for line in shown[3:5]] == ["33.65", "–"]
-    assert shown[-1] == (
-        "published: hellaswag: T0 11B, with instructions (arXiv:2110.08207, section 7)"
-    )
-    for other in ({"templates": "unknown"}, {"split": "test"}, {"limit": 5}):
-        assert "published" not in summary.report_text(made_up(**other))
-
-
-def test_published_numbers_are_those_of_the_table(shared_data: Path) -> None:
-    table = (shared_data / "published" / "t0.csv").read_text()
-    assert f"with instructions,HellaSwag,median accuracy,{_published('hellaswag')}" in table
-    assert f"the 9 other prompts,RTE,median accuracy,{_published('super_glue/rte')}" in table
-    spread = summary.PUBLISHED["super_glue/rte"].interquartile_range
-    assert f"the 9 other prompts,RTE,interquartile range,{spread}" in table
-
-
-def _published(dataset: str) -> float:
-    return summary.PUBLISHED[dataset].median
-
-
 def test_a_data_set_whose_prompts_have_different_metrics_has_a_row_for_each() -> None:
     prompts = {"a": {"bleu": 1.0, "rouge1": 2.0}, "b": {"rouge1": 9.0}}
     found = summary.summarise("generation", "validation", prompts)

@@ -1,12 +1,15 @@
 """The shipped published scores are those of the papers, and the setting of ours is told."""
 
 import csv
+import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from tk_instruct import cli
 from tk_instruct.published import as_text, compare_with
+from tk_instruct.tasks.superni import published
 from tk_instruct.tasks.superni.prompt import ENCODINGS
 from tk_instruct.tasks.superni.published import rows, setting_of
 from tk_instruct.tasks.superni.records import TRACKS
@@ -139,3 +142,71 @@ def test_predictions_of_a_foreign_file_are_comparable_with_heuristics_alone() ->
         ("30.16", ("encoding", "def_pos2", None)),
         ("45.05", ("encoding", "def_pos2", None)),
     ]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    """Scores two predictions in a file that is named as predict names it."""
+    references, predictions = [], []
+    for number in range(2):
+        id_ = f"task1-{number}"
+        about = {"task_id": "task1_a", "task_category": "Word Analogy", "references": ["yes"]}
+        references.append({"id": id_, "track": "default", **about})
+        predictions.append({"id": id_, "prediction": "yes"})
+    words = []
+    for flag, name, lines in (
+        ("references", "references.jsonl", references),
+        ("predictions", "superni_en_pos1-test-9.jsonl", predictions),
+    ):
+        path = tmp_path / name
+        path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        words.append(f"--{flag}={path}")
+    return ["evaluate", *words]
+
+
+def test_they_are_shown_where_they_are_asked_for(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(command) == 0
+    plain = capsys.readouterr().out
+    assert "published" not in plain
+    assert cli.main([*command, "--published"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(plain.rstrip())
+    tables = shown.removeprefix(plain.rstrip()).strip().split("\n\n")
+    assert tables[0] == "no score is published of the same setting"
+    assert [table.splitlines()[0] for table in tables[1:]] == [
+        "published, of another setting: instances (here 2 of 1 task)",
+        "published, of another setting: trained_encoding (here unknown), instances (here 2 of 1 "
+        "task)",
+        "and 114 more of other settings, which are no nearer",
+    ]
+    assert tables[2].splitlines()[1:3] == [
+        "system          trained_encoding                      instances  metric  published    "
+        "here  source",
+        "Tk-Instruct 3B  task_name           100 a task, an earlier draw  rougeL       16.8  "
+        "100.00  Table 4, arXiv:2204.07705",
+    ]
+    assert "xlingual" not in shown
+
+
+def test_flat_scores_have_them_only_where_they_are_asked_for(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    scores = run / "scores" / "superni_en_pos1-test-9.json"
+    scores.parent.mkdir(parents=True)
+    assert cli.main([*command, f"--json={scores}"]) == 0
+    plain = json.loads(scores.read_text())
+    capsys.readouterr()
+    assert cli.main(["report", str(run)]) == 0
+    shown = capsys.readouterr().out
+    assert cli.main([*command, f"--json={scores}", "--published"]) == 0
+    found = json.loads(scores.read_text())
+    rows = found.pop("published")
+    assert found == plain
+    assert len(rows) == sum(row.setting["track"] == "default" for row in published.rows())
+    assert rows[0]["ours"] == 100.0
+    capsys.readouterr()
+    assert cli.main(["report", str(run)]) == 0
+    assert capsys.readouterr().out == shown
