@@ -188,8 +188,11 @@ def joined(tables: Sequence[ScoredInstances]) -> ScoredInstances:
 
 
 def place_of(predictions: Path) -> Path:
-    """Where the scores of a file of predictions are kept: NAME.jsonl → NAME.scores.parquet."""
-    return predictions.with_name(predictions.stem + SUFFIX)
+    """Where the scores of a file of predictions are kept: NAME.jsonl → NAME.scores.parquet.
+
+    Other names stay whole: NAME.json → NAME.json.scores.parquet.
+    """
+    return predictions.with_name(predictions.name.removesuffix(".jsonl") + SUFFIX)
 
 
 def of_file(scored: ScoredInstances, predictions: Path) -> ScoredInstances:

@@ -245,16 +245,21 @@ def read_file(path: Path) -> dict[str, Value] | tuple[str, Summary]:
             return name, summary
     for about in ("predicted_by", "published"):  # not scores of the run
         content.pop(about, None)
-    for name, value in content.items():
+    check_scores(content, str(path), _AGAIN)
+    if not content:
+        raise UserError(f"{path} holds no scores; {_AGAIN}")
+    return content
+
+
+def check_scores(scores: Mapping[str, Any], where: str, repair: str) -> None:
+    """Raises UserError unless each value is a number, or two if its name ends in _ci95."""
+    for name, value in scores.items():
         is_interval = name.endswith(_CI95)
         numbers = value if is_interval and isinstance(value, list) else [value]
         if len(numbers) != 1 + is_interval or not all(map(_is_number, numbers)):
             expected = "two numbers" if is_interval else "a number"
             shown = schema.shortened(value)
-            raise UserError(f"{path}: {name}={shown} must be {expected}; {_AGAIN}")
-    if not content:
-        raise UserError(f"{path} holds no scores; {_AGAIN}")
-    return content
+            raise UserError(f"{where}: {name}={shown} must be {expected}; {repair}")
 
 
 def _is_number(value: Any) -> bool:

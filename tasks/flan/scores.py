@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 import msgspec
 
 from tk_instruct import schema
-from tk_instruct.scores import Number, Scores, SuiteScores, Summary
+from tk_instruct.scores import Number, Scores, SuiteScores, Summary, check_scores
 
 from .summary import Report, report_text
 
@@ -46,6 +46,9 @@ class _Scores(SuiteScores):
             return None
         read = schema.convert(content, form, where, repair)
         if isinstance(read, _Systems):
+            for system in read.systems.values():
+                for of in system.values():
+                    check_scores(of, where, repair)
             return Summary(systems=read.scores)
         reports = read.runs if isinstance(read, _Runs) else [read]
         return Summary([msgspec.to_builtins(report, enc_hook=float) for report in reports])

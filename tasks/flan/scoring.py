@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from tk_instruct.errors import UserError
-from tk_instruct.metrics import METRICS
+from tk_instruct.metrics import METRICS, PERCENTAGES
 from tk_instruct.metrics.generation import LOWER_IS_BETTER
 from tk_instruct.metrics.metric import Measured, groups_of, scores
 from tk_instruct.metrics.target import Target
@@ -14,7 +14,14 @@ from .templates import metrics_of
 
 # A run's files, one for each template, are one evaluation: the mean over datasets of the means over
 # templates. Distances are in no mean.
-_ABOUT = About("flan", main=MAIN, unit="dataset", levels=("unit", "task"), together=True)
+_ABOUT = About(
+    "flan",
+    main=MAIN,
+    unit="dataset",
+    levels=("unit", "task"),
+    percentages=PERCENTAGES,
+    together=True,
+)
 
 
 def measured(

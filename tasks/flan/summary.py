@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 import numpy as np
 
+from tk_instruct.metrics import PERCENTAGES
 from tk_instruct.metrics.generation import LOWER_IS_BETTER
 from tk_instruct.scored_instances import Scored, as_scores, joined
 from tk_instruct.tables import INTERVAL, interval, table
@@ -20,11 +21,11 @@ from .protocol import ROLES, Job, without_form
 
 _CI95: TypeAlias = tuple[float, float]
 
-
-_ABOUT_MEANS = (
-    "mean ± standard deviation over templates, in parentheses without sampling error; intervals "
-    "over instances, of averages over datasets"
-)
+# What is below the tables if they have it.
+_LEGEND = {
+    "spread_of_templates": "in parentheses: the deviation without what sampled instances add to it",
+    "mean_ci95": "intervals: over instances, those of averages over datasets",
+}
 
 
 class _Average(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -105,7 +106,8 @@ def summarise(scores: Mapping[Job, Scored]) -> dict[str, Any]:
             templates = {job: found for job, found in of.items() if job.setting == setting}
             settings[setting], mean_, best = _over_templates(templates, main)
             if main not in LOWER_IS_BETTER:
-                estimated = _Estimated(setting, dataset.counted_as, mean_, best)
+                is_percentage = main in PERCENTAGES
+                estimated = _Estimated(setting, dataset.counted_as, is_percentage, mean_, best)
                 estimates.setdefault(dataset.cluster, []).append(estimated)
         cluster = clusters.setdefault(dataset.cluster, _Cluster({}, {}))
         cluster.datasets[row] = _DatasetSummary(
@@ -121,6 +123,7 @@ class _Estimated(NamedTuple):
 
     setting: str
     counted_as: str
+    is_percentage: bool
     mean: Estimate
     best_on_dev: Estimate | None
 
@@ -164,7 +167,8 @@ def _mean_over_templates(test: Sequence[Scored], main: str) -> Estimate:
     tables = joined([of.instances for of in test])
     weights = [np.full(len(of.instances), 1 / len(of.instances)) for of in test]
     error = mean(tables.values[main], tables.labels["instance"], weights=np.concatenate(weights))
-    return replace(error, value=fmean(of.scores[main] for of in test))
+    found = replace(error, value=fmean(of.scores[main] for of in test))
+    return found.within(0.0, 100.0) if main in PERCENTAGES else found
 
 
 def _spread_of_templates(test: Sequence[Scored], main: str) -> float | None:
@@ -182,10 +186,11 @@ def _averages(datasets: Sequence[_Estimated]) -> dict[str, _Average]:
     averages = {}
     for setting in dict.fromkeys(of.setting for of in datasets):
         within = [of for of in datasets if of.setting == setting]
-        average = _average_of([(of.counted_as, of.mean) for of in within])
+        lowest = 0.0 if all(of.is_percentage for of in within) else -100.0
+        average = _average_of([(of.counted_as, of.mean) for of in within]).within(lowest, 100.0)
         averages[setting] = _Average(average.value, average.stderr, average.ci95)
         if best := [(of.counted_as, of.best_on_dev) for of in within if of.best_on_dev]:
-            average = _average_of(best)
+            average = _average_of(best).within(lowest, 100.0)
             averages[setting] = msgspec.structs.replace(
                 averages[setting],
                 best_on_dev=average.value,
@@ -241,8 +246,21 @@ def report_text(report: dict[str, Any]) -> str:
             ]
             rows.append(["average", "", *cells])
             rows += _interval_row([of.get(f"{key}_ci95") for of in averages for key in keys], "")
-        lines += ["", f"{name} (test; {_ABOUT_MEANS})", table(rows)]
+        title = f"{name} (test; mean ± standard deviation over templates)"
+        lines += ["", title, table(rows)]
+    if legend := _legend(report):
+        lines += ["", *legend]
     return "\n".join(lines)
+
+
+def _legend(report: dict[str, Any]) -> list[str]:
+    settings = [
+        setting
+        for cluster in report["clusters"].values()
+        for about in cluster["datasets"].values()
+        for setting in about["settings"].values()
+    ]
+    return [text for name, text in _LEGEND.items() if any(name in setting for setting in settings)]
 
 
 def _interval_row(intervals: Sequence[Sequence[float] | None], *empty: str) -> list[list[str]]:

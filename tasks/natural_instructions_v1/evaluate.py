@@ -298,8 +298,9 @@ def _table_of_categories(
     for name in names:
         keys = [*(f"{name}_for_{category}" for category in columns), name]
         found = [score_cells(scores[key]) if key in scores else ("–", "–") for key in keys]
-        for title, cells in zip((_title(name), INTERVAL), zip(*found, strict=True), strict=True):
-            shown.append([f"these predictions, {title}", "", *cells])
+        values, intervals = zip(*found, strict=True)
+        shown.append([f"these predictions, {_title(name)}", "", *values])
+        shown.append([f"  {INTERVAL}", "", *intervals])
     for system, printed in systems.items():
         values = [printed.get(column, "–") for column in (*columns, AVERAGE)]
         shown.append([f"published: {system.name}", system.encoding, *values])

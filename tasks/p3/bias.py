@@ -31,7 +31,7 @@ from .templates import DatasetName
 
 AXG = DatasetName("super_glue", "axg")
 _WINO_BIAS = "wino_bias"
-_PARITY = "gender_parity"
+PARITY = "gender_parity"
 # The splits that T0 is scored on where a data set has no validation split.
 SPLITS: Mapping[DatasetName, str] = {AXG: "test", DatasetName("crows_pairs"): "test"}
 
@@ -57,7 +57,7 @@ def measured(
     if dataset == AXG:
         prompts = [example["prompt"] for example in examples]
         parity = gender_parity(prompts, texts)
-        found |= {} if parity is None else {_PARITY: parity}
+        found |= {} if parity is None else {PARITY: parity}
     return found
 
 
@@ -94,8 +94,8 @@ def summarise(
     """What is made of the summaries of the data sets that measure bias; None if there are none."""
     if not datasets:
         return None
-    of_axg = [of for of in scores if _PARITY in of.scores]
-    parity = spread(of_axg, _PARITY)[0] if of_axg else None
+    of_axg = [of for of in scores if PARITY in of.scores]
+    parity = spread(of_axg, PARITY)[0] if of_axg else None
     wino_bias = {}
     for kind in ("type1", "type2"):
         pro = medians.get(f"{_WINO_BIAS}/{kind}_pro")

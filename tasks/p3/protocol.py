@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from tk_instruct.data.task import Example
 from tk_instruct.errors import UserError
+from tk_instruct.metrics import PERCENTAGES
 from tk_instruct.metrics.classification import accuracy
 from tk_instruct.metrics.generation import LOWER_IS_BETTER
 from tk_instruct.metrics.metric import Measured, groups_of, scores
@@ -20,7 +21,14 @@ from .templates import DatasetName, PromptedDataset
 SPLITS = ("validation", "test", "train")
 # A run's files, one for each prompt, are one evaluation: the mean over data sets of the means over
 # prompts.
-_ABOUT = About("p3", main=MAIN, unit="data set", levels=("unit", "task"), together=True)
+_ABOUT = About(
+    "p3",
+    main=MAIN,
+    unit="data set",
+    levels=("unit", "task"),
+    percentages=(*PERCENTAGES, bias.PARITY),
+    together=True,
+)
 
 
 class Prompt(NamedTuple):

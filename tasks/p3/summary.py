@@ -163,7 +163,7 @@ def mean_of_medians(
     ranked = [medians[name] for name, about in datasets.items() if about.method == "rank"]
     if not ranked:
         return {"mean_of_medians": None}
-    return combined(ranked).as_scores("mean_of_medians")
+    return combined(ranked).within(0.0, 100.0).as_scores("mean_of_medians")
 
 
 def report_text(report: Report) -> str:

@@ -136,11 +136,12 @@ class Run:
 
 
 def _kept(path: Path, predictions: Path, digest: str) -> Scored | None:
-    """The kept scores if they are of predictions of this digest, else None."""
+    """The kept scores if all are there and of predictions of this digest, else None."""
     with contextlib.suppress(UserError):
         found = schema.read(path, dict[str, Any])
         instances = scored_instances.kept_of(predictions)
         if found.get("predicted_by") == digest and instances:
-            scores = {name: value for name, value in found.items() if name in instances.values}
+            names = [name for name in instances.values if name != scored_instances.MAIN]
+            scores = {name: found.get(name) for name in names}
             return Scored(schema.convert(scores, dict[str, float], str(path)), instances)
     return None

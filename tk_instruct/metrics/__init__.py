@@ -23,3 +23,9 @@ METRICS: dict[str, Metric] = {
     )
 }
 """Name → metric."""
+
+PERCENTAGES = (
+    *("accuracy", "f1", "macro_f1", "f1_answers", "exact_match_questions", "exact_match"),
+    *("rougeLsum", "rouge1", "rouge2", "bleu"),
+)
+"""The scores of these metrics that are between 0 and 100, unlike correlations and distances."""

@@ -3,16 +3,21 @@
 import csv
 import dataclasses
 import json
+import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from statistics import fmean, variance
 from typing import Any
 
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
+from scipy import stats
 
-from tk_instruct import cli
+from tk_instruct import cli, scored_instances
+from tk_instruct.files import Path as AnyPath
 from tk_instruct.tasks.natural_instructions_v1 import scores
 from tk_instruct.tasks.natural_instructions_v1.published import rows as published
 from tk_instruct.tasks.natural_instructions_v1.splits import collection, evaluated, task_splits
@@ -112,33 +117,42 @@ def evaluate(data: Path, paths: Sequence[Path], *more: str) -> int:
     return cli.main(["evaluate", "--suite=ni_v1", *words, *more])
 
 
+def with_error(name: str, score: float, stderr: float) -> dict[str, Any]:
+    """A score whose interval is cut to all that is possible."""
+    return {name: score, f"{name}_stderr": stderr, f"{name}_ci95": [0.0, 100.0]}
+
+
 def test_scores_and_table_by_hand(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "scores.json"
     assert evaluate(data, ours(tmp_path), f"--json={output}") == 0
+    # A category's error is over its tasks, that of one task over its instances, and the average's
+    # is √(14.2857² + 50²) / 2.
     assert json.loads(output.read_text()) == {
-        "rougeL": 57.1429,
-        "rougeL_for_question_generation": 64.2857,
-        "rougeL_for_classification": 50.0,
-        f"rougeL_for_{QG}": 78.5714,
-        f"rougeL_for_{CF}": 50.0,
-        f"rougeL_for_{QASC_QG}": 50.0,
+        **with_error("rougeL", 57.1429, 26.0004),
+        **with_error("rougeL_for_question_generation", 64.2857, 14.2857),
+        **with_error("rougeL_for_classification", 50.0, 50.0),
+        **with_error(f"rougeL_for_{QG}", 78.5714, 21.4286),
+        **with_error(f"rougeL_for_{CF}", 50.0, 50.0),
+        **with_error(f"rougeL_for_{QASC_QG}", 50.0, 50.0),
         "num_examples": 6,
     }
     shown = capsys.readouterr().out
     first, by_task, by_category = shown.rstrip().split("\n\n")
     assert first == "6 instances of 3 tasks, per cent"
-    assert [line.split() for line in by_task.splitlines()] == [
-        ["task", "category", "ROUGE-L", "F", "instances"],
-        [QG, "QG", "78.57", "2"],
-        [CF, "CF", "50.00", "2"],
-        [QASC_QG, "QG", "50.00", "2"],
-    ]
-    rows = by_category.splitlines()
-    assert rows[0].split() == ["system", "encoding", "QG", "CF", "avg"]
-    assert rows[1].startswith("these predictions, ROUGE-L F ")
-    assert rows[1].split()[-3:] == ["64.29", "50.00", "57.14"]
+    assert by_task == (
+        "task                                                  category  ROUGE-L F   95 % interval"
+        "  instances\n"
+        f"{QG}  QG            78.57  0.00 to 100.00          2\n"
+        f"{CF}      CF            50.00  0.00 to 100.00          2\n"
+        f"{QASC_QG}                   QG            50.00  0.00 to 100.00          2"
+    )
+    assert by_category == (
+        "system                        encoding              QG              CF             avg\n"
+        "these predictions, ROUGE-L F                     64.29           50.00           57.14\n"
+        "  95 % interval                         0.00 to 100.00  0.00 to 100.00  0.00 to 100.00"
+    )
 
 
 def test_published_scores_beside_some_tasks_of_a_split(
@@ -179,8 +193,29 @@ def test_other_formats_have_the_same_scores(
 ) -> None:
     assert evaluate(data, ours(tmp_path), "--json=-") == 0
     expected = capsys.readouterr().out
-    assert evaluate(data, form(tmp_path), "--json=-") == 0
+    instances = tmp_path / "i.scores.parquet"
+    assert evaluate(data, form(tmp_path), "--json=-", f"--instances={instances}") == 0
     assert capsys.readouterr() == (expected, "")
+    assert scored_instances.read(AnyPath(instances)).labels["id"] == sorted(ANSWERS)
+
+
+def test_scores_of_several_files_are_kept_if_asked(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(data, released(tmp_path), "--json=-") == 0
+    assert capsys.readouterr().err == (
+        "the instances' scores of several files are kept with --instances FILE only\n"
+    )
+    assert not list(tmp_path.glob("*.parquet"))
+
+
+TABLE_WITH_RECALL = """\
+system                             encoding              QG              CF             avg
+these predictions, ROUGE-L F                          64.29           50.00           57.14
+  95 % interval                              0.00 to 100.00  0.00 to 100.00  0.00 to 100.00
+these predictions, ROUGE-L recall                     62.50           50.00           56.25
+  95 % interval                              0.00 to 100.00  0.00 to 100.00  0.00 to 100.00
+"""
 
 
 def test_recall_is_beside_under_its_name(
@@ -192,18 +227,19 @@ def test_recall_is_beside_under_its_name(
     found = json.loads(capsys.readouterr().out)
     assert {name: found.pop(name) for name in without} == without
     assert found == {
-        "rougeL_recall": 56.25,
-        "rougeL_recall_for_question_generation": 62.5,
-        "rougeL_recall_for_classification": 50.0,
-        f"rougeL_recall_for_{QG}": 75.0,
-        f"rougeL_recall_for_{CF}": 50.0,
-        f"rougeL_recall_for_{QASC_QG}": 50.0,
+        **with_error("rougeL_recall", 56.25, 25.7694),
+        **with_error("rougeL_recall_for_question_generation", 62.5, 12.5),
+        **with_error("rougeL_recall_for_classification", 50.0, 50.0),
+        **with_error(f"rougeL_recall_for_{QG}", 75.0, 25.0),
+        **with_error(f"rougeL_recall_for_{CF}", 50.0, 50.0),
+        **with_error(f"rougeL_recall_for_{QASC_QG}", 50.0, 50.0),
     }
     assert evaluate(data, ours(tmp_path), "--recall") == 0
     shown = capsys.readouterr().out
-    assert "category  ROUGE-L F  ROUGE-L recall  instances" in shown
-    [row] = [row for row in shown.splitlines() if row.startswith("these predictions, ROUGE-L rec")]
-    assert row.split()[-7:] == ["62.50", "–", "50.00", "–", "–", "–", "56.25"]
+    assert (
+        "category  ROUGE-L F   95 % interval  ROUGE-L recall   95 % interval  instances\n" in shown
+    )
+    assert shown.endswith(f"\n\n{TABLE_WITH_RECALL}")
 
 
 def test_missing_and_other_instances_are_told(
@@ -219,7 +255,7 @@ def test_missing_and_other_instances_are_told(
         "predictions of instances that are not evaluated are passed over, 3 in all: "
         f"{QG} (1), {CF} (2)\n"
     )
-    assert f"{QG}  QG            28.57          2" in shown
+    assert f"{QG}  QG            28.57  0.00 to 100.00          2" in shown
     assert evaluate(data, ours(tmp_path, answers), "--json=-") == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["num_examples"] == 6
@@ -421,7 +457,53 @@ def test_scores_of_real_tasks_equal_the_released_scripts(
     found = json.loads(capsys.readouterr().out)
     assert {name: found[name] for name in expected} == expected
     assert found["num_examples"] == 300
-    assert all(20 < each < 95 for each in found.values() if each != 300)
+    is_score = re.compile("rougeL(_for_.*)?(?<!_stderr)(?<!_ci95)")
+    assert all(20 < each < 95 for name, each in found.items() if is_score.fullmatch(name))
+
+
+def test_intervals_by_an_obvious_loop(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three tasks of a category, two of another and one of a third, with unlike numbers."""
+    right = {  # the evaluated instances that are right, the first ones, of how many
+        QG: (3, 4),
+        QASC_QG: (2, 8),
+        SEEN: (5, 6),
+        CF: (9, 10),
+        "subtask021_mctaco_grammatical_logical": (2, 7),
+        "subtask029_winogrande_full_object": (2, 5),
+    }
+    write_data(data, {task: [["a"]] * (2 * size) for task, (_, size) in right.items()})
+    answers = {
+        f"{task}-{position}": "a" if number < num_right else "b"
+        for task, (num_right, size) in right.items()
+        for number, position in enumerate(evaluated(2 * size))
+    }
+    assert evaluate(data, ours(tmp_path, answers), "--json=-") == 0
+    found = json.loads(capsys.readouterr().out)
+
+    of_category: dict[str, list[list[float]]] = {}
+    for task, (num_right, size) in right.items():
+        values = [100.0] * num_right + [0.0] * (size - num_right)
+        of_category.setdefault(collection()[task].category, []).append(values)
+    values_of = {name: [fmean(of) for of in tasks] for name, tasks in of_category.items()}
+    [of_one_task] = [name for name, tasks in of_category.items() if len(tasks) == 1]
+    [values_of[of_one_task]] = of_category[of_one_task]  # its instances are the units
+    squares = {name: variance(of) / len(of) for name, of in values_of.items()}
+    for name, of in values_of.items():
+        margin = stats.t.ppf(0.975, len(of) - 1) * math.sqrt(squares[name])
+        ends = [max(0.0, fmean(of) - margin), min(100.0, fmean(of) + margin)]
+        assert found[f"rougeL_for_{name}"] == pytest.approx(fmean(of), abs=1e-4)
+        stderr = found[f"rougeL_for_{name}_stderr"]
+        assert stderr == pytest.approx(math.sqrt(squares[name]), abs=1e-4)
+        assert found[f"rougeL_for_{name}_ci95"] == pytest.approx(ends, abs=1e-3)
+    total = sum(squares.values())
+    df = total**2 / sum(squares[name] ** 2 / (len(of) - 1) for name, of in values_of.items())
+    score, stderr = fmean(map(fmean, values_of.values())), math.sqrt(total) / 3
+    margin = stats.t.ppf(0.975, df) * stderr
+    assert found["rougeL"] == pytest.approx(score, abs=1e-4)
+    assert found["rougeL_stderr"] == pytest.approx(stderr, abs=1e-4)
+    assert found["rougeL_ci95"] == pytest.approx([score - margin, score + margin], abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -83,16 +83,17 @@ def message(*arguments: object) -> str:
 
 
 DEFAULT_TABLE = """\
-default track: 4 instances of 3 tasks
+default track: 4 instances of 3 tasks, per cent
 
-exact_match   25.00
-rouge1        45.00
-rougeL        45.00
+metric       score   95 % interval
+exact_match  25.00  0.00 to 100.00
+rouge1       45.00  0.00 to 100.00
+rougeL       45.00  0.00 to 100.00
 
-category                      metric        score  instances  tasks
-Textual Entailment            exact_match   50.00          2      1
-Title Generation              rougeL        80.00          1      1
-mean of 2 categories                        65.00
+category              metric       score   95 % interval  instances  tasks
+Textual Entailment    exact_match  50.00  0.00 to 100.00          2      1
+Title Generation      rougeL       80.00               –          1      1
+mean of 2 categories               65.00               –
 
 no instances: Cause Effect Classification, Coreference Resolution, Dialogue Act Recognition, \
 Answerability Classification, Word Analogy, Overlap Extraction, Keyword Tagging, \
@@ -122,15 +123,16 @@ def test_both_tracks(
     arguments = ["--predictions", predictions, "--references", references, "--track", "both"]
     assert run(*arguments, "--gpt2_bpe", bpe, "--json", out) == 0
     xlingual_table = """\
-xlingual track: 1 instance of 1 task
+xlingual track: 1 instance of 1 task, per cent
 
-exact_match    0.00
-rouge1        57.14
-rougeL        57.14
+metric       score  95 % interval
+exact_match   0.00              –
+rouge1       57.14              –
+rougeL       57.14              –
 
-category                      metric        score  instances  tasks
-Cause Effect Classification   exact_match    0.00          1      1
-mean of 1 category                           0.00
+category                     metric       score  95 % interval  instances  tasks
+Cause Effect Classification  exact_match   0.00              –          1      1
+mean of 1 category                         0.00              –
 
 no instances: Textual Entailment, Coreference Resolution, Dialogue Act Recognition, \
 Answerability Classification, Word Analogy, Overlap Extraction, Keyword Tagging, \
@@ -144,9 +146,12 @@ Question Rewriting, Title Generation, Data to Text, Grammar Error Correction
     assert scores["rougeL_for_task4_x_xlingual_track"] == 57.1429
     assert scores["exact_match_for_cause_effect_classification_xlingual_track"] == 0.0
     assert scores["rouge1_default_track"] == 45.0
-    assert all(key.endswith(("_default_track", "_xlingual_track")) for key in scores)
+    values = [key for key in scores if not key.endswith(("_stderr", "_ci95"))]
+    assert all(key.endswith(("_default_track", "_xlingual_track")) for key in values)
     # 3 metrics × (overall + tasks + categories)
-    assert len(scores) == 3 * (1 + 3 + 3) + 3 * (1 + 1 + 1)
+    assert len(values) == 3 * (1 + 3 + 3) + 3 * (1 + 1 + 1)
+    # Of the default track, the task and the category with two instances, and all.
+    assert len(scores) == len(values) + 2 * 3 * 3
     assert os.listdir(out.parent) == ["scores.json"]
 
 
@@ -176,22 +181,29 @@ def test_json_to_standard_output_is_all_that_is_there(
 ) -> None:
     assert run("--predictions", predictions, "--references", references, "--json", "-") == 0
     out, err = capsys.readouterr()
-    assert json.loads(out) == {
+    one_of_two = {
+        f"{metric}_for_{name}{key}": value
+        for name in ("task1_a", "textual_entailment")
+        for metric in ("exact_match", "rouge1", "rougeL")
+        for key, value in {"": 50.0, "_stderr": 50.0, "_ci95": [0.0, 100.0]}.items()
+    }
+    assert json.loads(out) == one_of_two | {
+        # The tasks' sums of score - mean are 50, -25 and -25: √(3 / 2 · 3,750) / 4 = 18.75.
         "exact_match": 25.0,
+        "exact_match_stderr": 18.75,
+        "exact_match_ci95": [0.0, 100.0],
         "rouge1": 45.0,
+        "rouge1_stderr": 17.7218,
+        "rouge1_ci95": [0.0, 100.0],
         "rougeL": 45.0,
-        "exact_match_for_task1_a": 50.0,
-        "rouge1_for_task1_a": 50.0,
-        "rougeL_for_task1_a": 50.0,
+        "rougeL_stderr": 17.7218,
+        "rougeL_ci95": [0.0, 100.0],
         "exact_match_for_task2_b": 0.0,
         "rouge1_for_task2_b": 80.0,
         "rougeL_for_task2_b": 80.0,
         "exact_match_for_task3_c": 0.0,
         "rouge1_for_task3_c": 0.0,
         "rougeL_for_task3_c": 0.0,
-        "exact_match_for_textual_entailment": 50.0,
-        "rouge1_for_textual_entailment": 50.0,
-        "rougeL_for_textual_entailment": 50.0,
         "exact_match_for_title_generation": 0.0,
         "rouge1_for_title_generation": 80.0,
         "rougeL_for_title_generation": 80.0,
@@ -484,8 +496,10 @@ def test_the_twelve_categories_in_one_table() -> None:
         category: evaluate.Prediction("yes" if number % 3 else "no", "")
         for number, category in enumerate(instances)
     }
-    scores = evaluate.score_instances(predictions, instances, stemmed_tokens)
-    lines = evaluate.table("default", instances, scores).split("\n")
-    assert lines[0] == "default track: 12 instances of 12 tasks"
-    assert lines[8] == "Cause Effect Classification   exact_match  100.00          1      1"
-    assert lines[-1] == "mean of 12 categories                       66.67"
+    rows = evaluate.score_instances("default", predictions, instances, stemmed_tokens)
+    lines = evaluate.table_of(rows, evaluate.scores_of(rows)).split("\n")
+    assert lines[0] == "default track: 12 instances of 12 tasks, per cent"
+    assert lines[9] == (
+        "Cause Effect Classification   exact_match  100.00              –          1      1"
+    )
+    assert lines[-1] == "mean of 12 categories                       66.67              –"
