@@ -103,12 +103,13 @@ def test_lines_of_json(show: Any, predictions: Path) -> None:
         (["--metric=f1"], "--metric=f1 must be one of exact_match, rouge1, rougeL"),
         (
             ["--task=title"],
-            "--task=title is not among the 2 of these predictions; give one such as task2_title",
+            "--task=title must be a task of these predictions; give one of the 2, such as "
+            "task2_title",
         ),
         (
             ["--category=zzz"],
-            "--category=zzz is not among the 2 of these predictions; give one such as Textual "
-            "Entailment, Title Generation",
+            "--category=zzz must be a category of these predictions; give one of the 2, such as "
+            "Textual Entailment, Title Generation",
         ),
     ],
 )

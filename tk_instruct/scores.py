@@ -32,7 +32,7 @@ _SCORES = re.compile(
 )
 # TASK-STEP.WAY.json, without a split: a suite's summary of a whole evaluation.
 _SUMMARY = re.compile(r"(?P<task>[^-]+)-(?P<step>[0-9]+)(?P<way>(?:\.[^.]+)*)\.json")
-_AGAIN = "evaluate again"
+_AGAIN = "give a file of scores, or evaluate again"
 
 Number = int | float
 # A score, or the two ends of its interval, whose name ends in _ci95.

@@ -24,7 +24,7 @@ _CI95: TypeAlias = tuple[float, float]
 # What is below the tables if they have it.
 _LEGEND = {
     "spread_of_templates": "in parentheses: the deviation without what sampled instances add to it",
-    "mean_ci95": "intervals: over instances, those of averages over datasets",
+    "mean_ci95": f"{INTERVAL}: over instances, templates are fixed; of an average, over datasets",
 }
 
 

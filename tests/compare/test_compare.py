@@ -297,20 +297,23 @@ default: rougeL; 4 instances of 2 tasks
 A  a        58.33  0.00 to 100.00
 B  b        71.43  0.00 to 100.00
 
+95 % interval: clustered by task; of one task, over its instances
+p: permutation test that exchanges systems by task; of one task, by instance
+   it is 0.06 or more with 5 tasks, 0.5 or more with 2: few cannot show a difference
+Holm: p corrected for the number of categories
+smallest detectable: found with a power of 80 % at 5 %, if it is the true one
 
-B - A                           +13.10
-95 % interval, by task          -100.00 to 100.00
-p, tasks exchanged              1.0000
-smallest detectable difference  602.80 (found with a power of 80 %)
-instances                       2 better, 1 equal, 1 worse; sign test (as if independent): p = \
-1.0000
-tasks                           1 better, 0 equal, 1 worse; sign test: p = 1.0000
+
+B - A                +13.10
+95 % interval        -100.00 to 100.00
+p                    1.0000
+smallest detectable  602.80
+instances            2 better, 1 equal, 1 worse; sign test (as if independent): p = 1.0000
+tasks                1 better, 0 equal, 1 worse; sign test: p = 1.0000
 
 category            instances  tasks      A       B  B - A       95 % interval       p  p (Holm)
 Textual Entailment          2      1  50.00  100.00  +50.00  -100.00 to 100.00  1.0000    1.0000
 Title Generation            2      1  66.67   42.86  -23.81  -100.00 to 100.00  1.0000    1.0000
-p: how often a difference as large arises if systems are exchanged by task,
-or by instance if there is one task; Holm: corrected for the number of categories
 
 where B is better by most:
   task1_n n-2
@@ -460,5 +463,5 @@ def test_a_run_without_predictions(refused: Any, files: dict[str, Path], tmp_pat
     run = tmp_path / "run"
     run.mkdir()
     assert refused(run, files["a"]).startswith(
-        f"{run} holds no predictions/TASK-SPLIT-STEP.jsonl; write them"
+        f"{run} holds no predictions/TASK-SPLIT-STEP.jsonl; give a run's directory"
     )

@@ -8,8 +8,9 @@ flags of the evaluation are given, the predictions are scored first, as by `tk-i
   tk-instruct compare ours.jsonl theirs.jsonl --references REFERENCES.jsonl
   tk-instruct compare A.jsonl B.jsonl C.jsonl --metric exact_match -n 5
 
-Differences are those of the second system minus the first, paired by instance; their errors are
-clustered by what was sampled, such as the task. Of several systems, each pair is compared.
+Differences are those of the second system minus the first, paired by instance. Their 95 % intervals
+are clustered by what was sampled, such as the task. Of several systems, each pair is compared. To
+read the instances with their inputs, see `tk-instruct show`.
 """
 
 import argparse
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--published",
         action="store_true",
         help="also published scores beside each system's: those of the same setting, then the "
-        "nearest others with what differs",
+        "nearest others with what differs; the encoding is known by a file's name TASK-SPLIT-STEP",
     )
 
 
@@ -93,5 +94,11 @@ def main(args: argparse.Namespace) -> int:
 def _scored(path: Path, args: argparse.Namespace) -> ScoredInstances:
     """The kept scores of predictions if they are up to date and no flag of scoring is given."""
     is_asked = any(getattr(args, name) != default for name, default in args.scoring.items())
-    kept = None if is_asked else scored_instances.kept_of(path)
-    return kept or evaluate.score_file(path, args)
+    if is_asked:
+        return evaluate.score_file(path, args)
+    if kept := scored_instances.kept_of(path):
+        return kept
+    try:
+        return evaluate.score_file(path, args)
+    except UserError as error:
+        raise UserError(f"{path} has no scores yet, and to score it failed: {error}") from error

@@ -71,8 +71,8 @@ def _evaluations(path: Path, score: ScoreFile) -> dict[_Key, ScoredInstances]:
             last[key] = max(last.get(key, (-1, file)), (step, file))
     if not last:
         raise UserError(
-            f"{path} holds no predictions/TASK-SPLIT-STEP.jsonl; write them with `tk-instruct "
-            f"predict --model_dir {path}`, or give a file of predictions"
+            f"{path} holds no predictions/TASK-SPLIT-STEP.jsonl; give a run's directory after "
+            "`tk-instruct predict`, or a file of predictions"
         )
     alone: dict[_Key, ScoredInstances] = {}
     together: dict[str, list[ScoredInstances]] = {}
@@ -100,8 +100,8 @@ def _of_file(path: Path, score: ScoreFile) -> ScoredInstances:
         if beside.exists():
             return scored_instances.read(beside)
         raise UserError(
-            f"{path} holds scores and no instances, and {beside} is not there; give the "
-            "predictions, or evaluate them again"
+            f"{path} holds scores and no instances, and {beside} is not there; give the file of "
+            "predictions, or evaluate it again"
         )
     return score(path)
 

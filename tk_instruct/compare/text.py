@@ -3,7 +3,7 @@
 import string
 
 from tk_instruct.compare.comparison import Comparison, Counts, Instance, Report
-from tk_instruct.tables import INTERVAL, interval, score_cells, table
+from tk_instruct.tables import INTERVAL, about_intervals, interval, score_cells, table
 
 _MOST_CHARACTERS = 300
 
@@ -22,7 +22,7 @@ def report_text(report: Report) -> str:
         [letter, name, *score_cells(of)]
         for letter, (name, of) in zip(_letters(report), report.systems.items(), strict=True)
     ]
-    lines += ["", table(rows)]
+    lines += ["", table(rows), "", *_legend(report)]
     letter_of = dict(zip(report.systems, _letters(report), strict=True))
     for comparison in report.comparisons:
         names = letter_of[comparison.first], letter_of[comparison.second]
@@ -46,19 +46,19 @@ def _comparison(of: Comparison, names: tuple[str, str], report: Report) -> list[
     difference = of.paired.difference
     rows = [
         [f"{second} - {first}", f"{difference.value:+.2f}"],
-        [f"{INTERVAL}, by {report.unit}", interval(difference.ci95)],
-        [f"p, {report.unit}s exchanged", _p(of.paired.p_value)],
+        [INTERVAL, interval(difference.ci95)],
+        ["p", _p(of.paired.p_value)],
     ]
     if len(report.comparisons) > 1:
-        rows.append([f"p, corrected for {len(report.comparisons)} pairs", _p(of.corrected_p_value)])
-    rows.append(["smallest detectable difference", _smallest(of.paired.smallest_detectable)])
+        rows.append([f"p (Holm, {len(report.comparisons)} pairs)", _p(of.corrected_p_value)])
+    rows.append(["smallest detectable", _smallest(of.paired.smallest_detectable)])
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {value}" for name, value in rows]
     lines.append(f"{'instances':<{width}}  {_counts(of.instances, test)}")
     if report.num_units != report.num_instances:
         lines.append(f"{report.unit + 's':<{width}}  {_counts(of.units, 'sign test')}")
     if of.categories:
-        lines += ["", _categories(of, names, report.unit), *_about_p(report.unit)]
+        lines += ["", _categories(of, names, report.unit)]
     for title, instances in (("better", of.better), ("worse", of.worse)):
         if instances:
             lines += ["", f"where {second} is {title} by most:"]
@@ -67,15 +67,23 @@ def _comparison(of: Comparison, names: tuple[str, str], report: Report) -> list[
 
 
 def _smallest(difference: float | None) -> str:
-    """Found in 4 of 5 test sets, if it is the true one."""
-    return "–" if difference is None else f"{difference:.2f} (found with a power of 80 %)"
+    return "–" if difference is None else f"{difference:.2f}"
 
 
-def _about_p(unit: str) -> list[str]:
-    return [
-        f"p: how often a difference as large arises if systems are exchanged by {unit},",
-        f"or by instance if there is one {unit}; Holm: corrected for the number of categories",
+def _legend(report: Report) -> list[str]:
+    """What intervals and p-values are, a sentence a line."""
+    unit = "instance" if report.num_units == report.num_instances else report.unit
+    lines = [
+        about_intervals(unit),
+        f"p: permutation test that exchanges systems by {unit}"
+        + ("" if unit == "instance" else f"; of one {unit}, by instance"),
+        f"   it is 0.06 or more with 5 {unit}s, 0.5 or more with 2: few cannot show a difference",
     ]
+    several = ["pairs"] if len(report.comparisons) > 1 else []
+    several += ["categories"] if any(each.categories for each in report.comparisons) else []
+    if several:
+        lines.append(f"Holm: p corrected for the number of {' or '.join(several)}")
+    return [*lines, "smallest detectable: found with a power of 80 % at 5 %, if it is the true one"]
 
 
 def _counts(counts: Counts, test: str) -> str:
