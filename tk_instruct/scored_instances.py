@@ -264,5 +264,5 @@ def read(path: Path) -> ScoredInstances:
         {label: table[label].to_pylist() for label in LABELS},
         table["references"].to_pylist(),
         table["prediction"].to_pylist(),
-        {name: table[name].to_numpy() for name in metrics},
+        {name: np.array(table[name].to_pylist(), float) for name in metrics},
     )
