@@ -16,7 +16,10 @@ import time
 from pathlib import Path
 from statistics import median
 
-from evaluate_speed import ROOT, write_inputs
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.evaluate_speed import write_inputs  # noqa: E402
 
 
 def write_systems(directory: Path, num_instances: int) -> list[Path]:
