@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
@@ -18,11 +19,12 @@ from statsmodels.api import OLS
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from tk_instruct import cli
+from tk_instruct import cli, scored_instances
 from tk_instruct.data import registry
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate import of_run
+from tk_instruct.files import Path as AnyPath
 from tk_instruct.scored_instances import LABELS, Scored, ScoredInstances
 from tk_instruct.tasks.flan import scoring, summary, templates
 from tk_instruct.tasks.flan.datasets import BY_NAME
@@ -315,6 +317,55 @@ def test_damaged_scores_are_made_again(damage: str, run: Path, report: Any) -> N
     path.write_text(damage.replace("DIGEST", json.loads(before)["predicted_by"]))
     assert evaluate(run, "--dataset=rte", "--shots=zero_shot", "--method=rank") == 0
     assert path.read_text() == before
+
+
+@pytest.mark.parametrize("change", ["earlier version", "no instances", "damaged", "predictions"])
+def test_scores_without_their_instances_are_made_again(change: str, run: Path, report: Any) -> None:
+    """A run that an earlier version has evaluated has none; they belong to the predictions."""
+    name = "flan_rte.t0-test-2.first5.rank"
+    scores = run / "scores" / f"{name}.json"
+    instances = run / "predictions" / f"{name}.scores.parquet"
+    predictions = run / "predictions" / f"{name}.jsonl"
+    before, rows = scores.read_text(), predicted(run, name)
+    of_instances = scored_instances.read(AnyPath(instances))
+    if change == "earlier version":
+        old = json.loads(before)
+        scores.write_text(json.dumps({n: old[n] for n in old if not n.endswith(("rr", "95"))}))
+    if change in ("earlier version", "no instances"):
+        instances.unlink()
+    elif change == "damaged":
+        instances.write_bytes(instances.read_bytes()[:-9])
+    else:
+        written(predictions, rows[::-1])
+    assert evaluate(run, "--dataset=rte", "--shots=zero_shot", "--method=rank") == 0
+    assert scores.read_text() == before
+    again = scored_instances.read(AnyPath(instances))
+    assert again.about.predicted_by == sha256(predictions.read_bytes()).hexdigest()
+    assert sorted(again.labels["id"]) == sorted(of_instances.labels["id"])
+    assert again.estimate("accuracy") == of_instances.estimate("accuracy")
+
+
+def test_reports_of_earlier_versions_are_shown_without_intervals(
+    report: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def without(value: Any) -> Any:
+        if isinstance(value, dict):
+            new = ("_stderr", "_ci95", "spread_of_templates")
+            return {name: without(of) for name, of in value.items() if not name.endswith(new)}
+        return list(map(without, value)) if isinstance(value, list) else value
+
+    old = without(report)
+    assert old != report
+    (tmp_path / "old" / "scores").mkdir(parents=True)
+    (tmp_path / "old" / "scores" / "flan-2.json").write_text(json.dumps(old))
+    capsys.readouterr()
+    assert cli.main(["report", str(tmp_path / "old")]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    about = report["clusters"]["nli"]["datasets"]["rte"]["settings"]["zero_shot_generation"]
+    assert shown[2] == "nli (test; mean ± standard deviation over templates)"
+    assert shown[4].startswith("rte      accuracy")
+    assert f"  {about['mean']:.1f} ± {about['standard_deviation']:.1f}  " in shown[4]
+    assert len(shown) == 5
 
 
 def test_the_report_shows_what_is_there_of_single_templates(
