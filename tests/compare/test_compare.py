@@ -311,7 +311,7 @@ smallest detectable  602.80
 instances            2 better, 1 equal, 1 worse; sign test (as if independent): p = 1.0000
 tasks                1 better, 0 equal, 1 worse; sign test: p = 1.0000
 
-category            instances  tasks      A       B  B - A       95 % interval       p  p (Holm)
+category            instances  tasks      A       B   B - A      95 % interval       p  p (Holm)
 Textual Entailment          2      1  50.00  100.00  +50.00  -100.00 to 100.00  1.0000    1.0000
 Title Generation            2      1  66.67   42.86  -23.81  -100.00 to 100.00  1.0000    1.0000
 
