@@ -189,7 +189,7 @@ def test_what_is_printed(run: Path, report: Any, capsys: pytest.CaptureFixture[s
     assert printed[6:] == [
         "",
         "in parentheses: the deviation without what sampled instances add to it",
-        "intervals: over instances, those of averages over datasets",
+        "95 % interval: over instances, templates are fixed; of an average, over datasets",
     ]
     assert evaluate(run, "--json=-", "--dataset=rte", "--shots=zero_shot", "--method=rank") == 0
     found = json.loads(capsys.readouterr().out)
