@@ -22,12 +22,12 @@ log = logging.getLogger("tk_instruct")
 
 _NUM_EXAMPLES = "num_examples"
 _STDERR, _CI95 = "_stderr", "_ci95"
-# In the order of the columns.
-_SPLITS = ("train", "validation", "dev", "test")
+SPLITS = ("train", "validation", "dev", "test")
+"""The usual names of splits, in the order of the columns."""
 # TASK-SPLIT-STEP.WAY.json. Names of SeqIO tasks have no dash, but names that people choose may. The
 # part after the step is the way of answering: .rank, .first100.
 _SCORES = re.compile(
-    rf"(?P<task>.+(?=-(?:{'|'.join(_SPLITS)})-)|[^-]+)-(?P<split>.+)-(?P<step>[0-9]+)"
+    rf"(?P<task>.+(?=-(?:{'|'.join(SPLITS)})-)|[^-]+)-(?P<split>.+)-(?P<step>[0-9]+)"
     r"(?P<way>(?:\.[^.]+)*)\.json"
 )
 # TASK-STEP.WAY.json, without a split: a suite's summary of a whole evaluation.
@@ -287,7 +287,7 @@ def _in_order(key: Key) -> tuple[int, Key]:
 
 def _task_table(task: str, rows: Mapping[str, Mapping[str, Mapping[str, Value]]]) -> str:
     found = {split for scores in rows.values() for split in scores}
-    splits = [*(split for split in _SPLITS if split in found), *sorted(found - set(_SPLITS))]
+    splits = [*(split for split in SPLITS if split in found), *sorted(found - set(SPLITS))]
     all_titles, meanings = _titles(), _scores_of_task(task).splits
     columns = [
         (split, name)

@@ -430,6 +430,51 @@ def test_systems_without_the_same_instances(
     )
 
 
+def test_systems_without_a_common_instance(refused: Any, files: dict[str, Path]) -> None:
+    rows = list(map(json.loads, files["b"].read_text().splitlines()))
+    lines(files["a"], rows[:3])
+    lines(files["b"], rows[3:])
+    assert refused(files["a"], files["b"]) == (
+        "default: a.jsonl, b.jsonl have no instance in common; give predictions of the same "
+        "split and data"
+    )
+
+
+def test_what_could_not_be_scored_is_named(
+    refused: Any, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TK_INSTRUCT_SUPERNI_DIR", raising=False)
+    assert refused(files["a"], files["b"], references=False).startswith(
+        f"{files['a']} has no scores yet, and to score it failed: no Super-NaturalInstructions "
+        "data directory is set: give --data_dir"
+    )
+    scores = files["a"].with_name("a.json")
+    scores.write_text(json.dumps({"rougeL": 1.0}, indent=2))
+    assert refused(scores, files["b"]).startswith(f"{scores}:1: not JSON (")
+    assert refused(scores, files["b"]).endswith(
+        "predictions are one JSON object a line, or one list: correct the file, or give another"
+    )
+
+
+def test_each_split_of_a_run_is_scored_on_its_own_instances(
+    compare: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, flags = tmp_path / "data", ["--split", "test", "--split", "validation"]
+    assert cli.main(["mini", str(data)]) == 0
+    given = ["--data_dir", str(data), "--max_instances_per_eval_task", "3"]
+    for name in ("copy_demo", "copy_input"):
+        baseline = ["--baseline", name, "--task", "superni_en_def_pos2", "--vocabulary", "bytes"]
+        run = str(tmp_path / name)
+        assert cli.main(["predict", *baseline, *flags, "--output_dir", run, *given]) == 0
+    capsys.readouterr()
+    runs = tmp_path / "copy_demo", tmp_path / "copy_input"
+    found = compare(*runs, *given, "--json", "-", references=False)["comparisons"]
+    assert [each["name"] for each in found] == [
+        "superni_en_def_pos2/test, default",
+        "superni_en_def_pos2/validation, default",
+    ]
+
+
 def test_other_references(refused: Any, compare: Any, files: dict[str, Path]) -> None:
     compare(files["a"], files["b"])
     rows = list(map(json.loads, files["references"].read_text().splitlines()))

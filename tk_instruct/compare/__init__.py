@@ -29,6 +29,7 @@ from tk_instruct.evaluate.output import show_scores
 from tk_instruct.files import Path, check_target
 from tk_instruct.ranges import whole_number
 from tk_instruct.scored_instances import ScoredInstances
+from tk_instruct.scores import SPLITS, predicted_by_name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,8 +93,14 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _scored(path: Path, args: argparse.Namespace) -> ScoredInstances:
-    """The kept scores of predictions if they are up to date and no flag of scoring is given."""
+    """The kept scores of predictions if they are up to date and no flag of scoring is given.
+
+    Else the predictions are scored, on the split in the file's name unless --split is given.
+    """
     is_asked = any(getattr(args, name) != default for name, default in args.scoring.items())
+    named = predicted_by_name(path.name)
+    if named and named[1] in SPLITS and getattr(args, "split", "") == args.scoring.get("split"):
+        args = argparse.Namespace(**{**vars(args), "split": named[1]})
     if is_asked:
         return evaluate.score_file(path, args)
     if kept := scored_instances.kept_of(path):

@@ -144,6 +144,12 @@ def _aligned(title: str, systems: Mapping[str, ScoredInstances]) -> Side:
                 f"{title}: {first_name} was evaluated by {first.about.protocol} and {name} by "
                 f"{table.about.protocol}; evaluate both in one way"
             )
+    if not set.intersection(*predicted.values()):
+        raise UserError(
+            f"{title}: {', '.join(systems)} have no instance in common; give predictions of the "
+            "same split and data"
+        )
+    for name in systems:
         if lacking := sorted(wanted - predicted[name]):
             shown = ", ".join(id_ for _, id_ in lacking[:_NUM_NAMED])
             more = ", …" if len(lacking) > _NUM_NAMED else ""
