@@ -5,9 +5,11 @@ import json
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
@@ -17,7 +19,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from tk_instruct import cli
+from tk_instruct import cli, scored_instances
+from tk_instruct.files import Path as AnyPath
 
 CATEGORIES = {
     "task1_nli": "Textual Entailment",
@@ -167,7 +170,7 @@ def test_two_systems_equal_slow_computations(
     tasks = [each["task_id"] for each in references]
     gains = [b - a for a, b in zip(first, second, strict=True)]
 
-    assert (found["name"], found["metric"]) == ("default", "rougeL")
+    assert (found["name"], found["metric"]) == ("superni, default", "rougeL")
     assert (found["num_instances"], found["num_units"]) == (len(references), len(CATEGORIES))
     for name, values in (("a.jsonl", first), ("b.jsonl", second)):
         mean, stderr, low, high = clustered(values, tasks)
@@ -291,7 +294,7 @@ SMALL = [
     ("m-2", ["one\ttwo"], "task2_m", "Title Generation"),
 ]
 SMALL_TEXT = """\
-default: rougeL; 4 instances of 2 tasks
+superni, default: rougeL; 4 instances of 2 tasks
 
    system  rougeL   95 % interval
 A  a        58.33  0.00 to 100.00
@@ -301,7 +304,7 @@ B  b        71.43  0.00 to 100.00
 p: permutation test that exchanges systems by task; of one task, by instance
    it is 0.06 or more with 5 tasks, 0.5 or more with 2: few cannot show a difference
 Holm: p corrected for the number of categories
-smallest detectable: found with a power of 80 % at 5 %, if it is the true one
+smallest detectable: true difference that a test at 5 % finds in 80 % of samples
 
 
 B - A                +13.10
@@ -396,7 +399,7 @@ def test_runs_are_compared_on_what_all_of_them_have(
     assert list(found["systems"].values()) == list(again["systems"].values())
     # Two runs with one evaluation each, of other encodings.
     (found,) = compare(tmp_path / "three", tmp_path / "four", "--json", "-")["comparisons"]
-    assert found["name"] == "default"
+    assert found["name"] == "superni, default"
     assert refused(tmp_path / "two", tmp_path / "three") == (
         "no task and split is of all systems: two has superni_en_def/test, x/validation; three "
         "has superni_en_pos1/test; give one file of each"
@@ -420,13 +423,26 @@ def test_systems_without_the_same_instances(
     lines(files["b"], rows[3:])
     lacking = ", ".join(sorted(row["id"] for row in rows[:3]))
     assert refused(files["a"], files["b"]) == (
-        f"default: b.jsonl lacks 3 of the {len(references)} instances that the systems predicted: "
-        f"{lacking}; systems are compared on the same instances, predict those too"
+        f"superni, default: b.jsonl lacks 3 of the {len(references)} instances that the systems "
+        f"predicted: {lacking}; systems are compared on the same instances, predict those too"
     )
     lines(files["a"], list(map(json.loads, files["a"].read_text().splitlines()))[3:])
     text = compare(files["a"], files["b"])
     assert text.startswith(
-        f"default: rougeL; {len(references) - 3} instances of 7 tasks\nleft out: 3"
+        f"superni, default: rougeL; {len(references) - 3} instances of 7 tasks\nleft out: 3"
+    )
+
+
+def test_systems_that_were_scored_in_two_ways(
+    compare: Any, refused: Any, files: dict[str, Path]
+) -> None:
+    compare(files["a"], files["b"])
+    place = AnyPath(files["b"].with_name("b.scores.parquet"))
+    scores = scored_instances.read(place)
+    about = msgspec.structs.replace(scores.about, protocol="task")
+    scored_instances.write(place, replace(scores, about=about))
+    assert refused(files["a"], place, references=False) == (
+        "a.jsonl was evaluated by superni and b.scores.parquet by task; evaluate both in one way"
     )
 
 
@@ -435,8 +451,8 @@ def test_systems_without_a_common_instance(refused: Any, files: dict[str, Path])
     lines(files["a"], rows[:3])
     lines(files["b"], rows[3:])
     assert refused(files["a"], files["b"]) == (
-        "default: a.jsonl, b.jsonl have no instance in common; give predictions of the same "
-        "split and data"
+        "superni, default: a.jsonl, b.jsonl have no instance in common; give predictions of the "
+        "same split and data"
     )
 
 
@@ -482,7 +498,7 @@ def test_other_references(refused: Any, compare: Any, files: dict[str, Path]) ->
     lines(files["references"], rows)
     compare(files["b"], files["c"])
     assert refused(files["a"], files["b"], references=False).startswith(
-        f"default: {rows[5]['id']} has other references for a.jsonl (["
+        f"superni, default: {rows[5]['id']} has other references for a.jsonl (["
     )
 
 

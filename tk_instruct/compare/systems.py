@@ -47,9 +47,10 @@ def side_by_side(given: Sequence[str], score: ScoreFile) -> list[Side]:
     found = {name: _evaluations(path, score) for name, path in named.items()}
     sides = []
     for name, systems in _matched(found).items():
+        protocol = _protocol_of(systems)
         parts = {system: table.by("part") for system, table in systems.items()}
         for part in dict.fromkeys(part for of in parts.values() for part in of):
-            title = ", ".join(filter(None, [name, part]))
+            title = ", ".join(filter(None, [name or protocol, part]))
             for system, of in parts.items():
                 if part not in of:
                     raise UserError(
@@ -58,6 +59,18 @@ def side_by_side(given: Sequence[str], score: ScoreFile) -> list[Side]:
                     )
             sides.append(_aligned(title, {system: of[part] for system, of in parts.items()}))
     return sides
+
+
+def _protocol_of(systems: Mapping[str, ScoredInstances]) -> str:
+    """How the systems were scored. Raises UserError if not all in one way."""
+    (first, protocol), *others = ((name, of.about.protocol) for name, of in systems.items())
+    for name, other in others:
+        if other != protocol:
+            raise UserError(
+                f"{first} was evaluated by {protocol} and {name} by {other}; evaluate both in one "
+                "way"
+            )
+    return protocol
 
 
 def _evaluations(path: Path, score: ScoreFile) -> dict[_Key, ScoredInstances]:
@@ -131,19 +144,13 @@ def _matched(
 
 def _aligned(title: str, systems: Mapping[str, ScoredInstances]) -> Side:
     """The instances that are predicted, in the order of the first system."""
-    first_name, first = next(iter(systems.items()))
+    first_name = next(iter(systems))
     rows = {name: _rows(name, table) for name, table in systems.items()}
     predicted = {
         name: {key for key, row in of.items() if systems[name].predictions[row] is not None}
         for name, of in rows.items()
     }
     wanted = set().union(*predicted.values())
-    for name, table in systems.items():
-        if table.about.protocol != first.about.protocol:
-            raise UserError(
-                f"{title}: {first_name} was evaluated by {first.about.protocol} and {name} by "
-                f"{table.about.protocol}; evaluate both in one way"
-            )
     if not set.intersection(*predicted.values()):
         raise UserError(
             f"{title}: {', '.join(systems)} have no instance in common; give predictions of the "

@@ -14,7 +14,7 @@ def report_text(report: Report) -> str:
     if report.num_units != report.num_instances:
         counts += f" of {report.num_units:,} {report.unit}s"
     better = ", lower is better" if report.lower_is_better else ""
-    lines = [f"{report.name or report.protocol}: {report.metric}{better}; {counts}"]
+    lines = [f"{report.name}: {report.metric}{better}; {counts}"]
     if report.num_left_out:
         lines += [f"left out: {report.num_left_out:,} instances that no system predicted"]
     rows = [["", "system", report.metric, INTERVAL]]
@@ -83,7 +83,10 @@ def _legend(report: Report) -> list[str]:
     several += ["categories"] if any(each.categories for each in report.comparisons) else []
     if several:
         lines.append(f"Holm: p corrected for the number of {' or '.join(several)}")
-    return [*lines, "smallest detectable: found with a power of 80 % at 5 %, if it is the true one"]
+    return [
+        *lines,
+        "smallest detectable: true difference that a test at 5 % finds in 80 % of samples",
+    ]
 
 
 def _counts(counts: Counts, test: str) -> str:
