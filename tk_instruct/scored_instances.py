@@ -171,10 +171,17 @@ def as_scores(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
 
 
 def joined(tables: Sequence[ScoredInstances]) -> ScoredInstances:
-    """The rows of tables that are about the same. A metric that a table lacks is NaN there."""
+    """The rows of tables that are about the same. A metric that a table lacks is NaN there.
+
+    Percentages are the metrics that are so in all tables: the main one of some may be another.
+    """
+    about = tables[0].about
+    shared = [
+        name for name in about.percentages if all(name in t.about.percentages for t in tables)
+    ]
     names = dict.fromkeys(name for table in tables for name in table.values)
     return ScoredInstances(
-        tables[0].about,
+        msgspec.structs.replace(about, percentages=tuple(shared)),
         {label: [each for table in tables for each in table.labels[label]] for label in LABELS},
         [each for table in tables for each in table.references],
         [each for table in tables for each in table.predictions],

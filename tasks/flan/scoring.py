@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from tk_instruct.errors import UserError
 from tk_instruct.metrics import METRICS, PERCENTAGES
 from tk_instruct.metrics.generation import LOWER_IS_BETTER
@@ -63,9 +65,12 @@ def scored(
     values = {name: of.values for name, of in found.items()}
     if main not in LOWER_IS_BETTER:
         values[MAIN] = values[main]
+    about = _ABOUT
+    if main in PERCENTAGES:
+        about = msgspec.structs.replace(_ABOUT, percentages=(*_ABOUT.percentages, MAIN))
     size = len(targets)
     instances = ScoredInstances(
-        _ABOUT,
+        about,
         {
             "id": list(targets),
             "part": [part] * size,

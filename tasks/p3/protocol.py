@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from tk_instruct.data.task import Example
 from tk_instruct.errors import UserError
 from tk_instruct.metrics import PERCENTAGES
@@ -110,8 +112,11 @@ def scored(prompt: Prompt, examples: Sequence[Example], texts: Sequence[str | No
     main = next(iter(found))
     if main not in LOWER_IS_BETTER:
         values[MAIN] = values[main]
+    about = _ABOUT
+    if main in PERCENTAGES:
+        about = msgspec.structs.replace(_ABOUT, percentages=(*_ABOUT.percentages, MAIN))
     instances = ScoredInstances(
-        _ABOUT,
+        about,
         {
             "id": ids,
             "part": [f"{prompt.split}, {prompt.method}"] * size,

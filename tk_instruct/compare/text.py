@@ -12,11 +12,14 @@ def report_text(report: Report) -> str:
     """The systems' scores, then each pair of systems."""
     counts = f"{report.num_instances:,} instances"
     if report.num_units != report.num_instances:
-        counts += f" of {report.num_units:,} {report.unit}s"
+        counts += f" of {report.num_units:,} {report.unit}{'s' * (report.num_units != 1)}"
     better = ", lower is better" if report.lower_is_better else ""
     lines = [f"{report.name}: {report.metric}{better}; {counts}"]
     if report.num_left_out:
-        lines += [f"left out: {report.num_left_out:,} instances that no system predicted"]
+        lines.append(
+            f"left out: {report.num_left_out:,} instances that no system predicted (`evaluate` "
+            "counts them as empty)"
+        )
     rows = [["", "system", report.metric, INTERVAL]]
     rows += [
         [letter, name, *score_cells(of)]
