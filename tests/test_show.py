@@ -117,6 +117,15 @@ def test_wrong_flags(show: Any, predictions: Path, flags: list[str], message: st
     assert show(predictions, *flags) == (2, "", f"error: {message}\n")
 
 
+def test_a_folder_is_refused(show: Any, tmp_path: Path) -> None:
+    assert show(tmp_path) == (
+        2,
+        "",
+        f"error: {tmp_path} is a folder; give a file of predictions, as in {tmp_path}/predictions"
+        "\n",
+    )
+
+
 def test_predictions_that_were_not_evaluated(show: Any, predictions: Path) -> None:
     predictions.write_text(predictions.read_text().replace("red", "blue"))
     status, out, message = show(predictions)

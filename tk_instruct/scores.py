@@ -180,7 +180,8 @@ def read_run(run: Path) -> Found:
     found = _found({key: path for key, (_, path) in last.items()} | others)
     if found == Found():
         raise UserError(
-            f"{run}/scores holds no TASK-SPLIT-STEP.json; write them with `tk-instruct evaluate "
+            f"{run}/scores holds no TASK-SPLIT-STEP.json; give a run's directory that has them, or "
+            "write them with `tk-instruct evaluate "
             f"--predictions {run}/predictions/… --json {run}/scores/…`"
         )
     return found

@@ -38,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    predictions.add_argument("file", metavar="FILE", help="predictions, or NAME.scores.parquet")
+    predictions.add_argument(
+        "file", metavar="FILE", help="a file of predictions, or NAME.scores.parquet"
+    )
     predictions.add_argument(
         "--wrong", action="store_true", help="only those without the full score"
     )
@@ -84,6 +86,8 @@ def _read(path: Path) -> ScoredInstances:
     """The scored instances of a file. Raises UserError if it was not evaluated."""
     if path.name.endswith(SUFFIX):
         return scored_instances.read(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give a file of predictions, as in {path}/predictions")
     kept = scored_instances.kept_of(path)
     if kept is None:
         raise UserError(
