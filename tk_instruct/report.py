@@ -6,7 +6,7 @@ place of a run. If a suite has a summary of a whole evaluation, its tables repla
 the summary is made from. Runs of the same name are shown with their parent folders. Below a score
 is its 95 % interval; `tk-instruct evaluate` says what it is clustered by.
 
-  tk-instruct report runs/smoke/model runs/smoke/copy_input runs/smoke/copy_demo
+  tk-instruct report runs/smoke/tiny_t5 runs/smoke/copy_input runs/smoke/copy_demo
   tk-instruct report ours.json theirs.json
 
 For a run of `tk-instruct self-instruct` it shows the counts of generated data, stats/stats.json.

@@ -4,7 +4,7 @@ A system is a run's directory, a file of predictions, or a file of instances' sc
 `tk-instruct evaluate` keeps beside predictions (NAME.scores.parquet). If it has none yet, or if
 flags of the evaluation are given, the predictions are scored first, as by `tk-instruct evaluate`.
 
-  tk-instruct compare runs/smoke/copy_demo runs/smoke/model
+  tk-instruct compare runs/smoke/copy_demo runs/smoke/tiny_t5
   tk-instruct compare ours.jsonl theirs.jsonl --references REFERENCES.jsonl
   tk-instruct compare A.jsonl B.jsonl C.jsonl --metric exact_match -n 5
 
