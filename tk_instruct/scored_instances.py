@@ -243,7 +243,7 @@ def read(path: Path) -> ScoredInstances:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(io.BytesIO(read_bytes(path)), use_threads=False)
+        table = pq.ParquetFile(io.BytesIO(read_bytes(path))).read(use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path} is no Parquet file ({error}); {_AGAIN}") from error
     types = dict(zip(table.schema.names, table.schema.types, strict=True))
@@ -264,5 +264,5 @@ def read(path: Path) -> ScoredInstances:
         {label: table[label].to_pylist() for label in LABELS},
         table["references"].to_pylist(),
         table["prediction"].to_pylist(),
-        {name: table[name].to_numpy() for name in metrics},
+        {name: np.array(table[name].to_pylist(), float) for name in metrics},
     )

@@ -11,8 +11,8 @@ import argparse
 import difflib
 import itertools
 import json
-import logging
 import shutil
+import sys
 import textwrap
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -26,8 +26,7 @@ from tk_instruct.ranges import whole_number
 from tk_instruct.scored_instances import SUFFIX, Label, ScoredInstances
 from tk_instruct.scores import predicted_by_name
 
-log = logging.getLogger("tk_instruct")
-
+_NOT_SHOWN = "inputs are not shown"
 _INDENT = " " * 12
 
 
@@ -135,7 +134,9 @@ def _inputs_of(ids: Collection[str], path: Path, args: argparse.Namespace) -> di
     named = predicted_by_name(path.name.removesuffix(SUFFIX))
     task = args.of or (named and named[0])
     if task is None:
-        log.warning("inputs are not shown: which task was predicted is not known; give --of NAME")
+        print(
+            f"{_NOT_SHOWN}: which task was predicted is not known; give --of NAME", file=sys.stderr
+        )
         return {}
     from tk_instruct.data import registry
 
@@ -153,7 +154,7 @@ def _inputs_of(ids: Collection[str], path: Path, args: argparse.Namespace) -> di
     except UserError as error:
         if args.of:
             raise
-        log.warning("inputs are not shown: %s", error)
+        print(f"{_NOT_SHOWN}: {error}", file=sys.stderr)
     return found
 
 

@@ -34,4 +34,4 @@ def score_cells(estimate: Estimate) -> tuple[str, str]:
 
 
 def _is_number(cell: str) -> bool:
-    return cell.removeprefix("-")[:1].isdigit()
+    return cell.lstrip("+-")[:1].isdigit()

@@ -13,6 +13,7 @@ clustered by what was sampled, such as the task. Of several systems, each pair i
 """
 
 import argparse
+import json
 import os
 from collections.abc import Sequence
 
@@ -23,7 +24,7 @@ from tk_instruct.compare.comparison import report
 from tk_instruct.compare.systems import side_by_side
 from tk_instruct.compare.text import report_text
 from tk_instruct.errors import UserError
-from tk_instruct.evaluate.output import as_text, show_scores
+from tk_instruct.evaluate.output import show_scores
 from tk_instruct.files import Path, check_target
 from tk_instruct.ranges import whole_number
 from tk_instruct.scored_instances import ScoredInstances
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json",
         metavar="FILE",
-        help="also write all as one JSON object with 4 decimals; - prints it in place of tables",
+        help="also write all as one JSON object; - prints it in place of tables",
     )
     parser.add_argument(
         "--published",
@@ -84,7 +85,8 @@ def main(args: argparse.Namespace) -> int:
                 same, others = evaluate.published_beside(table)
                 reports[-1]["published"][name] = published.as_rows(same, others)
                 texts.append(f"beside {name}:\n\n{published.as_text(same, others)}")
-    show_scores(args.json, as_text({"comparisons": reports}), "\n\n\n".join(texts))
+    content = json.dumps({"comparisons": reports}, indent=2, ensure_ascii=False) + "\n"
+    show_scores(args.json, content, "\n\n\n".join(texts))
     return 0
 
 

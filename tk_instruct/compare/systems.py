@@ -86,7 +86,8 @@ def _evaluations(path: Path, score: ScoreFile) -> dict[_Key, ScoredInstances]:
 
 
 def _key(file: Path) -> _Key:
-    named = key_of(f"{file.name.removesuffix(SUFFIX).removesuffix('.jsonl')}.json")
+    stem = file.name.removesuffix(SUFFIX).removesuffix(".jsonl").removesuffix(".json")
+    named = key_of(f"{stem}.json")
     return named[0] if named else ("", "")
 
 
@@ -159,10 +160,10 @@ def _aligned(title: str, systems: Mapping[str, ScoredInstances]) -> Side:
         for (_, id_), mine, theirs in zip(
             order, aligned[first_name].references, table.references, strict=True
         ):
-            if mine != theirs:
+            if [*mine] != [*theirs]:
                 raise UserError(
-                    f"{title}: {id_} has other references for {first_name} ({mine!r:.60}) than for "
-                    f"{name} ({theirs!r:.60}); evaluate both on the same data"
+                    f"{title}: {id_} has other references for {first_name} ({[*mine]!r:.60}) than "
+                    f"for {name} ({[*theirs]!r:.60}); evaluate both on the same data"
                 )
     return Side(title, aligned, len(rows[first_name]) - len(order))
 

@@ -1,0 +1,464 @@
+"""`tk-instruct compare`: against slow computations of its own, and what it refuses."""
+
+import itertools
+import json
+import math
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rouge_score.rouge_scorer import RougeScorer
+from scipy import stats
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+
+from tk_instruct import cli
+
+CATEGORIES = {
+    "task1_nli": "Textual Entailment",
+    "task2_nli": "Textual Entailment",
+    "task3_title": "Title Generation",
+    "task4_title": "Title Generation",
+    "task5_title": "Title Generation",
+    "task6_tag": "Keyword Tagging",
+    "task7_tag": "Keyword Tagging",
+}
+WORDS = [
+    "red",
+    "green",
+    "blue",
+    "river",
+    "mountain",
+    "house",
+    "tree",
+    "seven",
+    "walking",
+    "quickly",
+]
+SIZES = {task: 4 + 2 * number for number, task in enumerate(CATEGORIES)}
+
+
+def lines(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def references() -> list[dict[str, Any]]:
+    draw = random.Random(1)
+    return [
+        {
+            "id": f"{task.partition('_')[0]}-{number}",
+            "references": [" ".join(draw.choices(WORDS, k=draw.choice((1, 3, 6))))],
+            "task_id": task,
+            "task_category": category,
+            "track": "default",
+        }
+        for task, category in CATEGORIES.items()
+        for number in range(SIZES[task])
+    ]
+
+
+def answers(
+    references: Sequence[dict[str, Any]], quality: float, seed: int
+) -> list[dict[str, str]]:
+    """Predictions that keep each word of the reference with a probability of their task."""
+    draw = random.Random(seed)
+    of_task = {task: min(1.0, quality * draw.uniform(0.6, 1.4)) for task in CATEGORIES}
+    found = []
+    for reference in references:
+        keeps = of_task[reference["task_id"]]
+        words = reference["references"][0].split()
+        kept = [word if draw.random() < keeps else draw.choice(WORDS) for word in words]
+        found.append({"id": reference["id"], "prediction": " ".join(kept)})
+    return found
+
+
+@pytest.fixture
+def files(tmp_path: Path, references: list[dict[str, Any]]) -> dict[str, Path]:
+    return {
+        "references": lines(tmp_path / "references.jsonl", references),
+        "a": lines(tmp_path / "a.jsonl", answers(references, 0.5, 2)),
+        "b": lines(tmp_path / "b.jsonl", answers(references, 0.7, 3)),
+        "c": lines(tmp_path / "c.jsonl", answers(references, 0.2, 4)),
+    }
+
+
+@pytest.fixture
+def compare(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> Any:
+    """compare(flags) → the text; of `--json -` what is in it."""
+
+    def run(*words: object, references: bool = True) -> Any:
+        flags = ["--references", files["references"]] if references else []
+        status = cli.main(["compare", *map(str, (*words, *flags))])
+        out, err = capsys.readouterr()
+        assert status == 0, err
+        return json.loads(out) if "-" in words else out
+
+    return run
+
+
+@pytest.fixture
+def refused(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(*words: object, references: bool = True) -> str:
+        flags = ["--references", files["references"]] if references else []
+        assert cli.main(["compare", *map(str, (*words, *flags))]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        return err.removeprefix("error: ").rstrip("\n")
+
+    return run
+
+
+# Slow computations
+
+
+def rouge_l(references: Sequence[dict[str, Any]], path: Path) -> list[float]:
+    scorer = RougeScorer(["rougeL"], use_stemmer=True)
+    predictions = {
+        row["id"]: row["prediction"] for row in map(json.loads, path.read_text().splitlines())
+    }
+    return [
+        100
+        * max(
+            scorer.score(expected, predictions[each["id"]])["rougeL"].fmeasure
+            for expected in each["references"]
+        )
+        for each in references
+    ]
+
+
+def clustered(values: Sequence[float], tasks: Sequence[str]) -> tuple[float, float, float, float]:
+    """Mean, standard error and interval by statsmodels."""
+    groups = np.unique(list(tasks), return_inverse=True)[1]
+    fit = OLS(np.array(values), np.ones(len(values))).fit(
+        cov_type="cluster", cov_kwds={"groups": groups}, use_t=True
+    )
+    low, high = fit.conf_int()[0]
+    return fit.params[0], fit.bse[0], low, high
+
+
+def permutation_p(values: Sequence[float], tasks: Sequence[str]) -> float:
+    """All ways of exchanging the systems in whole tasks."""
+    sums = [
+        math.fsum(v for v, of in zip(values, tasks, strict=True) if of == task)
+        for task in dict.fromkeys(tasks)
+    ]
+    observed = abs(math.fsum(sums))
+    ways = list(itertools.product((1, -1), repeat=len(sums)))
+    as_large = sum(
+        abs(math.fsum(s * v for s, v in zip(way, sums, strict=True))) >= observed - 1e-9
+        for way in ways
+    )
+    return as_large / len(ways)
+
+
+def test_two_systems_equal_slow_computations(
+    compare: Any, files: dict[str, Path], references: list[dict[str, Any]]
+) -> None:
+    (found,) = compare(files["a"], files["b"], "--json", "-")["comparisons"]
+    first, second = rouge_l(references, files["a"]), rouge_l(references, files["b"])
+    tasks = [each["task_id"] for each in references]
+    gains = [b - a for a, b in zip(first, second, strict=True)]
+
+    assert (found["name"], found["metric"]) == ("default", "rougeL")
+    assert (found["num_instances"], found["num_units"]) == (len(references), len(CATEGORIES))
+    for name, values in (("a.jsonl", first), ("b.jsonl", second)):
+        mean, stderr, low, high = clustered(values, tasks)
+        system = found["systems"][name]
+        assert (system["value"], system["stderr"]) == pytest.approx((mean, stderr), abs=1e-4)
+        assert system["ci95"] == pytest.approx((low, high), abs=1e-4)
+
+    (pair,) = found["comparisons"]
+    mean, stderr, low, high = clustered(gains, tasks)
+    difference = pair["paired"]["difference"]
+    assert (difference["value"], difference["stderr"]) == pytest.approx((mean, stderr), abs=1e-4)
+    assert difference["ci95"] == pytest.approx((low, high), abs=1e-4)
+    assert pair["paired"]["p_value"] == pytest.approx(permutation_p(gains, tasks), abs=1e-4)
+    assert pair["corrected_p_value"] == pair["paired"]["p_value"]
+    smallest = TTestPower().solve_power(nobs=len(CATEGORIES), alpha=0.05, power=0.8)
+    expected = float(smallest) * stderr * math.sqrt(len(CATEGORIES))
+    assert pair["paired"]["smallest_detectable"] == pytest.approx(expected, rel=1e-3)
+
+    wins, losses = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
+    assert pair["instances"] == {
+        "wins": wins,
+        "ties": len(gains) - wins - losses,
+        "losses": losses,
+        "p_value": pytest.approx(stats.binomtest(wins, wins + losses).pvalue),
+    }
+    of_tasks = [
+        np.mean([gain for gain, of in zip(gains, tasks, strict=True) if of == task])
+        for task in CATEGORIES
+    ]
+    assert pair["units"]["wins"] == sum(gain > 0 for gain in of_tasks)
+    assert pair["units"]["losses"] == sum(gain < 0 for gain in of_tasks)
+
+
+def test_categories_equal_slow_computations(
+    compare: Any, files: dict[str, Path], references: list[dict[str, Any]]
+) -> None:
+    (found,) = compare(files["a"], files["b"], "--json", "-")["comparisons"]
+    first, second = rouge_l(references, files["a"]), rouge_l(references, files["b"])
+    categories = found["comparisons"][0]["categories"]
+    assert [each["name"] for each in categories] == sorted(set(CATEGORIES.values()))
+    p_values = []
+    for category in categories:
+        rows = [k for k, of in enumerate(references) if of["task_category"] == category["name"]]
+        tasks = [references[k]["task_id"] for k in rows]
+        gains = [second[k] - first[k] for k in rows]
+        mean, stderr, low, high = clustered(gains, tasks)
+        difference = category["paired"]["difference"]
+        assert (difference["value"], difference["stderr"]) == pytest.approx(
+            (mean, stderr), abs=1e-4
+        )
+        ends = [min(max(end, -100), 100) for end in (low, high)]
+        assert difference["ci95"] == pytest.approx(ends, abs=1e-3)
+        assert category["first"]["value"] == pytest.approx(
+            np.mean([first[k] for k in rows]), abs=1e-4
+        )
+        assert (category["num_instances"], category["num_units"]) == (len(rows), len(set(tasks)))
+        p_values.append(permutation_p(gains, tasks))
+    assert [each["paired"]["p_value"] for each in categories] == pytest.approx(p_values, abs=1e-4)
+    corrected = multipletests(p_values, method="holm")[1]
+    assert [each["corrected_p_value"] for each in categories] == pytest.approx(corrected, abs=1e-4)
+
+
+def test_right_or_wrong_is_tested_by_mcnemar(
+    compare: Any, files: dict[str, Path], references: list[dict[str, Any]]
+) -> None:
+    words = (files["a"], files["b"], "--metric", "exact_match")
+    (found,) = compare(*words, "--json", "-")["comparisons"]
+    right = {
+        name: [
+            row["prediction"] == each["references"][0]
+            for row, each in zip(
+                map(json.loads, files[name].read_text().splitlines()), references, strict=True
+            )
+        ]
+        for name in "ab"
+    }
+    table = np.zeros((2, 2))
+    for a, b in zip(right["a"], right["b"], strict=True):
+        table[int(a), int(b)] += 1
+    assert found["is_right_or_wrong"]
+    counts = found["comparisons"][0]["instances"]
+    assert (counts["wins"], counts["losses"]) == (table[0, 1], table[1, 0])
+    assert counts["p_value"] == pytest.approx(mcnemar(table, exact=True).pvalue, abs=1e-4)
+    assert "McNemar's exact test (as if independent)" in compare(*words)
+
+
+def test_three_systems_are_compared_in_pairs(compare: Any, files: dict[str, Path]) -> None:
+    (found,) = compare(files["a"], files["b"], files["c"], "--json", "-")["comparisons"]
+    pairs = [(each["first"], each["second"]) for each in found["comparisons"]]
+    assert pairs == [("a.jsonl", "b.jsonl"), ("a.jsonl", "c.jsonl"), ("b.jsonl", "c.jsonl")]
+    p_values = [each["paired"]["p_value"] for each in found["comparisons"]]
+    corrected = [each["corrected_p_value"] for each in found["comparisons"]]
+    assert corrected == pytest.approx(multipletests(p_values, method="holm")[1], abs=1e-4)
+    a_b, a_c, b_c = (each["paired"]["difference"]["value"] for each in found["comparisons"])
+    assert a_b + b_c == pytest.approx(a_c, abs=1e-3)
+
+
+def test_the_order_of_systems_changes_the_sign_alone(compare: Any, files: dict[str, Path]) -> None:
+    (one,) = compare(files["a"], files["b"], "--json", "-")["comparisons"][0]["comparisons"]
+    (other,) = compare(files["b"], files["a"], "--json", "-")["comparisons"][0]["comparisons"]
+    assert one["paired"]["difference"]["value"] == -other["paired"]["difference"]["value"]
+    assert one["paired"]["p_value"] == other["paired"]["p_value"]
+    assert one["instances"]["wins"] == other["instances"]["losses"]
+
+
+def test_a_system_equals_itself(compare: Any, files: dict[str, Path], tmp_path: Path) -> None:
+    again = tmp_path / "again.jsonl"
+    again.write_bytes(files["a"].read_bytes())
+    (pair,) = compare(files["a"], again, "--json", "-")["comparisons"][0]["comparisons"]
+    assert pair["paired"]["difference"]["value"] == 0
+    assert pair["paired"]["p_value"] == pair["instances"]["p_value"] == 1
+    assert pair["better"] == pair["worse"] == []
+
+
+# What is shown
+
+SMALL = [
+    ("n-1", ["yes"], "task1_n", "Textual Entailment"),
+    ("n-2", ["no"], "task1_n", "Textual Entailment"),
+    ("m-1", ["a b c d", "e"], "task2_m", "Title Generation"),
+    ("m-2", ["one\ttwo"], "task2_m", "Title Generation"),
+]
+SMALL_TEXT = """\
+default: rougeL; 4 instances of 2 tasks
+
+   system  rougeL   95 % interval
+A  a        58.33  0.00 to 100.00
+B  b        71.43  0.00 to 100.00
+
+
+B - A                           +13.10
+95 % interval, by task          -100.00 to 100.00
+p, tasks exchanged              1.0000
+smallest detectable difference  602.80 (found with a power of 80 %)
+instances                       2 better, 1 equal, 1 worse; sign test (as if independent): p = \
+1.0000
+tasks                           1 better, 0 equal, 1 worse; sign test: p = 1.0000
+
+category            instances  tasks      A       B   B - A      95 % interval       p  p (Holm)
+Textual Entailment          2      1  50.00  100.00  +50.00  -100.00 to 100.00  1.0000    1.0000
+Title Generation            2      1  66.67   42.86  -23.81  -100.00 to 100.00  1.0000    1.0000
+p: how often a difference as large arises if systems are exchanged by task,
+or by instance if there is one task; Holm: corrected for the number of categories
+
+where B is better by most:
+  task1_n n-2
+    reference   no
+    A (0.00)    yes
+    B (100.00)  no
+
+where B is worse by most:
+  task2_m m-2
+    reference  one two
+    A (66.67)  one
+    B (0.00)   (empty)
+"""
+
+
+def small(tmp_path: Path) -> list[Path]:
+    keys = ("id", "references", "task_id", "task_category")
+    a = {"n-1": "yes", "n-2": "yes", "m-1": "a b", "m-2": "one"}
+    b = {"m-2": "", "m-1": "a\nb d", "n-2": "no", "n-1": "yes"}
+    return [
+        lines(tmp_path / "truth.jsonl", [dict(zip(keys, row, strict=True)) for row in SMALL]),
+        *(
+            lines(tmp_path / name / name, [{"id": i, "prediction": p} for i, p in of.items()])
+            for name, of in (("a", a), ("b", b))
+        ),
+    ]
+
+
+def test_a_whole_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth, a, b = small(tmp_path)
+    assert cli.main(["compare", str(a), str(b), "--references", str(truth), "-n", "1"]) == 0
+    assert capsys.readouterr() == (SMALL_TEXT, "")
+
+
+def test_scores_are_kept_and_not_made_again(
+    compare: Any, refused: Any, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = compare(files["a"], files["b"])
+    place = files["a"].with_name("a.scores.parquet")
+    kept = place.read_bytes()
+    assert compare(files["a"], files["b"], references=False) == made
+    of_place = compare(place, files["b"], references=False)
+    assert of_place.partition("\n\n\n")[2] == made.partition("\n\n\n")[2]
+    assert place.read_bytes() == kept
+
+    text = files["a"].read_text().splitlines()
+    files["a"].write_text(
+        "\n".join([json.dumps({**json.loads(text[0]), "prediction": "new"}), *text[1:]])
+    )
+    monkeypatch.delenv("TK_INSTRUCT_SUPERNI_DIR", raising=False)
+    assert "--data_dir" in refused(files["a"], files["b"], references=False)
+    assert compare(files["a"], files["b"]) != made
+    assert place.read_bytes() != kept
+
+
+def test_a_broken_file_of_kept_scores_is_made_again(compare: Any, files: dict[str, Path]) -> None:
+    made = compare(files["a"], files["b"])
+    place = files["a"].with_name("a.scores.parquet")
+    place.write_bytes(place.read_bytes()[:100])
+    assert compare(files["a"], files["b"]) == made
+
+
+def test_runs_are_compared_on_what_all_of_them_have(
+    compare: Any, refused: Any, files: dict[str, Path], tmp_path: Path
+) -> None:
+    for run, names in {
+        "one": ["superni_en_def-test-5", "superni_en_def-test-10", "superni_en_pos2-test-10"],
+        "two": ["superni_en_def-test-0", "x-validation-0"],
+        "three": ["superni_en_pos1-test-7"],
+        "four": ["superni_en_pos2-test-7"],
+    }.items():
+        for number, name in enumerate(names):
+            source = files["abc"[(number + len(run)) % 3]]
+            copy = tmp_path / run / "predictions" / f"{name}.jsonl"
+            lines(copy, list(map(json.loads, source.read_text().splitlines())))
+    (found,) = compare(tmp_path / "one", tmp_path / "two", "--json", "-")["comparisons"]
+    assert found["name"] == "superni_en_def/test, default"
+    of_last_step = tmp_path / "one" / "predictions" / "superni_en_def-test-10.jsonl"
+    (again,) = compare(of_last_step, tmp_path / "two", "--json", "-")["comparisons"]
+    assert list(found["systems"].values()) == list(again["systems"].values())
+    # Two runs with one evaluation each, of other encodings.
+    (found,) = compare(tmp_path / "three", tmp_path / "four", "--json", "-")["comparisons"]
+    assert found["name"] == "default"
+    assert refused(tmp_path / "two", tmp_path / "three") == (
+        "no task and split is of all systems: two has superni_en_def/test, x/validation; three "
+        "has superni_en_pos1/test; give one file of each"
+    )
+    # A file of scores stands for its predictions.
+    score = tmp_path / "one" / "scores" / "superni_en_def-test-10.json"
+    lines(score, [{"rougeL": 1.0}])
+    (found,) = compare(score, tmp_path / "two", "--json", "-")["comparisons"]
+    assert list(found["systems"].values()) == list(again["systems"].values())
+    other = lines(tmp_path / "scores" / "b.json", [{"rougeL": 1.0}])
+    assert refused(other, tmp_path / "two").startswith(f"{other} holds scores and no instances")
+
+
+# What is refused
+
+
+def test_systems_without_the_same_instances(
+    refused: Any, compare: Any, files: dict[str, Path], references: list[dict[str, Any]]
+) -> None:
+    rows = list(map(json.loads, files["b"].read_text().splitlines()))
+    lines(files["b"], rows[3:])
+    lacking = ", ".join(sorted(row["id"] for row in rows[:3]))
+    assert refused(files["a"], files["b"]) == (
+        f"default: b.jsonl lacks 3 of the {len(references)} instances that the systems predicted: "
+        f"{lacking}; systems are compared on the same instances, predict those too"
+    )
+    lines(files["a"], list(map(json.loads, files["a"].read_text().splitlines()))[3:])
+    text = compare(files["a"], files["b"])
+    assert text.startswith(
+        f"default: rougeL; {len(references) - 3} instances of 7 tasks\nleft out: 3"
+    )
+
+
+def test_other_references(refused: Any, compare: Any, files: dict[str, Path]) -> None:
+    compare(files["a"], files["b"])
+    rows = list(map(json.loads, files["references"].read_text().splitlines()))
+    rows[5]["references"] = ["another"]
+    lines(files["references"], rows)
+    compare(files["b"], files["c"])
+    assert refused(files["a"], files["b"], references=False).startswith(
+        f"default: {rows[5]['id']} has other references for a.jsonl (["
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a"], "{a} is one system; give two or more to compare"),
+        (["a", "a"], "{a} {a} is one system; give two or more to compare"),
+        (["a", "b", "-n=-1"], "-n -1 must be at least 0"),
+        (
+            ["a", "b", "--metric=accuracy"],
+            "a.jsonl has no scores called 'accuracy'; --metric must be one of exact_match, rouge1, "
+            "rougeL",
+        ),
+    ],
+)
+def test_wrong_words(refused: Any, files: dict[str, Path], words: list[str], message: str) -> None:
+    given = [files.get(word, word) for word in words]
+    assert refused(*given) == message.format(a=files["a"])
+
+
+def test_a_run_without_predictions(refused: Any, files: dict[str, Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    assert refused(run, files["a"]).startswith(
+        f"{run} holds no predictions/TASK-SPLIT-STEP.jsonl; write them"
+    )
