@@ -104,8 +104,8 @@ def test_a_package_beside_this_one_gets_every_verb(tmp_path: Path, tiny_recipe: 
     assert table.splitlines()[1].split() == ["run", "test", "right"]
     # 25 ± t · 100 · √(¼ · ¾ / 7), with Student's t of 7 degrees of freedom, 2.3646, cut at 0.
     assert table.splitlines()[-2:] == [
-        "first                      25.00",
-        "  95 % interval    0.00 to 63.70",
+        "first                    25.00",
+        "  95 % interval  0.00 to 63.70",
     ]
     assert "95 % interval" in output["evaluate first"]
     assert (first / "predictions" / "toy_sums-test-0.scores.parquet").exists()

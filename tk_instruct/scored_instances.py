@@ -244,6 +244,7 @@ def read(path: Path) -> ScoredInstances:
 
     try:
         table = pq.ParquetFile(io.BytesIO(read_bytes(path))).read(use_threads=False)
+        table.validate(full=True)  # texts may be no UTF-8
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path} is no Parquet file ({error}); {_AGAIN}") from error
     types = dict(zip(table.schema.names, table.schema.types, strict=True))
@@ -257,6 +258,8 @@ def read(path: Path) -> ScoredInstances:
                 f"{path} does not hold scores of instances: {name} is "
                 f"{types.get(name, 'missing')}, not {type_}; {_AGAIN}"
             )
+        if name in (*LABELS, "references") and table[name].null_count:
+            raise UserError(f"{path}: {name} is missing in a row; {_AGAIN}")
     if not metrics or not len(table):
         raise UserError(f"{path} holds no scores; {_AGAIN}")
     return ScoredInstances(
