@@ -245,9 +245,9 @@ def read(path: Path) -> ScoredInstances:
     try:
         table = pq.ParquetFile(io.BytesIO(read_bytes(path))).read(use_threads=False)
         table.validate(full=True)  # texts may be no UTF-8
-    except (pa.ArrowException, OSError) as error:
+        types = dict(zip(table.schema.names, table.schema.types, strict=True))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no Parquet file ({error}); {_AGAIN}") from error
-    types = dict(zip(table.schema.names, table.schema.types, strict=True))
     expected = {**dict.fromkeys(LABELS, pa.string()), "prediction": pa.string()}
     expected |= {"references": pa.list_(pa.string())}
     metrics = [name for name in types if name not in expected]
