@@ -214,6 +214,19 @@ def test_what_is_written_is_read_as_it_was(tmp_path: Path) -> None:
         np.testing.assert_array_equal(values, ODD.values[name])
 
 
+def test_neither_writing_nor_reading_imports_pandas(tmp_path: Path) -> None:
+    """It takes longer than all else that they do."""
+    path = tmp_path / "x.scores.parquet"
+    scored_instances.write(AnyPath(path), ODD)
+    code = (
+        "import sys; from tk_instruct import scored_instances as s; from tk_instruct.files import "
+        f"Path; s.write(Path({str(path)!r}), s.read(Path({str(path)!r})))\n"
+        "print('pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 def columns_of(path: Path) -> pa.Table:
     return pq.ParquetFile(path).read()
 

@@ -225,11 +225,23 @@ def write(path: Path, scores: ScoredInstances) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    # Not by pa.array, which imports pandas: that takes longer than all else here.
+    def texts(column: Sequence[str | None]) -> Any:
+        builder = pa.lib.StringBuilder()
+        builder.append_values(column)
+        return builder.finish()
+
+    def numbers(column: np.ndarray, type_: Any) -> Any:
+        buffer = pa.py_buffer(np.ascontiguousarray(column, type_.to_pandas_dtype()))
+        return pa.Array.from_buffers(type_, len(column), [None, buffer])
+
+    ends = np.cumsum([0, *map(len, scores.references)])
+    references = [text for of in scores.references for text in of]
     columns = {
-        **{label: pa.array(scores.labels[label], pa.string()) for label in LABELS},
-        "references": pa.array(scores.references, pa.list_(pa.string())),
-        "prediction": pa.array(scores.predictions, pa.string()),
-        **{name: pa.array(values, pa.float64()) for name, values in scores.values.items()},
+        **{label: texts(scores.labels[label]) for label in LABELS},
+        "references": pa.ListArray.from_arrays(numbers(ends, pa.int32()), texts(references)),
+        "prediction": texts(scores.predictions),
+        **{name: numbers(values, pa.float64()) for name, values in scores.values.items()},
     }
     table = pa.table(columns).replace_schema_metadata({_ABOUT: msgspec.json.encode(scores.about)})
     content = io.BytesIO()
