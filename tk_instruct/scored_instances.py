@@ -111,7 +111,14 @@ class ScoredInstances:
         names, codes = self._codes[label]
         if len(names) == 1:
             return {names[0]: self}
-        return {name: self.chosen(codes == number) for number, name in enumerate(names)}
+        rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+        return {name: self.taken(of.tolist()) for name, of in zip(names, rows, strict=True)}
+
+    def means(self, label: Label, metric: str) -> dict[str, float]:
+        """Value of a label → the mean of its rows' values, in order of appearance."""
+        names, codes = self._codes[label]
+        means = np.bincount(codes, self.values[metric]) / np.bincount(codes)
+        return dict(zip(names, means.tolist(), strict=True))
 
     def weights(self) -> Float[np.ndarray, " rows"]:
         """The weight of each row in the overall score. They sum to 1."""
