@@ -111,7 +111,14 @@ class ScoredInstances:
         names, codes = self._codes[label]
         if len(names) == 1:
             return {names[0]: self}
-        return {name: self.chosen(codes == number) for number, name in enumerate(names)}
+        rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+        return {name: self.taken(of.tolist()) for name, of in zip(names, rows, strict=True)}
+
+    def means(self, label: Label, metric: str) -> dict[str, float]:
+        """Value of a label → the mean of its rows' values, in order of appearance."""
+        names, codes = self._codes[label]
+        means = np.bincount(codes, self.values[metric]) / np.bincount(codes)
+        return dict(zip(names, means.tolist(), strict=True))
 
     def weights(self) -> Float[np.ndarray, " rows"]:
         """The weight of each row in the overall score. They sum to 1."""
@@ -232,11 +239,23 @@ def write(path: Path, scores: ScoredInstances) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    # Not by pa.array, which imports pandas: that takes longer than all else here.
+    def texts(column: Sequence[str | None]) -> Any:
+        builder = pa.lib.StringBuilder()
+        builder.append_values(column)
+        return builder.finish()
+
+    def numbers(column: np.ndarray, type_: Any) -> Any:
+        buffer = pa.py_buffer(np.ascontiguousarray(column, type_.to_pandas_dtype()))
+        return pa.Array.from_buffers(type_, len(column), [None, buffer])
+
+    ends = np.cumsum([0, *map(len, scores.references)])
+    references = [text for of in scores.references for text in of]
     columns = {
-        **{label: pa.array(scores.labels[label], pa.string()) for label in LABELS},
-        "references": pa.array(scores.references, pa.list_(pa.string())),
-        "prediction": pa.array(scores.predictions, pa.string()),
-        **{name: pa.array(values, pa.float64()) for name, values in scores.values.items()},
+        **{label: texts(scores.labels[label]) for label in LABELS},
+        "references": pa.ListArray.from_arrays(numbers(ends, pa.int32()), texts(references)),
+        "prediction": texts(scores.predictions),
+        **{name: numbers(values, pa.float64()) for name, values in scores.values.items()},
     }
     table = pa.table(columns).replace_schema_metadata({_ABOUT: msgspec.json.encode(scores.about)})
     content = io.BytesIO()
@@ -251,9 +270,10 @@ def read(path: Path) -> ScoredInstances:
 
     try:
         table = pq.ParquetFile(io.BytesIO(read_bytes(path))).read(use_threads=False)
-    except (pa.ArrowException, OSError) as error:
+        table.validate(full=True)  # texts may be no UTF-8
+        types = dict(zip(table.schema.names, table.schema.types, strict=True))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no Parquet file ({error}); {_AGAIN}") from error
-    types = dict(zip(table.schema.names, table.schema.types, strict=True))
     expected = {**dict.fromkeys(LABELS, pa.string()), "prediction": pa.string()}
     expected |= {"references": pa.list_(pa.string())}
     metrics = [name for name in types if name not in expected]
@@ -264,6 +284,8 @@ def read(path: Path) -> ScoredInstances:
                 f"{path} does not hold scores of instances: {name} is "
                 f"{types.get(name, 'missing')}, not {type_}; {_AGAIN}"
             )
+        if name in (*LABELS, "references") and table[name].null_count:
+            raise UserError(f"{path}: {name} is missing in a row; {_AGAIN}")
     if not metrics or not len(table):
         raise UserError(f"{path} holds no scores; {_AGAIN}")
     return ScoredInstances(

@@ -118,9 +118,9 @@ def _median(prompts: Sequence[Scored], metric: str) -> Estimate:
     """The median over prompts of the mean over instances, each with its value in every prompt."""
     of_prompts = [
         {
-            name: float(np.mean(of.values[metric]))
-            for name, of in prompt.instances.by("instance").items()
-            if not np.isnan(of.values[metric]).any()
+            instance: value
+            for instance, value in prompt.instances.means("instance", metric).items()
+            if not np.isnan(value)
         }
         for prompt in prompts
     ]

@@ -102,9 +102,9 @@ def report(side: Side, metric: str | None, num_shown: int) -> Report:
     num_shown is how many of the most different instances are named, each way. Raises UserError if
     not all systems have the metric.
     """
+    metric = metric or _main_metric(next(iter(side.systems.values())))
     tables = _counted(side.systems, metric)
     first = next(iter(tables.values()))
-    metric = metric or first.about.main
     pairs = [
         _compare((one, other), tables[one], tables[other], metric, num_shown)
         for one, other in itertools.combinations(tables, 2)
@@ -129,11 +129,16 @@ def report(side: Side, metric: str | None, num_shown: int) -> Report:
     )
 
 
-def _counted(
-    systems: Mapping[str, ScoredInstances], metric: str | None
-) -> dict[str, ScoredInstances]:
+def _main_metric(table: ScoredInstances) -> str:
+    """The evaluation's main metric, or the first one that these rows have: tasks may differ."""
+    names = (table.about.main, *table.values)
+    return next(
+        (name for name in names if not np.isnan(table.values[name]).all()), table.about.main
+    )
+
+
+def _counted(systems: Mapping[str, ScoredInstances], metric: str) -> dict[str, ScoredInstances]:
     """The rows that count for the metric. Raises UserError if a system does not have it."""
-    metric = metric or next(iter(systems.values())).about.main
     for name, table in systems.items():
         if metric not in table.values:
             raise UserError(

@@ -1,5 +1,6 @@
 """FLAN's evaluation: a tiny run on a held-out cluster, its numbers recomputed from the files."""
 
+import itertools
 import json
 import math
 import shutil
@@ -29,6 +30,7 @@ from tk_instruct.metrics.target import Target
 from tk_instruct.scored_instances import LABELS, MAIN, Scored, ScoredInstances, joined
 from tk_instruct.tasks.flan import scoring, summary, templates
 from tk_instruct.tasks.flan.datasets import BY_NAME
+from tk_instruct.tasks.flan.examples import load
 from tk_instruct.tasks.flan.protocol import Job, Prompt, meant_by
 
 SETTINGS = [
@@ -274,6 +276,36 @@ def test_ids_may_say_the_template(
     }
     assert scores["flan_rte.t2/test"]["rouge1"] == 100.0
     assert scores.keys() == {"flan_rte.t0/test", "flan_rte.t2/test"}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 12])
+@pytest.mark.parametrize("is_right", [True, False])
+def test_scores_that_are_no_means_have_intervals_or_none(
+    limit: int,
+    is_right: bool,
+    flan_dir: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """F1, BLEU, MultiRC's F1, and correlations: never NaN, and – of one example."""
+    gin.bind_parameter("tfds_data_dir.directory", flan_dir)
+    names = ("glue_mrpc", "wmt14_enfr", "multirc", "stsb", "cb", "fix_punct", "rte")
+    rows = [
+        {"id": row["id"], "prediction": str(row["references"][0]) if is_right else ""}
+        for name in names
+        for row in itertools.islice(load(BY_NAME[name], "test"), limit)
+    ]
+    path = written(tmp_path / "p.jsonl", rows)
+    capsys.readouterr()
+    flags = [f"--limit={limit}", f"--json={tmp_path / 's.json'}", "--predictions", path]
+    assert score(Path(flan_dir), *flags) == 0
+    assert "nan" not in capsys.readouterr().out.lower()
+    found = json.loads((tmp_path / "s.json").read_text(), parse_constant=pytest.fail)
+    scores = found["systems"]["p.jsonl"]
+    assert list(scores) == [f"flan_{name}/test" for name in names]
+    if limit == 1:
+        assert not any(name.endswith("_ci95") for of in scores.values() for name in of)
+    assert scores["flan_rte/test"]["accuracy"] == 100.0 * is_right
 
 
 def test_ids_without_a_prediction_count_as_empty(
