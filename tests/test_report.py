@@ -105,9 +105,9 @@ def flan_report(step: int) -> dict[str, Any]:
 FLAN_TABLE = (
     "runs/tiny, step 10, trained on flan_holdout_nli; per cent\n"
     "\n"
-    "nli (test; mean ± standard deviation over templates)\n"
-    "dataset  metric    zero shot rank  best on dev\n"
-    "rte      accuracy      45.0 ± 5.0    50.0 (t1)\n"
+    "nli, zero shot rank (test; mean ± standard deviation over templates)\n"
+    "dataset  metric          mean  95 % interval  best on dev  95 % interval\n"
+    "rte      accuracy  45.0 ± 5.0              –    50.0 (t1)              –\n"
 )
 
 
@@ -218,13 +218,11 @@ def test_intervals_of_flan_s_summary(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == (
         "runs/tiny, step 10, trained on flan_holdout_nli; per cent\n"
         "\n"
-        "nli (test; mean ± standard deviation over templates)\n"
-        "dataset          metric      zero shot rank   best on dev\n"
-        "rte              accuracy  45.0 ± 5.0 (3.2)     50.0 (t1)\n"
-        "  95 % interval                41.0 to 49.0  44.0 to 56.0\n"
-        "cb               accuracy        45.0 ± 5.0     50.0 (t1)\n"
-        "average                                45.0          50.0\n"
-        "  95 % interval                32.3 to 57.7\n"
+        "nli, zero shot rank (test; mean ± standard deviation over templates)\n"
+        "dataset  metric                mean  95 % interval  best on dev  95 % interval\n"
+        "rte      accuracy  45.0 ± 5.0 (3.2)   41.0 to 49.0    50.0 (t1)   44.0 to 56.0\n"
+        "cb       accuracy        45.0 ± 5.0              –    50.0 (t1)              –\n"
+        "average                        45.0   32.3 to 57.7         50.0              –\n"
         "\n"
         "in parentheses: the deviation without what sampled instances add to it\n"
         "95 % interval: over instances, templates are fixed; of an average, over datasets\n"

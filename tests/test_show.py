@@ -71,6 +71,7 @@ def test_all_instances(show: Any, predictions: Path) -> None:
     ("flags", "shown"),
     [
         (["-n", "1"], [0]),
+        (["--id=task1-b"], [1]),
         (["--wrong"], [1, 2]),
         (["--wrong", "--metric=exact_match", "-n1"], [1]),
         (["--task", "TASK2_title"], [2]),

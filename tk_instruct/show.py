@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     predictions.add_argument(
         "--wrong", action="store_true", help="only those without the full score"
     )
+    predictions.add_argument("--id", metavar="ID", help="only the instance with this id")
     predictions.add_argument("--task", metavar="T", help="only this task")
     predictions.add_argument("--category", metavar="C", help="only this category")
     predictions.add_argument(
@@ -101,6 +102,8 @@ def _read(path: Path) -> ScoredInstances:
 def _chosen(table: ScoredInstances, args: argparse.Namespace) -> list[int]:
     """The rows to show. Raises UserError if there are none."""
     is_chosen = np.ones(len(table), bool)
+    if args.id is not None:
+        is_chosen &= _is_labelled(table, "id", args.id)
     if args.task is not None:
         is_chosen &= _is_labelled(table, "task", args.task)
     if args.category is not None:

@@ -212,7 +212,7 @@ def _average_of(datasets: Sequence[tuple[str, Estimate]]) -> Estimate:
 
 
 def report_text(report: dict[str, Any]) -> str:
-    """One table for each cluster: means ± standard deviations, and the best templates on dev."""
+    """A table for each cluster and setting: means ± standard deviations, the best on dev."""
     limit = f", the first {report['limit']} examples of each split" if report["limit"] else ""
     limit += f"; missing: {', '.join(report['missing'])}" if report["missing"] else ""
     lines = [
@@ -220,39 +220,29 @@ def report_text(report: dict[str, Any]) -> str:
         f"per cent{limit}"
     ]
     for name, cluster in report["clusters"].items():
-        settings = list(cluster["average"]) or list(
-            dict.fromkeys(s for about in cluster["datasets"].values() for s in about["settings"])
-        )
-        titles = [setting.replace("_", " ") for setting in settings]
-        rows = [["dataset", "metric", *(t for title in titles for t in (title, "best on dev"))]]
-        for dataset, about in cluster["datasets"].items():
-            found = [about["settings"].get(setting, {}) for setting in settings]
-            metric = about["metric"] + (" (less is better)" if about["lower_is_better"] else "")
-            rows.append([dataset, metric, *(c for setting in found for c in _cells(setting))])
-            intervals = [
-                end
-                for setting in found
-                for end in (
-                    setting.get("mean_ci95"),
-                    setting.get("best_on_dev", {}).get("test_ci95"),
-                )
-            ]
-            rows += _interval_row(intervals, "")
-        if len(cluster["datasets"]) > 1 and cluster["average"]:
-            averages = [cluster["average"].get(setting, {}) for setting in settings]
-            keys = ("mean", "best_on_dev")
-            cells = [
-                f"{average[key]:.1f}" if key in average else "–"
-                for average in averages
-                for key in keys
-            ]
-            rows.append(["average", "", *cells])
-            rows += _interval_row([of.get(f"{key}_ci95") for of in averages for key in keys], "")
-        title = f"{name} (test; mean ± standard deviation over templates)"
-        lines += ["", title, table(rows)]
+        datasets = cluster["datasets"].values()
+        for setting in dict.fromkeys(s for about in datasets for s in about["settings"]):
+            title = f"{name}, {setting.replace('_', ' ')}"
+            title += " (test; mean ± standard deviation over templates)"
+            lines += ["", title, _setting_table(cluster, setting)]
     if legend := _legend(report):
         lines += ["", *legend]
     return "\n".join(lines)
+
+
+def _setting_table(cluster: dict[str, Any], setting: str) -> str:
+    """A row for each dataset of a cluster that has the setting, and the average."""
+    rows = [["dataset", "metric", "mean", INTERVAL, "best on dev", INTERVAL]]
+    for dataset, about in cluster["datasets"].items():
+        if setting in about["settings"]:
+            metric = about["metric"] + (" (less is better)" if about["lower_is_better"] else "")
+            rows.append([dataset, metric, *_cells(about["settings"][setting])])
+    average = cluster["average"].get(setting)
+    if average and len(rows) > 2:
+        ends = [interval(average.get(f"{key}_ci95"), 1) for key in ("mean", "best_on_dev")]
+        best = f"{average['best_on_dev']:.1f}" if "best_on_dev" in average else "–"
+        rows.append(["average", "", f"{average['mean']:.1f}", ends[0], best, ends[1]])
+    return table(rows)
 
 
 def _legend(report: dict[str, Any]) -> list[str]:
@@ -271,15 +261,16 @@ def _interval_row(intervals: Sequence[Sequence[float] | None], *empty: str) -> l
     return [[f"  {INTERVAL}", *empty, *cells]] if any(cells) else []
 
 
-def _cells(setting: dict[str, Any]) -> tuple[str, str]:
-    if not setting:
-        return "–", "–"
+def _cells(setting: dict[str, Any]) -> list[str]:
     spread = f" ± {setting['standard_deviation']:.1f}" if setting["num_templates"] > 1 else ""
     if "spread_of_templates" in setting:
         spread += f" ({setting['spread_of_templates']:.1f})"
+    cells = [f"{setting['mean']:.1f}{spread}", interval(setting.get("mean_ci95"), 1)]
     best = setting.get("best_on_dev")
-    named = f" (t{best['template']})" if best and best["template"] is not None else ""
-    return f"{setting['mean']:.1f}{spread}", f"{best['test']:.1f}{named}" if best else "–"
+    if not best:
+        return [*cells, "–", "–"]
+    named = f" (t{best['template']})" if best["template"] is not None else ""
+    return [*cells, f"{best['test']:.1f}{named}", interval(best.get("test_ci95"), 1)]
 
 
 def role_of_instructions(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:

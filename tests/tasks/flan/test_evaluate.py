@@ -177,6 +177,9 @@ def test_what_is_done_is_not_done_again_and_what_is_not_is(
     assert evaluate(run, f"--json={again}") == 0
 
 
+TITLES = ("zero shot generation", "few shot generation", "zero shot rank", "few shot rank")
+
+
 def test_what_is_printed(run: Path, report: Any, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert evaluate(run) == 0
@@ -185,12 +188,13 @@ def test_what_is_printed(run: Path, report: Any, capsys: pytest.CaptureFixture[s
         f"{run}, step 2, trained on flan_holdout_nli; per cent, the first 5 examples of each split"
         "; missing: anli_r1, anli_r2, anli_r3, cb, mnli_matched, mnli_mismatched, qnli, wnli, snli"
     )
-    assert printed[2] == "nli (test; mean ± standard deviation over templates)"
-    assert printed[3].split("  ")[0] == "dataset"
-    assert [line[:15].rstrip() for line in printed[4:6]] == ["rte", "  95 % interval"]
-    assert len({len(line) for line in printed[3:6]}) == 1  # aligned
-    assert printed[6:] == [
-        "",
+    for start, setting in zip((2, 6, 10, 14), TITLES, strict=True):
+        title, *rows, after = printed[start : start + 4]
+        assert title == f"nli, {setting} (test; mean ± standard deviation over templates)"
+        assert [row.split("  ")[0] for row in rows] == ["dataset", "rte"]
+        assert len(set(map(len, rows))) == 1  # aligned
+        assert after == ""
+    assert printed[18:] == [
         "in parentheses: the deviation without what sampled instances add to it",
         "95 % interval: over instances, templates are fixed; of an average, over datasets",
     ]
@@ -395,10 +399,11 @@ def test_reports_of_earlier_versions_are_shown_without_intervals(
     assert cli.main(["report", str(tmp_path / "old")]) == 0
     shown = capsys.readouterr().out.splitlines()
     about = report["clusters"]["nli"]["datasets"]["rte"]["settings"]["zero_shot_generation"]
-    assert shown[2] == "nli (test; mean ± standard deviation over templates)"
-    assert shown[4].startswith("rte      accuracy")
-    assert f"  {about['mean']:.1f} ± {about['standard_deviation']:.1f}  " in shown[4]
-    assert len(shown) == 5
+    assert shown[2] == "nli, zero shot generation (test; mean ± standard deviation over templates)"
+    mean = f"{about['mean']:.1f} ± {about['standard_deviation']:.1f}"
+    assert shown[4].split("  ")[:2] == ["rte", ""]
+    assert f"  {mean}              –  " in shown[4]
+    assert len(shown) == 1 + 4 * len(TITLES)
 
 
 def test_the_report_shows_what_is_there_of_single_templates(
@@ -408,7 +413,7 @@ def test_the_report_shows_what_is_there_of_single_templates(
     assert cli.main(["report", str(run)]) == 0
     shown = capsys.readouterr().out
     assert "missing: anli_r1" in shown  # the whole evaluation, in its own tables
-    assert "\nrte              accuracy" in shown
+    assert "\nrte      accuracy" in shown
 
 
 def test_a_soft_prompt_is_evaluated_on_its_own_dataset(
