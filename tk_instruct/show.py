@@ -104,7 +104,13 @@ def _chosen(table: ScoredInstances, args: argparse.Namespace) -> list[int]:
             raise UserError(f"--metric={metric} must be one of {', '.join(table.values)}")
         values = table.values[metric]
         lower = metric in table.about.lower_is_better
-        is_wrong = values > 0 if lower else values < 100
+        if args.wrong and not table.are_scores(metric)[is_chosen].all():
+            raise UserError(
+                f"{metric} of some tasks is no mean of instances, of which none is right or wrong "
+                "by it; give another --metric or --task, or leave --wrong out"
+            )
+        most = 100 if np.nanmax(values, initial=0) > 1 else 1  # some metrics are fractions
+        is_wrong = values > 0 if lower else values < most
         is_chosen &= is_wrong if args.wrong else ~np.isnan(values)
     rows = np.flatnonzero(is_chosen)
     if not len(rows):

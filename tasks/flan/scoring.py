@@ -7,7 +7,7 @@ from tk_instruct.metrics import METRICS, PERCENTAGES
 from tk_instruct.metrics.generation import LOWER_IS_BETTER
 from tk_instruct.metrics.metric import Measured, groups_of, scores
 from tk_instruct.metrics.target import Target
-from tk_instruct.scored_instances import MAIN, About, Scored, ScoredInstances
+from tk_instruct.scored_instances import MAIN, About, Scored, ScoredInstances, about_scores
 
 from .datasets import Dataset
 from .templates import metrics_of
@@ -65,7 +65,7 @@ def scored(
         values[MAIN] = values[main]
     size = len(targets)
     instances = ScoredInstances(
-        _ABOUT,
+        about_scores(_ABOUT, task, found),
         {
             "id": list(targets),
             "part": [part] * size,

@@ -11,7 +11,7 @@ from tk_instruct.metrics.classification import accuracy
 from tk_instruct.metrics.generation import LOWER_IS_BETTER
 from tk_instruct.metrics.metric import Measured, groups_of, scores
 from tk_instruct.metrics.target import Target
-from tk_instruct.scored_instances import MAIN, About, Scored, ScoredInstances
+from tk_instruct.scored_instances import MAIN, About, Scored, ScoredInstances, about_scores
 from tk_instruct.uncertainty.intervals import Estimate
 
 from . import bias, metrics, tasks, templates
@@ -111,7 +111,7 @@ def scored(prompt: Prompt, examples: Sequence[Example], texts: Sequence[str | No
     if main not in LOWER_IS_BETTER:
         values[MAIN] = values[main]
     instances = ScoredInstances(
-        _ABOUT,
+        about_scores(_ABOUT, prompt.of.task, found),
         {
             "id": ids,
             "part": [f"{prompt.split}, {prompt.method}"] * size,

@@ -12,7 +12,7 @@ def report_text(report: Report) -> str:
     """The systems' scores, then each pair of systems."""
     counts = f"{report.num_instances:,} instances"
     if report.num_units != report.num_instances:
-        counts += f" of {report.num_units:,} {report.unit}s"
+        counts += f" of {report.num_units:,} {report.unit}{'s' * (report.num_units > 1)}"
     better = ", lower is better" if report.lower_is_better else ""
     lines = [f"{report.name or report.protocol}: {report.metric}{better}; {counts}"]
     if report.num_left_out:
@@ -41,21 +41,23 @@ def _letters(report: Report) -> list[str]:
 def _comparison(of: Comparison, names: tuple[str, str], report: Report) -> list[str]:
     first, second = names
     test = "McNemar's exact test" if report.is_right_or_wrong else "sign test"
-    if report.num_units != report.num_instances:
+    if 1 < report.num_units < report.num_instances:
         test += " (as if independent)"
+    unit = report.unit if report.num_units > 1 else "instance"  # of one unit, instances are
     difference = of.paired.difference
     rows = [
         [f"{second} - {first}", f"{difference.value:+.2f}"],
-        [f"{INTERVAL}, by {report.unit}", interval(difference.ci95)],
-        [f"p, {report.unit}s exchanged", _p(of.paired.p_value)],
+        [f"{INTERVAL}, by {unit}", interval(difference.ci95)],
+        [f"p, {unit}s exchanged", _p(of.paired.p_value)],
     ]
     if len(report.comparisons) > 1:
         rows.append([f"p, corrected for {len(report.comparisons)} pairs", _p(of.corrected_p_value)])
     rows.append(["smallest detectable difference", _smallest(of.paired.smallest_detectable)])
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {value}" for name, value in rows]
-    lines.append(f"{'instances':<{width}}  {_counts(of.instances, test)}")
-    if report.num_units != report.num_instances:
+    if of.instances:
+        lines.append(f"{'instances':<{width}}  {_counts(of.instances, test)}")
+    if 1 < report.num_units < report.num_instances:
         lines.append(f"{report.unit + 's':<{width}}  {_counts(of.units, 'sign test')}")
     if of.categories:
         lines += ["", _categories(of, names, report.unit), *_about_p(report.unit)]
@@ -111,11 +113,15 @@ def _categories(of: Comparison, names: tuple[str, str], unit: str) -> str:
 
 
 def _instance(instance: Instance, names: tuple[str, str]) -> list[str]:
-    first, second = names
+    scores = instance.first, instance.second
+    first, second = (
+        name if score is None else f"{name} ({score:.2f})"
+        for name, score in zip(names, scores, strict=True)
+    )
     texts = [
         ("reference", "; ".join(instance.references)),
-        (f"{first} ({instance.first:.2f})", instance.first_prediction),
-        (f"{second} ({instance.second:.2f})", instance.second_prediction),
+        (first, instance.first_prediction),
+        (second, instance.second_prediction),
     ]
     width = max(len(name) for name, _ in texts)
     where = instance.id if instance.task in instance.id else f"{instance.task} {instance.id}"
