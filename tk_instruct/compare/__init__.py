@@ -27,7 +27,7 @@ from tk_instruct.errors import UserError
 from tk_instruct.evaluate.output import show_scores
 from tk_instruct.files import Path, check_target
 from tk_instruct.ranges import whole_number
-from tk_instruct.scored_instances import ScoredInstances
+from tk_instruct.scored_instances import SUFFIX, ScoredInstances
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +73,7 @@ def main(args: argparse.Namespace) -> int:
         args.json = os.path.expanduser(args.json)
         check_target(args.json)
         configuration.refuse_to_replace_data("json", args.json, args)
+        _refuse_to_overwrite(args)
     sides = side_by_side(args.systems, lambda path: _scored(path, args))
     reports, texts = [], []
     for side in sides:
@@ -88,6 +89,19 @@ def main(args: argparse.Namespace) -> int:
     content = json.dumps({"comparisons": reports}, indent=2, ensure_ascii=False) + "\n"
     show_scores(args.json, content, "\n\n\n".join(texts))
     return 0
+
+
+def _refuse_to_overwrite(args: argparse.Namespace) -> None:
+    """Raises UserError if --json is a file that a flag names, or one in a run's predictions/."""
+    output = os.path.realpath(args.json)
+    values = [v for name, v in vars(args).items() if name not in ("json", "scoring")]
+    texts = [t for v in values for t in (v if isinstance(v, list) else [v]) if isinstance(t, str)]
+    for given in map(os.path.realpath, map(os.path.expanduser, texts)):
+        is_read = output == given or os.path.dirname(output) == os.path.join(given, "predictions")
+        if is_read or output.endswith(SUFFIX):
+            raise UserError(
+                f"--json={args.json} would replace what is compared; choose another place"
+            )
 
 
 def _scored(path: Path, args: argparse.Namespace) -> ScoredInstances:
