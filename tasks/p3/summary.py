@@ -98,6 +98,8 @@ def spread(prompts: Sequence[Scored], metric: str) -> tuple[Spread, Estimate]:
     scores = [of.scores[metric] for of in prompts]
     first, median, third = map(float, np.percentile(scores, [25, 50, 75]))
     estimate = replace(_median(prompts, metric), value=median)
+    if metric in prompts[0].instances.about.percentages:
+        estimate = estimate.within(0.0, 100.0)
     found = Spread(
         median=median,
         median_stderr=estimate.stderr,
