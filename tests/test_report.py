@@ -169,10 +169,79 @@ def test_scores_of_predictions_of_flan(tmp_path: Path, capsys: pytest.CaptureFix
         "scores": {},
         "systems": systems,
     }
-    for number in ("NaN", '"50"', "[1]", "1e999", "true"):
+    for number in ("NaN", '"50"', "[1]", "[1, 2]", "1e999", "true"):
         put(path, f'{{"suite": "flan", "systems": {{"a": {{"b/test": {{"c": {number}}}}}}}}}')
         assert cli.main(["report", str(path)]) == 2
         assert "must be a" in capsys.readouterr().err
+
+
+def test_intervals_stand_below_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also beside runs that an earlier version has evaluated, which have none."""
+    new = {
+        "rougeL": 40.0,
+        "rougeL_stderr": 1.0,
+        "rougeL_ci95": [38.0, 42.125],
+        "exact_match": 100.0,
+        "exact_match_stderr": 0.0,
+        "exact_match_ci95": [100.0, 100.0],
+        "rougeL_for_task1_a": 9.0,
+        "rougeL_for_task1_a_ci95": [-1.0, 19.0],
+        "num_examples": 1200,
+    }
+    put(tmp_path / "new" / "scores" / "superni_en_def-test-9.json", new)
+    old = {"rougeL": 41.0, "num_examples": 1200}
+    put(tmp_path / "old" / "scores" / "superni_en_def-test-9.json", old)
+    assert cli.main(["report", str(tmp_path / "old"), str(tmp_path / "new")]) == 0
+    assert capsys.readouterr().out == (
+        "superni_en_def, per cent\n"
+        "run                test ROUGE-L           test EM  test num_examples\n"
+        "old                       41.00                 –              1,200\n"
+        "new                       40.00            100.00              1,200\n"
+        "  95 % interval  38.00 to 42.12  100.00 to 100.00\n"
+        "test: unseen tasks\n"
+    )
+    assert cli.main(["report", str(tmp_path / "new"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["scores"] == {"superni_en_def/test": new}
+
+
+def test_intervals_of_flan_s_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = flan_report(10)
+    cluster = report["clusters"]["nli"]
+    setting = cluster["datasets"]["rte"]["settings"]["zero_shot_rank"]
+    setting |= {"mean_stderr": 2.0, "mean_ci95": [41.0, 49.0], "spread_of_templates": 3.25}
+    setting["best_on_dev"] |= {"test_stderr": 3.0, "test_ci95": [44.0, 56.0]}
+    cluster["datasets"]["cb"] = flan_report(9)["clusters"]["nli"]["datasets"]["rte"]
+    average = cluster["average"]["zero_shot_rank"]
+    average |= {"mean_stderr": 1.0, "mean_ci95": [32.3, 57.7]}
+    put(tmp_path / "tiny" / "scores" / "flan-10.json", report)
+    assert cli.main(["report", str(tmp_path / "tiny")]) == 0
+    assert capsys.readouterr().out == (
+        "runs/tiny, step 10, trained on flan_holdout_nli; per cent\n"
+        "\n"
+        "nli (test; mean ± standard deviation over templates)\n"
+        "dataset          metric      zero shot rank   best on dev\n"
+        "rte              accuracy  45.0 ± 5.0 (3.2)     50.0 (t1)\n"
+        "  95 % interval                41.0 to 49.0  44.0 to 56.0\n"
+        "cb               accuracy        45.0 ± 5.0     50.0 (t1)\n"
+        "average                                45.0          50.0\n"
+        "  95 % interval                32.3 to 57.7\n"
+        "\n"
+        "in parentheses: the deviation without what sampled instances add to it\n"
+        "intervals: over instances, those of averages over datasets\n"
+    )
+
+
+@pytest.mark.parametrize("value", ["5", "[1]", "[1, 2, 3]", '["1", 2]', "[null, 1]", "[1, 1e999]"])
+def test_odd_intervals_are_named(
+    value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = put(tmp_path / "s.json", f'{{"rougeL": 1.5, "rougeL_ci95": {value}}}')
+    assert cli.main(["report", str(path)]) == 2
+    assert f"{path}: rougeL_ci95=" in capsys.readouterr().err
+    systems = f'{{"a": {{"b/test": {{"c": 1, "c_ci95": {value}}}}}}}'
+    put(path, f'{{"suite": "flan", "systems": {systems}}}')
+    assert cli.main(["report", str(path)]) == 2
+    assert "must be " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("value", ['"50"', "null", "[1]", '{"a": 1}', "NaN", "1e999", "true"])

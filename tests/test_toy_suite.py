@@ -83,6 +83,7 @@ def test_a_package_beside_this_one_gets_every_verb(tmp_path: Path, tiny_recipe: 
             for of, predicted in predictions.items()
         },
         "report": ["report", str(run), str(first)],
+        "compare": ["compare", str(first), str(run), "--suite=toy", f"--toy_dir={sums}"],
     }
     said = drive(packages, commands)
     assert {name: one["errors"] for name, one in said.items() if one["status"]} == {}
@@ -101,7 +102,14 @@ def test_a_package_beside_this_one_gets_every_verb(tmp_path: Path, tiny_recipe: 
     [table] = output["report"].strip().split("\n\n")
     assert table.splitlines()[0] == "toy_sums, per cent"
     assert table.splitlines()[1].split() == ["run", "test", "right"]
-    assert table.splitlines()[-1].split() == [first.name, "25.00"]
+    # 25 ± t · 100 · √(¼ · ¾ / 7), with Student's t of 7 degrees of freedom, 2.3646, cut at 0.
+    assert table.splitlines()[-2:] == [
+        "first                    25.00",
+        "  95 % interval  0.00 to 63.70",
+    ]
+    assert "95 % interval" in output["evaluate first"]
+    assert (first / "predictions" / "toy_sums-test-0.scores.parquet").exists()
+    assert "accuracy; 8 instances\n" in output["compare"]
 
 
 def test_the_walk_through_shows_this_suite() -> None:

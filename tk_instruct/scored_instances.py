@@ -266,11 +266,24 @@ def write(path: Path, scores: ScoredInstances) -> None:
     for name in scores.values:
         if name in (*LABELS, "references", "prediction"):
             raise UserError(f"a metric is called {name!r} as a column of them is; rename it")
+
+    # Not by pa.array, which imports pandas: that takes longer than all else here.
+    def texts(column: Sequence[str | None]) -> Any:
+        builder = pa.lib.StringBuilder()
+        builder.append_values(column)
+        return builder.finish()
+
+    def numbers(column: np.ndarray, type_: Any) -> Any:
+        buffer = pa.py_buffer(np.ascontiguousarray(column, type_.to_pandas_dtype()))
+        return pa.Array.from_buffers(type_, len(column), [None, buffer])
+
+    ends = np.cumsum([0, *map(len, scores.references)])
+    references = [text for of in scores.references for text in of]
     columns = {
-        **{label: pa.array(scores.labels[label], pa.string()) for label in LABELS},
-        "references": pa.array(scores.references, pa.list_(pa.string())),
-        "prediction": pa.array(scores.predictions, pa.string()),
-        **{name: pa.array(values, pa.float64()) for name, values in scores.values.items()},
+        **{label: texts(scores.labels[label]) for label in LABELS},
+        "references": pa.ListArray.from_arrays(numbers(ends, pa.int32()), texts(references)),
+        "prediction": texts(scores.predictions),
+        **{name: numbers(values, pa.float64()) for name, values in scores.values.items()},
     }
     table = pa.table(columns).replace_schema_metadata({_ABOUT: msgspec.json.encode(scores.about)})
     content = io.BytesIO()
@@ -284,10 +297,11 @@ def read(path: Path) -> ScoredInstances:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(io.BytesIO(read_bytes(path)), use_threads=False)
-    except (pa.ArrowException, OSError) as error:
+        table = pq.ParquetFile(io.BytesIO(read_bytes(path))).read(use_threads=False)
+        table.validate(full=True)  # texts may be no UTF-8
+        types = dict(zip(table.schema.names, table.schema.types, strict=True))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no Parquet file ({error}); {_AGAIN}") from error
-    types = dict(zip(table.schema.names, table.schema.types, strict=True))
     expected = {**dict.fromkeys(LABELS, pa.string()), "prediction": pa.string()}
     expected |= {"references": pa.list_(pa.string())}
     metrics = [name for name in types if name not in expected]
@@ -303,8 +317,8 @@ def read(path: Path) -> ScoredInstances:
     for name in (*LABELS, "references"):
         column = table[name].combine_chunks()
         if column.null_count or (name == "references" and column.flatten().null_count):
-            raise UserError(f"{path}: {name} is empty in a row, and must not be; {_AGAIN}")
-    values = {name: table[name].to_numpy() for name in metrics}
+            raise UserError(f"{path}: {name} is missing in a row; {_AGAIN}")
+    values = {name: np.array(table[name].to_pylist(), float) for name in metrics}
     for name, of in values.items():
         if (large := np.abs(of) > MOST).any():
             raise UserError(

@@ -23,7 +23,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def interval(ci95: tuple[float, float] | None, decimals: int = 2) -> str:
+def interval(ci95: Sequence[float] | None, decimals: int = 2) -> str:
     """A 95 % interval as a cell: `12.30 to 15.71`, or – if there is none."""
     return "–" if ci95 is None else f"{ci95[0]:.{decimals}f} to {ci95[1]:.{decimals}f}"
 
@@ -34,4 +34,4 @@ def score_cells(estimate: Estimate) -> tuple[str, str]:
 
 
 def _is_number(cell: str) -> bool:
-    return cell.removeprefix("-")[:1].isdigit()
+    return cell.lstrip("+-")[:1].isdigit()

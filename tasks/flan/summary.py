@@ -166,7 +166,10 @@ def _mean_over_templates(test: Sequence[Scored], main: str) -> Estimate:
     """The mean of the templates' scores, with the error of other instances."""
     tables = joined([of.instances for of in test])
     weights = [np.full(len(of.instances), 1 / len(of.instances)) for of in test]
-    error = mean(tables.values[main], tables.labels["instance"], weights=np.concatenate(weights))
+    instances = tables.labels["instance"]
+    error = mean(
+        tables.values[main], instances, weights=np.concatenate(weights), instances=instances
+    )
     found = replace(error, value=fmean(of.scores[main] for of in test))
     return found.within(0.0, 100.0) if main in PERCENTAGES else found
 

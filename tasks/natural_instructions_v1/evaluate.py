@@ -302,8 +302,8 @@ def _table_of_categories(
         shown.append([f"these predictions, {_title(name)}", "", *values])
         shown.append([f"  {INTERVAL}", "", *intervals])
     for system, printed in systems.items():
-        values = [printed.get(column, "–") for column in (*columns, AVERAGE)]
-        shown.append([f"published: {system.name}", system.encoding, *values])
+        cells = [printed.get(column, "–") for column in (*columns, AVERAGE)]
+        shown.append([f"published: {system.name}", system.encoding, *cells])
     return table(shown)
 
 

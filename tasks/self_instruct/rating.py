@@ -27,7 +27,8 @@ from tk_instruct.files import Path, read_bytes, write_atomically
 from tk_instruct.predictions import read_predictions
 from tk_instruct.published import as_rows, compare_with
 from tk_instruct.randomness import draw
-from tk_instruct.tables import table
+from tk_instruct.tables import INTERVAL, interval, table
+from tk_instruct.uncertainty.intervals import Estimate, mean
 
 from . import published
 from .user_oriented import UserOriented, read_user_oriented, user_oriented_path
@@ -257,14 +258,20 @@ def _count_ratings(sheet: Path, key_file: Path, with_published: bool) -> tuple[d
     systems = {}
     for name in key.systems:
         rows = [row for row, system in key.rows.items() if system == name]
-        counts = Counter(rated[row] for row in rows if row in rated)
-        total = counts.total()
+        given = [rated[row] for row in rows if row in rated]
+        counts = Counter(given)
+        shares = {r: _share(r, given) for r in RATINGS if given}
         systems[name] = {
             "rows": len(rows),
-            "rated": total,
+            "rated": len(given),
             "counts": {rating: counts[rating] for rating in RATINGS},
-            "shares": {r: round(100 * counts[r] / total, 2) if total else None for r in RATINGS},
+            "shares": {r: round(shares[r].value, 2) if given else None for r in RATINGS},
         }
+        if len(given) > 1:
+            systems[name]["shares_stderr"] = {r: _rounded(of.stderr) for r, of in shares.items()}
+            systems[name]["shares_ci95"] = {
+                r: [_rounded(end) for end in of.ci95 or ()] for r, of in shares.items()
+            }
         if with_published:
             systems[name]["published"] = _compared(systems[name])
     missing = [row for row in key.rows if row not in ratings]
@@ -290,6 +297,15 @@ def _count_ratings(sheet: Path, key_file: Path, with_published: bool) -> tuple[d
     return found, "\n".join([_table(systems, with_published), *notes])
 
 
+def _share(rating: str, given: Sequence[str]) -> Estimate:
+    """The share of a rating in per cent, with the error of other instructions."""
+    return mean([100.0 * (each == rating) for each in given]).within(0.0, 100.0)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
+
+
 def _compared(system: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The published ratings beside those of a system, with what differs."""
     ours = {(rating, "count"): count for rating, count in system["counts"].items()}
@@ -307,6 +323,8 @@ def _table(systems: Mapping[str, dict[str, Any]], with_published: bool) -> str:
     rows = [("system", "rated", *RATINGS)]
     for name, system in systems.items():
         rows.append((name, str(system["rated"]), *(cell(system, rating) for rating in RATINGS)))
+        if ends := system.get("shares_ci95"):
+            rows.append((f"  {INTERVAL}", "", *(interval(ends[r], decimals=1) for r in RATINGS)))
     of_papers: dict[str, dict[str, str]] = {}
     for row in published.rows() if with_published else ():
         shown = f"{row.value} %" if row.metric == "share" else row.value

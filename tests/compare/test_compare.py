@@ -17,7 +17,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from tk_instruct import cli
+from tk_instruct import cli, scored_instances
+from tk_instruct.scored_instances import About, ScoredInstances, joined
 
 CATEGORIES = {
     "task1_nli": "Textual Entailment",
@@ -306,7 +307,7 @@ instances                       2 better, 1 equal, 1 worse; sign test (as if ind
 1.0000
 tasks                           1 better, 0 equal, 1 worse; sign test: p = 1.0000
 
-category            instances  tasks      A       B  B - A       95 % interval       p  p (Holm)
+category            instances  tasks      A       B   B - A      95 % interval       p  p (Holm)
 Textual Entailment          2      1  50.00  100.00  +50.00  -100.00 to 100.00  1.0000    1.0000
 Title Generation            2      1  66.67   42.86  -23.81  -100.00 to 100.00  1.0000    1.0000
 p: how often a difference as large arises if systems are exchanged by task,
@@ -462,3 +463,38 @@ def test_a_run_without_predictions(refused: Any, files: dict[str, Path], tmp_pat
     assert refused(run, files["a"]).startswith(
         f"{run} holds no predictions/TASK-SPLIT-STEP.jsonl; write them"
     )
+
+
+def test_parts_with_other_metrics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `evaluate --task MIXTURE` keeps them: each task is a part with metrics of its own."""
+
+    def table(seed: int, task: str, metric: str) -> ScoredInstances:
+        ids = [f"{task}-{number}" for number in range(20)]
+        labels = {"id": ids, "part": [task] * 20, "task": [task] * 20, "unit": ids}
+        values = np.random.default_rng(seed).choice([0.0, 100.0], 20)
+        return ScoredInstances(
+            About("task", main=metric, unit="unit"),
+            {**labels, "category": [""] * 20, "instance": ids},
+            [["yes"]] * 20,
+            ["yes"] * 20,
+            {metric: values},
+        )
+
+    paths = [tmp_path / f"{name}.scores.parquet" for name in "ab"]
+    for number, path in enumerate(paths):
+        tables = [table(number, "qa", "accuracy"), table(number + 9, "sum", "rouge1")]
+        scored_instances.write(path, joined(tables))
+    assert cli.main(["compare", *map(str, paths), "--json", "-"]) == 0
+    found = json.loads(capsys.readouterr().out)["comparisons"]
+    assert [(each["name"], each["metric"]) for each in found] == [
+        ("qa", "accuracy"),
+        ("sum", "rouge1"),
+    ]
+    for each, shift in zip(found, (0, 9), strict=True):
+        values = [
+            np.random.default_rng(number + shift).choice([0.0, 100.0], 20) for number in range(2)
+        ]
+        difference = each["comparisons"][0]["paired"]["difference"]
+        assert difference["value"] == pytest.approx(np.mean(values[1] - values[0]))
+        expected = np.std(values[1] - values[0], ddof=1) / math.sqrt(20)
+        assert difference["stderr"] == pytest.approx(expected)

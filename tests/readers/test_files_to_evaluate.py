@@ -1,9 +1,12 @@
 """Predictions, references, scores, rating sheets, and records to train on."""
 
 import json
+import math
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 from damage import OfEachReader, Reader, lines
 
 from tk_instruct.files import Path as AnyPath
@@ -82,11 +85,48 @@ def rank_examples(path: Path) -> Any:
     return with_options(examples, (), lengths, tokenizer)
 
 
-def scores_of_a_template(path: Path) -> Any:
-    from tk_instruct.evaluate.of_run import _kept_scores
+def scored_instances_of(path: Path) -> Any:
+    from tk_instruct import scored_instances
 
-    scores = _kept_scores(AnyPath(path), "a")
-    return scores and next(iter(scores.values())) + 1
+    found = scored_instances.read(AnyPath(path))
+    return [found.estimates(), found.weights(), list(found.by("part"))]
+
+
+def of_instances() -> bytes:
+    """What scored_instances writes of two instances."""
+    from tk_instruct import scored_instances
+    from tk_instruct.scored_instances import LABELS, About, ScoredInstances
+
+    about = About("task", main="f1", unit="task", levels=("category", "task"), percentages=("f1",))
+    table = ScoredInstances(
+        about,
+        {label: ["a", "b"] for label in LABELS},
+        [["yes"], ["no", "never"]],
+        ["yes", None],
+        {"f1": np.array([100.0, 0.0]), "recall": np.array([math.nan, 1.0])},
+    )
+    with TemporaryDirectory() as folder:
+        path = AnyPath(folder) / "file.scores.parquet"
+        scored_instances.write(path, table)
+        return path.read_bytes()
+
+
+def scores_of_a_template(path: Path) -> Any:
+    """With what is kept of the instances beside its predictions."""
+    from tk_instruct import scored_instances
+    from tk_instruct.evaluate.of_run import _kept
+
+    predictions = path.parent.parent / "predictions" / f"{path.stem}.jsonl"
+    predictions.parent.mkdir(exist_ok=True)
+    predictions.write_text("")
+    instances = predictions.with_name(f"{path.stem}.scores.parquet")
+    instances.write_bytes(of_instances())
+    table = scored_instances.read(AnyPath(instances))
+    scored_instances.write(
+        AnyPath(instances), scored_instances.of_file(table, AnyPath(predictions))
+    )
+    scores = _kept(AnyPath(path), AnyPath(predictions), "a")
+    return scores and scores.estimates()
 
 
 def model_card(path: Path) -> Any:
@@ -246,7 +286,14 @@ READERS = [
         rank_examples,
         lines({"id": "a", "task": "t", "inputs": "Is it so?", "options": ["yes", "no"]}),
     ),
-    Reader("scores_of_a_template", scores_of_a_template, b'{"predicted_by": "a", "f1": 1.5}'),
+    Reader("scored_instances", scored_instances_of, of_instances, "file.scores.parquet"),
+    Reader(
+        "scores_of_a_template",
+        scores_of_a_template,
+        b'{"predicted_by": "a", "f1": 1.5, "recall": 2, "f1_ci95": [1, 2]}',
+        "run/scores/flan_rte.t0-test-9.json",
+        share=0.3,
+    ),
     Reader("scores_of_flan", scores, json.dumps(FLAN_REPORT).encode()),
     Reader(
         "scores_of_flan_runs",

@@ -213,8 +213,8 @@ def test_ratings_beside_published_ones(tmp_path: Path, capsys: pytest.CaptureFix
     assert cli.main([*command, "--published"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert rows[1].split() == plain.splitlines()[1].split()
-    assert len(rows) == 2 + 8 + 5 + 1
-    assert rows[2].split() == ["published:", "GPT-3", "(vanilla)", "252", "1", "0", "64", "187"]
+    assert len(rows) == 3 + 8 + 5 + 1
+    assert rows[3].split() == ["published:", "GPT-3", "(vanilla)", "252", "1", "0", "64", "187"]
     assert rows[-2].split()[-6:] == ["252", "54.4", "%", "–", "–", "–"]
     assert rows[-1] == (
         "published: 252 instructions, rated by their authors (Figure 6 (bar labels), "

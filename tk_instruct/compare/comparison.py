@@ -103,7 +103,7 @@ def report(side: Side, metric: str | None, num_shown: int) -> Report:
     num_shown is how many of the most different instances are named, each way. Raises UserError if
     not all systems have the metric.
     """
-    metric = metric or next(iter(side.systems.values())).about.main
+    metric = metric or _main_metric(next(iter(side.systems.values())))
     tables = _counted(side.systems, metric)
     first = next(iter(tables.values()))
     if side.num_left_out and not first.are_scores(metric).all():
@@ -133,6 +133,14 @@ def report(side: Side, metric: str | None, num_shown: int) -> Report:
             msgspec.structs.replace(pair, corrected_p_value=p_value)
             for pair, p_value in zip(pairs, corrected, strict=True)
         ],
+    )
+
+
+def _main_metric(table: ScoredInstances) -> str:
+    """The evaluation's main metric, or the first one that these rows have: tasks may differ."""
+    names = (table.about.main, *table.values)
+    return next(
+        (name for name in names if not np.isnan(table.values[name]).all()), table.about.main
     )
 
 

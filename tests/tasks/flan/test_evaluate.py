@@ -1,22 +1,35 @@
 """FLAN's evaluation: a tiny run on a held-out cluster, its numbers recomputed from the files."""
 
+import itertools
 import json
+import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
 import gin
+import numpy as np
 import pytest
+from jaxtyping import Float
+from pandas import DataFrame
+from scipy import stats
+from statsmodels.api import OLS
+from statsmodels.formula.api import ols
+from statsmodels.stats.anova import anova_lm
 
-from tk_instruct import cli
+from tk_instruct import cli, scored_instances
 from tk_instruct.data import registry
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate import of_run
-from tk_instruct.tasks.flan import summary, templates
+from tk_instruct.files import Path as AnyPath
+from tk_instruct.scored_instances import LABELS, Scored, ScoredInstances
+from tk_instruct.tasks.flan import scoring, summary, templates
 from tk_instruct.tasks.flan.datasets import BY_NAME
+from tk_instruct.tasks.flan.examples import load
 from tk_instruct.tasks.flan.protocol import Job, Prompt, meant_by
 
 SETTINGS = [
@@ -135,10 +148,13 @@ def test_the_numbers_follow_from_the_predictions(run: Path, report: Any, setting
     assert summary["mean"] == pytest.approx(fmean(accuracies["test"]), abs=1e-4)
     assert summary["standard_deviation"] == pytest.approx(pstdev(accuracies["test"]), abs=1e-4)
     best = accuracies["validation"].index(max(accuracies["validation"]))
+    in_test = summary["templates"][best]["test"]
     assert summary["best_on_dev"] == {
         "template": best,
         "dev": pytest.approx(accuracies["validation"][best]),
         "test": pytest.approx(accuracies["test"][best]),
+        "test_stderr": in_test["accuracy_stderr"],
+        "test_ci95": in_test["accuracy_ci95"],
     }
 
 
@@ -146,14 +162,16 @@ def test_what_is_done_is_not_done_again_and_what_is_not_is(
     run: Path, report: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in run.glob("*s/flan_*")}
-    assert len(before) == 2 * 4 * 2 * 2  # files, settings, templates, splits
+    assert len(before) == 3 * 4 * 2 * 2  # files, settings, templates, splits
     lost = run / "scores" / "flan_rte.t1-test-2.first5.json"
     lost.unlink()
     again = run.parent / "again.json"
     assert evaluate(run, f"--json={again}") == 0
     assert json.loads(again.read_text())["runs"][0] == report
     changed = {p.name for p, time in before.items() if p.stat().st_mtime_ns != time}
-    assert changed == {"flan_rte.t1-test-2.first5.json", "flan_rte.t1-test-2.first5.jsonl"}
+    assert changed == {
+        f"flan_rte.t1-test-2.first5.{suffix}" for suffix in ("json", "jsonl", "scores.parquet")
+    }
     monkeypatch.setattr(of_run, "load_model", None)  # all is there: no model is needed
     assert evaluate(run, f"--json={again}") == 0
 
@@ -168,8 +186,13 @@ def test_what_is_printed(run: Path, report: Any, capsys: pytest.CaptureFixture[s
     )
     assert printed[2] == "nli (test; mean ± standard deviation over templates)"
     assert printed[3].split("  ")[0] == "dataset"
-    assert [line.split()[0] for line in printed[4:]] == ["rte"]
-    assert len({len(line) for line in printed[3:]}) == 1  # aligned
+    assert [line[:15].rstrip() for line in printed[4:6]] == ["rte", "  95 % interval"]
+    assert len({len(line) for line in printed[3:6]}) == 1  # aligned
+    assert printed[6:] == [
+        "",
+        "in parentheses: the deviation without what sampled instances add to it",
+        "intervals: over instances, those of averages over datasets",
+    ]
     assert evaluate(run, "--json=-", "--dataset=rte", "--shots=zero_shot", "--method=rank") == 0
     found = json.loads(capsys.readouterr().out)
     settings = found["runs"][0]["clusters"]["nli"]["datasets"]["rte"]["settings"]
@@ -199,7 +222,10 @@ def test_predictions_of_any_system_are_scored_without_a_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     scores = json.loads((run / "scores" / "flan_rte.t0-test-2.first5.rank.json").read_text())
-    expected = {"accuracy": scores["accuracy"], "num_examples": 5}
+    expected = {name: scores[name] for name in scores if name != "predicted_by"}
+    assert set(expected) == {"accuracy", "accuracy_stderr", "accuracy_ci95", "num_examples"}
+    expected["accuracy_stderr"] = round(expected["accuracy_stderr"], 4)
+    expected["accuracy_ci95"] = [round(end, 4) for end in expected["accuracy_ci95"]]
     ours = written(tmp_path / "ours.jsonl", answers)
     harness = [{"doc": {"id": row["id"]}, "filtered_resps": [row["prediction"]]} for row in answers]
     theirs = written(tmp_path / "theirs.jsonl", harness)
@@ -211,8 +237,10 @@ def test_predictions_of_any_system_are_scored_without_a_run(
     }
     assert score(data_dir, "--limit=5", "--predictions", ours) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == ["flan_rte, per cent", "run         test accuracy  test num_examples"]
+    assert lines[:2] == ["flan_rte, per cent", "run               test accuracy  test num_examples"]
     assert lines[2].split() == ["ours.jsonl", f"{scores['accuracy']:.2f}", "5"]
+    low, high = scores["accuracy_ci95"]
+    assert lines[3].strip() == f"95 % interval  {low:.2f} to {high:.2f}".rjust(31).strip()
 
 
 def test_ids_may_say_the_template(
@@ -239,9 +267,44 @@ def test_ids_may_say_the_template(
     capsys.readouterr()
     assert score(data_dir, *flags) == 0
     (scores,) = json.loads(capsys.readouterr().out)["systems"].values()
-    assert scores["flan_rte.t0/test"] == {"accuracy": 100.0, "num_examples": 4}
+    assert scores["flan_rte.t0/test"] == {
+        "accuracy": 100.0,
+        "accuracy_stderr": 0.0,
+        "accuracy_ci95": [100.0, 100.0],
+        "num_examples": 4,
+    }
     assert scores["flan_rte.t2/test"]["rouge1"] == 100.0
     assert scores.keys() == {"flan_rte.t0/test", "flan_rte.t2/test"}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 12])
+@pytest.mark.parametrize("is_right", [True, False])
+def test_scores_that_are_no_means_have_intervals_or_none(
+    limit: int,
+    is_right: bool,
+    flan_dir: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """F1, BLEU, MultiRC's F1, and correlations: never NaN, and – of one example."""
+    gin.bind_parameter("tfds_data_dir.directory", flan_dir)
+    names = ("glue_mrpc", "wmt14_enfr", "multirc", "stsb", "cb", "fix_punct", "rte")
+    rows = [
+        {"id": row["id"], "prediction": str(row["references"][0]) if is_right else ""}
+        for name in names
+        for row in itertools.islice(load(BY_NAME[name], "test"), limit)
+    ]
+    path = written(tmp_path / "p.jsonl", rows)
+    capsys.readouterr()
+    flags = [f"--limit={limit}", f"--json={tmp_path / 's.json'}", "--predictions", path]
+    assert score(Path(flan_dir), *flags) == 0
+    assert "nan" not in capsys.readouterr().out.lower()
+    found = json.loads((tmp_path / "s.json").read_text(), parse_constant=pytest.fail)
+    scores = found["systems"]["p.jsonl"]
+    assert list(scores) == [f"flan_{name}/test" for name in names]
+    if limit == 1:
+        assert not any(name.endswith("_ci95") for of in scores.values() for name in of)
+    assert scores["flan_rte/test"]["accuracy"] == 100.0 * is_right
 
 
 def test_ids_without_a_prediction_count_as_empty(
@@ -288,6 +351,55 @@ def test_damaged_scores_are_made_again(damage: str, run: Path, report: Any) -> N
     assert path.read_text() == before
 
 
+@pytest.mark.parametrize("change", ["earlier version", "no instances", "damaged", "predictions"])
+def test_scores_without_their_instances_are_made_again(change: str, run: Path, report: Any) -> None:
+    """A run that an earlier version has evaluated has none; they belong to the predictions."""
+    name = "flan_rte.t0-test-2.first5.rank"
+    scores = run / "scores" / f"{name}.json"
+    instances = run / "predictions" / f"{name}.scores.parquet"
+    predictions = run / "predictions" / f"{name}.jsonl"
+    before, rows = scores.read_text(), predicted(run, name)
+    of_instances = scored_instances.read(AnyPath(instances))
+    if change == "earlier version":
+        old = json.loads(before)
+        scores.write_text(json.dumps({n: old[n] for n in old if not n.endswith(("rr", "95"))}))
+    if change in ("earlier version", "no instances"):
+        instances.unlink()
+    elif change == "damaged":
+        instances.write_bytes(instances.read_bytes()[:-9])
+    else:
+        written(predictions, rows[::-1])
+    assert evaluate(run, "--dataset=rte", "--shots=zero_shot", "--method=rank") == 0
+    assert scores.read_text() == before
+    again = scored_instances.read(AnyPath(instances))
+    assert again.about.predicted_by == sha256(predictions.read_bytes()).hexdigest()
+    assert sorted(again.labels["id"]) == sorted(of_instances.labels["id"])
+    assert again.estimate("accuracy") == of_instances.estimate("accuracy")
+
+
+def test_reports_of_earlier_versions_are_shown_without_intervals(
+    report: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def without(value: Any) -> Any:
+        if isinstance(value, dict):
+            new = ("_stderr", "_ci95", "spread_of_templates")
+            return {name: without(of) for name, of in value.items() if not name.endswith(new)}
+        return list(map(without, value)) if isinstance(value, list) else value
+
+    old = without(report)
+    assert old != report
+    (tmp_path / "old" / "scores").mkdir(parents=True)
+    (tmp_path / "old" / "scores" / "flan-2.json").write_text(json.dumps(old))
+    capsys.readouterr()
+    assert cli.main(["report", str(tmp_path / "old")]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    about = report["clusters"]["nli"]["datasets"]["rte"]["settings"]["zero_shot_generation"]
+    assert shown[2] == "nli (test; mean ± standard deviation over templates)"
+    assert shown[4].startswith("rte      accuracy")
+    assert f"  {about['mean']:.1f} ± {about['standard_deviation']:.1f}  " in shown[4]
+    assert len(shown) == 5
+
+
 def test_the_report_shows_what_is_there_of_single_templates(
     run: Path, report: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -295,7 +407,7 @@ def test_the_report_shows_what_is_there_of_single_templates(
     assert cli.main(["report", str(run)]) == 0
     shown = capsys.readouterr().out
     assert "missing: anli_r1" in shown  # the whole evaluation, in its own tables
-    assert "\nrte      accuracy" in shown
+    assert "\nrte              accuracy" in shown
 
 
 def test_a_soft_prompt_is_evaluated_on_its_own_dataset(
@@ -351,7 +463,21 @@ def jobs(
         for number, value in enumerate(values):
             asked = asks_for or BY_NAME[name].target
             prompt = Prompt(BY_NAME[name], f"flan_{name}.t{number}", shots, number, asked)
-            yield Job(prompt, split, method), {main: value, "other": 0.0}
+            yield Job(prompt, split, method), scored(main, value, [value - 1, value + 1])
+
+
+def scored(main: str, score: float, values: Sequence[float]) -> Scored:
+    """A score with the values of its instances, and a second score."""
+    size = len(values)
+    labels = {label: ["x"] * size for label in LABELS} | {"instance": list(map(str, range(size)))}
+    table = ScoredInstances(
+        scoring._ABOUT,
+        labels,
+        [["y"]] * size,
+        ["y"] * size,
+        {main: np.array(values, float), "other": np.zeros(size)},
+    )
+    return Scored({main: score, "other": 0.0}, table)
 
 
 def test_averages_are_over_datasets_as_the_paper_counts_them() -> None:
@@ -369,15 +495,31 @@ def test_averages_are_over_datasets_as_the_paper_counts_them() -> None:
         ]
     )
     found = summary.summarise(scores)
-    # ANLI's three rounds are one dataset: (15 + 35 + 55) / 3 = 35, with RTE's 85.
-    assert found["nli"]["average"] == {setting: {"mean": 60.0, "best_on_dev": (100 / 3 + 90) / 2}}
+    # ANLI's three rounds are one dataset: (15 + 35 + 55) / 3 = 35, with RTE's 85. The error of two
+    # numbers is half their distance, with one degree of freedom.
+    assert found["nli"]["average"] == {
+        setting: {
+            "mean": 60.0,
+            "mean_stderr": pytest.approx(25.0),
+            "mean_ci95": (0.0, 100.0),
+            "best_on_dev": (100 / 3 + 90) / 2,
+            "best_on_dev_stderr": pytest.approx((90 - 100 / 3) / 2),
+            "best_on_dev_ci95": (0.0, 100.0),
+        }
+    }
     # Each way of a translation is a row, and the two are one dataset.
     translations = found["translation"]["datasets"]
     means = {row: about["settings"][setting]["mean"] for row, about in translations.items()}
     assert means == {"wmt14_enfr": 31, "wmt14_enfr, to sent1": 40, "wmt16_translate_deen": 20}
     assert found["translation"]["average"][setting]["mean"] == (35.5 + 20) / 2
     settings = {n: d["settings"][setting] for n, d in found["nli"]["datasets"].items()}
-    assert settings["anli_r1"]["best_on_dev"] == {"template": 1, "dev": 2, "test": 20}
+    assert settings["anli_r1"]["best_on_dev"] == {
+        "template": 1,
+        "dev": 2,
+        "test": 20,
+        "test_stderr": pytest.approx(1.0),  # of 19 and 21
+        "test_ci95": pytest.approx((20 - 12.7062, 20 + 12.7062), abs=1e-4),
+    }
     assert settings["anli_r3"]["best_on_dev"]["template"] == 0  # the first of equals
     assert settings["rte"]["standard_deviation"] == 5.0
     # A distance: less is better, and no part of an average.
@@ -385,7 +527,74 @@ def test_averages_are_over_datasets_as_the_paper_counts_them() -> None:
     assert punctuation["average"] == {}
     about = punctuation["datasets"]["fix_punct"]
     assert about["lower_is_better"]
-    assert about["settings"][setting]["best_on_dev"] == {"template": 1, "dev": 8, "test": 7}
+    best = about["settings"][setting]["best_on_dev"]
+    assert (best["template"], best["dev"], best["test"]) == (1, 8, 7)
+    assert best["test_ci95"] == pytest.approx((7 - 12.7062, 7 + 12.7062), abs=1e-4)  # not cut
+
+
+def table_of(seed: int, num_templates: int, num_instances: int) -> Float[np.ndarray, "t i"]:
+    """Scores of 0 and 100: instances are hard or easy, templates good or bad."""
+    rng = np.random.default_rng(seed)
+    easy, good = rng.normal(size=num_instances), rng.normal(size=(num_templates, 1))
+    return 100.0 * (easy + good + rng.normal(size=(num_templates, num_instances)) > 0)
+
+
+def summarised(setting: str, **values: Float[np.ndarray, "t i"]) -> dict[str, Any]:
+    """The summary of datasets, each with its templates' values."""
+    shots, _, method = setting.rpartition("_")
+    scores = {}
+    for name, of_dataset in values.items():
+        dataset = BY_NAME[name]
+        for number, of in enumerate(of_dataset):
+            prompt = Prompt(dataset, f"flan_{name}.t{number}", shots, number, dataset.target)
+            scores[Job(prompt, "test", method)] = scored("accuracy", float(of.mean()), of)
+    return summary.summarise(scores)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_dataset_s_error_and_spread_equal_those_of_statsmodels(seed: int) -> None:
+    values = table_of(seed, num_templates=4, num_instances=30)
+    found = summarised("zero_shot_rank", rte=values)["nli"]["datasets"]["rte"]["settings"]
+    about = found["zero_shot_rank"]
+    template, instance = np.indices(values.shape).reshape(2, -1)
+    fit = OLS(values.ravel(), np.ones(values.size)).fit(
+        cov_type="cluster", cov_kwds={"groups": instance}, use_t=True
+    )
+    assert about["mean"] == pytest.approx(fit.params[0])
+    # statsmodels corrects by (n - 1) / (n - k) too, which is 1 with k = 1.
+    assert about["mean_stderr"] == pytest.approx(fit.bse[0])
+    assert about["mean_ci95"] == pytest.approx(tuple(fit.conf_int()[0]))
+
+    frame = DataFrame({"y": values.ravel(), "template": template, "instance": instance})
+    anova = anova_lm(ols("y ~ C(template) + C(instance)", frame).fit())
+    mean_squares = anova["sum_sq"] / anova["df"]
+    component = (mean_squares["C(template)"] - mean_squares["Residual"]) / values.shape[1]
+    assert about["spread_of_templates"] == pytest.approx(math.sqrt(max(component, 0)), abs=1e-9)
+
+
+def test_a_cluster_s_error_is_over_its_datasets() -> None:
+    names = ["rte", "cb", "wnli", "qnli"]
+    tables = {name: table_of(seed, 2, 40) for seed, name in enumerate(names)}
+    found = summarised("few_shot_generation", **tables)["nli"]["average"]["few_shot_generation"]
+    means = [of.mean() for of in tables.values()]
+    assert found["mean"] == pytest.approx(fmean(means))
+    assert found["mean_stderr"] == pytest.approx(stats.sem(means))
+    ends = stats.t.interval(0.95, 3, fmean(means), stats.sem(means))
+    assert found["mean_ci95"] == pytest.approx(ends)
+
+
+def test_where_nothing_can_be_said_there_is_no_error() -> None:
+    one_instance = table_of(0, 3, 1)
+    found = summarised("zero_shot_rank", rte=one_instance)["nli"]
+    (setting,) = found["datasets"]["rte"]["settings"].values()
+    assert not {"mean_stderr", "mean_ci95", "spread_of_templates"} & set(setting)
+    assert found["average"]["zero_shot_rank"] == {"mean": setting["mean"]}
+    one_template = table_of(0, 1, 10)
+    found = summarised("zero_shot_rank", rte=one_template)["nli"]
+    (setting,) = found["datasets"]["rte"]["settings"].values()
+    assert "spread_of_templates" not in setting
+    # The average is of one dataset: its error is that of other instances.
+    assert found["average"]["zero_shot_rank"]["mean_ci95"] == setting["mean_ci95"]
 
 
 @pytest.mark.parametrize(

@@ -275,17 +275,17 @@ def test_seqio_evaluates_generation_and_ranked_options(tmp_path: Path) -> None:
 @DATASET
 def test_right_answers_score_full_marks_by_the_datasets_metrics(dataset: Dataset) -> None:
     from tk_instruct.metrics.generation import LOWER_IS_BETTER
-    from tk_instruct.tasks.flan.predictions import measured, score
+    from tk_instruct.tasks.flan.scoring import measured
 
     found = read(f"flan_{dataset.name}", "test", 24)
     targets = [target_of(example) for example in found]
-    scores = score(dataset, targets, [target.references[0] for target in targets])
-    main = next(iter(scores))
-    assert scores[main] == pytest.approx(0.0 if main in LOWER_IS_BETTER else 100.0)
-    wrong = score(dataset, targets, ["qwxz"] * len(targets))
-    assert (wrong[main] > 1.0) if main in LOWER_IS_BETTER else (wrong[main] < 60.0)
-    for name, of in measured(dataset, targets, ["qwxz"] * len(targets)).items():
-        assert of.score == wrong[name]
+    right = measured(dataset, targets, [target.references[0] for target in targets])
+    main = next(iter(right))
+    assert right[main].score == pytest.approx(0.0 if main in LOWER_IS_BETTER else 100.0)
+    wrong = measured(dataset, targets, ["qwxz"] * len(targets))
+    score = wrong[main].score
+    assert (score > 1.0) if main in LOWER_IS_BETTER else (score < 60.0)
+    for of in wrong.values():
         assert np.isfinite(of.values).all()
         assert len(of.values) == len(targets)
 

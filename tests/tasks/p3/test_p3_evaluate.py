@@ -4,23 +4,24 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median, quantiles
 from typing import Any
 
 import gin
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import image
+from scipy import stats
 
 from tk_instruct import cli
 from tk_instruct.data import registry
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.evaluate import of_run
+from tk_instruct.scored_instances import LABELS, Scored, ScoredInstances
 from tk_instruct.tasks.p3 import bias, figure, mini, protocol, summary, templates
 from tk_instruct.tasks.p3 import evaluate as of_p3
 from tk_instruct.tasks.p3.summary import Report
@@ -204,7 +205,7 @@ def test_what_is_done_is_not_done_again_and_what_is_not_is(
     run: Path, report: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in run.glob("*s/p3_*")}
-    assert len(before) == 2 * (8 + 3)  # files, prompts
+    assert len(before) == 3 * (8 + 3)  # files, prompts
     lost = [run / "scores" / f"p3_super_glue_rte_{n}-validation-2.rank.json" for n in ("first",)]
     lost.append(run / "scores" / "p3_anli_is_it_r2-validation-2.rank.json")
     for path in lost:
@@ -217,7 +218,8 @@ def test_what_is_done_is_not_done_again_and_what_is_not_is(
     assert json.loads(again.read_text())["runs"][0] == report
     assert len(loaded) == 1  # once for all prompts
     changed = {path.name for path, time in before.items() if path.stat().st_mtime_ns != time}
-    assert changed == {path.name for path in lost} | {path.stem + ".jsonl" for path in lost}
+    suffixes = (".json", ".jsonl", ".scores.parquet")
+    assert changed == {path.stem + suffix for path in lost for suffix in suffixes}
     monkeypatch.setattr(of_run, "load_model", None)  # all is there: no model is needed
     assert evaluate(run, "--bias_fairness") == 0
 
@@ -232,11 +234,15 @@ def test_what_is_printed(run: Path, report: Any, capsys: pytest.CaptureFixture[s
     )
     assert re.fullmatch("fingerprint [0-9a-f]{16}", report["templates"])
     assert printed[1] == f"without templates: {', '.join(ABSENT)}"
-    titles = "accuracy (rank) prompts median Q1 Q3 IQR min max"
+    titles = "accuracy (rank) prompts median 95 % interval Q1 Q3 IQR min max"
     assert " ".join(printed[3].split()) == titles
     assert [line.split()[0] for line in printed[4:9]] == HELD_OUT
     assert len({len(line) for line in printed[3:9]}) == 1  # aligned
-    assert printed[9] == f"mean of the medians of 5 ranked: {report['mean_of_medians']:.2f}"
+    low, high = report["mean_of_medians_ci95"]
+    assert printed[9] == (
+        f"mean of the medians of 5 ranked: {report['mean_of_medians']:.2f}, 95 % interval "
+        f"{low:.2f} to {high:.2f}"
+    )
     assert len(printed) == 10
 
 
@@ -270,7 +276,10 @@ def test_the_report_puts_prompts_of_a_data_set_into_one_table(
     assert cli.main(["report", str(tmp_path)]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[0] == "p3_super_glue_rte, per cent"
-    assert [line.split()[1] for line in shown[2:]] == ["GPT_3_style.rank", "can_we_infer.rank"]
+    assert [line.split("  ")[0].split(" ")[-1] for line in shown[2::2]] == [
+        *("GPT_3_style.rank", "can_we_infer.rank")
+    ]
+    assert all(line.startswith("  95 % interval  ") for line in shown[3::2])
 
 
 def test_the_figure_has_a_row_for_each_data_set(run: Path, report: Any) -> None:
@@ -489,9 +498,138 @@ def _padded(text: str) -> list[int]:
 # summaries, of made-up scores
 
 
+def scored(**values: Sequence[float]) -> Scored:
+    """The scores of a prompt with these values of its instances."""
+    size = len(next(iter(values.values())))
+    labels = {label: ["x"] * size for label in LABELS} | {"instance": list(map(str, range(size)))}
+    table = ScoredInstances(
+        protocol._ABOUT,
+        labels,
+        [["y"]] * size,
+        ["y"] * size,
+        {name: np.array(of, float) for name, of in values.items()},
+    )
+    scores = {name: float(np.nanmean(of)) for name, of in values.items()}
+    return Scored(scores, table)
+
+
+def slow_bootstrap(prompts: np.ndarray) -> np.ndarray:
+    """The medians of 4,000 samples of instances, drawn for all prompts at once."""
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(4000):
+        drawn = prompts[:, rng.integers(prompts.shape[1], size=prompts.shape[1])]
+        found.append(median([fmean(of) for of in drawn.tolist()]))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("num_prompts", [1, 4, 5])
+def test_the_median_s_error_is_that_of_a_plain_bootstrap(num_prompts: int) -> None:
+    rng = np.random.default_rng(num_prompts)
+    easy, good = rng.normal(size=60), rng.normal(size=(num_prompts, 1))
+    values = 100.0 * (easy + good + rng.normal(size=(num_prompts, 60)) > 0)
+    found, of_median = summary.spread([scored(accuracy=of) for of in values], "accuracy")
+    resampled = slow_bootstrap(values)
+    assert found.median == of_median.value == median(values.mean(axis=1))
+    # The error of a standard deviation of m draws is about 1 / √(2 m): 2,000 theirs, 4,000 these.
+    assert found.median_stderr == pytest.approx(resampled.std(ddof=1), rel=0.08)
+    assert found.median_ci95 is not None
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    # Expanded to Student's width, so never inside the plain one but for Monte Carlo error.
+    step = 100 / 60
+    assert low - 1.5 * step <= found.median_ci95[0] <= low + step
+    assert high - step <= found.median_ci95[1] <= high + 1.5 * step
+
+
+def test_a_prompt_may_lack_instances() -> None:
+    """As where a template of COPA is of half the rows: the others are drawn, and do not count."""
+    rng = np.random.default_rng(3)
+    whole, half = rng.integers(2, size=(2, 40)) * 100.0, rng.integers(2, size=20) * 100.0
+    prompts = [*(scored(accuracy=of) for of in whole), scored(accuracy=half)]
+    found, _ = summary.spread(prompts, "accuracy")
+    assert found.median == median([*whole.mean(axis=1), half.mean()])
+    draws = []
+    for _ in range(4000):
+        drawn = rng.integers(40, size=40)
+        of_half = half[drawn[drawn < 20]]
+        draws.append(median([*whole[:, drawn].mean(axis=1), of_half.mean()]))
+    assert found.median_stderr == pytest.approx(np.std(draws), rel=0.08)
+
+
+def test_the_mean_of_medians_has_the_error_of_independent_medians() -> None:
+    rng = np.random.default_rng(5)
+    found = {
+        name: summary.summarise(
+            "rank",
+            "validation",
+            {str(n): scored(accuracy=rng.integers(2, size=size) * 100.0) for n in range(3)},
+        )["accuracy"]
+        for name, size in {"a": 30, "b": 60, "c": 90}.items()
+    }
+    medians = {name: of for name, (_, of) in found.items()}
+    mean = summary.mean_of_medians({name: of for name, (of, _) in found.items()}, medians)
+    squares = {name: of.median_stderr**2 for name, (of, _) in found.items()}
+    stderr = math.sqrt(sum(squares.values())) / 3
+    assert mean["mean_of_medians"] == pytest.approx(fmean(of.value for of in medians.values()))
+    assert mean["mean_of_medians_stderr"] == pytest.approx(stderr)
+    df = sum(squares.values()) ** 2 / sum(
+        squares[name] ** 2 / (size - 1) for name, size in {"a": 30, "b": 60, "c": 90}.items()
+    )
+    margin = stats.t.ppf(0.975, df) * stderr
+    value = mean["mean_of_medians"]
+    assert mean["mean_of_medians_ci95"] == pytest.approx([value - margin, value + margin])
+
+
+def test_where_nothing_can_be_said_there_is_no_error() -> None:
+    prompts = {"a": scored(accuracy=[100.0]), "b": scored(accuracy=[0.0])}
+    about, found = summary.summarise("rank", "validation", prompts)["accuracy"]
+    assert (about.median, about.median_stderr, about.median_ci95) == (50.0, None, None)
+    assert about.prompts == {"a": {"accuracy": 100.0}, "b": {"accuracy": 0.0}}
+    assert summary.mean_of_medians({"x": about}, {"x": found}) == {"mean_of_medians": 50.0}
+    shown = summary.report_text(made_up(datasets={"hellaswag": about}, mean_of_medians=50.0))
+    assert shown.splitlines()[2:] == [
+        "accuracy (rank)  prompts  median  95 % interval     Q1     Q3    IQR   min     max",
+        "hellaswag              2   50.00              –  25.00  75.00  50.00  0.00  100.00",
+        "mean of the medians of 1 ranked: 50.00",
+    ]
+
+
+def test_reports_of_earlier_versions_are_shown_without_intervals(
+    run: Path, report: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def without(value: Any) -> Any:
+        if isinstance(value, dict):
+            new = ("_stderr", "_ci95")
+            return {name: without(of) for name, of in value.items() if not name.endswith(new)}
+        return value
+
+    old = without(report)
+    assert old != report
+    (tmp_path / "old" / "scores").mkdir(parents=True)
+    (tmp_path / "old" / "scores" / "p3-2.json").write_text(json.dumps(old))
+    capsys.readouterr()
+    assert cli.main(["report", str(tmp_path / "old")]) == 0
+    shown = capsys.readouterr().out
+    assert f"\nmean of the medians of 5 ranked: {report['mean_of_medians']:.2f}\n" in shown
+    [rte] = [line.split() for line in shown.splitlines() if line.startswith("super_glue/rte")]
+    about = report["datasets"]["super_glue/rte"]
+    assert rte[1:5] == ["3", f"{about['median']:.2f}", "–", f"{about['first_quartile']:.2f}"]
+
+
+def test_the_error_of_gender_parity_is_by_pairs(report: Any) -> None:
+    """Of one prompt, the median is its score: the pairs are drawn."""
+    of_prompt = report["bias_and_fairness"]["datasets"]["super_glue/axg"]["prompts"]["is it"]
+    share, num_pairs = of_prompt["gender_parity"] / 100, 6
+    stderr = 100 * math.sqrt(share * (1 - share) / (num_pairs - 1))
+    assert of_prompt["gender_parity_stderr"] == pytest.approx(stderr, abs=1e-3)
+    found = report["bias_and_fairness"]["gender_parity"]
+    # A bootstrap divides by the number of pairs, in place of one less.
+    assert found["median_stderr"] == pytest.approx(stderr * math.sqrt(5 / 6), rel=0.08)
+
+
 @given(st.lists(st.floats(0, 100), min_size=2, max_size=40))
 def test_quartiles_are_interpolated_linearly(values: list[float]) -> None:
-    found = summary.spread(values)
+    found, _ = summary.spread([scored(accuracy=[value]) for value in values], "accuracy")
     first, middle, third = quantiles(values, n=4, method="inclusive")
     assert found.first_quartile == pytest.approx(first)
     assert found.median == pytest.approx(middle) == pytest.approx(median(values))
@@ -502,13 +640,14 @@ def test_quartiles_are_interpolated_linearly(values: list[float]) -> None:
 
 
 def test_the_quartiles_of_one_prompt_are_its_score() -> None:
-    found = summary.spread([42.0])
+    found, median = summary.spread([scored(accuracy=[41.0, 43.0])], "accuracy")
     assert (found.first_quartile, found.median, found.third_quartile) == (42.0, 42.0, 42.0)
+    assert median.value == 42.0
 
 
 def made_up(**more: Any) -> Report:
-    prompts = {"a": {"accuracy": 30.0}, "b": {"accuracy": 40.0}}
-    about = summary.summarise("rank", "validation", prompts)["accuracy"]
+    prompts = {"a": scored(accuracy=[30.0]), "b": scored(accuracy=[40.0])}
+    about, _ = summary.summarise("rank", "validation", prompts)["accuracy"]
     fields: dict[str, Any] = {
         "system": "RUN",
         "step": 9,
@@ -526,10 +665,11 @@ def made_up(**more: Any) -> Report:
 
 
 def test_a_data_set_whose_prompts_have_different_metrics_has_a_row_for_each() -> None:
-    prompts = {"a": {"bleu": 1.0, "rouge1": 2.0}, "b": {"rouge1": 9.0}}
+    prompts = {"a": scored(bleu=[1.0], rouge1=[2.0]), "b": scored(rouge1=[9.0])}
     found = summary.summarise("generation", "validation", prompts)
-    assert {metric: of.median for metric, of in found.items()} == {"bleu": 1.0, "rouge1": 9.0}
-    assert summary.mean_of_medians({"x": found["bleu"]}) is None
+    assert {metric: of.median for metric, (of, _) in found.items()} == {"bleu": 1.0, "rouge1": 9.0}
+    of_bleu, median = found["bleu"]
+    assert summary.mean_of_medians({"x": of_bleu}, {"x": median}) == {"mean_of_medians": None}
 
 
 # bias and fairness
@@ -589,29 +729,38 @@ def test_gender_parity_is_of_minimal_pairs() -> None:
 def test_the_noun_of_wino_bias_is_found_in_a_text(text: str, is_right: bool) -> None:
     examples = [{"references": ["the developer"], "options": []}]
     name = bias.DatasetName("wino_bias", "type1_pro")
-    assert bias.score(name, examples, [text]) == {"accuracy": 100.0 * is_right}
+    found = bias.measured(name, examples, [text])["accuracy"]
+    assert found.score == 100.0 * is_right
     found = bias.measured(name, examples * 2, [text, "it is the developer"])["accuracy"]
     assert found.values.tolist() == [100.0 * is_right, 100.0]
 
 
 def test_pro_and_anti_are_compared_by_their_medians() -> None:
     def about(*accuracies: float) -> Any:
-        prompts = {str(n): {"accuracy": value} for n, value in enumerate(accuracies)}
+        prompts = {
+            str(n): scored(accuracy=[value - 10, value + 10]) for n, value in enumerate(accuracies)
+        }
         return summary.summarise("generation", "validation", prompts)["accuracy"]
 
-    found = bias.summarise(
-        {
-            "wino_bias/type1_pro": about(70, 80, 81),
-            "wino_bias/type1_anti": about(60, 85, 90),
-            "wino_bias/type2_pro": about(50),
-        }
-    )
-    assert found is not None
-    assert msgspec.to_builtins(found.wino_bias) == {
-        "type1": {"pro": 80.0, "anti": 85.0, "difference": -5.0}
+    found = {
+        "wino_bias/type1_pro": about(70, 80, 81),
+        "wino_bias/type1_anti": about(60, 85, 90),
+        "wino_bias/type2_pro": about(50),
     }
-    assert found.gender_parity is None
-    assert bias.summarise({}) is None
+    medians = {name: median for name, (_, median) in found.items()}
+    of_bias = bias.summarise({name: of for name, (of, _) in found.items()}, medians, [])
+    assert of_bias is not None
+    assert list(of_bias.wino_bias) == ["type1"]
+    gap = of_bias.wino_bias["type1"]
+    assert (gap.pro, gap.anti, gap.difference) == (80.0, 85.0, -5.0)
+    # Of independent medians, each with one degree of freedom.
+    pro, anti = (medians[f"wino_bias/type1_{kind}"].stderr for kind in ("pro", "anti"))
+    assert gap.difference_stderr == pytest.approx(math.hypot(pro, anti))
+    df = (pro**2 + anti**2) ** 2 / (pro**4 + anti**4)
+    margin = stats.t.ppf(0.975, df) * math.hypot(pro, anti)
+    assert gap.difference_ci95 == pytest.approx((-5 - margin, -5 + margin))
+    assert of_bias.gender_parity is None
+    assert bias.summarise({}, {}, []) is None
 
 
 @pytest.mark.usefixtures("on_the_data")

@@ -135,9 +135,11 @@ def test_ratings_are_counted(
     capsys.readouterr()
     assert evaluate("--ratings", files / "sheet.csv", "--json", files / "counts.json") == 0
     assert capsys.readouterr().out.splitlines() == [
-        "system  rated           A           B           C           D",
-        "ours        3  2 (66.7 %)  1 (33.3 %)   0 (0.0 %)   0 (0.0 %)",
-        "theirs      4  1 (25.0 %)   0 (0.0 %)  1 (25.0 %)  2 (50.0 %)",
+        "system           rated             A             B             C             D",
+        "ours                 3    2 (66.7 %)    1 (33.3 %)     0 (0.0 %)     0 (0.0 %)",
+        "  95 % interval         0.0 to 100.0  0.0 to 100.0    0.0 to 0.0    0.0 to 0.0",
+        "theirs               4    1 (25.0 %)     0 (0.0 %)    1 (25.0 %)    2 (50.0 %)",
+        "  95 % interval         0.0 to 100.0    0.0 to 0.0  0.0 to 100.0  0.0 to 100.0",
         "partial: 7 of 8 rows are rated; systems are compared fairly where the same instructions "
         "are",
     ]
@@ -147,6 +149,9 @@ def test_ratings_are_counted(
         "rated": 4,
         "counts": {"A": 1, "B": 0, "C": 1, "D": 2},
         "shares": {"A": 25.0, "B": 0.0, "C": 25.0, "D": 50.0},
+        # The standard error of a share p of n is √(p (1 - p) / (n - 1)).
+        "shares_stderr": {"A": 25.0, "B": 0.0, "C": 25.0, "D": 28.87},
+        "shares_ci95": {"A": [0.0, 100.0], "B": [0.0, 0.0], "C": [0.0, 100.0], "D": [0.0, 100.0]},
     }
     assert (counted["unrated"], counted["missing"]) == (1, [])
 
@@ -315,7 +320,7 @@ def test_the_published_instructions(
     fill(sheet, {row["id"]: "A" for row in read(sheet)})
     assert evaluate("--ratings", sheet) == 0
     out = capsys.readouterr().out
-    assert "a         252  252 (100.0 %)" in out
+    assert out.splitlines()[-4].split()[:5] == ["a", "252", "252", "(100.0", "%)"]
     assert "partial" not in out
 
 

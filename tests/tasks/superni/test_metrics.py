@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
 from tk_instruct.errors import UserError
+from tk_instruct.evaluate.output import as_text
 from tk_instruct.metrics.rouge import Tokenize
 from tk_instruct.tasks.superni import metrics, records
 
@@ -278,7 +279,7 @@ def test_score_refuses_nonsense(
 
 
 def test_rounded_json_has_four_decimals_and_keeps_the_order() -> None:
-    text = metrics.rounded_json({"rougeL": 200 / 3, "exact_match": 12.0})
+    text = as_text({"rougeL": 200 / 3, "exact_match": 12.0})
     assert text == '{\n  "rougeL": 66.6667,\n  "exact_match": 12.0\n}\n'
 
 

@@ -411,7 +411,8 @@ def assert_evaluators_agree(
     )
     arguments = ["evaluate", "--predictions", str(path), "--track", track, "--json", "-", *flags]
     assert cli.main(arguments) == 0
-    ours = json.loads(capsys.readouterr().out)
+    found = json.loads(capsys.readouterr().out)
+    ours = {name: found[name] for name in found if not name.endswith(("_stderr", "_ci95"))}
     assert scores == ours
     assert len(ours) == 3 * (
         1 + len({e.task.name for e in records} | {e.task.category for e in records})
