@@ -182,7 +182,7 @@ def _instance(table: ScoredInstances, row: int, inputs: Mapping[str, str]) -> di
 def _text(instance: Mapping[str, Any]) -> str:
     about = dict.fromkeys(filter(None, (instance["category"], instance["task"], instance["id"])))
     scores = "  ".join(f"{name} {value:.2f}" for name, value in instance["scores"].items())
-    lines = [f"── {' ── '.join(about)}"]
+    lines = [f"── {' ── '.join(' '.join(each.split()) for each in about)}"]
     if instance["input"] is not None:
         lines += _wrapped("input", instance["input"])
     for number, reference in enumerate(instance["references"]):

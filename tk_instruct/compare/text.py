@@ -125,7 +125,10 @@ def _instance(instance: Instance, names: tuple[str, str]) -> list[str]:
     ]
     width = max(len(name) for name, _ in texts)
     where = instance.id if instance.task in instance.id else f"{instance.task} {instance.id}"
-    return [f"  {where}", *(f"    {name:<{width}}  {_shown(text)}" for name, text in texts)]
+    return [
+        f"  {' '.join(where.split())}",
+        *(f"    {name:<{width}}  {_shown(text)}" for name, text in texts),
+    ]
 
 
 def _shown(text: str) -> str:
