@@ -74,6 +74,11 @@ def main(args: argparse.Namespace) -> int:
         check_target(args.json)
         configuration.refuse_to_replace_data("json", args.json, args)
         _refuse_to_overwrite(args)
+    if _is_asked(args) and all(each.endswith(SUFFIX) for each in args.systems):
+        raise UserError(
+            "flags say how predictions are scored, and all systems are scored already; leave the "
+            "flags out, or give predictions"
+        )
     sides = side_by_side(args.systems, lambda path: _scored(path, args))
     reports, texts = [], []
     for side in sides:
@@ -106,6 +111,10 @@ def _refuse_to_overwrite(args: argparse.Namespace) -> None:
 
 def _scored(path: Path, args: argparse.Namespace) -> ScoredInstances:
     """The kept scores of predictions if they are up to date and no flag of scoring is given."""
-    is_asked = any(getattr(args, name) != default for name, default in args.scoring.items())
-    kept = None if is_asked else scored_instances.kept_of(path)
+    kept = None if _is_asked(args) else scored_instances.kept_of(path)
     return kept or evaluate.score_file(path, args)
+
+
+def _is_asked(args: argparse.Namespace) -> bool:
+    """Whether a flag says how predictions are scored."""
+    return any(getattr(args, name) != default for name, default in args.scoring.items())

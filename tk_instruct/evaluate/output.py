@@ -93,10 +93,12 @@ def keep_beside(predictions: Path, scored: ScoredInstances) -> list[str]:
 
     A pipe has nothing beside it, and cannot be read again.
     """
-    if is_stream(predictions):
+    if str(predictions) == "-" or is_stream(predictions):
         return []
     place = scored_instances.place_of(predictions)
     try:
+        if not (end := os.path.realpath(place)).endswith(scored_instances.SUFFIX):
+            raise UserError(f"{place} leads to {end}, which is not replaced")
         scored_instances.write(place, scored_instances.of_file(scored, predictions))
     except UserError as error:
         return [f"the instances' scores are not kept: {error}; --instances FILE keeps them"]
