@@ -227,7 +227,7 @@ def test_intervals_of_flan_s_summary(tmp_path: Path, capsys: pytest.CaptureFixtu
         "  95 % interval                32.3 to 57.7\n"
         "\n"
         "in parentheses: the deviation without what sampled instances add to it\n"
-        "intervals: over instances, those of averages over datasets\n"
+        "95 % interval: over instances, templates are fixed; of an average, over datasets\n"
     )
 
 
@@ -252,17 +252,29 @@ def test_odd_scores_are_named(
     for given in (tmp_path, path):
         assert cli.main(["report", str(given)]) == 2
         err = capsys.readouterr().err
-        assert f"{path}: rougeL={value} must be a number; evaluate again" in err
+        assert (
+            f"{path}: rougeL={value} must be a number; give a file of scores, or evaluate again"
+            in err
+        )
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[]", "the document is [] but must be an object; evaluate again"),
-        ("{}", "holds no scores; evaluate again"),
-        ('{"predicted_by": "a"}', "holds no scores; evaluate again"),
-        ({**flan_report(9), "missing": 5}, "missing is 5 but must be a list; evaluate again"),
-        ({"suite": "flan", "runs": [5]}, "runs[0] is 5 but must be an object; evaluate again"),
+        (
+            "[]",
+            "the document is [] but must be an object; give a file of scores, or evaluate again",
+        ),
+        ("{}", "holds no scores; give a file of scores, or evaluate again"),
+        ('{"predicted_by": "a"}', "holds no scores; give a file of scores, or evaluate again"),
+        (
+            {**flan_report(9), "missing": 5},
+            "missing is 5 but must be a list; give a file of scores, or evaluate again",
+        ),
+        (
+            {"suite": "flan", "runs": [5]},
+            "runs[0] is 5 but must be an object; give a file of scores, or evaluate again",
+        ),
         (
             {"suite": "flan", "systems": {"a": {"b/test": {}}}},
             "systems[...][...] must be an object that is not empty",

@@ -105,17 +105,27 @@ def test_lines_of_json(show: Any, predictions: Path) -> None:
         (["--metric=f1"], "--metric=f1 must be one of exact_match, rouge1, rougeL"),
         (
             ["--task=title"],
-            "--task=title is not among the 2 of these predictions; give one such as task2_title",
+            "--task=title must be a task of these predictions; give one of the 2, such as "
+            "task2_title",
         ),
         (
             ["--category=zzz"],
-            "--category=zzz is not among the 2 of these predictions; give one such as Textual "
-            "Entailment, Title Generation",
+            "--category=zzz must be a category of these predictions; give one of the 2, such as "
+            "Textual Entailment, Title Generation",
         ),
     ],
 )
 def test_wrong_flags(show: Any, predictions: Path, flags: list[str], message: str) -> None:
     assert show(predictions, *flags) == (2, "", f"error: {message}\n")
+
+
+def test_a_folder_is_refused(show: Any, tmp_path: Path) -> None:
+    assert show(tmp_path) == (
+        2,
+        "",
+        f"error: {tmp_path} is a folder; give a file of predictions, as in {tmp_path}/predictions"
+        "\n",
+    )
 
 
 def test_predictions_that_were_not_evaluated(show: Any, predictions: Path) -> None:

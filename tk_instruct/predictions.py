@@ -94,6 +94,9 @@ FORMATS_READ = (
     'TASK-INDEX), {"Instance": {"id"}, "prediction" or "Prediction"} (Tk-Instruct\'s) and {"doc": '
     '{"id"}, "filtered_resps"} (lm-evaluation-harness --log_samples)'
 )
+_ONE_A_LINE = (
+    "predictions are one JSON object a line, or one list: correct the file, or give another"
+)
 _REPAIRS: dict[type[Format], str] = {
     Harness: "what was predicted must be one text (a task of generate_until), and the document "
     "must keep the id of its data: doc_id is a position, by which ids cannot be told"
@@ -104,7 +107,7 @@ def read_predictions(path: Path) -> dict[str, Prediction]:
     """Id → prediction. Raises UserError with file, line, field and rule."""
     predictions: dict[str, Prediction] = {}
     first: Format | None = None
-    for where, fields in schema.read_records(path, dict[str, Any]):
+    for where, fields in schema.read_records(path, dict[str, Any], _ONE_A_LINE):
         line = _read(fields, where)
         first = first or line
         if type(line) is not type(first):

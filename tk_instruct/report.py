@@ -3,9 +3,10 @@
 Reads the files in each run's scores/, which `tk-instruct evaluate` writes. Of the files
 TASK-SPLIT-STEP.json, only the last step is read. A file of scores with any name may be given in
 place of a run. If a suite has a summary of a whole evaluation, its tables replace the scores that
-the summary is made from. Runs of the same name are shown with their parent folders.
+the summary is made from. Runs of the same name are shown with their parent folders. Below a score
+is its 95 % interval; `tk-instruct evaluate` says what it is clustered by.
 
-  tk-instruct report runs/smoke/model runs/smoke/copy_input runs/smoke/copy_demo
+  tk-instruct report runs/smoke/tiny_t5 runs/smoke/copy_input runs/smoke/copy_demo
   tk-instruct report ours.json theirs.json
 
 For a run of `tk-instruct self-instruct` it shows the counts of generated data, stats/stats.json.
@@ -23,7 +24,10 @@ from tk_instruct.scores import as_table, named_apart, read_run
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "runs", nargs="+", metavar="DIR|FILE", help="a run's directory, or a file of scores"
+        "runs",
+        nargs="+",
+        metavar="DIR|FILE",
+        help="a run's directory, or a file of scores (evaluate --json)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a run")
 

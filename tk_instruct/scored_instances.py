@@ -117,7 +117,14 @@ class ScoredInstances:
         names, codes = self._codes[label]
         if len(names) == 1:
             return {names[0]: self}
-        return {name: self.chosen(codes == number) for number, name in enumerate(names)}
+        rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+        return {name: self.taken(of.tolist()) for name, of in zip(names, rows, strict=True)}
+
+    def means(self, label: Label, metric: str) -> dict[str, float]:
+        """Value of a label → the mean of its rows' values, in order of appearance."""
+        names, codes = self._codes[label]
+        means = np.bincount(codes, self.values[metric]) / np.bincount(codes)
+        return dict(zip(names, means.tolist(), strict=True))
 
     def are_scores(self, metric: str) -> Bool[np.ndarray, " rows"]:
         """Whether each row's value is its own score. It is not where the metric is no mean."""
@@ -196,7 +203,10 @@ def about_scores(about: About, task: str, measured: Mapping[str, Measured]) -> A
 
 
 def joined(tables: Sequence[ScoredInstances]) -> ScoredInstances:
-    """The rows of tables that are about the same. A metric that a table lacks is NaN there."""
+    """The rows of tables that are about the same. A metric that a table lacks is NaN there.
+
+    Percentages are the metrics that are so in all tables: the main one of some may be another.
+    """
     names = dict.fromkeys(name for table in tables for name in table.values)
     no_means: dict[str, tuple[str, ...]] = {}
     for table in tables:

@@ -22,17 +22,17 @@ log = logging.getLogger("tk_instruct")
 
 _NUM_EXAMPLES = "num_examples"
 _STDERR, _CI95 = "_stderr", "_ci95"
-# In the order of the columns.
-_SPLITS = ("train", "validation", "dev", "test")
+SPLITS = ("train", "validation", "dev", "test")
+"""The usual names of splits, in the order of the columns."""
 # TASK-SPLIT-STEP.WAY.json. Names of SeqIO tasks have no dash, but names that people choose may. The
 # part after the step is the way of answering: .rank, .first100.
 _SCORES = re.compile(
-    rf"(?P<task>.+(?=-(?:{'|'.join(_SPLITS)})-)|[^-]+)-(?P<split>.+)-(?P<step>[0-9]+)"
+    rf"(?P<task>.+(?=-(?:{'|'.join(SPLITS)})-)|[^-]+)-(?P<split>.+)-(?P<step>[0-9]+)"
     r"(?P<way>(?:\.[^.]+)*)\.json"
 )
 # TASK-STEP.WAY.json, without a split: a suite's summary of a whole evaluation.
 _SUMMARY = re.compile(r"(?P<task>[^-]+)-(?P<step>[0-9]+)(?P<way>(?:\.[^.]+)*)\.json")
-_AGAIN = "evaluate again"
+_AGAIN = "give a file of scores, or evaluate again"
 
 Number = int | float
 # A score, or the two ends of its interval, whose name ends in _ci95.
@@ -180,7 +180,8 @@ def read_run(run: Path) -> Found:
     found = _found({key: path for key, (_, path) in last.items()} | others)
     if found == Found():
         raise UserError(
-            f"{run}/scores holds no TASK-SPLIT-STEP.json; write them with `tk-instruct evaluate "
+            f"{run}/scores holds no TASK-SPLIT-STEP.json; give a run's directory that has them, or "
+            "write them with `tk-instruct evaluate "
             f"--predictions {run}/predictions/… --json {run}/scores/…`"
         )
     return found
@@ -287,7 +288,7 @@ def _in_order(key: Key) -> tuple[int, Key]:
 
 def _task_table(task: str, rows: Mapping[str, Mapping[str, Mapping[str, Value]]]) -> str:
     found = {split for scores in rows.values() for split in scores}
-    splits = [*(split for split in _SPLITS if split in found), *sorted(found - set(_SPLITS))]
+    splits = [*(split for split in SPLITS if split in found), *sorted(found - set(SPLITS))]
     all_titles, meanings = _titles(), _scores_of_task(task).splits
     columns = [
         (split, name)

@@ -33,21 +33,26 @@ _INDENT = " " * 12
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     predictions = actions.add_parser(
-        "predictions", help="instances one below the other, with what they scored"
+        "predictions",
+        help="instances one below the other, with what they scored",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    predictions.add_argument("file", metavar="FILE", help="predictions, or NAME.scores.parquet")
     predictions.add_argument(
-        "--wrong", action="store_true", help="only those that do not have the full score"
+        "file", metavar="FILE", help="a file of predictions, or NAME.scores.parquet"
+    )
+    predictions.add_argument(
+        "--wrong", action="store_true", help="only those without the full score"
     )
     predictions.add_argument("--task", metavar="T", help="only this task")
     predictions.add_argument("--category", metavar="C", help="only this category")
     predictions.add_argument(
         "--metric",
         metavar="NAME",
-        help="that --wrong is about (default: the evaluation's main one)",
+        help="the score that --wrong is about (default: the evaluation's main one)",
     )
     predictions.add_argument(
-        "-n", type=whole_number, default=10, metavar="N", help="how many (default: 10)"
+        "-n", type=whole_number, default=10, metavar="N", help="how many instances (default: 10)"
     )
     predictions.add_argument("--json", action="store_true", help="one JSON object a line")
     predictions.add_argument(
@@ -57,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file's name TASK-SPLIT-STEP says)",
     )
     predictions.add_argument(
-        "--split", help="that was predicted (default: as the name says, or test)"
+        "--split", help="the split that was predicted (default: as the name says, or test)"
     )
     configuration.add_data_arguments(predictions)
 
@@ -81,12 +86,14 @@ def _read(path: Path) -> ScoredInstances:
     """The scored instances of a file. Raises UserError if it was not evaluated."""
     if path.name.endswith(SUFFIX):
         return scored_instances.read(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give a file of predictions, as in {path}/predictions")
     kept = scored_instances.kept_of(path)
     if kept is None:
         raise UserError(
             f"{path} has no scores of its instances beside it, or has changed since they were "
-            f"made; make them with `tk-instruct evaluate --predictions {path}` and what else that "
-            "takes"
+            f"made; make them with `tk-instruct evaluate --predictions {path}` and the data that "
+            "it needs"
         )
     return kept
 
@@ -125,8 +132,8 @@ def _is_labelled(table: ScoredInstances, label: Label, wanted: str) -> np.ndarra
         near = [name for name in names if _plain(wanted) in name]
         near = near or difflib.get_close_matches(_plain(wanted), names) or list(names)
         raise UserError(
-            f"--{label}={wanted} is not among the {len(names)} of these predictions; give one such "
-            f"as {', '.join(names[name] for name in near[:3])}"
+            f"--{label}={wanted} must be a {label} of these predictions; give one of the "
+            f"{len(names)}, such as {', '.join(names[name] for name in near[:3])}"
         )
     return np.array([_plain(name) == _plain(wanted) for name in table.labels[label]])
 

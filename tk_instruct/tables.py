@@ -32,6 +32,13 @@ def interval(ci95: Sequence[float] | None, decimals: int = 2) -> str:
     return "–" if ci95 is None else f"{ci95[0]:.{decimals}f} to {ci95[1]:.{decimals}f}"
 
 
+def about_intervals(unit: str) -> str:
+    """The line that says over what intervals are, for scores whose unit is the task, say."""
+    if unit == "instance":
+        return f"{INTERVAL}: over instances"
+    return f"{INTERVAL}: clustered by {unit}; of one {unit}, over its instances"
+
+
 def score_cells(estimate: Estimate) -> tuple[str, str]:
     """A score and its interval as two cells."""
     return f"{estimate.value:.2f}", interval(estimate.ci95)

@@ -24,7 +24,7 @@ _CI95: TypeAlias = tuple[float, float]
 # What is below the tables if they have it.
 _LEGEND = {
     "spread_of_templates": "in parentheses: the deviation without what sampled instances add to it",
-    "mean_ci95": "intervals: over instances, those of averages over datasets",
+    "mean_ci95": f"{INTERVAL}: over instances, templates are fixed; of an average, over datasets",
 }
 
 
@@ -176,12 +176,11 @@ def _mean_over_templates(test: Sequence[Scored], main: str) -> Estimate:
 
 def _spread_of_templates(test: Sequence[Scored], main: str) -> float | None:
     """The templates' standard deviation without sampling error; None if they cannot be paired."""
-    instances = [list(of.instances.by("instance").values()) for of in test]
-    if len({len(of) for of in instances}) > 1:
+    of_templates = [of.instances.means("instance", main) for of in test]
+    instances = list(of_templates[0])
+    if any(of.keys() != of_templates[0].keys() for of in of_templates):
         return None
-    return spread_over_prompts(
-        np.array([[each.values[main].mean() for each in of] for of in instances])
-    )
+    return spread_over_prompts(np.array([[of[each] for each in instances] for of in of_templates]))
 
 
 def _averages(datasets: Sequence[_Estimated]) -> dict[str, _Average]:

@@ -8,9 +8,10 @@ TASK@ENCODING@….json.
 
 The metric is the F-measure of ROUGE-L, stemmed, the best over the references. A task's score is the
 mean of its evaluated instances, a category's the mean of its tasks, and the average the mean of the
-categories. The tasks are what was sampled: intervals are over the tasks of a category, and those of
-a single task over its instances. Scored are the tasks that have predictions; an evaluated instance
-without one counts as empty, and predictions of other instances are passed over.
+categories. The tasks are what was sampled: a 95 % interval is clustered by task, and that of one
+task is over its instances. In the average the categories are fixed, and tasks are clustered within
+each. Scored are the tasks that have predictions; an evaluated instance without one counts as empty,
+and predictions of other instances are passed over.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from tk_instruct.files import Path, PathLike
 from tk_instruct.predictions import Prediction
 from tk_instruct.published import Compared, as_rows, compare_with
 from tk_instruct.scored_instances import About, ScoredInstances, as_scores
-from tk_instruct.tables import INTERVAL, score_cells, table
+from tk_instruct.tables import INTERVAL, about_intervals, score_cells, table
 from tk_instruct.uncertainty.intervals import Estimate
 
 from . import metrics, predictions, records
@@ -35,6 +36,9 @@ from .metrics import F_MEASURE, RECALL
 from .published import AVERAGE, Scored, by_split, rows, setting_of
 from .splits import CATEGORIES, RANDOM, collection, evaluated, task_splits
 
+_ABOUT_INTERVALS = (
+    f"{about_intervals('task')}\navg: categories are fixed, tasks are clustered within each"
+)
 _NUM_NAMED = 3  # tasks that a note names
 
 
@@ -88,6 +92,7 @@ def main(args: argparse.Namespace) -> int:
         content["published"] = as_rows(*_beside(counts, scores, args.predictions))
     else:
         text.append(_table_of_categories(scores, names, None))
+    text.append(_ABOUT_INTERVALS)
     if args.json == "-":
         sys.stderr.writelines(f"{note}\n" for note in notes)
     if notes:

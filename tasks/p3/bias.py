@@ -101,6 +101,6 @@ def summarise(
         pro = medians.get(f"{_WINO_BIAS}/{kind}_pro")
         anti = medians.get(f"{_WINO_BIAS}/{kind}_anti")
         if pro is not None and anti is not None:
-            gap = difference(pro, anti)
+            gap = difference(pro, anti).within(-100.0, 100.0)
             wino_bias[kind] = ProAnti(pro.value, anti.value, gap.value, gap.stderr, gap.ci95)
     return Bias(dict(datasets), parity, wino_bias)

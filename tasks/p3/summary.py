@@ -118,9 +118,9 @@ def _median(prompts: Sequence[Scored], metric: str) -> Estimate:
     """The median over prompts of the mean over instances, each with its value in every prompt."""
     of_prompts = [
         {
-            name: float(np.mean(of.values[metric]))
-            for name, of in prompt.instances.by("instance").items()
-            if not np.isnan(of.values[metric]).any()
+            instance: value
+            for instance, value in prompt.instances.means("instance", metric).items()
+            if not np.isnan(value)
         }
         for prompt in prompts
     ]
@@ -190,6 +190,8 @@ def report_text(report: Report) -> str:
             ranked = sum(each.method == "rank" for each in report.datasets.values())
             mean = f"mean of the medians of {ranked} ranked: {report.mean_of_medians:.2f}"
             lines += [mean + _in_words(report.mean_of_medians_ci95)]
+        if any(each.median_ci95 for each in report.datasets.values()):
+            lines += [f"{INTERVAL}: over instances; prompts and data sets are fixed"]
     if report.bias_and_fairness:
         lines += ["", *_bias_lines(report.bias_and_fairness, report.split)]
     return "\n".join(lines)

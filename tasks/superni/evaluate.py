@@ -4,7 +4,8 @@
 
 The metrics are exact match, ROUGE-1 and ROUGE-L. An instance without a prediction is scored with an
 empty prediction. A prediction for an unknown instance is an error. The tasks are what was sampled:
-an interval is clustered by task, and that of a single task is over its instances.
+a 95 % interval is clustered by task, and that of one task is over its instances. In the mean of
+categories, these are fixed, and tasks are clustered within each.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from tk_instruct.predictions import Prediction, read_predictions
 from tk_instruct.published import Compared, as_rows, predicted_task
 from tk_instruct.published import as_text as comparison_text
 from tk_instruct.scored_instances import About, ScoredInstances, as_scores, joined
-from tk_instruct.tables import INTERVAL, score_cells, table
+from tk_instruct.tables import INTERVAL, about_intervals, score_cells, table
 from tk_instruct.uncertainty.intervals import Estimate, combined
 
 from . import metrics, published
@@ -374,6 +375,9 @@ def table_of(rows: ScoredInstances, scores: Mapping[str, Estimate]) -> str:
         mean_of = f"mean of {_count(len(found), 'category', 'categories')}"
         shown.append([mean_of, "", *score_cells(whole), "", ""])
         lines += ["", table(shown)]
+    lines += ["", about_intervals("task")]
+    if found:
+        lines.append("mean of categories: they are fixed, tasks are clustered within each")
     if absent:
         lines += ["", f"no instances: {', '.join(absent)}"]
     if others:

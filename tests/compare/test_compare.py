@@ -5,9 +5,11 @@ import json
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
@@ -173,7 +175,7 @@ def test_two_systems_equal_slow_computations(
     tasks = [each["task_id"] for each in references]
     gains = [b - a for a, b in zip(first, second, strict=True)]
 
-    assert (found["name"], found["metric"]) == ("default", "rougeL")
+    assert (found["name"], found["metric"]) == ("superni, default", "rougeL")
     assert (found["num_instances"], found["num_units"]) == (len(references), len(CATEGORIES))
     for name, values in (("a.jsonl", first), ("b.jsonl", second)):
         mean, stderr, low, high = clustered(values, tasks)
@@ -297,26 +299,29 @@ SMALL = [
     ("m-2", ["one\ttwo"], "task2_m", "Title Generation"),
 ]
 SMALL_TEXT = """\
-default: rougeL; 4 instances of 2 tasks
+superni, default: rougeL; 4 instances of 2 tasks
 
    system  rougeL   95 % interval
 A  a        58.33  0.00 to 100.00
 B  b        71.43  0.00 to 100.00
 
+95 % interval: clustered by task; of one task, over its instances
+p: permutation test that exchanges systems by task; of one task, by instance
+   it is 0.06 or more with 5 tasks, 0.5 or more with 2: few cannot show a difference
+Holm: p corrected for the number of categories
+smallest detectable: true difference that a test at 5 % finds in 80 % of samples
 
-B - A                           +13.10
-95 % interval, by task          -100.00 to 100.00
-p, tasks exchanged              1.0000
-smallest detectable difference  602.80 (found with a power of 80 %)
-instances                       2 better, 1 equal, 1 worse; sign test (as if independent): p = \
-1.0000
-tasks                           1 better, 0 equal, 1 worse; sign test: p = 1.0000
+
+B - A                +13.10
+95 % interval        -100.00 to 100.00
+p                    1.0000
+smallest detectable  602.80
+instances            2 better, 1 equal, 1 worse; sign test (as if independent): p = 1.0000
+tasks                1 better, 0 equal, 1 worse; sign test: p = 1.0000
 
 category            instances  tasks      A       B   B - A      95 % interval       p  p (Holm)
 Textual Entailment          2      1  50.00  100.00  +50.00  -100.00 to 100.00  1.0000    1.0000
 Title Generation            2      1  66.67   42.86  -23.81  -100.00 to 100.00  1.0000    1.0000
-p: how often a difference as large arises if systems are exchanged by task,
-or by instance if there is one task; Holm: corrected for the number of categories
 
 where B is better by most:
   task1_n n-2
@@ -399,7 +404,7 @@ def test_runs_are_compared_on_what_all_of_them_have(
     assert list(found["systems"].values()) == list(again["systems"].values())
     # Two runs with one evaluation each, of other encodings.
     (found,) = compare(tmp_path / "three", tmp_path / "four", "--json", "-")["comparisons"]
-    assert found["name"] == "default"
+    assert found["name"] == "superni, default"
     assert refused(tmp_path / "two", tmp_path / "three") == (
         "no task and split is of all systems: two has superni_en_def/test, x/validation; three "
         "has superni_en_pos1/test; give one file of each"
@@ -423,14 +428,72 @@ def test_systems_without_the_same_instances(
     lines(files["b"], rows[3:])
     lacking = ", ".join(sorted(row["id"] for row in rows[:3]))
     assert refused(files["a"], files["b"]) == (
-        f"default: b.jsonl lacks 3 of the {len(references)} instances that the systems predicted: "
-        f"{lacking}; systems are compared on the same instances, predict those too"
+        f"superni, default: b.jsonl lacks 3 of the {len(references)} instances that the systems "
+        f"predicted: {lacking}; systems are compared on the same instances, predict those too"
     )
     lines(files["a"], list(map(json.loads, files["a"].read_text().splitlines()))[3:])
     text = compare(files["a"], files["b"])
     assert text.startswith(
-        f"default: rougeL; {len(references) - 3} instances of 7 tasks\nleft out: 3"
+        f"superni, default: rougeL; {len(references) - 3} instances of 7 tasks\nleft out: 3"
     )
+
+
+def test_systems_that_were_scored_in_two_ways(
+    compare: Any, refused: Any, files: dict[str, Path]
+) -> None:
+    compare(files["a"], files["b"])
+    place = AnyPath(files["b"].with_name("b.scores.parquet"))
+    scores = scored_instances.read(place)
+    about = msgspec.structs.replace(scores.about, protocol="task")
+    scored_instances.write(place, replace(scores, about=about))
+    assert refused(files["a"], place, references=False) == (
+        "a.jsonl was evaluated by superni and b.scores.parquet by task; evaluate both in one way"
+    )
+
+
+def test_systems_without_a_common_instance(refused: Any, files: dict[str, Path]) -> None:
+    rows = list(map(json.loads, files["b"].read_text().splitlines()))
+    lines(files["a"], rows[:3])
+    lines(files["b"], rows[3:])
+    assert refused(files["a"], files["b"]) == (
+        "superni, default: a.jsonl, b.jsonl have no instance in common; give predictions of the "
+        "same split and data"
+    )
+
+
+def test_what_could_not_be_scored_is_named(
+    refused: Any, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TK_INSTRUCT_SUPERNI_DIR", raising=False)
+    assert refused(files["a"], files["b"], references=False).startswith(
+        f"{files['a']} has no scores yet, and to score it failed: no Super-NaturalInstructions "
+        "data directory is set: give --data_dir"
+    )
+    scores = files["a"].with_name("a.json")
+    scores.write_text(json.dumps({"rougeL": 1.0}, indent=2))
+    assert refused(scores, files["b"]).startswith(f"{scores}:1: not JSON (")
+    assert refused(scores, files["b"]).endswith(
+        "predictions are one JSON object a line, or one list: correct the file, or give another"
+    )
+
+
+def test_each_split_of_a_run_is_scored_on_its_own_instances(
+    compare: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, flags = tmp_path / "data", ["--split", "test", "--split", "validation"]
+    assert cli.main(["mini", str(data)]) == 0
+    given = ["--data_dir", str(data), "--max_instances_per_eval_task", "3"]
+    for name in ("copy_demo", "copy_input"):
+        baseline = ["--baseline", name, "--task", "superni_en_def_pos2", "--vocabulary", "bytes"]
+        run = str(tmp_path / name)
+        assert cli.main(["predict", *baseline, *flags, "--output_dir", run, *given]) == 0
+    capsys.readouterr()
+    runs = tmp_path / "copy_demo", tmp_path / "copy_input"
+    found = compare(*runs, *given, "--json", "-", references=False)["comparisons"]
+    assert [each["name"] for each in found] == [
+        "superni_en_def_pos2/test, default",
+        "superni_en_def_pos2/validation, default",
+    ]
 
 
 def test_other_references(refused: Any, compare: Any, files: dict[str, Path]) -> None:
@@ -440,7 +503,7 @@ def test_other_references(refused: Any, compare: Any, files: dict[str, Path]) ->
     lines(files["references"], rows)
     compare(files["b"], files["c"])
     assert refused(files["a"], files["b"], references=False).startswith(
-        f"default: {rows[5]['id']} has other references for a.jsonl (["
+        f"superni, default: {rows[5]['id']} has other references for a.jsonl (["
     )
 
 
@@ -466,7 +529,7 @@ def test_a_run_without_predictions(refused: Any, files: dict[str, Path], tmp_pat
     run = tmp_path / "run"
     run.mkdir()
     assert refused(run, files["a"]).startswith(
-        f"{run} holds no predictions/TASK-SPLIT-STEP.jsonl; write them"
+        f"{run} holds no predictions/TASK-SPLIT-STEP.jsonl; give a run's directory"
     )
 
 
@@ -492,8 +555,8 @@ def test_parts_with_other_metrics(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert cli.main(["compare", *map(str, paths), "--json", "-"]) == 0
     found = json.loads(capsys.readouterr().out)["comparisons"]
     assert [(each["name"], each["metric"]) for each in found] == [
-        ("qa", "accuracy"),
-        ("sum", "rouge1"),
+        ("task, qa", "accuracy"),
+        ("task, sum", "rouge1"),
     ]
     for each, shift in zip(found, (0, 9), strict=True):
         values = [

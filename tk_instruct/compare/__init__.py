@@ -4,12 +4,13 @@ A system is a run's directory, a file of predictions, or a file of instances' sc
 `tk-instruct evaluate` keeps beside predictions (NAME.scores.parquet). If it has none yet, or if
 flags of the evaluation are given, the predictions are scored first, as by `tk-instruct evaluate`.
 
-  tk-instruct compare runs/smoke/copy_demo runs/smoke/model
+  tk-instruct compare runs/smoke/copy_demo runs/smoke/tiny_t5
   tk-instruct compare ours.jsonl theirs.jsonl --references REFERENCES.jsonl
   tk-instruct compare A.jsonl B.jsonl C.jsonl --metric exact_match -n 5
 
-Differences are those of the second system minus the first, paired by instance; their errors are
-clustered by what was sampled, such as the task. Of several systems, each pair is compared.
+Differences are those of the second system minus the first, paired by instance. Their 95 % intervals
+are clustered by what was sampled, such as the task. Of several systems, each pair is compared. To
+read the instances with their inputs, see `tk-instruct show`.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from tk_instruct.evaluate.output import show_scores
 from tk_instruct.files import Path, check_target
 from tk_instruct.ranges import whole_number
 from tk_instruct.scored_instances import SUFFIX, ScoredInstances
+from tk_instruct.scores import SPLITS, predicted_by_name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--published",
         action="store_true",
         help="also published scores beside each system's: those of the same setting, then the "
-        "nearest others with what differs",
+        "nearest others with what differs; the encoding is known by a file's name TASK-SPLIT-STEP",
     )
 
 
@@ -110,9 +112,22 @@ def _refuse_to_overwrite(args: argparse.Namespace) -> None:
 
 
 def _scored(path: Path, args: argparse.Namespace) -> ScoredInstances:
-    """The kept scores of predictions if they are up to date and no flag of scoring is given."""
-    kept = None if _is_asked(args) else scored_instances.kept_of(path)
-    return kept or evaluate.score_file(path, args)
+    """The kept scores of predictions if they are up to date and no flag of scoring is given.
+
+    Else the predictions are scored, on the split in the file's name unless --split is given.
+    """
+    is_asked = _is_asked(args)
+    named = predicted_by_name(path.name)
+    if named and named[1] in SPLITS and getattr(args, "split", "") == args.scoring.get("split"):
+        args = argparse.Namespace(**{**vars(args), "split": named[1]})
+    if is_asked:
+        return evaluate.score_file(path, args)
+    if kept := scored_instances.kept_of(path):
+        return kept
+    try:
+        return evaluate.score_file(path, args)
+    except UserError as error:
+        raise UserError(f"{path} has no scores yet, and to score it failed: {error}") from error
 
 
 def _is_asked(args: argparse.Namespace) -> bool:

@@ -51,9 +51,10 @@ def side_by_side(given: Sequence[str], score: ScoreFile) -> list[Side]:
     found = {name: _evaluations(path, score) for name, path in named.items()}
     sides = []
     for name, systems in _matched(found).items():
+        protocol = _protocol_of(systems)
         parts = {system: table.by("part") for system, table in systems.items()}
         for part in dict.fromkeys(part for of in parts.values() for part in of):
-            title = ", ".join(filter(None, [name, part]))
+            title = ", ".join(filter(None, [name or protocol, part]))
             for system, of in parts.items():
                 if part not in of:
                     raise UserError(
@@ -62,6 +63,18 @@ def side_by_side(given: Sequence[str], score: ScoreFile) -> list[Side]:
                     )
             sides.append(_aligned(title, {system: of[part] for system, of in parts.items()}))
     return sides
+
+
+def _protocol_of(systems: Mapping[str, ScoredInstances]) -> str:
+    """How the systems were scored. Raises UserError if not all in one way."""
+    (first, protocol), *others = ((name, of.about.protocol) for name, of in systems.items())
+    for name, other in others:
+        if other != protocol:
+            raise UserError(
+                f"{first} was evaluated by {protocol} and {name} by {other}; evaluate both in one "
+                "way"
+            )
+    return protocol
 
 
 def _evaluations(path: Path, score: ScoreFile) -> dict[_Key, ScoredInstances]:
@@ -75,13 +88,13 @@ def _evaluations(path: Path, score: ScoreFile) -> dict[_Key, ScoredInstances]:
             last[key] = max(last.get(key, (-1, file)), (step, file))
     if not last:
         raise UserError(
-            f"{path} holds no predictions/TASK-SPLIT-STEP.jsonl; write them with `tk-instruct "
-            f"predict --model_dir {path}`, or give a file of predictions"
+            f"{path} holds no predictions/TASK-SPLIT-STEP.jsonl; give a run's directory after "
+            "`tk-instruct predict`, or a file of predictions"
         )
     alone: dict[_Key, ScoredInstances] = {}
     together: dict[_Key, list[tuple[int, ScoredInstances]]] = {}
     for key, (step, file) in last.items():
-        table = _of_file_of_run(file, score)
+        table = _of_file(file, score)
         if table.about.together:
             limit = _LIMIT.search(key[0])
             name = table.about.protocol + (limit[0] if limit else "")
@@ -109,20 +122,10 @@ def _of_file(path: Path, score: ScoreFile) -> ScoredInstances:
         if beside.exists():
             return scored_instances.read(beside)
         raise UserError(
-            f"{path} holds scores and no instances, and {beside} is not there; give the "
-            "predictions, or evaluate them again"
+            f"{path} holds scores and no instances, and {beside} is not there; give the file of "
+            "predictions, or evaluate it again"
         )
     return score(path)
-
-
-def _of_file_of_run(file: Path, score: ScoreFile) -> ScoredInstances:
-    try:
-        return _of_file(file, score)
-    except UserError as error:
-        raise UserError(
-            f"{file} has no kept scores, and cannot be scored as the others are ({error}); "
-            "evaluate it first, or give files of predictions in place of runs"
-        ) from error
 
 
 def _matched(
@@ -150,19 +153,19 @@ def _matched(
 
 def _aligned(title: str, systems: Mapping[str, ScoredInstances]) -> Side:
     """The instances that are predicted, in the order of the first system."""
-    first_name, first = next(iter(systems.items()))
+    first_name = next(iter(systems))
     rows = {name: _rows(name, table) for name, table in systems.items()}
     predicted = {
         name: {key for key, row in of.items() if systems[name].predictions[row] is not None}
         for name, of in rows.items()
     }
     wanted = set().union(*predicted.values())
-    for name, table in systems.items():
-        if table.about.protocol != first.about.protocol:
-            raise UserError(
-                f"{title}: {first_name} was evaluated by {first.about.protocol} and {name} by "
-                f"{table.about.protocol}; evaluate both in one way"
-            )
+    if not set.intersection(*predicted.values()):
+        raise UserError(
+            f"{title}: {', '.join(systems)} have no instance in common; give predictions of the "
+            "same split and data"
+        )
+    for name in systems:
         if lacking := sorted(wanted - predicted[name]):
             shown = ", ".join(id_ for _, id_ in lacking[:_NUM_NAMED])
             more = ", …" if len(lacking) > _NUM_NAMED else ""

@@ -3,7 +3,7 @@
 import string
 
 from tk_instruct.compare.comparison import Comparison, Counts, Instance, Report
-from tk_instruct.tables import INTERVAL, interval, score_cells, table
+from tk_instruct.tables import INTERVAL, about_intervals, interval, score_cells, table
 
 _MOST_CHARACTERS = 300
 
@@ -12,17 +12,20 @@ def report_text(report: Report) -> str:
     """The systems' scores, then each pair of systems."""
     counts = f"{report.num_instances:,} instances"
     if report.num_units != report.num_instances:
-        counts += f" of {report.num_units:,} {report.unit}{'s' * (report.num_units > 1)}"
+        counts += f" of {report.num_units:,} {report.unit}{'s' * (report.num_units != 1)}"
     better = ", lower is better" if report.lower_is_better else ""
-    lines = [f"{report.name or report.protocol}: {report.metric}{better}; {counts}"]
+    lines = [f"{report.name}: {report.metric}{better}; {counts}"]
     if report.num_left_out:
-        lines += [f"left out: {report.num_left_out:,} instances that no system predicted"]
+        lines.append(
+            f"left out: {report.num_left_out:,} instances that no system predicted (`evaluate` "
+            "counts them as empty)"
+        )
     rows = [["", "system", report.metric, INTERVAL]]
     rows += [
         [letter, name, *score_cells(of)]
         for letter, (name, of) in zip(_letters(report), report.systems.items(), strict=True)
     ]
-    lines += ["", table(rows)]
+    lines += ["", table(rows), "", *_legend(report)]
     letter_of = dict(zip(report.systems, _letters(report), strict=True))
     for comparison in report.comparisons:
         names = letter_of[comparison.first], letter_of[comparison.second]
@@ -43,16 +46,15 @@ def _comparison(of: Comparison, names: tuple[str, str], report: Report) -> list[
     test = "McNemar's exact test" if report.is_right_or_wrong else "sign test"
     if 1 < report.num_units < report.num_instances:
         test += " (as if independent)"
-    unit = report.unit if report.num_units > 1 else "instance"  # of one unit, instances are
     difference = of.paired.difference
     rows = [
         [f"{second} - {first}", f"{difference.value:+.2f}"],
-        [f"{INTERVAL}, by {unit}", interval(difference.ci95)],
-        [f"p, {unit}s exchanged", _p(of.paired.p_value)],
+        [INTERVAL, interval(difference.ci95)],
+        ["p", _p(of.paired.p_value)],
     ]
     if len(report.comparisons) > 1:
-        rows.append([f"p, corrected for {len(report.comparisons)} pairs", _p(of.corrected_p_value)])
-    rows.append(["smallest detectable difference", _smallest(of.paired.smallest_detectable)])
+        rows.append([f"p (Holm, {len(report.comparisons)} pairs)", _p(of.corrected_p_value)])
+    rows.append(["smallest detectable", _smallest(of.paired.smallest_detectable)])
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {value}" for name, value in rows]
     if of.instances:
@@ -60,7 +62,7 @@ def _comparison(of: Comparison, names: tuple[str, str], report: Report) -> list[
     if 1 < report.num_units < report.num_instances:
         lines.append(f"{report.unit + 's':<{width}}  {_counts(of.units, 'sign test')}")
     if of.categories:
-        lines += ["", _categories(of, names, report.unit), *_about_p(report.unit)]
+        lines += ["", _categories(of, names, report.unit)]
     for title, instances in (("better", of.better), ("worse", of.worse)):
         if instances:
             lines += ["", f"where {second} is {title} by most:"]
@@ -69,14 +71,25 @@ def _comparison(of: Comparison, names: tuple[str, str], report: Report) -> list[
 
 
 def _smallest(difference: float | None) -> str:
-    """Found in 4 of 5 test sets, if it is the true one."""
-    return "–" if difference is None else f"{difference:.2f} (found with a power of 80 %)"
+    return "–" if difference is None else f"{difference:.2f}"
 
 
-def _about_p(unit: str) -> list[str]:
+def _legend(report: Report) -> list[str]:
+    """What intervals and p-values are, a sentence a line."""
+    unit = "instance" if report.num_units == report.num_instances else report.unit
+    lines = [
+        about_intervals(unit),
+        f"p: permutation test that exchanges systems by {unit}"
+        + ("" if unit == "instance" else f"; of one {unit}, by instance"),
+        f"   it is 0.06 or more with 5 {unit}s, 0.5 or more with 2: few cannot show a difference",
+    ]
+    several = ["pairs"] if len(report.comparisons) > 1 else []
+    several += ["categories"] if any(each.categories for each in report.comparisons) else []
+    if several:
+        lines.append(f"Holm: p corrected for the number of {' or '.join(several)}")
     return [
-        f"p: how often a difference as large arises if systems are exchanged by {unit},",
-        f"or by instance if there is one {unit}; Holm: corrected for the number of categories",
+        *lines,
+        "smallest detectable: true difference that a test at 5 % finds in 80 % of samples",
     ]
 
 

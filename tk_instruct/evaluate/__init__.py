@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--published",
         action="store_true",
         help="also published scores: those of the same setting, then the nearest others with what "
-        "differs",
+        "differs; the encoding is known by a file's name TASK-SPLIT-STEP",
     )
     distributed.add_arguments(parser)
 

@@ -26,7 +26,8 @@ from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate import of_run
 from tk_instruct.files import Path as AnyPath
-from tk_instruct.scored_instances import LABELS, Scored, ScoredInstances
+from tk_instruct.metrics.target import Target
+from tk_instruct.scored_instances import LABELS, MAIN, Scored, ScoredInstances, joined
 from tk_instruct.tasks.flan import scoring, summary, templates
 from tk_instruct.tasks.flan.datasets import BY_NAME
 from tk_instruct.tasks.flan.examples import load
@@ -205,7 +206,7 @@ def test_what_is_printed(run: Path, report: Any, capsys: pytest.CaptureFixture[s
     assert printed[6:] == [
         "",
         "in parentheses: the deviation without what sampled instances add to it",
-        "intervals: over instances, those of averages over datasets",
+        "95 % interval: over instances, templates are fixed; of an average, over datasets",
     ]
     assert evaluate(run, "--json=-", "--dataset=rte", "--shots=zero_shot", "--method=rank") == 0
     found = json.loads(capsys.readouterr().out)
@@ -492,6 +493,18 @@ def scored(main: str, score: float, values: Sequence[float]) -> Scored:
         {main: np.array(values, float), "other": np.zeros(size)},
     )
     return Scored({main: score, "other": 0.0}, table)
+
+
+def test_the_main_score_is_a_percentage_if_that_of_all_datasets_is() -> None:
+    def of(name: str, right: Sequence[str], texts: Sequence[str]) -> ScoredInstances:
+        targets = {str(k): Target((text,)) for k, text in enumerate(right)}
+        return scoring.scored(f"flan_{name}", BY_NAME[name], "test", targets, texts).instances
+
+    rte = of("rte", ["yes", "yes", "no"], ["yes", "yes", "yes"])
+    stsb = of("stsb", ["0.0", "2.0", "3.0"], ["0.0", "3.0", "2.0"])
+    assert rte.estimate(MAIN).ci95 == (0.0, 100.0)
+    assert MAIN in joined([rte, rte]).about.percentages
+    assert MAIN not in joined([rte, stsb]).about.percentages
 
 
 def test_averages_are_over_datasets_as_the_paper_counts_them() -> None:

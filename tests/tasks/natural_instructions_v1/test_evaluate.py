@@ -139,7 +139,7 @@ def test_scores_and_table_by_hand(
         "num_examples": 6,
     }
     shown = capsys.readouterr().out
-    first, by_task, by_category = shown.rstrip().split("\n\n")
+    first, by_task, by_category, about_intervals = shown.rstrip().split("\n\n")
     assert first == "6 instances of 3 tasks, per cent"
     assert by_task == (
         "task                                                  category  ROUGE-L F   95 % interval"
@@ -153,13 +153,14 @@ def test_scores_and_table_by_hand(
         "these predictions, ROUGE-L F                     64.29           50.00           57.14\n"
         "  95 % interval                         0.00 to 100.00  0.00 to 100.00  0.00 to 100.00"
     )
+    assert f"{about_intervals}\n" == ABOUT_INTERVALS
 
 
 def test_published_scores_beside_some_tasks_of_a_split(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert evaluate(data, ours(tmp_path), "--published") == 0
-    _, _, about, by_category = capsys.readouterr().out.rstrip().split("\n\n")
+    _, _, about, by_category, _ = capsys.readouterr().out.rstrip().split("\n\n")
     assert about == (
         "split random: 3 of 12 tasks, without subtask002_quoref_answer_generation, "
         "subtask005_mctaco_wrong_answer_generation_event_duration, "
@@ -209,6 +210,10 @@ def test_scores_of_several_files_are_kept_if_asked(
     assert not list(tmp_path.glob("*.parquet"))
 
 
+ABOUT_INTERVALS = """\
+95 % interval: clustered by task; of one task, over its instances
+avg: categories are fixed, tasks are clustered within each
+"""
 TABLE_WITH_RECALL = """\
 system                             encoding              QG              CF             avg
 these predictions, ROUGE-L F                          64.29           50.00           57.14
@@ -239,7 +244,7 @@ def test_recall_is_beside_under_its_name(
     assert (
         "category  ROUGE-L F   95 % interval  ROUGE-L recall   95 % interval  instances\n" in shown
     )
-    assert shown.endswith(f"\n\n{TABLE_WITH_RECALL}")
+    assert shown.endswith(f"\n\n{TABLE_WITH_RECALL}\n{ABOUT_INTERVALS}")
 
 
 def test_missing_and_other_instances_are_told(
@@ -353,12 +358,13 @@ def test_a_released_file_of_another_name(
 def table_of(data: Path, tasks: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
     """What is printed after the table of tasks, if all answers to these tasks are right.
 
-    Without intervals.
+    Without intervals and what is said of them.
     """
     write_data(data, {task: [["a"], ["a"]] for task in tasks})
     answers = {f"{task}-1": "a" for task in tasks}
     assert evaluate(data, ours(data.parent, answers), "--published") == 0
-    shown = capsys.readouterr().out.rstrip().split("\n\n", 2)[2]
+    before, _, after = capsys.readouterr().out.partition(f"\n\n{ABOUT_INTERVALS}")
+    shown = f"{before}{after}".rstrip().split("\n\n", 2)[2]
     return "\n".join(line for line in shown.split("\n") if "95 % interval" not in line)
 
 

@@ -252,7 +252,7 @@ def test_what_is_printed(run: Path, report: Any, capsys: pytest.CaptureFixture[s
         f"mean of the medians of 5 ranked: {report['mean_of_medians']:.2f}, 95 % interval "
         f"{low:.2f} to {high:.2f}"
     )
-    assert len(printed) == 10
+    assert printed[10:] == ["95 % interval: over instances; prompts and data sets are fixed"]
 
 
 def test_the_report_shows_whole_evaluations_of_runs(
@@ -548,6 +548,11 @@ def test_the_median_s_error_is_that_of_a_plain_bootstrap(num_prompts: int) -> No
     step = 100 / 60
     assert low - 1.5 * step <= found.median_ci95[0] <= low + step
     assert high - step <= found.median_ci95[1] <= high + 1.5 * step
+
+
+def test_the_interval_of_a_percentage_ends_at_0_and_100() -> None:
+    found, of_median = summary.spread([scored(accuracy=[0.0, 100.0, 100.0])], "accuracy")
+    assert found.median_ci95 == of_median.ci95 == (0.0, 100.0)
 
 
 def test_a_prompt_may_lack_instances() -> None:
