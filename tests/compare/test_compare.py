@@ -593,7 +593,7 @@ def test_other_categories(refused: Any, compare: Any, files: dict[str, Path]) ->
     lines(files["references"], rows)
     compare(files["b"], files["c"])
     assert refused(files["a"], files["b"], references=False).startswith(
-        f"default: {rows[5]['id']} has another category for a.jsonl ('"
+        f"superni, default: {rows[5]['id']} has another category for a.jsonl ('"
     )
 
 
