@@ -12,6 +12,7 @@ from tk_instruct.errors import UserError
 from tk_instruct.evaluate.output import keep, refuse_to_overwrite_inputs, show_scores
 from tk_instruct.files import Path
 from tk_instruct.journal import Example
+from tk_instruct.metrics import PERCENTAGES, Metric
 from tk_instruct.metrics.generation import LOWER_IS_BETTER
 from tk_instruct.metrics.metric import Measured, groups_of, measure, no_means
 from tk_instruct.metrics.metric import scores as scores_of
@@ -109,8 +110,12 @@ def score_task(
     answers = [task.prediction(t or "", e) for t, e in zip(texts, examples, strict=True)]
     units = [task.unit_of(example) for example in examples]
     measured: dict[str, Measured] = {}
+    percentages = set()
     for metric in metrics:
-        measured |= measure(metric, targets, answers, units)
+        found = measure(metric, targets, answers, units)
+        measured |= found
+        if isinstance(metric, Metric):  # of others the names do not tell it
+            percentages |= found.keys() & set(PERCENTAGES)
     notes = []
     if num_missing := texts.count(None):
         notes.append(
@@ -128,6 +133,7 @@ def score_task(
             "task",
             main=next(iter(measured)),
             unit="unit",
+            percentages=tuple(sorted(percentages)),
             lower_is_better=tuple(LOWER_IS_BETTER),
             no_means=dict.fromkeys(no_means(measured), (task.name,)),
         ),
