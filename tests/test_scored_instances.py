@@ -4,8 +4,10 @@ import io
 import itertools
 import json
 import math
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -248,6 +250,14 @@ def columns_of(path: Path) -> pa.Table:
         (
             lambda t: t.set_column(3, "unit", pa.array(["x", None, "y"])),
             "unit is missing in a row; evaluate",
+        ),
+        (
+            lambda t: t.set_column(6, "references", pa.array([["x"], [None], ["y"]])),
+            "references is missing in a row; evaluate",
+        ),
+        (
+            lambda t: t.set_column(8, "f1", pa.array([1.0, math.inf, math.nan])),
+            "f1 is inf, and must be at most 1e+100; evaluate",
         ),
         (lambda t: t.replace_schema_metadata({}), "metadata: "),
         (
@@ -497,3 +507,50 @@ def test_all_right_and_all_wrong_and_one_instance(
     else:
         assert scores["rougeL_stderr"] == 0.0
         assert scores["rougeL_ci95"] == [100.0 * num_right] * 2
+
+
+def test_a_metric_that_is_called_as_a_column_is_refused(tmp_path: Path) -> None:
+    table = replace(ODD, values={"prediction": np.zeros(3)})
+    with pytest.raises(UserError, match="a metric is called 'prediction' as a column of them is"):
+        scored_instances.write(AnyPath(tmp_path / "x.scores.parquet"), table)
+
+
+def test_a_named_pipe_is_read_once(references: Path, tmp_path: Path) -> None:
+    path, pipe = predicted(tmp_path / "p.jsonl", 4), tmp_path / "pipe.jsonl"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=[path.read_text()], daemon=True)
+    writer.start()
+    command = [sys.executable, "-m", "tk_instruct.cli", "evaluate", "--json=-"]
+    command += [f"--predictions={pipe}", f"--references={references}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(done.stdout)["exact_match"] == 66.6667
+    assert not (tmp_path / "pipe.scores.parquet").exists()
+
+
+def test_a_link_to_another_file_is_not_followed(
+    references: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = predicted(tmp_path / "p.jsonl", 4)
+    text = path.read_text()
+    (tmp_path / "p.scores.parquet").symlink_to(path)
+    assert evaluate(references, path) == 0
+    assert path.read_text() == text
+    assert f"leads to {path}, which is not replaced" in capsys.readouterr().out
+
+
+def test_wrong_places(references: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = predicted(tmp_path / "p.jsonl", 4)
+    assert evaluate(references, path, f"--json={tmp_path / 'p.scores.parquet'}") == 2
+    assert "must not end in .scores.parquet" in capsys.readouterr().err
+    words = ["--suite=p3", f"--model_dir={tmp_path}", f"--instances={tmp_path}/x.scores.parquet"]
+    assert cli.main(["evaluate", *words]) == 2
+    assert "is for --predictions, and none are given" in capsys.readouterr().err
+
+
+def test_a_path_may_begin_at_home(
+    references: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predicted(tmp_path / "p.jsonl", 4)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert evaluate(references, Path("~/p.jsonl")) == 0
+    assert cli.main(["show", "predictions", "~/p.jsonl"]) == 0

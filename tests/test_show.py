@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tk_instruct import cli
+from tk_instruct import cli, scored_instances
+from tk_instruct.files import Path as AnyPath
 
 REFERENCES = [
     ("task1-a", ["yes"], "task1_nli", "Textual Entailment"),
@@ -157,3 +159,36 @@ def test_inputs_of_the_predicted_task(show: Any, mini_dir: Path, tmp_path: Path)
     assert message.startswith("inputs are not shown: ")
     status, _, message = show(predictions, "-n1", "--data_dir", elsewhere, "--of=superni_en_def")
     assert (status, str(elsewhere) in message) == (2, True)
+
+
+@pytest.mark.parametrize(("scores", "shown"), [([0.0, 1.0], 1), ([100.0, 1.0], 1), ([0.0, 0.5], 2)])
+def test_wrong_is_what_lacks_the_full_score(
+    show: Any, tmp_path: Path, scores: list[float], shown: int
+) -> None:
+    """Metrics are per cent or fractions."""
+    path = tmp_path / "x.scores.parquet"
+    write_table(path, scores)
+    status, out, _ = show(path, "--wrong", "--json")
+    assert (status, len(out.splitlines())) == (0, shown)
+
+
+def test_by_a_metric_that_is_no_mean_none_is_wrong(show: Any, tmp_path: Path) -> None:
+    path = tmp_path / "x.scores.parquet"
+    write_table(path, [52.0, 228.6], no_means={"m": ("t",)})
+    assert show(path)[0] == 0
+    status, _, message = show(path, "--wrong")
+    assert status == 2
+    assert "m of some tasks is no mean of instances" in message
+
+
+def write_table(path: Path, scores: list[float], **about: Any) -> None:
+    size = len(scores)
+    labels = {label: ["t"] * size for label in scored_instances.LABELS}
+    table = scored_instances.ScoredInstances(
+        scored_instances.About("task", "m", "unit", **about),
+        labels | {"id": list(map(str, range(size)))},
+        [["a"]] * size,
+        ["a"] * size,
+        {"m": np.array(scores)},
+    )
+    scored_instances.write(AnyPath(path), table)

@@ -18,7 +18,8 @@ from jaxtyping import Bool, Float, Int
 
 from tk_instruct import schema
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, read_bytes, write_atomically
+from tk_instruct.files import Path, is_stream, read_bytes, write_atomically
+from tk_instruct.metrics.metric import MOST, Measured
 from tk_instruct.uncertainty.intervals import Estimate, mean
 
 MAIN = "score"
@@ -42,7 +43,10 @@ class About(msgspec.Struct, frozen=True):
             Empty if it is the mean of all instances.
         percentages: the metrics that are between 0 and 100, and so are their intervals.
         lower_is_better: the metrics that are lower for a better system.
+        no_means: metric → the tasks whose score it is without being a mean of instances. There its
+            values say nothing of a single instance.
         together: whether a run's files are one evaluation, such as a file for each prompt.
+        evaluation: what the scores of a run were made with, as a digest. Empty if it is no run.
         file: the name of the file of predictions.
         predicted_by: the SHA-256 of that file.
     """
@@ -53,7 +57,9 @@ class About(msgspec.Struct, frozen=True):
     levels: tuple[Label, ...] = ()
     percentages: tuple[str, ...] = ()
     lower_is_better: tuple[str, ...] = ()
+    no_means: Mapping[str, tuple[str, ...]] = {}
     together: bool = False
+    evaluation: str = ""
     file: str = ""
     predicted_by: str = ""
 
@@ -120,6 +126,11 @@ class ScoredInstances:
         means = np.bincount(codes, self.values[metric]) / np.bincount(codes)
         return dict(zip(names, means.tolist(), strict=True))
 
+    def are_scores(self, metric: str) -> Bool[np.ndarray, " rows"]:
+        """Whether each row's value is its own score. It is not where the metric is no mean."""
+        no_means = self.about.no_means.get(metric, ())
+        return np.array([task not in no_means for task in self.labels["task"]])
+
     def weights(self) -> Float[np.ndarray, " rows"]:
         """The weight of each row in the overall score. They sum to 1."""
         weights, key = np.ones(len(self)), np.zeros(len(self), np.int64)
@@ -170,11 +181,25 @@ class Scored(NamedTuple):
 
 
 def as_scores(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
-    """Estimates as flat JSON: NAME, NAME_stderr and NAME_ci95."""
+    """Estimates as flat JSON: NAME, NAME_stderr and NAME_ci95. NaN and infinity are left out."""
     found: dict[str, Any] = {}
     for name, estimate in estimates.items():
-        found |= estimate.as_scores(name)
+        if math.isfinite(estimate.value):
+            found |= estimate.as_scores(name)
     return found
+
+
+def about_scores(about: About, task: str, measured: Mapping[str, Measured]) -> About:
+    """The same for a task with these scores, whose first one is `MAIN` too."""
+    main = next(iter(measured))
+    no_means = [name for name, of in measured.items() if not of.is_mean]
+    also = [MAIN] * (main in no_means)
+    percentages = [MAIN] * (main in about.percentages)
+    return msgspec.structs.replace(
+        about,
+        no_means=dict.fromkeys([*no_means, *also], (task,)),
+        percentages=(*about.percentages, *percentages),
+    )
 
 
 def joined(tables: Sequence[ScoredInstances]) -> ScoredInstances:
@@ -182,13 +207,19 @@ def joined(tables: Sequence[ScoredInstances]) -> ScoredInstances:
 
     Percentages are the metrics that are so in all tables: the main one of some may be another.
     """
-    about = tables[0].about
-    shared = [
-        name for name in about.percentages if all(name in t.about.percentages for t in tables)
-    ]
     names = dict.fromkeys(name for table in tables for name in table.values)
+    no_means: dict[str, tuple[str, ...]] = {}
+    for table in tables:
+        for name, tasks in table.about.no_means.items():
+            no_means[name] = tuple(dict.fromkeys((*no_means.get(name, ()), *tasks)))
+    percentages = tuple(
+        name
+        for name in dict.fromkeys(each for table in tables for each in table.about.percentages)
+        if all(name in t.about.percentages for t in tables if name in t.values)
+    )
+    about = msgspec.structs.replace(tables[0].about, no_means=no_means, percentages=percentages)
     return ScoredInstances(
-        msgspec.structs.replace(about, percentages=tuple(shared)),
+        about,
         {label: [each for table in tables for each in table.labels[label]] for label in LABELS},
         [each for table in tables for each in table.references],
         [each for table in tables for each in table.predictions],
@@ -225,7 +256,7 @@ def _digest_of(path: Path) -> str:
 def kept_of(predictions: Path) -> ScoredInstances | None:
     """What is kept beside a file of predictions, if the file has not changed since; else None."""
     place = place_of(predictions)
-    if not place.exists():
+    if is_stream(predictions) or not place.exists():
         return None
     try:
         kept = read(place)
@@ -235,9 +266,16 @@ def kept_of(predictions: Path) -> ScoredInstances | None:
 
 
 def write(path: Path, scores: ScoredInstances) -> None:
-    """Writes a table as Parquet, atomically."""
+    """Writes a table as Parquet, atomically.
+
+    Raises UserError if a metric has the name of another column, or if the file cannot be written.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    for name in scores.values:
+        if name in (*LABELS, "references", "prediction"):
+            raise UserError(f"a metric is called {name!r} as a column of them is; rename it")
 
     # Not by pa.array, which imports pandas: that takes longer than all else here.
     def texts(column: Sequence[str | None]) -> Any:
@@ -284,14 +322,22 @@ def read(path: Path) -> ScoredInstances:
                 f"{path} does not hold scores of instances: {name} is "
                 f"{types.get(name, 'missing')}, not {type_}; {_AGAIN}"
             )
-        if name in (*LABELS, "references") and table[name].null_count:
-            raise UserError(f"{path}: {name} is missing in a row; {_AGAIN}")
     if not metrics or not len(table):
         raise UserError(f"{path} holds no scores; {_AGAIN}")
+    for name in (*LABELS, "references"):
+        column = table[name].combine_chunks()
+        if column.null_count or (name == "references" and column.flatten().null_count):
+            raise UserError(f"{path}: {name} is missing in a row; {_AGAIN}")
+    values = {name: np.array(table[name].to_pylist(), float) for name in metrics}
+    for name, of in values.items():
+        if (large := np.abs(of) > MOST).any():
+            raise UserError(
+                f"{path}: {name} is {of[large][0]}, and must be at most {MOST:g}; {_AGAIN}"
+            )
     return ScoredInstances(
         schema.parse(about, About, f"{path}: metadata", _AGAIN),
         {label: table[label].to_pylist() for label in LABELS},
         table["references"].to_pylist(),
         table["prediction"].to_pylist(),
-        {name: np.array(table[name].to_pylist(), float) for name in metrics},
+        values,
     )

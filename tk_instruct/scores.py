@@ -141,7 +141,7 @@ def named_apart(runs: Sequence[str]) -> dict[str, Path]:
     A name is the folder's name, with as many parent folders as are needed to be distinct.
     """
     distinct: dict[str, Path] = {}
-    for run in map(Path, runs):
+    for run in map(Path, map(os.path.expanduser, runs)):
         place = os.path.realpath(run) if is_local(run) else os.fspath(run)
         distinct.setdefault(place, run)
     # Links are not resolved here: people know a link by its own name.

@@ -114,7 +114,13 @@ def _chosen(table: ScoredInstances, args: argparse.Namespace) -> list[int]:
             raise UserError(f"--metric={metric} must be one of {', '.join(table.values)}")
         values = table.values[metric]
         lower = metric in table.about.lower_is_better
-        is_wrong = values > 0 if lower else values < 100
+        if args.wrong and not table.are_scores(metric)[is_chosen].all():
+            raise UserError(
+                f"{metric} of some tasks is no mean of instances, of which none is right or wrong "
+                "by it; give another --metric or --task, or leave --wrong out"
+            )
+        most = 100 if np.nanmax(values, initial=0) > 1 else 1  # some metrics are fractions
+        is_wrong = values > 0 if lower else values < most
         is_chosen &= is_wrong if args.wrong else ~np.isnan(values)
     rows = np.flatnonzero(is_chosen)
     if not len(rows):
@@ -186,7 +192,7 @@ def _instance(table: ScoredInstances, row: int, inputs: Mapping[str, str]) -> di
 def _text(instance: Mapping[str, Any]) -> str:
     about = dict.fromkeys(filter(None, (instance["category"], instance["task"], instance["id"])))
     scores = "  ".join(f"{name} {value:.2f}" for name, value in instance["scores"].items())
-    lines = [f"── {' ── '.join(about)}"]
+    lines = [f"── {' ── '.join(' '.join(each.split()) for each in about)}"]
     if instance["input"] is not None:
         lines += _wrapped("input", instance["input"])
     for number, reference in enumerate(instance["references"]):

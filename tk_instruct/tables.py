@@ -8,7 +8,11 @@ INTERVAL = "95 % interval"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows under a header row as aligned text: the first column left, columns of numbers right."""
+    """Rows under a header row as aligned text: the first column left, columns of numbers right.
+
+    Lines of a cell are put side by side.
+    """
+    rows = [[" ".join(cell.splitlines()) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     numeric = [
         column > 0 and all(_is_number(row[column]) or row[column] in ("–", "") for row in rows[1:])

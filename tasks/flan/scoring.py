@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from tk_instruct.errors import UserError
 from tk_instruct.metrics import METRICS, PERCENTAGES
 from tk_instruct.metrics.generation import LOWER_IS_BETTER
 from tk_instruct.metrics.metric import Measured, groups_of, scores
 from tk_instruct.metrics.target import Target
-from tk_instruct.scored_instances import MAIN, About, Scored, ScoredInstances
+from tk_instruct.scored_instances import MAIN, About, Scored, ScoredInstances, about_scores
 
 from .datasets import Dataset
 from .templates import metrics_of
@@ -65,12 +63,9 @@ def scored(
     values = {name: of.values for name, of in found.items()}
     if main not in LOWER_IS_BETTER:
         values[MAIN] = values[main]
-    about = _ABOUT
-    if main in PERCENTAGES:
-        about = msgspec.structs.replace(_ABOUT, percentages=(*_ABOUT.percentages, MAIN))
     size = len(targets)
     instances = ScoredInstances(
-        about,
+        about_scores(_ABOUT, task, found),
         {
             "id": list(targets),
             "part": [part] * size,

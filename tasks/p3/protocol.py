@@ -4,8 +4,6 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-
 from tk_instruct.data.task import Example
 from tk_instruct.errors import UserError
 from tk_instruct.metrics import PERCENTAGES
@@ -13,7 +11,7 @@ from tk_instruct.metrics.classification import accuracy
 from tk_instruct.metrics.generation import LOWER_IS_BETTER
 from tk_instruct.metrics.metric import Measured, groups_of, scores
 from tk_instruct.metrics.target import Target
-from tk_instruct.scored_instances import MAIN, About, Scored, ScoredInstances
+from tk_instruct.scored_instances import MAIN, About, Scored, ScoredInstances, about_scores
 from tk_instruct.uncertainty.intervals import Estimate
 
 from . import bias, metrics, tasks, templates
@@ -112,11 +110,8 @@ def scored(prompt: Prompt, examples: Sequence[Example], texts: Sequence[str | No
     main = next(iter(found))
     if main not in LOWER_IS_BETTER:
         values[MAIN] = values[main]
-    about = _ABOUT
-    if main in PERCENTAGES:
-        about = msgspec.structs.replace(_ABOUT, percentages=(*_ABOUT.percentages, MAIN))
     instances = ScoredInstances(
-        about,
+        about_scores(_ABOUT, prompt.of.task, found),
         {
             "id": ids,
             "part": [f"{prompt.split}, {prompt.method}"] * size,

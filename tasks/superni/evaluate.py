@@ -333,9 +333,15 @@ def scores_of(rows: ScoredInstances) -> dict[str, Estimate]:
     scores = rows.estimates()
     for task, of_task in rows.by("task").items():
         scores |= of_task.estimates(f"_for_{task}")
-    for category, of_category in rows.by("category").items():
-        scores |= of_category.estimates(f"_for_{metrics.category_key(category)}")
+    for category, of_category in _by_category(rows).items():
+        scores |= of_category.estimates(f"_for_{category}")
     return scores
+
+
+def _by_category(rows: ScoredInstances) -> dict[str, ScoredInstances]:
+    """Key of a category → its rows. Spellings with the same key are one category."""
+    keys = np.array([metrics.category_key(category) for category in rows.labels["category"]])
+    return {key: rows.chosen(keys == key) for key in dict.fromkeys(keys.tolist())}
 
 
 def table_of(rows: ScoredInstances, scores: Mapping[str, Estimate]) -> str:
@@ -352,7 +358,7 @@ def table_of(rows: ScoredInstances, scores: Mapping[str, Estimate]) -> str:
             ]
         ),
     ]
-    others = {metrics.category_key(name): of for name, of in rows.by("category").items()}
+    others = _by_category(rows)
     found, absent = {}, []
     for category, metric in EVALUATION_CATEGORIES.items():
         key = metrics.category_key(category)

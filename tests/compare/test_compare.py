@@ -20,6 +20,10 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from tk_instruct import cli, scored_instances
+from tk_instruct.compare import comparison
+from tk_instruct.compare.systems import Side, side_by_side
+from tk_instruct.compare.text import report_text
+from tk_instruct.errors import UserError
 from tk_instruct.files import Path as AnyPath
 from tk_instruct.scored_instances import About, ScoredInstances, joined
 
@@ -562,3 +566,135 @@ def test_parts_with_other_metrics(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert difference["value"] == pytest.approx(np.mean(values[1] - values[0]))
         expected = np.std(values[1] - values[0], ddof=1) / math.sqrt(20)
         assert difference["stderr"] == pytest.approx(expected)
+
+
+# What is no mean, and what two evaluations do not share
+
+
+def test_outputs_do_not_replace_what_is_read(
+    refused: Any, compare: Any, files: dict[str, Path], tmp_path: Path
+) -> None:
+    run = lines(tmp_path / "run" / "predictions" / "t-test-1.jsonl", [{"id": "x"}])
+    places = [files["a"], files["references"], run, tmp_path / "b.scores.parquet"]
+    content = [place.read_bytes() for place in places[:3]]
+    for place in places:
+        words = [files["a"], files["b"], *([run.parent.parent] if place == run else [])]
+        assert refused(*words, "--json", place) == (
+            f"--json={place} would replace what is compared; choose another place"
+        )
+    assert [place.read_bytes() for place in places[:3]] == content
+    compare(files["a"], files["b"], "--json", tmp_path / "new.json")
+
+
+def test_other_categories(refused: Any, compare: Any, files: dict[str, Path]) -> None:
+    compare(files["a"], files["b"])
+    rows = list(map(json.loads, files["references"].read_text().splitlines()))
+    rows[5]["task_category"] = "Another"
+    lines(files["references"], rows)
+    compare(files["b"], files["c"])
+    assert refused(files["a"], files["b"], references=False).startswith(
+        f"superni, default: {rows[5]['id']} has another category for a.jsonl ('"
+    )
+
+
+def test_flags_of_scoring_are_refused_if_nothing_is_scored(
+    refused: Any, compare: Any, files: dict[str, Path], tmp_path: Path
+) -> None:
+    compare(files["a"], files["b"])
+    assert refused(tmp_path / "a.scores.parquet", tmp_path / "b.scores.parquet").startswith(
+        "flags say how predictions are scored, and all systems are scored already"
+    )
+    compare(tmp_path / "a.scores.parquet", files["b"])
+
+
+def table_of(
+    answers: Sequence[str | None], values: Sequence[float], **about: Any
+) -> scored_instances.ScoredInstances:
+    size = len(answers)
+    labels = {label: list(map(str, range(size))) for label in scored_instances.LABELS}
+    labels |= {"task": ["t"] * size, "part": [""] * size, "category": [""] * size}
+    labels |= about.pop("labels", {})
+    return scored_instances.ScoredInstances(
+        scored_instances.About("task", "m", "unit", **about),
+        labels,
+        [["yes"]] * size,
+        answers,
+        {"m": np.array(values, float)},
+    )
+
+
+def both(*tables: scored_instances.ScoredInstances, num_left_out: int = 0) -> Side:
+    return Side("x", dict(zip("ab", tables, strict=True)), num_left_out)
+
+
+def test_of_a_metric_that_is_no_mean_equal_answers_do_not_differ() -> None:
+    """Their pseudo-values do: here a right answer adds more to the F1 of the worse system."""
+    no_mean = {"no_means": {"m": ("t",)}}
+    first = table_of(["yes", "no", "no", "yes"], [228.6, -41.5, -41.5, 62.9], **no_mean)
+    second = table_of(["yes", "yes", "no", "yes"], [150.0, 150.0, 20.0, 80.0], **no_mean)
+    (pair,) = comparison.report(both(first, second), None, 5).comparisons
+    assert pair.instances is None
+    assert [(each.id, each.first, each.second) for each in pair.better] == [("1", None, None)]
+    assert pair.worse == []
+    text = report_text(comparison.report(both(first, second), None, 5))
+    assert "\ninstances " not in text
+    assert "\n    A          no\n    B          yes" in text
+
+    with pytest.raises(UserError, match="no system predicted 2 instances, and m is no mean"):
+        comparison.report(both(first, second, num_left_out=2), None, 5)
+
+
+def test_only_the_tasks_whose_metric_is_a_mean_have_wins() -> None:
+    tasks = {"labels": {"task": ["t", "t", "u", "u"]}, "no_means": {"m": ("t",)}}
+    first = table_of(["yes", "no", "no", "no"], [200.0, -50.0, 0.0, 0.0], **tasks)
+    second = table_of(["yes", "no", "yes", "no"], [90.0, 10.0, 100.0, 0.0], **tasks)
+    (pair,) = comparison.report(both(first, second), None, 5).comparisons
+    assert pair.instances is not None
+    assert (pair.instances.wins, pair.instances.ties, pair.instances.losses) == (1, 1, 0)
+    assert [each.id for each in pair.better] == ["2"]
+    assert pair.worse == []
+
+
+def test_what_is_rounding_is_a_tie() -> None:
+    first, second = table_of(["a", "b"], [200 / 3, 50]), table_of(["c", "b"], [200 / 3 + 1e-14, 50])
+    (pair,) = comparison.report(both(first, second), None, 5).comparisons
+    assert pair.instances is not None
+    assert (pair.instances.wins, pair.instances.ties, pair.better) == (0, 2, [])
+
+
+def test_the_larger_units_of_one_system_are_taken(tmp_path: Path) -> None:
+    """F1 of all right answers is the mean of single ones, that of others is told by groups."""
+    paths = [tmp_path / "a.scores.parquet", tmp_path / "b.scores.parquet"]
+    fine = table_of(["x"] * 4, [100.0] * 4)
+    coarse = table_of(["x"] * 4, [1.0, 1.0, 9.0, 9.0], labels={"unit": ["g", "g", "h", "h"]})
+    for path, table in zip(paths, (fine, coarse), strict=True):
+        scored_instances.write(AnyPath(path), table)
+    (side,) = side_by_side(list(map(str, paths)), lambda path: fine)
+    units = [table.labels["unit"] for table in side.systems.values()]
+    assert units == [["g", "g", "h", "h"]] * 2
+
+    other = table_of(["x"] * 4, [1.0, 2.0, 3.0, 4.0], labels={"unit": ["i", "j", "j", "i"]})
+    scored_instances.write(AnyPath(paths[0]), other)
+    with pytest.raises(UserError, match=r"the units of .* are others than those of"):
+        side_by_side(list(map(str, paths)), lambda path: fine)
+
+
+def test_evaluations_of_other_limits_and_steps_are_not_mixed(tmp_path: Path) -> None:
+    names = ["t.t0-test-10.first5", "t.t0-test-10", "t.t1-test-10", "t.t0-test-20", "t.t1-test-20"]
+    for run, kept in (("one", names), ("two", names[:3])):
+        for name in kept:
+            step = float(name.partition(".first")[0].rpartition("-")[2])
+            labels = {"task": [name.partition("-")[0]] * 2}
+            table = table_of(["x"] * 2, [step, step], labels=labels, together=True)
+            path = lines(tmp_path / run / "predictions" / f"{name}.jsonl", [{}])
+            place = scored_instances.place_of(AnyPath(path))
+            scored_instances.write(place, scored_instances.of_file(table, AnyPath(path)))
+
+    def score(path: Any) -> scored_instances.ScoredInstances:
+        found = scored_instances.kept_of(path)
+        assert found is not None
+        return found
+
+    sides = side_by_side([str(tmp_path / "one"), str(tmp_path / "two")], score)
+    values = {s.name: [t.values["m"].tolist() for t in s.systems.values()] for s in sides}
+    assert values == {"task.first5": [[10.0] * 2] * 2, "task": [[20.0] * 4, [10.0] * 4]}

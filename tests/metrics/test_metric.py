@@ -19,7 +19,7 @@ from sacrebleu.metrics import BLEU
 import tk_instruct
 from tk_instruct.errors import UserError
 from tk_instruct.metrics import METRICS, Metric, classification
-from tk_instruct.metrics.metric import MAX_GROUPS, Measured, measure, scores
+from tk_instruct.metrics.metric import MAX_GROUPS, Measured, measure, no_means, scores
 from tk_instruct.metrics.target import Target
 
 MEANS = ("accuracy", "squad", "trivia_qa", "rouge", "edit_distance")
@@ -488,3 +488,22 @@ def test_the_metrics_of_the_documentation() -> None:
     recall = names["recall"].measure(targets, predictions)["recall"]
     assert recall.score == pytest.approx(200 / 3)
     assert recall.values == pytest.approx([800 / 3 - 150, 800 / 3 - 300, 200 / 3, 800 / 3 - 150])
+
+
+@pytest.mark.parametrize("worst", [math.inf, 1e200, -1e308, math.nan])
+def test_scores_that_are_too_large_have_no_values(worst: float) -> None:
+    def metric(targets: Sequence[str], predictions: Sequence[str]) -> dict[str, float]:
+        return {"whole": worst, "part": worst if len(targets) == 3 else 1.0}
+
+    found = measure(metric, ["a"] * 4, ["a"] * 4, list("abcd"))
+    assert np.isnan(found["whole"].values).all()
+    assert found["part"].values.tolist() == [1.0] * 4 or np.isnan(found["part"].values).all()
+
+
+def test_means_are_told_from_other_scores() -> None:
+    targets = [Target(("no" if k % 2 else "yes",), ("no", "yes"), "q") for k in range(6)]
+    answers = ["yes"] * 6
+    assert no_means(classification.accuracy.measure(targets, answers)) == ()
+    assert no_means(classification.f1.measure(targets, answers)) == ("f1",)
+    both = ("f1_answers", "exact_match_questions")
+    assert no_means(classification.multirc.measure(targets, answers)) == both

@@ -86,7 +86,15 @@ def test_equal_systems() -> None:
     y = np.random.default_rng(0).random(50)
     ours = paired_difference(y, y, np.arange(50) % 20, purpose="test")
     assert (ours.difference.value, ours.difference.stderr) == (0.0, 0.0)
-    assert (ours.p_value, ours.smallest_detectable) == (1.0, 0.0)
+    assert (ours.p_value, ours.smallest_detectable) == (1.0, None)  # no spread to tell it from
+
+
+def test_either_order_of_the_systems_has_the_same_p_value() -> None:
+    x, y = np.random.default_rng(3).normal((0, 0.3), 1, (60, 2)).T
+    ours = paired_difference(x, y, purpose="test")
+    assert ours.p_value is not None
+    assert 0.001 < ours.p_value < 0.9
+    assert paired_difference(y, x, purpose="test").p_value == ours.p_value
 
 
 def test_one_instance_has_no_p_value() -> None:

@@ -28,7 +28,7 @@ from tk_instruct.errors import UserError
 from tk_instruct.evaluate.output import show_scores
 from tk_instruct.files import Path, check_target
 from tk_instruct.ranges import whole_number
-from tk_instruct.scored_instances import ScoredInstances
+from tk_instruct.scored_instances import SUFFIX, ScoredInstances
 from tk_instruct.scores import SPLITS, predicted_by_name
 
 
@@ -75,6 +75,12 @@ def main(args: argparse.Namespace) -> int:
         args.json = os.path.expanduser(args.json)
         check_target(args.json)
         configuration.refuse_to_replace_data("json", args.json, args)
+        _refuse_to_overwrite(args)
+    if _is_asked(args) and all(each.endswith(SUFFIX) for each in args.systems):
+        raise UserError(
+            "flags say how predictions are scored, and all systems are scored already; leave the "
+            "flags out, or give predictions"
+        )
     sides = side_by_side(args.systems, lambda path: _scored(path, args))
     reports, texts = [], []
     for side in sides:
@@ -92,12 +98,25 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+def _refuse_to_overwrite(args: argparse.Namespace) -> None:
+    """Raises UserError if --json is a file that a flag names, or one in a run's predictions/."""
+    output = os.path.realpath(args.json)
+    values = [v for name, v in vars(args).items() if name not in ("json", "scoring")]
+    texts = [t for v in values for t in (v if isinstance(v, list) else [v]) if isinstance(t, str)]
+    for given in map(os.path.realpath, map(os.path.expanduser, texts)):
+        is_read = output == given or os.path.dirname(output) == os.path.join(given, "predictions")
+        if is_read or output.endswith(SUFFIX):
+            raise UserError(
+                f"--json={args.json} would replace what is compared; choose another place"
+            )
+
+
 def _scored(path: Path, args: argparse.Namespace) -> ScoredInstances:
     """The kept scores of predictions if they are up to date and no flag of scoring is given.
 
     Else the predictions are scored, on the split in the file's name unless --split is given.
     """
-    is_asked = any(getattr(args, name) != default for name, default in args.scoring.items())
+    is_asked = _is_asked(args)
     named = predicted_by_name(path.name)
     if named and named[1] in SPLITS and getattr(args, "split", "") == args.scoring.get("split"):
         args = argparse.Namespace(**{**vars(args), "split": named[1]})
@@ -109,3 +128,8 @@ def _scored(path: Path, args: argparse.Namespace) -> ScoredInstances:
         return evaluate.score_file(path, args)
     except UserError as error:
         raise UserError(f"{path} has no scores yet, and to score it failed: {error}") from error
+
+
+def _is_asked(args: argparse.Namespace) -> bool:
+    """Whether a flag says how predictions are scored."""
+    return any(getattr(args, name) != default for name, default in args.scoring.items())

@@ -40,15 +40,15 @@ class Category(msgspec.Struct, frozen=True):
 
 
 class Instance(msgspec.Struct, frozen=True):
-    """An instance with the answers and scores of both systems."""
+    """An instance with the answers of both systems, and their scores if it has its own."""
 
     id: str
     task: str
     references: Sequence[str]
     first_prediction: str
     second_prediction: str
-    first: float
-    second: float
+    first: float | None
+    second: float | None
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -57,7 +57,8 @@ class Comparison(msgspec.Struct, frozen=True):
     Attributes:
         corrected_p_value: for the number of pairs of systems.
         instances: counts over instances. The sign test takes them as independent, which those of a
-            unit are not. Where scores are right or wrong, it is McNemar's exact test.
+            unit are not. Where scores are right or wrong, it is McNemar's exact test. Instances
+            without a score of their own (the metric is no mean) are left out; None if all are.
         units: counts over the units' mean differences.
         better: the instances where the second system is better by most, worse: where it is worse.
     """
@@ -66,7 +67,7 @@ class Comparison(msgspec.Struct, frozen=True):
     second: str
     paired: PairedDifference
     corrected_p_value: float | None
-    instances: Counts
+    instances: Counts | None
     units: Counts
     categories: list[Category]
     better: list[Instance]
@@ -105,6 +106,12 @@ def report(side: Side, metric: str | None, num_shown: int) -> Report:
     metric = metric or _main_metric(next(iter(side.systems.values())))
     tables = _counted(side.systems, metric)
     first = next(iter(tables.values()))
+    if side.num_left_out and not first.are_scores(metric).all():
+        raise UserError(
+            f"{side.name}: no system predicted {side.num_left_out:,} instances, and {metric} is no "
+            "mean, so that it is not known of the others alone; predict all, or give another "
+            "--metric"
+        )
     pairs = [
         _compare((one, other), tables[one], tables[other], metric, num_shown)
         for one, other in itertools.combinations(tables, 2)
@@ -161,21 +168,36 @@ def _compare(
     num_shown: int,
 ) -> Comparison:
     sign = -1.0 if metric in first.about.lower_is_better else 1.0
-    gains = sign * (second.values[metric] - first.values[metric])
+    gains = _without_rounding(sign * (second.values[metric] - first.values[metric]))
+    are_scores = first.are_scores(metric) & second.are_scores(metric)
+    shown = np.where(are_scores, gains, _gains_of_answers(first, second, gains))
     order = np.array(sorted(range(len(gains)), key=lambda row: _shuffled(first, row)), int)
-    ranked = order[np.argsort(-gains[order], kind="stable")]
-    better = [row for row in ranked[:num_shown] if gains[row] > 0]
-    worse = [row for row in ranked[::-1][:num_shown] if gains[row] < 0]
+    ranked = order[np.argsort(-shown[order], kind="stable")]
+    better = [row for row in ranked[:num_shown] if shown[row] > 0]
+    worse = [row for row in ranked[::-1][:num_shown] if shown[row] < 0]
     return Comparison(
         *names,
         paired=_paired(first, second, metric, "compare"),
         corrected_p_value=None,
-        instances=_counts(gains),
+        instances=_counts(gains[are_scores]) if are_scores.any() else None,
         units=_counts(_of_units(first, gains)),
         categories=_categories(first, second, metric),
         better=_instances(first, second, metric, better),
         worse=_instances(first, second, metric, worse),
     )
+
+
+def _gains_of_answers(
+    first: ScoredInstances, second: ScoredInstances, gains: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """What instances add to the difference of a metric that is no mean. 0 for equal answers."""
+    answers = zip(first.predictions, second.predictions, strict=True)
+    is_equal = np.array([(one or "") == (other or "") for one, other in answers])
+    sums: dict[str, list[float]] = {}
+    for task, gain in zip(first.labels["task"], gains, strict=True):
+        sums.setdefault(task, []).append(gain)
+    of_task = np.array([np.mean(sums[task]) for task in first.labels["task"]])
+    return np.where(is_equal, 0.0, gains - of_task)
 
 
 def _shuffled(table: ScoredInstances, row: int) -> int:
@@ -209,18 +231,26 @@ def _counts(gains: Float[np.ndarray, " n"]) -> Counts:
 def _of_units(
     table: ScoredInstances, gains: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, " units"]:
-    """The mean gain of each unit. What is 0 but for rounding is 0."""
+    """The mean gain of each unit."""
     sums: dict[str, list[float]] = {}
     for unit, gain in zip(table.labels["unit"], gains, strict=True):
         sums.setdefault(unit, []).append(gain)
-    means = np.array([np.mean(of) for of in sums.values()])
-    return np.where(np.abs(means) < 1e-9, 0.0, means)
+    return _without_rounding(np.array([np.mean(of) for of in sums.values()]))
+
+
+def _without_rounding(gains: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """The gains; what is 0 but for rounding is 0."""
+    return np.where(np.abs(gains) < 1e-9, 0.0, gains)
 
 
 def _categories(first: ScoredInstances, second: ScoredInstances, metric: str) -> list[Category]:
-    """The comparison by category; empty if there is only one."""
+    """The comparison by category; empty if there is only one.
+
+    Also empty if categories are parts of tasks and the metric is no mean, which parts do not have.
+    """
     of_first, of_second = first.by("category"), second.by("category")
-    if len(of_first) < 2:
+    are_parts = any(len(task.by("category")) > 1 for task in first.by("task").values())
+    if len(of_first) < 2 or (are_parts and not first.are_scores(metric).all()):
         return []
     found = {
         name: _paired(of_first[name], of_second[name], metric, f"compare {name}")
@@ -252,6 +282,7 @@ def _corrected(pairs: Sequence[PairedDifference]) -> list[float | None]:
 def _instances(
     first: ScoredInstances, second: ScoredInstances, metric: str, rows: Sequence[int]
 ) -> list[Instance]:
+    are_scores = first.are_scores(metric) & second.are_scores(metric)
     return [
         Instance(
             first.labels["id"][row],
@@ -259,8 +290,8 @@ def _instances(
             first.references[row],
             first.predictions[row] or "",
             second.predictions[row] or "",
-            float(first.values[metric][row]),
-            float(second.values[metric][row]),
+            float(first.values[metric][row]) if are_scores[row] else None,
+            float(second.values[metric][row]) if are_scores[row] else None,
         )
         for row in rows
     ]

@@ -1,15 +1,19 @@
 """Finds what systems scored on each instance, and puts the same instances side by side."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from tk_instruct import scored_instances
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path
-from tk_instruct.scored_instances import SUFFIX, ScoredInstances, joined
+from tk_instruct.scored_instances import SUFFIX, Label, ScoredInstances, joined
 from tk_instruct.scores import key_of, named_apart
 
 _NUM_NAMED = 3  # instances that a message names
+
+_LIMIT = re.compile(r"\.first[0-9]+(?=\.|$)")  # in the name of an evaluation with --limit
 
 # A file of predictions → its scored instances.
 ScoreFile = Callable[[Path], ScoredInstances]
@@ -88,14 +92,19 @@ def _evaluations(path: Path, score: ScoreFile) -> dict[_Key, ScoredInstances]:
             "`tk-instruct predict`, or a file of predictions"
         )
     alone: dict[_Key, ScoredInstances] = {}
-    together: dict[str, list[ScoredInstances]] = {}
-    for key, (_, file) in last.items():
+    together: dict[_Key, list[tuple[int, ScoredInstances]]] = {}
+    for key, (step, file) in last.items():
         table = _of_file(file, score)
         if table.about.together:
-            together.setdefault(table.about.protocol, []).append(table)
+            limit = _LIMIT.search(key[0])
+            name = table.about.protocol + (limit[0] if limit else "")
+            together.setdefault((name, ""), []).append((step, table))
         else:
             alone[key] = table
-    return alone | {(name, ""): joined(tables) for name, tables in together.items()}
+    for key, tables in together.items():
+        last_step = max(step for step, _ in tables)
+        alone[key] = joined([table for step, table in tables if step == last_step])
+    return alone
 
 
 def _key(file: Path) -> _Key:
@@ -170,15 +179,48 @@ def _aligned(title: str, systems: Mapping[str, ScoredInstances]) -> Side:
         name: table.taken([rows[name][key] for key in order]) for name, table in systems.items()
     }
     for name, table in aligned.items():
-        for (_, id_), mine, theirs in zip(
-            order, aligned[first_name].references, table.references, strict=True
-        ):
-            if [*mine] != [*theirs]:
+        _check_data(title, (first_name, name), aligned[first_name], table)
+    return Side(title, _with_same_units(title, aligned), len(rows[first_name]) - len(order))
+
+
+def _check_data(
+    title: str, names: tuple[str, str], first: ScoredInstances, second: ScoredInstances
+) -> None:
+    """Raises UserError unless the same instances have the same references and categories."""
+    columns = {
+        "other references": (map(list, first.references), map(list, second.references)),
+        "another category": (first.labels["category"], second.labels["category"]),
+    }
+    for what, (mine, theirs) in columns.items():
+        for id_, one, other in zip(first.labels["id"], mine, theirs, strict=True):
+            if one != other:
                 raise UserError(
-                    f"{title}: {id_} has other references for {first_name} ({[*mine]!r:.60}) than "
-                    f"for {name} ({[*theirs]!r:.60}); evaluate both on the same data"
+                    f"{title}: {id_} has {what} for {names[0]} ({one!r:.60}) than for {names[1]} "
+                    f"({other!r:.60}); evaluate both on the same data"
                 )
-    return Side(title, aligned, len(rows[first_name]) - len(order))
+
+
+def _with_same_units(
+    title: str, systems: Mapping[str, ScoredInstances]
+) -> dict[str, ScoredInstances]:
+    """The systems with the largest units and instances that one of them has.
+
+    A metric that is a mean for one system's answers alone has groups of units for the others.
+    Raises UserError if the units of one are not parts of those.
+    """
+    shared: dict[Label, Sequence[str]] = {}
+    for label in ("unit", "instance"):
+        columns = {name: table.labels[label] for name, table in systems.items()}
+        largest, shared[label] = min(columns.items(), key=lambda item: len(set(item[1])))
+        for name, column in columns.items():
+            if len(set(zip(column, shared[label], strict=True))) > len(set(column)):
+                raise UserError(
+                    f"{title}: the {label}s of {name} are others than those of {largest}; evaluate "
+                    "both on the same data"
+                )
+    return {
+        name: replace(table, labels={**table.labels, **shared}) for name, table in systems.items()
+    }
 
 
 def _rows(name: str, table: ScoredInstances) -> dict[tuple[str, str], int]:

@@ -44,7 +44,7 @@ def _letters(report: Report) -> list[str]:
 def _comparison(of: Comparison, names: tuple[str, str], report: Report) -> list[str]:
     first, second = names
     test = "McNemar's exact test" if report.is_right_or_wrong else "sign test"
-    if report.num_units != report.num_instances:
+    if 1 < report.num_units < report.num_instances:
         test += " (as if independent)"
     difference = of.paired.difference
     rows = [
@@ -57,8 +57,9 @@ def _comparison(of: Comparison, names: tuple[str, str], report: Report) -> list[
     rows.append(["smallest detectable", _smallest(of.paired.smallest_detectable)])
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {value}" for name, value in rows]
-    lines.append(f"{'instances':<{width}}  {_counts(of.instances, test)}")
-    if report.num_units != report.num_instances:
+    if of.instances:
+        lines.append(f"{'instances':<{width}}  {_counts(of.instances, test)}")
+    if 1 < report.num_units < report.num_instances:
         lines.append(f"{report.unit + 's':<{width}}  {_counts(of.units, 'sign test')}")
     if of.categories:
         lines += ["", _categories(of, names, report.unit)]
@@ -125,15 +126,22 @@ def _categories(of: Comparison, names: tuple[str, str], unit: str) -> str:
 
 
 def _instance(instance: Instance, names: tuple[str, str]) -> list[str]:
-    first, second = names
+    scores = instance.first, instance.second
+    first, second = (
+        name if score is None else f"{name} ({score:.2f})"
+        for name, score in zip(names, scores, strict=True)
+    )
     texts = [
         ("reference", "; ".join(instance.references)),
-        (f"{first} ({instance.first:.2f})", instance.first_prediction),
-        (f"{second} ({instance.second:.2f})", instance.second_prediction),
+        (first, instance.first_prediction),
+        (second, instance.second_prediction),
     ]
     width = max(len(name) for name, _ in texts)
     where = instance.id if instance.task in instance.id else f"{instance.task} {instance.id}"
-    return [f"  {where}", *(f"    {name:<{width}}  {_shown(text)}" for name, text in texts)]
+    return [
+        f"  {' '.join(where.split())}",
+        *(f"    {name:<{width}}  {_shown(text)}" for name, text in texts),
+    ]
 
 
 def _shown(text: str) -> str:

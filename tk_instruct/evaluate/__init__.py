@@ -15,7 +15,7 @@ from tk_instruct import configuration, distributed, suite
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate import by_task
 from tk_instruct.evaluate.output import keep_beside
-from tk_instruct.files import Path, check_target
+from tk_instruct.files import Path, check_target, is_stream
 from tk_instruct.predictions import FORMATS_READ
 from tk_instruct.published import Compared
 from tk_instruct.scored_instances import SUFFIX, ScoredInstances, of_file
@@ -115,6 +115,18 @@ def main(args: argparse.Namespace) -> int:
             f"--instances={args.instances} must end in {SUFFIX}, by which such files are known; "
             f"give NAME{SUFFIX}"
         )
+    if args.instances and not args.predictions:
+        raise UserError(
+            f"--instances={args.instances} is for --predictions, and none are given; leave it out: "
+            "a run keeps the scores of instances in its predictions/"
+        )
+    if args.json and args.json.endswith(SUFFIX):
+        raise UserError(
+            f"--json={args.json} must not end in {SUFFIX}, by which scores of instances are known; "
+            "give NAME.json"
+        )
+    if args.predictions:
+        args.predictions = list(map(os.path.expanduser, args.predictions))
     if args.published:
         _refuse_unpublished(args)
     if args.task:
@@ -134,7 +146,7 @@ def score_file(path: Path, args: argparse.Namespace) -> ScoredInstances:
         _refuse_other_data(args)
         scored, _ = suite.part(_modules()[args.suite]).score_file(path, args)
     keep_beside(path, scored)
-    return of_file(scored, path)
+    return scored if is_stream(path) else of_file(scored, path)
 
 
 def published_beside(scored: ScoredInstances) -> tuple[list[Compared], list[Compared]]:

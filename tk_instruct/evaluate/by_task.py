@@ -3,6 +3,7 @@
 import argparse
 import inspect
 import json
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ from tk_instruct.errors import UserError
 from tk_instruct.evaluate.output import keep, refuse_to_overwrite_inputs, show_scores
 from tk_instruct.files import Path
 from tk_instruct.journal import Example
+from tk_instruct.metrics import PERCENTAGES, Metric
 from tk_instruct.metrics.generation import LOWER_IS_BETTER
-from tk_instruct.metrics.metric import Measured, groups_of, measure
+from tk_instruct.metrics.metric import Measured, groups_of, measure, no_means
 from tk_instruct.metrics.metric import scores as scores_of
 from tk_instruct.predictions import Prediction, read_predictions
 from tk_instruct.scored_instances import About, Scored, ScoredInstances, as_scores, joined
@@ -108,18 +110,32 @@ def score_task(
     answers = [task.prediction(t or "", e) for t, e in zip(texts, examples, strict=True)]
     units = [task.unit_of(example) for example in examples]
     measured: dict[str, Measured] = {}
+    percentages = set()
     for metric in metrics:
-        measured |= measure(metric, targets, answers, units)
+        found = measure(metric, targets, answers, units)
+        measured |= found
+        if isinstance(metric, Metric):  # of others the names do not tell it
+            percentages |= found.keys() & set(PERCENTAGES)
     notes = []
     if num_missing := texts.count(None):
         notes.append(
             f"{task.name}/{split}: {num_missing:,} of {len(ids):,} ids have no prediction and "
             "count as empty"
         )
+    notes += [
+        f"{task.name}/{split}: {name} is {of.score} and is left out"
+        for name, of in measured.items()
+        if not math.isfinite(of.score)
+    ]
     groups = groups_of(measured)
     instances = ScoredInstances(
         About(
-            "task", main=next(iter(measured)), unit="unit", lower_is_better=tuple(LOWER_IS_BETTER)
+            "task",
+            main=next(iter(measured)),
+            unit="unit",
+            percentages=tuple(sorted(percentages)),
+            lower_is_better=tuple(LOWER_IS_BETTER),
+            no_means=dict.fromkeys(no_means(measured), (task.name,)),
         ),
         {
             "id": ids,

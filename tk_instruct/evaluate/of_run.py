@@ -9,9 +9,11 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from tk_instruct import configuration, distributed, metrics, schema, scored_instances
@@ -114,6 +116,8 @@ class Run:
             return None
         answers = {id_: found.text for id_, found in read_predictions(output).items()}
         scored = score(examples, [answers[example["id"]] for example in examples])
+        about = msgspec.structs.replace(scored.instances.about, evaluation=digest)
+        scored = Scored(scored.scores, replace(scored.instances, about=about))
         for note in keep_beside(output, scored.instances):
             log.warning(note)
         content = {"predicted_by": digest, "num_examples": len(examples)}
@@ -140,7 +144,9 @@ def _kept(path: Path, predictions: Path, digest: str) -> Scored | None:
     with contextlib.suppress(UserError):
         found = schema.read(path, dict[str, Any])
         instances = scored_instances.kept_of(predictions)
-        if found.get("predicted_by") == digest and instances:
+        # Another evaluation of the same predictions may have replaced the instances' scores.
+        evaluation = instances.about.evaluation if instances else ""
+        if instances and found.get("predicted_by") == evaluation == digest:
             names = [name for name in instances.values if name != scored_instances.MAIN]
             scores = {name: found.get(name) for name in names}
             return Scored(schema.convert(scores, dict[str, float], str(path)), instances)

@@ -8,7 +8,7 @@ from typing import Any
 
 from tk_instruct import scored_instances
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, write_atomically
+from tk_instruct.files import Path, is_stream, write_atomically
 from tk_instruct.scored_instances import ScoredInstances
 
 
@@ -83,15 +83,22 @@ def keep_each(args: argparse.Namespace, scored: Mapping[Path, ScoredInstances]) 
     for predictions, table in scored.items():
         if args.instances:
             scored_instances.write(Path(args.instances), table)
-        elif str(predictions) not in ("-", "/dev/stdin"):
+        else:
             notes += keep_beside(predictions, table)
     return notes
 
 
 def keep_beside(predictions: Path, scored: ScoredInstances) -> list[str]:
-    """Writes the scored instances beside the file of their predictions; returns notes, as keep."""
+    """Writes the scored instances beside the file of their predictions; returns notes, as keep.
+
+    A pipe has nothing beside it, and cannot be read again.
+    """
+    if str(predictions) == "-" or is_stream(predictions):
+        return []
     place = scored_instances.place_of(predictions)
     try:
+        if not (end := os.path.realpath(place)).endswith(scored_instances.SUFFIX):
+            raise UserError(f"{place} leads to {end}, which is not replaced")
         scored_instances.write(place, scored_instances.of_file(scored, predictions))
     except UserError as error:
         return [f"the instances' scores are not kept: {error}; --instances FILE keeps them"]

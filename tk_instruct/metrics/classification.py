@@ -78,7 +78,7 @@ def multirc(targets: Sequence[Target], predictions: Sequence[str]) -> dict[str, 
 
     return {
         "f1_answers": replace(f1_answers, groups=questions),
-        "exact_match_questions": Measured(100 * share, values, questions),
+        "exact_match_questions": Measured(100 * share, values, questions, is_mean=False),
     }
 
 

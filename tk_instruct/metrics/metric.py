@@ -7,7 +7,7 @@ and the difference of two systems on the same examples.
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, update_wrapper
 from numbers import Real
@@ -21,6 +21,8 @@ from tk_instruct.errors import UserError
 from tk_instruct.metrics.target import Target, check_lengths
 from tk_instruct.randomness import draw
 
+MOST = 1e100
+"""The largest value of an example."""
 MAX_GROUPS = 100
 """Groups of the delete-a-group jackknife, and so calls of a metric that is no mean."""
 
@@ -39,18 +41,25 @@ class Measured:
         compute: gives the values. It is called once, when they are asked for.
         groups: a label for each example, where examples of a group have no independent values, such
             as the answers to one question. A standard error then has to be clustered by it.
+        is_mean: whether the values are the examples' own scores. If not, they say nothing of a
+            single example, nor of a part of the examples.
     """
 
     score: float
     compute: Callable[[], Float[np.ndarray, " n"]] = field(repr=False)
     groups: Sequence[str] | None = field(default=None, repr=False)
+    is_mean: bool = True
 
     @classmethod
     def of(
-        cls, score: float, values: Float[np.ndarray, " n"], groups: Sequence[str] | None = None
+        cls,
+        score: float,
+        values: Float[np.ndarray, " n"],
+        groups: Sequence[str] | None = None,
+        is_mean: bool = True,
     ) -> "Measured":
         """A score whose values are there already."""
-        return cls(score, lambda: values, groups)
+        return cls(score, lambda: values, groups, is_mean)
 
     @cached_property
     def values(self) -> Float[np.ndarray, " n"]:
@@ -77,7 +86,7 @@ def jackknife(
         left = without()
         return _centred(len(left) * score - (len(left) - 1) * left, score)
 
-    return Measured(score, pseudo_values, groups)
+    return Measured(score, pseudo_values, groups, is_mean=False)
 
 
 def _centred(values: Float[np.ndarray, " n"], score: float) -> Float[np.ndarray, " n"]:
@@ -89,6 +98,11 @@ def _centred(values: Float[np.ndarray, " n"], score: float) -> Float[np.ndarray,
 def groups_of(measured: Mapping[str, Measured]) -> Sequence[str] | None:
     """The groups that the standard errors of all these scores have to be clustered by, if any."""
     return next((of.groups for of in measured.values() if of.groups is not None), None)
+
+
+def no_means(measured: Mapping[str, Measured]) -> tuple[str, ...]:
+    """The names of the scores that are no mean of the examples' own scores."""
+    return tuple(name for name, of in measured.items() if not of.is_mean)
 
 
 def scores(measured: Mapping[str, Measured]) -> dict[str, float]:
@@ -178,7 +192,7 @@ def _as_mean(score: float, name: str, single: Sequence[Mapping[str, float]]) -> 
     """The score as a mean of single examples; None if it is none."""
     values = np.array([of.get(name, math.nan) for of in single])
     counted = values[~np.isnan(values)]
-    if not len(counted) or not math.isfinite(score):
+    if not len(counted) or not _are_usable([score, *counted]):
         return None
     tolerance = 1e-4 if score == round(score, 4) else 1e-9  # some metrics round
     is_mean = math.isclose(fmean(counted), score, rel_tol=1e-6, abs_tol=tolerance)
@@ -205,7 +219,7 @@ def _by_groups(
         of_group = {group: scores.get(name, math.nan) for group, scores in left.items()}
         counted = [row for row, of in enumerate(single) if name in of] or range(len(groups))
         values = _pseudo_values(score, of_group, groups, counted)
-        found[name] = Measured.of(score, _centred(values, score), groups)
+        found[name] = Measured.of(score, _centred(values, score), groups, is_mean=False)
     return found
 
 
@@ -215,16 +229,21 @@ def _pseudo_values(
     """h·θ − (h − 1)·θ₋ᵍ of each counted row's group, where 1 / h is the group's share of rows.
 
     left has the scores θ₋ᵍ of all rows but a group. For groups of unequal size see Busing, Meijer &
-    van der Leeden 1999, Statistics and Computing 9. All are NaN if a θ₋ᵍ is missing, or if there is
-    one group.
+    van der Leeden 1999, Statistics and Computing 9. All are NaN if a θ₋ᵍ is missing or too
+    large, or if there is one group.
     """
     values = np.full(len(groups), math.nan)
     sizes = Counter(groups[row] for row in counted)
-    if len(sizes) > 1 and not any(math.isnan(left[group]) for group in sizes):
+    if len(sizes) > 1 and _are_usable([score, *(left[group] for group in sizes)]):
         for row in counted:
             h = len(counted) / sizes[groups[row]]
             values[row] = h * score - (h - 1) * left[groups[row]]
     return values
+
+
+def _are_usable(numbers: Iterable[float]) -> bool:
+    """Whether sums of their squares are finite."""
+    return all(abs(number) <= MOST for number in numbers)
 
 
 def _without(

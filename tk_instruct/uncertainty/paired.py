@@ -18,6 +18,7 @@ from tk_instruct.uncertainty.intervals import (
 )
 
 _NUM_EXCHANGES = 9999
+_ROUNDING = 1e-9  # a standard error below is none
 _MOST_SIGNS_AT_ONCE = 2**18  # which a processor's cache holds
 
 
@@ -50,12 +51,13 @@ def paired_difference(
     their systems exchanged: all 2ᶜ ways if C ≤ 13 units differ, else 9,999 at random and the
     observed one (Phipson & Smyth 2010, "Permutation P-values Should Never Be Zero"). So p is at
     least 2¹⁻ᶜ or 0.0001: 5 units cannot show a difference at 5 %. Exchanges depend on seed and
-    purpose, not on the order of rows. As in `mean`, a stratum of one unit has its instances as
-    units. Simulated, the test calls 4–6 % of systems that can be exchanged different at 5 %. Where
-    only the means are equal and differences are skewed (exponential), it is 8 % with 12 units, 7 %
-    with 30 and 5 % with 119.
+    purpose, not on the order of rows or systems. As in `mean`, a stratum of one unit has its
+    instances as units. Simulated, the test calls 4–6 % of systems that can be exchanged different
+    at 5 %. Where only the means are equal and differences are skewed (exponential), it is 8 % with
+    12 units, 7 % with 30 and 5 % with 119.
 
-    Where there is no error, there are no p_value and smallest_detectable either. Arguments and
+    Where there is no error, there are no p_value and smallest_detectable either, nor is there the
+    latter where the error is 0: then it is not known how other samples vary. Arguments and
     errors are those of `mean`; ValueError also if first and second differ in length.
     """
     x, y = finite("first", first), finite("second", second)
@@ -69,7 +71,10 @@ def paired_difference(
     return PairedDifference(
         difference,
         _exchange_p_value(sums, np.random.default_rng(randomness.draw(seed, purpose))),
-        smallest_detectable_difference(difference.stderr, difference.df),
+        # Without any spread nothing is known of the spread of other samples.
+        smallest_detectable_difference(difference.stderr, difference.df)
+        if difference.stderr > _ROUNDING
+        else None,
     )
 
 
@@ -136,24 +141,26 @@ def smallest_detectable_difference(
 
 def _exchange_p_value(sums: Float[np.ndarray, " units"], rng: np.random.Generator) -> float:
     """Share of the ways to change signs of the sums whose total is as large as that observed."""
-    sums = np.sort(sums[sums != 0])  # in an order that is not that of rows; 0 has no sign
-    if 2 ** min(len(sums), 63) <= _NUM_EXCHANGES:
-        every_way = np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums)) & 1
-        return float(_is_as_large(every_way, sums).mean())
-    rows_at_once = max(1, _MOST_SIGNS_AT_ONCE // len(sums))
+    observed = abs(float(sums.sum()))
+    # In an order that is neither that of rows nor that of the systems; 0 has no sign.
+    sizes = np.sort(np.abs(sums[sums != 0]))
+    if 2 ** min(len(sizes), 63) <= _NUM_EXCHANGES:
+        every_way = np.arange(2 ** len(sizes))[:, None] >> np.arange(len(sizes)) & 1
+        return float(_is_as_large(every_way, sizes, observed).mean())
+    rows_at_once = max(1, _MOST_SIGNS_AT_ONCE // len(sizes))
     count = 1
     for start in range(0, _NUM_EXCHANGES, rows_at_once):
         num_rows = min(rows_at_once, _NUM_EXCHANGES - start)
-        eights = rng.integers(256, size=(num_rows, -(-len(sums) // 8)), dtype=np.uint8)
-        is_exchanged = np.unpackbits(eights, axis=1, count=len(sums))
-        count += int(_is_as_large(is_exchanged, sums).sum())
+        eights = rng.integers(256, size=(num_rows, -(-len(sizes) // 8)), dtype=np.uint8)
+        is_negative = np.unpackbits(eights, axis=1, count=len(sizes))
+        count += int(_is_as_large(is_negative, sizes, observed).sum())
     return count / (_NUM_EXCHANGES + 1)
 
 
 def _is_as_large(
-    is_exchanged: Integer[np.ndarray, "ways units"],
-    sums: Float[np.ndarray, " units"],
+    is_negative: Integer[np.ndarray, "ways units"],
+    sizes: Float[np.ndarray, " units"],
+    observed: float,
 ) -> Bool[np.ndarray, " ways"]:
-    observed = abs(sums.sum())
-    rounding = 1e-12 * np.abs(sums).sum()
-    return np.abs(sums.sum() - 2 * (is_exchanged @ sums)) >= observed - rounding
+    rounding = 1e-12 * sizes.sum()
+    return np.abs(sizes.sum() - 2 * (is_negative @ sizes)) >= observed - rounding

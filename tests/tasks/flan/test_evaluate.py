@@ -159,6 +159,20 @@ def test_the_numbers_follow_from_the_predictions(run: Path, report: Any, setting
     }
 
 
+def test_scores_of_another_evaluation_are_not_taken_for_the_run_s(
+    run: Path, report: Any, data_dir: Path
+) -> None:
+    name = "flan_rte.t0-test-2.first5"
+    kept = run / "predictions" / f"{name}.scores.parquet"
+    before = kept.read_bytes()
+    predictions = run / "predictions" / f"{name}.jsonl"
+    words = [f"--predictions={predictions}", f"--tfds_data_dir={data_dir}"]
+    assert cli.main(["evaluate", "--suite=flan", *words]) == 0
+    assert kept.read_bytes() != before  # of all examples, most of them not predicted
+    assert evaluate(run) == 0
+    assert kept.read_bytes() == before
+
+
 def test_what_is_done_is_not_done_again_and_what_is_not_is(
     run: Path, report: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

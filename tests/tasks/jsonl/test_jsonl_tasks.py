@@ -238,6 +238,18 @@ def test_metrics(tmp_path: Path) -> None:
     assert next(iter(scores.items())) == ("accuracy", 50)
 
 
+def test_intervals_end_at_0_and_100(tmp_path: Path, run: Run) -> None:
+    rows: list[Line] = [{"id": f"i{k}", "inputs": "q", "targets": "yes"} for k in range(4)]
+    data = write(tmp_path / "test.jsonl", rows)
+    answers = [{"id": f"i{k}", "prediction": "no" if k else "yes"} for k in range(4)]
+    predictions = write(tmp_path / "predictions.jsonl", answers)
+    scores = tmp_path / "scores.json"
+    flags = ["--task=jsonl", "--vocabulary=bytes", f"--jsonl=test={data}", f"--json={scores}"]
+    run("evaluate", *flags, f"--predictions={predictions}")
+    low, high = json.loads(scores.read_text())["accuracy_ci95"]
+    assert (low, high) == (0.0, 100.0)
+
+
 def test_every_verb(tmp_path: Path, run: Run, tiny_recipe: list[str]) -> None:
     train, more = (write(tmp_path / f"{name}.jsonl", lines(20)) for name in ("train", "more"))
     held_out = write(tmp_path / "held_out.jsonl", lines(4))

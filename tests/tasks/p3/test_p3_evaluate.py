@@ -224,6 +224,15 @@ def test_what_is_done_is_not_done_again_and_what_is_not_is(
     assert evaluate(run, "--bias_fairness") == 0
 
 
+def test_intervals_of_percentages_end_at_0_and_100(report: Any) -> None:
+    bias = report["bias_and_fairness"]
+    spreads = [*report["datasets"].values(), *bias["datasets"].values(), bias["gender_parity"]]
+    ends = [end for of in spreads if of and "median_ci95" in of for end in of["median_ci95"] or []]
+    assert 0.0 in ends
+    assert min(ends) == 0.0
+    assert max(ends) <= 100.0
+
+
 def test_what_is_printed(run: Path, report: Any, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert evaluate(run) == 0

@@ -13,6 +13,7 @@ import pytest
 from tk_instruct import evaluate as verb
 from tk_instruct.errors import UserError
 from tk_instruct.metrics.rouge import stemmed_tokens
+from tk_instruct.predictions import Prediction
 from tk_instruct.tasks.superni import evaluate, metrics, records
 
 
@@ -509,3 +510,14 @@ def test_the_twelve_categories_in_one_table() -> None:
         "Cause Effect Classification   exact_match  100.00              –          1      1"
     )
     assert lines[-4] == "mean of 12 categories                       66.67              –"
+
+
+def test_spellings_with_the_same_key_are_one_category() -> None:
+    names = ["Word Analogy", "word analogy", "Word  Analogy"]
+    instances = {name: metrics.Instance(("yes",), f"task{name}", name) for name in names}
+    predictions = {names[0]: Prediction("yes", ""), names[1]: Prediction("no", "")}
+    rows = evaluate.score_instances("default", predictions, instances, stemmed_tokens)
+    scores = evaluate.scores_of(rows)
+    assert scores["rougeL_for_word_analogy"].value == pytest.approx(100 / 3)
+    row = next(line for line in evaluate.table_of(rows, scores).splitlines() if "Word" in line)
+    assert row.split()[:4] == ["Word", "Analogy", "exact_match", "33.33"]
