@@ -1,8 +1,10 @@
 """Rows as aligned text."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from tk_instruct.uncertainty.intervals import Estimate
+if TYPE_CHECKING:  # brings NumPy, which flags and settings do without
+    from tk_instruct.uncertainty.intervals import Estimate
 
 INTERVAL = "95 % interval"
 
@@ -39,7 +41,7 @@ def about_intervals(unit: str) -> str:
     return f"{INTERVAL}: clustered by {unit}; of one {unit}, over its instances"
 
 
-def score_cells(estimate: Estimate) -> tuple[str, str]:
+def score_cells(estimate: "Estimate") -> tuple[str, str]:
     """A score and its interval as two cells."""
     return f"{estimate.value:.2f}", interval(estimate.ci95)
 
