@@ -4,7 +4,8 @@
   tk-instruct evaluate --task NAME --predictions RUN/predictions/NAME-test-STEP.jsonl
                                                the metric_fns of a SeqIO task or mixture
 
-A suite's scores are in per cent. A task's scores are the values of its metrics.
+A suite's scores are in per cent. A task's scores are the values of its metrics. Each score has a
+95 % interval, clustered by what was sampled, such as the task.
 """
 
 import argparse
