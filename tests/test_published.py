@@ -142,21 +142,6 @@ def test_a_file_without_text_or_in_another_encoding(file: Path) -> None:
     assert published.read(file) == ()
 
 
-@pytest.mark.parametrize(
-    ("name", "task"),
-    [
-        ("superni_en_def-test-1000.jsonl", "superni_en_def"),
-        ("flan_rte.t3-validation-9.rank.jsonl", "flan_rte.t3"),
-        ("a-test-9.first5.jsonl", "a"),
-        ("a-test.jsonl", None),
-        ("a-test-9.json", None),
-        ("gpt3.jsonl", None),
-    ],
-)
-def test_the_task_of_a_file_of_predictions(name: str, task: str | None, tmp_path: Path) -> None:
-    assert published.predicted_task(tmp_path / name) == task
-
-
 OURS = {"track": "en", "encoding": "def"}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tk_instruct import cli
+from tk_instruct.scores import predicted_by_name
 
 
 def write(run: Path, name: str, rouge_l: float, exact_match: float) -> None:
@@ -348,3 +349,20 @@ def test_dashes_in_names_of_tasks_and_splits(
         "mine/test-small",
     ]
     assert scores["mine/small"]["rougeL"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "task_and_split"),
+    [
+        ("superni_en_def-test-1000.jsonl", ("superni_en_def", "test")),
+        ("flan_rte.t3-validation-9.rank.jsonl", ("flan_rte.t3", "validation")),
+        ("a-test-9.first5.jsonl", ("a", "test")),
+        ("my-task-test-9.jsonl", ("my-task", "test")),
+        ("a-test.jsonl", None),
+        ("gpt3.jsonl", None),
+    ],
+)
+def test_what_was_predicted_by_the_name_of_a_file(
+    name: str, task_and_split: tuple[str, str] | None, tmp_path: Path
+) -> None:
+    assert predicted_by_name(tmp_path / name) == task_and_split

@@ -11,8 +11,6 @@ apply to the score. `not said` means that the paper does not say it.
 
 import csv
 import io
-import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -27,7 +25,6 @@ _FIRST = ("paper", "table", "system")
 _LAST = ("part", "metric", "value")
 _MOST_OTHERS = 30  # rows of other settings that a text shows
 
-_PREDICTIONS = re.compile(r"(?P<task>[^-]+)-[^-]+-[0-9]+(\.[^.-]+)*\.jsonl")
 _Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
 
 
@@ -145,15 +142,6 @@ def _is_number(text: str) -> bool:
     whole, _, decimals = text.removeprefix("-").partition(".")
     is_decimal = f"{whole}{decimals or '0'}".isdecimal() and text.isascii()
     return is_decimal and bool(whole) and not text.endswith(".")
-
-
-def predicted_task(path: PathLike) -> str | None:
-    """The task or mixture that a file of predictions is of, by the name that `predict` gives it.
-
-    None if it has another name.
-    """
-    match = _PREDICTIONS.fullmatch(os.path.basename(path))
-    return match["task"] if match else None
 
 
 def compare_with(

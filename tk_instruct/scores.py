@@ -15,7 +15,7 @@ from typing import Any
 
 from tk_instruct import schema, suite
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, is_local
+from tk_instruct.files import Path, PathLike, is_local
 from tk_instruct.tables import INTERVAL, interval, table
 
 log = logging.getLogger("tk_instruct")
@@ -196,9 +196,9 @@ def key_of(name: str) -> tuple[Key, int] | None:
     return None
 
 
-def predicted_by_name(name: str) -> tuple[str, str] | None:
+def predicted_by_name(predictions: PathLike) -> tuple[str, str] | None:
     """The task and split in the name of a file of predictions that `predict` has named, or None."""
-    match = _SCORES.fullmatch(f"{name.removesuffix('.jsonl')}.json")
+    match = _SCORES.fullmatch(f"{os.path.basename(predictions).removesuffix('.jsonl')}.json")
     return (match["task"], match["split"]) if match else None
 
 

@@ -10,7 +10,8 @@ from functools import cache
 from typing import NamedTuple
 
 from tk_instruct.files import Path, PathLike
-from tk_instruct.published import PublishedScore, predicted_task, read
+from tk_instruct.published import PublishedScore, read
+from tk_instruct.scores import predicted_by_name
 
 from .encodings import ENCODINGS
 from .splits import NUM_EVALUATED, collection, task_splits
@@ -82,7 +83,8 @@ def _encoding(path: PathLike) -> str | None:
     parts = os.path.basename(path).split("@")
     if len(parts) > 1:
         return of_released.get(parts[1])
-    task = predicted_task(path) or ""
+    named = predicted_by_name(path)
+    task = named[0] if named else ""
     return next(
         (name for split in task_splits() for name in ENCODINGS if task == f"ni_v1_{split}_{name}"),
         None,

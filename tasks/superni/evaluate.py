@@ -27,9 +27,10 @@ from tk_instruct.evaluate.output import (
 )
 from tk_instruct.files import Path, PathLike
 from tk_instruct.predictions import Prediction, read_predictions
-from tk_instruct.published import Compared, as_rows, predicted_task
+from tk_instruct.published import Compared, as_rows
 from tk_instruct.published import as_text as comparison_text
 from tk_instruct.scored_instances import About, ScoredInstances, as_scores, joined
+from tk_instruct.scores import predicted_by_name
 from tk_instruct.tables import INTERVAL, about_intervals, score_cells, table
 from tk_instruct.uncertainty.intervals import Estimate, combined
 
@@ -158,11 +159,12 @@ def published_beside(
     predictions: the file, by whose name the encoding is known.
     """
     (track,) = scored.by("part")
+    named = predicted_by_name(predictions)
     return published.compared(
         track,
         scored.labels["task"],
         list(scored.predictions).count(None),
-        predicted_task(predictions),
+        named[0] if named else None,
         {name: scored.estimate(name).value for name in METRICS},
     )
 

@@ -117,7 +117,7 @@ def _scored(path: Path, args: argparse.Namespace) -> ScoredInstances:
     Else the predictions are scored, on the split in the file's name unless --split is given.
     """
     is_asked = _is_asked(args)
-    named = predicted_by_name(path.name)
+    named = predicted_by_name(path)
     if named and named[1] in SPLITS and getattr(args, "split", "") == args.scoring.get("split"):
         args = argparse.Namespace(**{**vars(args), "split": named[1]})
     if is_asked:
