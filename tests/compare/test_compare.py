@@ -525,6 +525,12 @@ def test_wrong_words(refused: Any, files: dict[str, Path], words: list[str], mes
     assert refused(*given) == message.format(a=files["a"])
 
 
+def test_a_system_that_is_not_there(refused: Any, files: dict[str, Path], tmp_path: Path) -> None:
+    assert refused(files["a"], tmp_path / "none") == (
+        f"{tmp_path / 'none'} is not there; give a run's folder or a file of predictions"
+    )
+
+
 def test_a_run_without_predictions(refused: Any, files: dict[str, Path], tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()

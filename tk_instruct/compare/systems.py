@@ -79,6 +79,8 @@ def _protocol_of(systems: Mapping[str, ScoredInstances]) -> str:
 
 def _evaluations(path: Path, score: ScoreFile) -> dict[_Key, ScoredInstances]:
     """The evaluations of a system. Raises UserError if there are none."""
+    if not path.exists():
+        raise UserError(f"{path} is not there; give a run's folder or a file of predictions")
     if not path.is_dir():
         return {_key(path): _of_file(path, score)}
     last: dict[_Key, tuple[int, Path]] = {}
