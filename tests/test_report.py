@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tk_instruct import cli
-from tk_instruct.scores import predicted_by_name
+from tk_instruct.files import Path as AnyPath
+from tk_instruct.scores import named_apart, predicted_by_name
 
 
 def write(run: Path, name: str, rouge_l: float, exact_match: float) -> None:
@@ -366,3 +367,16 @@ def test_what_was_predicted_by_the_name_of_a_file(
     name: str, task_and_split: tuple[str, str] | None, tmp_path: Path
 ) -> None:
     assert predicted_by_name(tmp_path / name) == task_and_split
+
+
+def test_runs_beside_a_link_that_leads_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "far" / "folder").mkdir(parents=True)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "link").symlink_to(tmp_path / "far" / "folder")
+    near, far = tmp_path / "here" / "run", tmp_path / "far" / "run"
+    through = f"{tmp_path}/here/link/../run"
+    assert named_apart([str(near), through]) == {
+        "here/run": AnyPath(near),
+        "far/run": AnyPath(through),
+    }
+    assert named_apart([str(far), through]) == {"run": AnyPath(far)}

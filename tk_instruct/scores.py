@@ -144,11 +144,11 @@ def named_apart(runs: Sequence[str]) -> dict[str, Path]:
     for run in map(Path, map(os.path.expanduser, runs)):
         place = os.path.realpath(run) if is_local(run) else os.fspath(run)
         distinct.setdefault(place, run)
-    # Links are not resolved here: people know a link by its own name.
-    parts = {
-        run: (os.path.abspath(run) if is_local(run) else os.fspath(run)).split("/")
-        for run in distinct.values()
-    }
+    # Links are not resolved here: people know a link by its own name. But `link/..` is another
+    # folder than the text says; where two places have one text, all are called by their places.
+    texts = [os.path.abspath(run) if is_local(run) else os.fspath(run) for run in distinct.values()]
+    names = texts if len(set(texts)) == len(texts) else list(distinct)
+    parts = {run: text.split("/") for run, text in zip(distinct.values(), names, strict=True)}
 
     def name(own: list[str]) -> str:
         num_parts = 1
