@@ -29,7 +29,7 @@ setup(
     ],
     package_dir={"tk_instruct.tasks": "tasks", "tk_instruct.gin": "gin"},
     package_data={
-        "tk_instruct.gin": ["**/*.gin"],
+        "tk_instruct.gin": ["**/*.gin", "studies/*.toml"],
         "tk_instruct.self_instruct": ["seed_tasks.jsonl"],
         "tk_instruct.tasks": ["*/*.csv"],
         "tk_instruct.tasks.p3": ["prompts/**/templates.yaml"],
@@ -94,6 +94,7 @@ setup(
             "jax<0.11",  # t5x uses what later ones have removed
         ],
         "tpu": ["google-cloud-storage>=2.19", "jax[tpu]"],
+        "wandb": ["wandb>=0.19"],
         "test": [
             "datasets>=4.0",  # reads what `tasks export` writes
             "huggingface_hub>=2.0",
@@ -101,6 +102,7 @@ setup(
             "import-linter>=2.5",  # who may import whom
             "mypy>=1.15",
             "nbmake>=1.5",
+            "playwright>=1.50",  # drives the Chromium that the page of a report is opened in
             "pytest>=8.3",
             "pytest-xdist>=3.6",
             "ruff>=0.12",

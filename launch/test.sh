@@ -3,7 +3,7 @@
 #   bash launch/test.sh [more arguments for pytest]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-source launch/venv.sh test,plan,generate,analysis,beam
+source launch/venv.sh test,plan,generate,analysis,beam,wandb
 
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .
