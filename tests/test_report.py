@@ -26,10 +26,10 @@ def test_one_row_a_run_the_last_step_of_each(
     write(tmp_path / "copy_demo", "superni_en_def-test-0", 28.54, 0.0)
     assert cli.main(["report", str(tmp_path / "model"), str(tmp_path / "copy_demo")]) == 0
     assert capsys.readouterr().out == (
-        "superni_en_def, per cent\n"
-        "run        validation ROUGE-L  validation EM  test ROUGE-L  test EM\n"
-        "model                  100.00          99.50         50.25    40.00\n"
-        "copy_demo                   –              –         28.54     0.00\n"
+        "superni_en, per cent\n"
+        "run        encoding  validation ROUGE-L  validation EM  test ROUGE-L  test EM\n"
+        "model      def                   100.00          99.50         50.25    40.00\n"
+        "copy_demo  def                        –              –         28.54     0.00\n"
         "validation: instances of train tasks that were not trained on\n"
         "test: unseen tasks\n"
     )
@@ -67,14 +67,14 @@ def test_scores_of_templates_are_rows_of_one_table(
     assert cli.main(["report", str(tmp_path / "tiny")]) == 0
     assert capsys.readouterr().out == (
         "flan_rte, per cent\n"
-        "run           test accuracy  test f1  test num_examples\n"
-        "tiny t2               50.00        –              1,277\n"
-        "tiny t10              40.00        –              1,277\n"
-        "tiny t2.rank          60.00    20.00                  5\n"
+        "run   template  test accuracy  test f1  test num_examples\n"
+        "tiny  t2                50.00        –              1,277\n"
+        "tiny  t10               40.00        –              1,277\n"
+        "tiny  t2.rank           60.00    20.00                  5\n"
         "\n"
-        "superni_en_def, per cent\n"
-        "run   test ROUGE-L  test EM\n"
-        "tiny          1.00     2.00\n"
+        "superni_en, per cent\n"
+        "run   encoding  test ROUGE-L  test EM\n"
+        "tiny  def               1.00     2.00\n"
         "test: unseen tasks\n"
     )
     assert cli.main(["report", str(tmp_path / "tiny"), "--json"]) == 0
@@ -195,11 +195,11 @@ def test_intervals_stand_below_scores(tmp_path: Path, capsys: pytest.CaptureFixt
     put(tmp_path / "old" / "scores" / "superni_en_def-test-9.json", old)
     assert cli.main(["report", str(tmp_path / "old"), str(tmp_path / "new")]) == 0
     assert capsys.readouterr().out == (
-        "superni_en_def, per cent\n"
-        "run                test ROUGE-L           test EM  test num_examples\n"
-        "old                       41.00                 –              1,200\n"
-        "new                       40.00            100.00              1,200\n"
-        "  95 % interval  38.00 to 42.12  100.00 to 100.00\n"
+        "superni_en, per cent\n"
+        "run              encoding    test ROUGE-L           test EM  test num_examples\n"
+        "old              def                41.00                 –              1,200\n"
+        "new              def                40.00            100.00              1,200\n"
+        "  95 % interval            38.00 to 42.12  100.00 to 100.00\n"
         "test: unseen tasks\n"
     )
     assert cli.main(["report", str(tmp_path / "new"), "--json"]) == 0
@@ -315,8 +315,50 @@ def test_runs_of_one_name_are_told_apart_by_their_parents(
     assert cli.main(["report", *runs]) == 0
     rows = capsys.readouterr().out.splitlines()[2:6]
     assert [row.split() for row in rows] == [
-        [name, f"{score:.2f}", "0.00"] for name, score in scores.items()
+        [name, "def", f"{score:.2f}", "0.00"] for name, score in scores.items()
     ]
+
+
+def test_encodings_of_the_same_instances_share_a_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for encoding, score in (("def", 40.0), ("def_pos2", 50.0), ("def_pos2_neg2_expl", 51.0)):
+        write(tmp_path / "run", f"superni_en_{encoding}-test-9", score, 0.0)
+    write(tmp_path / "run", "superni_en_def-test-9.first5", 10.0, 0.0)
+    write(tmp_path / "run", "superni_xlingual_def-test-9", 20.0, 0.0)
+    write(tmp_path / "run", "superni_def-test-9", 30.0, 0.0)
+    assert cli.main(["report", str(tmp_path / "run")]) == 0
+    tables = capsys.readouterr().out.split("\n\n")
+    assert [table.splitlines()[0] for table in tables] == [
+        "superni, per cent",
+        "superni_en, per cent",
+        "superni_en.first5, per cent",
+        "superni_xlingual, per cent",
+    ]
+    assert [line.split() for line in tables[1].splitlines()[2:5]] == [
+        ["run", "def", "40.00", "0.00"],
+        ["run", "def_pos2", "50.00", "0.00"],
+        ["run", "def_pos2_neg2_expl", "51.00", "0.00"],
+    ]
+
+
+def test_files_are_given_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, score in (("a.json", 1.0), ("b=c.json", 2.0)):
+        put(tmp_path / name, {"rougeL": score})
+    assert cli.main(["report", "GPT-4=a.json", "b=c.json", "GPT-5=b=c.json"]) == 0
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split() for row in rows] == [
+        ["GPT-4", "1.00"],
+        ["b=c.json", "2.00"],
+        ["GPT-5", "2.00"],
+    ]
+    assert cli.main(["report", "X=a.json", "X=b=c.json"]) == 2
+    assert "X is also the name of a.json; give another name" in capsys.readouterr().err
+    assert cli.main(["report", "a.json=b=c.json", "a.json"]) == 2
+    assert "a.json is also the name of b=c.json" in capsys.readouterr().err
 
 
 def test_a_run_given_twice_is_shown_once(

@@ -10,12 +10,14 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from tk_instruct import schema, suite
 from tk_instruct.errors import UserError
+from tk_instruct.exhibits import Section, Table
 from tk_instruct.files import Path, PathLike, is_local
+from tk_instruct.published import Compared
 from tk_instruct.tables import INTERVAL, interval, table
 
 log = logging.getLogger("tk_instruct")
@@ -32,6 +34,8 @@ _SCORES = re.compile(
 )
 # TASK-STEP.WAY.json, without a split: a suite's summary of a whole evaluation.
 _SUMMARY = re.compile(r"(?P<task>[^-]+)-(?P<step>[0-9]+)(?P<way>(?:\.[^.]+)*)\.json")
+LIMIT = re.compile(r"\.first[0-9]+(?=\.|$)")
+"""What --limit adds to the name of a task."""
 _AGAIN = "give a file of scores, or evaluate again"
 
 Number = int | float
@@ -57,10 +61,12 @@ class SuiteScores:
     Attributes:
         titles: name of a score → title of its column. These are the first columns of every table.
         splits: split → what it holds, for splits whose names do not tell it.
+        part_title: the title of the column that tells apart the tasks of a table, such as encoding.
     """
 
     titles: Mapping[str, str] = {}
     splits: Mapping[str, str] = {}
+    part_title: str = ""
 
     def read(self, content: dict[str, Any], where: str, repair: str) -> Summary | None:
         """The content of a file in the suite's own format, or None if it has another format.
@@ -74,8 +80,23 @@ class SuiteScores:
         return json.dumps(report, indent=2, ensure_ascii=False)
 
     def row_of(self, task: str) -> tuple[str, str]:
-        """The name of a task's table, and what is added to the run's name in the task's row."""
+        """The name of a task's table, and what tells the task apart from the table's others.
+
+        Tasks share a table if their scores are of the same instances.
+        """
         return task, ""
+
+    def flat(self, report: dict[str, Any]) -> dict[str, Value]:
+        """The main scores of a summary's report by name, and their intervals as NAME_ci95."""
+        return {}
+
+    def section(self, reports: Mapping[str, dict[str, Any]]) -> Section | None:
+        """What a page shows of the reports of systems, by their names."""
+        return None
+
+    def published(self, report: dict[str, Any]) -> tuple[list[Compared], list[Compared]]:
+        """The published scores beside a report's, of the same setting and of others."""
+        return [], []
 
 
 @cache
@@ -135,13 +156,38 @@ def _flat(scores: Scores) -> dict[str, dict[str, Value]]:
     return {"/".join(filter(None, key)): values for key, values in scores.items()}
 
 
-def named_apart(runs: Sequence[str]) -> dict[str, Path]:
-    """Shortest distinct name → run, each run once.
+def named_apart(given: Sequence[str]) -> dict[str, Path]:
+    """Shortest distinct name → run, each run once. `NAME=PATH` gives the name.
 
-    A name is the folder's name, with as many parent folders as are needed to be distinct.
+    Without one it is the folder's name, with as many parent folders as are needed to be distinct.
+    Raises UserError if a name is given twice.
     """
+    texts = [_named(text) for text in given]
+    name_of = {path: name for name, path in _told_apart([p for n, p in texts if n is None]).items()}
+    found: dict[str, Path] = {}
+    for own, path in texts:
+        name = own or name_of.get(path)
+        if name is None:  # another spelling of a run that has been named
+            continue
+        if found.setdefault(name, path) != path:
+            raise UserError(
+                f"{name}={path}: {name} is also the name of {found[name]}; give another name"
+            )
+    return found
+
+
+def _named(text: str) -> tuple[str | None, Path]:
+    """The name and path of `NAME=PATH`. A path that is there may have a = itself."""
+    name, is_named, path = text.partition("=")
+    whole = Path(os.path.expanduser(text))
+    if not is_named or not name or not path or "/" in name or whole.exists():
+        return None, whole
+    return name, Path(os.path.expanduser(path))
+
+
+def _told_apart(runs: Sequence[Path]) -> dict[str, Path]:
     distinct: dict[str, Path] = {}
-    for run in map(Path, map(os.path.expanduser, runs)):
+    for run in runs:
         place = os.path.realpath(run) if is_local(run) else os.fspath(run)
         distinct.setdefault(place, run)
     # Links are not resolved here: people know a link by its own name. But `link/..` is another
@@ -267,43 +313,127 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, Number) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def as_table(runs: Mapping[str, Scores]) -> str:
-    """One table for each task, or for the tasks that a suite puts into one. – is a missing score.
+def flat_scores(path: Path) -> dict[str, Value]:
+    """The scores of a file by name, and their intervals as NAME_ci95.
 
-    Below the scores are their 95 % intervals, if there are any.
-
-    runs: name of a row → its scores.
+    Of a suite's summary, its main scores. Raises UserError if the file has none, or several runs'.
     """
-    rows_of: dict[str, dict[str, dict[str, dict[str, Value]]]] = {}
+    content = read_file(path)
+    if isinstance(content, dict):
+        return content
+    name, summary = content
+    if len(summary.reports) != 1:
+        raise UserError(f"{path} has the scores of several systems; give the file of one")
+    return _scores_of_suites()[name].flat(summary.reports[0])
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores of the same instances: a row for each run and part, a column a split and metric.
+
+    Attributes:
+        part_title: the title of the column of parts. Empty if there is none.
+        rows: (run, part) → split → name of a score → score.
+    """
+
+    name: str
+    part_title: str
+    rows: Mapping[tuple[str, str], Mapping[str, Mapping[str, Value]]]
+    legend: Sequence[str] = ()
+
+    @cached_property
+    def columns(self) -> list[tuple[str, str]]:
+        """Split and name of a score for each column of scores."""
+        found = {split for scores in self.rows.values() for split in scores}
+        splits = [*(split for split in SPLITS if split in found), *sorted(found - set(SPLITS))]
+        return [
+            (split, name)
+            for split in splits
+            for name in _columns(s[split] for s in self.rows.values() if split in s)
+        ]
+
+    @property
+    def header(self) -> list[str]:
+        all_titles = _titles()
+        titles = [f"{split} {all_titles.get(name, name)}".strip() for split, name in self.columns]
+        return ["run", *([self.part_title] if self.part_title else []), *titles]
+
+    def labels(self, row: tuple[str, str]) -> list[str]:
+        return list(row if self.part_title else row[:1])
+
+    def as_text(self) -> str:
+        """An aligned table. Below the scores are their 95 % intervals, if there are any."""
+        shown = [self.header]
+        for row, scores in self.rows.items():
+            labels = self.labels(row)
+            found = [scores.get(split, {}) for split, _ in self.columns]
+            names = [name for _, name in self.columns]
+            shown.append([*labels, *map(_cell, names, found)])
+            ends = [of.get(f"{name}{_CI95}") for of, name in zip(found, names, strict=True)]
+            if any(ends):
+                shown.append([f"  {INTERVAL}", *[""] * (len(labels) - 1), *map(_interval, ends)])
+        return "\n".join([f"{self.name}, per cent", table(shown), *self.legend])
+
+    def as_exhibit(self) -> Table:
+        """The same for a page, with intervals beside scores, the best of several rows in bold."""
+        from tk_instruct.metrics.generation import LOWER_IS_BETTER
+
+        rows, best = [], {}
+        for row, scores in self.rows.items():
+            cells = self.labels(row)
+            for split, name in self.columns:
+                of = scores.get(split, {})
+                ends = _interval(of.get(f"{name}{_CI95}"), decimals=1)
+                cells.append(_cell(name, of) + (f" ({ends})" if ends else ""))
+            rows.append(cells)
+        first = len(self.header) - len(self.columns)
+        for column, (split, name) in enumerate(self.columns):
+            values = [scores.get(split, {}).get(name) for scores in self.rows.values()]
+            numbers = [value for value in values if isinstance(value, Number)]
+            if name != _NUM_EXAMPLES and len(numbers) > 1:
+                top = min(numbers) if name in LOWER_IS_BETTER else max(numbers)
+                best[first + column] = [at for at, value in enumerate(values) if value == top]
+        notes = list(self.legend)
+        if any("(" in cell for row in rows for cell in row[first:]):
+            notes.append(f"In parentheses: {INTERVAL}s.")
+        return Table(_file_name(f"scores_{self.name}"), self.name, self.header, rows, notes, best)
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)
+
+
+def as_tables(runs: Mapping[str, Scores]) -> list[ScoreTable]:
+    """One table for each task, or for the tasks that a suite puts into one, by name.
+
+    runs: name of a run → its scores.
+    """
+    rows_of: dict[str, dict[tuple[str, str], dict[str, dict[str, Value]]]] = {}
+    suites: dict[str, SuiteScores] = {}
     for run, scores in runs.items():
         for (task, split), values in sorted(scores.items(), key=lambda item: _in_order(item[0])):
-            name, part = _scores_of_task(task).row_of(task)
-            rows_of.setdefault(name, {}).setdefault(f"{run} {part}".strip(), {})[split] = values
-    return "\n\n".join(_task_table(task, rows_of[task]) for task in sorted(rows_of))
+            of = _scores_of_task(task)
+            name, part = of.row_of(LIMIT.sub("", task))
+            name += "".join(LIMIT.findall(task))  # of other instances
+            suites[name] = of
+            rows_of.setdefault(name, {}).setdefault((run, part), {})[split] = values
+    found = []
+    for name, rows in sorted(rows_of.items()):
+        splits = {split for scores in rows.values() for split in scores}
+        meanings = suites[name].splits
+        legend = [f"{split}: {meanings[split]}" for split in meanings if split in splits]
+        title = suites[name].part_title if any(part for _, part in rows) else ""
+        found.append(ScoreTable(name, title, rows, legend))
+    return found
+
+
+def as_table(runs: Mapping[str, Scores]) -> str:
+    """The tables as text. – is a missing score."""
+    return "\n\n".join(table.as_text() for table in as_tables(runs))
 
 
 def _in_order(key: Key) -> tuple[int, Key]:
     return len(key[0]), key  # so that t2 comes before t10
-
-
-def _task_table(task: str, rows: Mapping[str, Mapping[str, Mapping[str, Value]]]) -> str:
-    found = {split for scores in rows.values() for split in scores}
-    splits = [*(split for split in SPLITS if split in found), *sorted(found - set(SPLITS))]
-    all_titles, meanings = _titles(), _scores_of_task(task).splits
-    columns = [
-        (split, name)
-        for split in splits
-        for name in _columns(scores[split] for scores in rows.values() if split in scores)
-    ]
-    titles = [f"{split} {all_titles.get(name, name)}".strip() for split, name in columns]
-    shown: list[Sequence[str]] = [["run", *titles]]
-    for row, scores in rows.items():
-        shown.append([row, *(_cell(name, scores.get(split, {})) for split, name in columns)])
-        intervals = [scores.get(split, {}).get(f"{name}{_CI95}") for split, name in columns]
-        if any(intervals):
-            shown.append([f"  {INTERVAL}", *map(_interval, intervals)])
-    legend = [f"{split}: {meanings[split]}" for split in splits if split in meanings]
-    return "\n".join([f"{task}, per cent", table(shown), *legend])
 
 
 def _columns(found: Iterable[Mapping[str, Value]]) -> list[str]:
@@ -319,8 +449,8 @@ def _columns(found: Iterable[Mapping[str, Value]]) -> list[str]:
     return [*first, *(name for name in names if name not in (*first, *last)), *last]
 
 
-def _interval(value: Value | None) -> str:
-    return interval((value[0], value[1])) if isinstance(value, Sequence) else ""
+def _interval(value: Value | None, decimals: int = 2) -> str:
+    return interval((value[0], value[1]), decimals) if isinstance(value, Sequence) else ""
 
 
 def _cell(name: str, scores: Mapping[str, Value]) -> str:

@@ -40,6 +40,8 @@ class _Systems(msgspec.Struct, frozen=True):
 
 
 class _Scores(SuiteScores):
+    part_title = "template"
+
     def read(self, content: dict[str, Any], where: str, repair: str) -> Summary | None:
         form = schema.told_by_fields(content, (_Runs, _Systems, Report))
         if form is None:

@@ -7,6 +7,7 @@ from .splits import task_splits
 
 
 class _Scores(SuiteScores):
+    part_title = "encoding"
     titles = {F_MEASURE: "ROUGE-L", RECALL: "ROUGE-L recall"}  # noqa: RUF012
     splits = {  # noqa: RUF012
         "validation": "seen tasks, instances that are not trained on",

@@ -29,6 +29,8 @@ def _task() -> re.Pattern[str]:
 
 
 class _Scores(SuiteScores):
+    part_title = "prompt"
+
     def read(self, content: dict[str, Any], where: str, repair: str) -> Summary | None:
         form = schema.told_by_fields(content, (_Runs, Report))
         if form is None:

@@ -34,7 +34,10 @@ from tk_instruct.scores import SPLITS, predicted_by_name
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "systems", nargs="+", metavar="DIR|FILE", help="two or more; the first is the baseline"
+        "systems",
+        nargs="+",
+        metavar="[NAME=]DIR|FILE",
+        help="two or more; the first is the baseline",
     )
     parser.add_argument(
         "--metric", metavar="NAME", help="the score to compare (default: the evaluation's main one)"

@@ -1,6 +1,5 @@
 """Finds what systems scored on each instance, and puts the same instances side by side."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -9,11 +8,9 @@ from tk_instruct import scored_instances
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path
 from tk_instruct.scored_instances import SUFFIX, Label, ScoredInstances, joined
-from tk_instruct.scores import key_of, named_apart
+from tk_instruct.scores import LIMIT, key_of, named_apart
 
 _NUM_NAMED = 3  # instances that a message names
-
-_LIMIT = re.compile(r"\.first[0-9]+(?=\.|$)")  # in the name of an evaluation with --limit
 
 # A file of predictions → its scored instances.
 ScoreFile = Callable[[Path], ScoredInstances]
@@ -98,7 +95,7 @@ def _evaluations(path: Path, score: ScoreFile) -> dict[_Key, ScoredInstances]:
     for key, (step, file) in last.items():
         table = _of_file(file, score)
         if table.about.together:
-            limit = _LIMIT.search(key[0])
+            limit = LIMIT.search(key[0])
             name = table.about.protocol + (limit[0] if limit else "")
             together.setdefault((name, ""), []).append((step, table))
         else:

@@ -539,14 +539,14 @@ def test_baselines_are_scored_and_reported(
     assert cli.main(["report", str(run)]) == 0
     title, header, row = capsys.readouterr().out.splitlines()[:3]
     assert title == "ni_v1_random, per cent"
-    assert header.split() == ["run", "test", "ROUGE-L", "test", "num_examples"]
+    assert header.split() == ["run", "encoding", "test", "ROUGE-L", "test", "num_examples"]
     assert row.split()[:2] == [baseline, "prompt"]
 
 
 def test_a_table_of_scores_is_of_a_split() -> None:
     row_of = scores.SCORES.row_of
     assert row_of("ni_v1_random_full") == ("ni_v1_random", "full")
-    for split, encoding in product(task_splits(), ["none", "prompt_definition.first100"]):
+    for split, encoding in product(task_splits(), ["none", "prompt_definition"]):
         assert row_of(f"ni_v1_{split}_{encoding}") == (f"ni_v1_{split}", encoding)
     assert row_of("ni_v1_other") == ("ni_v1_other", "")
 

@@ -285,9 +285,8 @@ def test_the_report_puts_prompts_of_a_data_set_into_one_table(
     assert cli.main(["report", str(tmp_path)]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[0] == "p3_super_glue_rte, per cent"
-    assert [line.split("  ")[0].split(" ")[-1] for line in shown[2::2]] == [
-        *("GPT_3_style.rank", "can_we_infer.rank")
-    ]
+    assert [line.split()[1] for line in shown[2::2]] == [*("GPT_3_style.rank", "can_we_infer.rank")]
+    assert shown[1].split()[:2] == ["run", "prompt"]
     assert all(line.startswith("  95 % interval  ") for line in shown[3::2])
 
 
