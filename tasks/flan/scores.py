@@ -1,14 +1,19 @@
 """FLAN's scores for `report`: the suite's own tables, and one table for a task's templates."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 
 from tk_instruct import schema
-from tk_instruct.scores import Number, Scores, SuiteScores, Summary, check_scores
+from tk_instruct.exhibits import Section
+from tk_instruct.published import Compared
+from tk_instruct.scores import Number, Scores, SuiteScores, Summary, Value, check_scores
 
-from .summary import Report, report_text
+from . import exhibits
+from .published import compared
+from .summary import Report, report_text, role_of_instructions
 
 T = TypeVar("T")
 _Filled: TypeAlias = Annotated[dict[str, T], msgspec.Meta(min_length=1)]
@@ -57,6 +62,15 @@ class _Scores(SuiteScores):
 
     def text(self, report: dict[str, Any]) -> str:
         return report_text(report)
+
+    def flat(self, report: dict[str, Any]) -> dict[str, Value]:
+        return exhibits.flat(report)
+
+    def section(self, reports: Mapping[str, dict[str, Any]]) -> Section | None:
+        return exhibits.section(reports)
+
+    def published(self, report: dict[str, Any]) -> tuple[list[Compared], list[Compared]]:
+        return compared([report], role_of_instructions([report]))
 
     def row_of(self, task: str) -> tuple[str, str]:
         match = _TEMPLATE.fullmatch(task)

@@ -22,7 +22,7 @@ from .protocol import ROLES, Job, without_form
 _CI95: TypeAlias = tuple[float, float]
 
 # What is below the tables if they have it.
-_LEGEND = {
+LEGEND = {
     "spread_of_templates": "in parentheses: the deviation without what sampled instances add to it",
     "mean_ci95": f"{INTERVAL}: over instances, templates are fixed; of an average, over datasets",
 }
@@ -236,13 +236,18 @@ def _setting_table(cluster: dict[str, Any], setting: str) -> str:
     for dataset, about in cluster["datasets"].items():
         if setting in about["settings"]:
             metric = about["metric"] + (" (less is better)" if about["lower_is_better"] else "")
-            rows.append([dataset, metric, *_cells(about["settings"][setting])])
+            rows.append([dataset, metric, *setting_cells(about["settings"][setting])])
     average = cluster["average"].get(setting)
     if average and len(rows) > 2:
-        ends = [interval(average.get(f"{key}_ci95"), 1) for key in ("mean", "best_on_dev")]
-        best = f"{average['best_on_dev']:.1f}" if "best_on_dev" in average else "–"
-        rows.append(["average", "", f"{average['mean']:.1f}", ends[0], best, ends[1]])
+        rows.append(["average", "", *average_cells(average)])
     return table(rows)
+
+
+def average_cells(average: Mapping[str, Any]) -> list[str]:
+    """A cluster's mean, its interval, the same of the templates that are best on dev."""
+    ends = [interval(average.get(f"{key}_ci95"), 1) for key in ("mean", "best_on_dev")]
+    best = f"{average['best_on_dev']:.1f}" if "best_on_dev" in average else "–"
+    return [f"{average['mean']:.1f}", ends[0], best, ends[1]]
 
 
 def _legend(report: dict[str, Any]) -> list[str]:
@@ -252,7 +257,7 @@ def _legend(report: dict[str, Any]) -> list[str]:
         for about in cluster["datasets"].values()
         for setting in about["settings"].values()
     ]
-    return [text for name, text in _LEGEND.items() if any(name in setting for setting in settings)]
+    return [text for name, text in LEGEND.items() if any(name in setting for setting in settings)]
 
 
 def _interval_row(intervals: Sequence[Sequence[float] | None], *empty: str) -> list[list[str]]:
@@ -261,7 +266,8 @@ def _interval_row(intervals: Sequence[Sequence[float] | None], *empty: str) -> l
     return [[f"  {INTERVAL}", *empty, *cells]] if any(cells) else []
 
 
-def _cells(setting: dict[str, Any]) -> list[str]:
+def setting_cells(setting: Mapping[str, Any]) -> list[str]:
+    """A dataset's mean over templates, its interval, the same of the template best on dev."""
     spread = f" ± {setting['standard_deviation']:.1f}" if setting["num_templates"] > 1 else ""
     if "spread_of_templates" in setting:
         spread += f" ({setting['spread_of_templates']:.1f})"

@@ -1,15 +1,18 @@
 """P3's scores for `report`: the table of a whole evaluation, and one for a data set's prompts."""
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import msgspec
 
 from tk_instruct import schema
-from tk_instruct.scores import SuiteScores, Summary
+from tk_instruct.exhibits import Section
+from tk_instruct.published import Compared
+from tk_instruct.scores import SuiteScores, Summary, Value
 
-from . import t0
+from . import exhibits, published, t0
 from .summary import Report, report_text
 from .tasks import name_of
 
@@ -41,6 +44,15 @@ class _Scores(SuiteScores):
 
     def text(self, report: dict[str, Any]) -> str:
         return report_text(msgspec.convert(report, Report))
+
+    def flat(self, report: dict[str, Any]) -> dict[str, Value]:
+        return exhibits.flat(msgspec.convert(report, Report))
+
+    def section(self, reports: Mapping[str, dict[str, Any]]) -> Section | None:
+        return exhibits.section(msgspec.convert(reports, dict[str, Report]))
+
+    def published(self, report: dict[str, Any]) -> tuple[list[Compared], list[Compared]]:
+        return published.compared(msgspec.convert(report, Report))
 
     def row_of(self, task: str) -> tuple[str, str]:
         match = _task().fullmatch(task)
