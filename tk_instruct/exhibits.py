@@ -5,6 +5,7 @@ within a report, and of letters, digits, - and _ alone.
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
@@ -173,7 +174,39 @@ class Shares:
         return rows
 
 
-Figure: TypeAlias = Bars | Curves | HeatMap | Spread | Shares
+@dataclass(frozen=True)
+class Histogram:
+    """How many there are of each size: vertical bars that touch.
+
+    Attributes:
+        edges: of the bars, one more than there are bars.
+        is_open: whether the last bar has all that are larger too.
+    """
+
+    name: str
+    title: str
+    x_title: str
+    y_title: str
+    edges: Sequence[float]
+    counts: Sequence[int]
+    is_open: bool = False
+    notes: Sequence[str] = ()
+
+    def data(self) -> Rows:
+        rows: Rows = [["from", "to", self.y_title]]
+        for number, count in enumerate(self.counts):
+            is_last = number == len(self.counts) - 1
+            end = None if self.is_open and is_last else self.edges[number + 1]
+            rows.append([self.edges[number], end, count])
+        return rows
+
+
+Figure: TypeAlias = Bars | Curves | HeatMap | Spread | Shares | Histogram
+
+
+def file_name(text: str) -> str:
+    """A text as the name of an exhibit."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 from tk_instruct import schema, suite
 from tk_instruct.errors import UserError
-from tk_instruct.exhibits import Section, Table
+from tk_instruct.exhibits import Section, Table, file_name
 from tk_instruct.files import Path, PathLike, is_local
 from tk_instruct.published import Compared
 from tk_instruct.tables import INTERVAL, interval, table
@@ -143,10 +143,10 @@ class Found:
             rows |= {f"{run} {name}": scores for name, scores in summary.systems.items()}
         return rows
 
-    def texts(self) -> list[str]:
-        """The summaries' reports as texts for people."""
+    def reports(self) -> list[tuple[SuiteScores, dict[str, Any]]]:
+        """The summaries' reports, and how their suite shows them."""
         return [
-            _scores_of_suites()[name].text(report)
+            (_scores_of_suites()[name], report)
             for name, summary in self.summaries.items()
             for report in summary.reports
         ]
@@ -396,11 +396,7 @@ class ScoreTable:
         notes = list(self.legend)
         if any("(" in cell for row in rows for cell in row[first:]):
             notes.append(f"In parentheses: {INTERVAL}s.")
-        return Table(_file_name(f"scores_{self.name}"), self.name, self.header, rows, notes, best)
-
-
-def _file_name(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)
+        return Table(file_name(f"scores_{self.name}"), self.name, self.header, rows, notes, best)
 
 
 def as_tables(runs: Mapping[str, Scores]) -> list[ScoreTable]:

@@ -50,7 +50,9 @@ def main(args: argparse.Namespace) -> int:
         return 0
     rows = {name: scores for run, of in found.items() for name, scores in of.rows(run).items()}
     texts = [as_table(rows)] if rows else []
-    texts += [text for of in found.values() for text in of.texts()]
+    texts += [
+        suite_scores.text(report) for of in found.values() for suite_scores, report in of.reports()
+    ]
     if texts:
         print("\n\n".join(texts))
     return 0
