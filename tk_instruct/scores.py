@@ -399,6 +399,17 @@ class ScoreTable:
         return Table(file_name(f"scores_{self.name}"), self.name, self.header, rows, notes, best)
 
 
+def table_of(task: str) -> tuple[str, str]:
+    """The name of a task's table, and what tells the task apart from the table's others."""
+    name, part = _scores_of_task(task).row_of(LIMIT.sub("", task))
+    return name + "".join(LIMIT.findall(task)), part  # with --limit the instances are others
+
+
+def title_of(metric: str) -> str:
+    """What a metric is called in tables."""
+    return _titles().get(metric, metric)
+
+
 def as_tables(runs: Mapping[str, Scores]) -> list[ScoreTable]:
     """One table for each task, or for the tasks that a suite puts into one, by name.
 
@@ -408,10 +419,8 @@ def as_tables(runs: Mapping[str, Scores]) -> list[ScoreTable]:
     suites: dict[str, SuiteScores] = {}
     for run, scores in runs.items():
         for (task, split), values in sorted(scores.items(), key=lambda item: _in_order(item[0])):
-            of = _scores_of_task(task)
-            name, part = of.row_of(LIMIT.sub("", task))
-            name += "".join(LIMIT.findall(task))  # of other instances
-            suites[name] = of
+            name, part = table_of(task)
+            suites[name] = _scores_of_task(task)
             rows_of.setdefault(name, {}).setdefault((run, part), {})[split] = values
     found = []
     for name, rows in sorted(rows_of.items()):

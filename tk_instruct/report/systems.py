@@ -1,0 +1,120 @@
+"""Reads what a report is given: runs, and files of scores or of predictions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tk_instruct import scored_instances
+from tk_instruct.errors import UserError
+from tk_instruct.files import Path
+from tk_instruct.scored_instances import SUFFIX, ScoredInstances, as_scores
+from tk_instruct.scores import Found, Key, key_of, read_run
+
+_GENERATED = "instructions.jsonl"  # what a run of `tk-instruct self-instruct` holds
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a system scored on each instance of a task and split.
+
+    Attributes:
+        predictions: the name of their file, by which the encoding is known.
+    """
+
+    instances: ScoredInstances
+    predictions: str
+
+
+@dataclass(frozen=True)
+class System:
+    """A run's directory, or a file of one system.
+
+    Attributes:
+        scores: as `tk-instruct evaluate` has written them.
+        evaluations: those whose instances' scores are kept beside the predictions.
+    """
+
+    name: str
+    path: Path
+    scores: Found = field(default_factory=Found)
+    evaluations: Mapping[Key, Evaluation] = field(default_factory=dict)
+
+    @property
+    def is_trained(self) -> bool:
+        return (self.path / "metrics.jsonl").exists()
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether it is a run of `tk-instruct self-instruct`."""
+        return is_generated(self.path)
+
+
+def is_generated(path: Path) -> bool:
+    """Whether a folder is a run of `tk-instruct self-instruct`."""
+    return (path / _GENERATED).exists()
+
+
+def read_system(name: str, path: Path, needs_scores: bool) -> System:
+    """A run, or a file of scores, of predictions that were evaluated, or of instances' scores.
+
+    needs_scores: whether a run without scores is refused. It may have been trained only.
+
+    Raises UserError if there is nothing to read, or if predictions were not evaluated.
+    """
+    if is_generated(path):
+        return System(name, path)
+    if path.is_dir():
+        return _run(name, path, needs_scores)
+    if not path.exists():
+        raise UserError(f"{path} is not there; give a run's folder, a study or a file of scores")
+    if path.name.endswith((SUFFIX, ".jsonl")):
+        return _evaluated(name, path)
+    return System(name, path, read_run(path))
+
+
+def _run(name: str, path: Path, needs_scores: bool) -> System:
+    evaluations = _evaluations(path)
+    try:
+        return System(name, path, read_run(path), evaluations)
+    except UserError:
+        system = System(name, path, Found(), evaluations)
+        if needs_scores or (path / "scores").is_dir() or not (system.is_trained or evaluations):
+            raise
+    return system
+
+
+def _evaluations(run: Path) -> dict[Key, Evaluation]:
+    """Of the last step of each task and split. Not those that are one evaluation together."""
+    folder = run / "predictions"
+    last: dict[Key, tuple[int, Path]] = {}
+    for file in sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []:
+        if named := key_of(f"{file.name.removesuffix(SUFFIX)}.json"):
+            key, step = named
+            last[key] = max(last.get(key, (-1, file)), (step, file))
+    found = {}
+    for key, (_, file) in last.items():
+        instances = scored_instances.read(file)
+        if not instances.about.together:
+            found[key] = Evaluation(instances, file.name.removesuffix(SUFFIX) + ".jsonl")
+    return found
+
+
+def _evaluated(name: str, path: Path) -> System:
+    """A file of predictions whose scores are kept beside it, or the file of those."""
+    if path.name.endswith(SUFFIX):
+        instances = scored_instances.read(path)
+    elif (kept := scored_instances.kept_of(path)) is not None:
+        instances = kept
+    else:
+        raise UserError(
+            f"{path} has no scores of its instances beside it, or has changed since they were "
+            f"made; make them with `tk-instruct evaluate --predictions {path}`"
+        )
+    file = instances.about.file or path.name
+    named = key_of(f"{file.removesuffix('.jsonl')}.json")
+    scores: Found = Found()
+    evaluations: dict[Key, Evaluation] = {}
+    for part, of in instances.by("part").items():
+        key = named[0] if named else ("scores", part)
+        scores.scores[key] = as_scores(of.estimates())
+        evaluations[key] = Evaluation(of, file)
+    return System(name, path, scores, evaluations)
