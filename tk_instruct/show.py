@@ -159,19 +159,13 @@ def _inputs_of(ids: Collection[str], path: Path, args: argparse.Namespace) -> di
     configuration.import_declarations(args.modules)
     configuration.bind_data_arguments(args)
     split = args.split or (named[1] if named else "test")
-    found: dict[str, str] = {}
     try:
-        for part in registry.tasks_of(task):
-            for example in part.texts(split):
-                if example["id"] in ids:
-                    found[example["id"]] = example.get("input", example["inputs_pretokenized"])
-                if len(found) == len(ids):
-                    return found
+        return registry.inputs_of(task, split, ids)
     except UserError as error:
         if args.of:
             raise
         print(f"{_NOT_SHOWN}: {error}", file=sys.stderr)
-    return found
+        return {}
 
 
 def _instance(table: ScoredInstances, row: int, inputs: Mapping[str, str]) -> dict[str, Any]:

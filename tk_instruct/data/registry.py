@@ -11,7 +11,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -304,6 +304,21 @@ def _as_read(task: Any) -> Any:
     from tk_instruct.data.seqio_bridge import cache
 
     return cache.cached_task(task, directories)
+
+
+def inputs_of(name: str, split: str, ids: Collection[str]) -> dict[str, str]:
+    """Id → input as people read it, of the examples of a task or mixture that have these ids.
+
+    Raises UserError for an unknown name, and where data is missing.
+    """
+    found: dict[str, str] = {}
+    for task in tasks_of(name):
+        for example in task.texts(split):
+            if example["id"] in ids:
+                found[example["id"]] = example.get("input", example["inputs_pretokenized"])
+            if len(found) == len(ids):
+                return found
+    return found
 
 
 def tasks_of(name: str) -> list[AnyTask]:

@@ -1,61 +1,136 @@
-"""Compare the scores of runs: one table a task, one row a run, one column a split and metric.
+"""Put the results of runs side by side: tables in the terminal, or a page to show.
 
-Reads the files in each run's scores/, which `tk-instruct evaluate` writes. Of the files
-TASK-SPLIT-STEP.json, only the last step is read. A file of scores with any name may be given in
-place of a run. If a suite has a summary of a whole evaluation, its tables replace the scores that
-the summary is made from. Runs of the same name are shown with their parent folders. Below a score
-is its 95 % interval; `tk-instruct evaluate` says what it is clustered by.
+A system is a run's directory, or a file: of scores (evaluate --json), of predictions that were
+evaluated, or NAME.scores.parquet. NAME=FILE gives it a name. Of a run's files TASK-SPLIT-STEP, only
+the last step is read. If a suite has a summary of a whole evaluation, its tables replace the scores
+that the summary is made from. Runs of the same name are shown with their parent folders. Below a
+score is its 95 % interval; `tk-instruct evaluate` says what it is clustered by.
 
   tk-instruct report runs/smoke/tiny_t5 runs/smoke/copy_input runs/smoke/copy_demo
-  tk-instruct report ours.json theirs.json
+  tk-instruct report ours.json GPT-3=theirs.json
+  tk-instruct report runs/smoke/* --out page
+
+With --out it writes DIR/index.html, one page that opens without a network: scores beside
+published ones, categories, studies, learning curves, where the time went, samples, and a viewer of
+predictions. Beside it lie all figures as PNG, SVG and CSV, and all tables as LaTeX, Markdown and
+CSV.
 
 For a run of `tk-instruct self-instruct` it shows the counts of generated data, stats/stats.json.
 """
 
 import argparse
 import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from tk_instruct import schema
+from tk_instruct import configuration, schema
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path
-from tk_instruct.scores import as_table, named_apart, read_run
+from tk_instruct.exhibits import Section
+from tk_instruct.files import Path, check_target
+from tk_instruct.ranges import whole_number
+from tk_instruct.report.systems import System, read_system
+from tk_instruct.scores import as_table, named_apart
+
+log = logging.getLogger("tk_instruct")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "runs",
+        "systems",
         nargs="+",
-        metavar="DIR|FILE",
-        help="a run's directory, or a file of scores (evaluate --json)",
+        metavar="[NAME=]DIR|FILE",
+        help="a run's directory, a file of scores, or a file of predictions that were evaluated",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object a run")
+    parser.add_argument("--json", action="store_true", help="one JSON object a system")
+    page = parser.add_argument_group("page")
+    page.add_argument("--out", metavar="DIR", help="write a page and its files into this folder")
+    page.add_argument("--title", help="of the page (default: the systems' names)")
+    page.add_argument(
+        "--num_predictions",
+        type=whole_number,
+        default=12_000,
+        metavar="N",
+        help="how many predictions of an evaluation the page shows; of more they are drawn, the "
+        "same for each system (default: %(default)s)",
+    )
+    configuration.add_data_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    named = named_apart(args.runs)
-    generated = {
-        name: read_stats(run)
-        for name, run in named.items()
-        if (run / "instructions.jsonl").exists()
-    }
-    found = {name: read_run(run) for name, run in named.items() if name not in generated}
-    for name, stats in generated.items():
-        if len(named) > 1 and not args.json:
-            print(name)
-        show_stats(name, stats, args.json)
+    if args.out is not None:
+        return _write_page(args)
+    if args.title is not None:
+        raise UserError(f"--title={args.title} is a page's; give --out DIR too, or leave it out")
+    named = named_apart(args.systems)
+    systems = [read_system(name, path, needs_scores=True) for name, path in named.items()]
+    for system in systems:
+        if system.is_generated:
+            if len(named) > 1 and not args.json:
+                print(system.name)
+            _show_stats(system, args.json)
+    scored = [system for system in systems if not system.is_generated]
     if args.json:
-        for run, of in found.items():
-            print(json.dumps({"run": run, **of.as_json}))
+        for system in scored:
+            print(json.dumps({"run": system.name, **system.scores.as_json}))
         return 0
-    rows = {name: scores for run, of in found.items() for name, scores in of.rows(run).items()}
+    rows = {name: scores for s in scored for name, scores in s.scores.rows(s.name).items()}
     texts = [as_table(rows)] if rows else []
-    texts += [
-        suite_scores.text(report) for of in found.values() for suite_scores, report in of.reports()
-    ]
+    for system in scored:
+        texts += [of.text(report) for of, report in system.scores.reports()]
     if texts:
         print("\n\n".join(texts))
     return 0
+
+
+def _write_page(args: argparse.Namespace) -> int:
+    from tk_instruct.report import page
+    from tk_instruct.report.answers import answers
+    from tk_instruct.report.results import results
+    from tk_instruct.report.training import training
+
+    if args.json:
+        raise UserError("--json prints scores, and --out writes a page; leave one of the two out")
+    if args.num_predictions < 0:
+        raise UserError(f"--num_predictions={args.num_predictions} must be at least 0")
+    out = Path(os.path.expanduser(args.out))
+    check_target(out / "index.html")
+    named = named_apart(args.systems)
+    systems = [read_system(name, path, needs_scores=False) for name, path in named.items()]
+    scored = [system for system in systems if not system.is_generated]
+    sections = [*results(scored), *training(scored), *_generated(systems)]
+    predictions = answers(scored, args.num_predictions, args) if args.num_predictions else []
+    if not sections and not predictions:
+        raise UserError(f"{', '.join(named)}: nothing to show; train, predict or evaluate first")
+    title = args.title or ", ".join(named)
+    paths = page.write(out, title, list(_with_distinct_names(sections)), predictions)
+    log.info("%s, with %d files of figures and tables beside it", paths[0], len(paths) - 1)
+    return 0
+
+
+def _generated(systems: Sequence[System]) -> Iterator[Section]:
+    from tk_instruct.self_instruct.stats.report import section
+
+    for system in systems:
+        if system.is_generated:
+            yield section(system.name, read_stats(system.path))
+
+
+def _with_distinct_names(sections: Sequence[Section]) -> Iterator[Section]:
+    """The names of exhibits are those of files, so a second one of a name gets a number."""
+    taken: set[str] = set()
+    for section in sections:
+        exhibits = []
+        for exhibit in section.exhibits:
+            name, number = exhibit.name, 1
+            while name.lower() in taken:
+                number += 1
+                name = f"{exhibit.name}_{number}"
+            taken.add(name.lower())
+            exhibits.append(replace(exhibit, name=name))
+        yield replace(section, exhibits=exhibits)
 
 
 def read_stats(run: Path) -> dict[str, Any]:
@@ -71,8 +146,10 @@ def read_stats(run: Path) -> dict[str, Any]:
     return stats
 
 
-def show_stats(name: str, stats: dict[str, Any], as_json: bool) -> None:
+def _show_stats(system: System, as_json: bool) -> None:
     """Prints the stats of a Self-Instruct run, as a text or as one JSON object."""
     from tk_instruct.self_instruct.stats.report import as_text
 
-    print(json.dumps({"run": name, "stats": stats}) if as_json else f"{as_text(stats)}\n")
+    stats = read_stats(system.path)
+    shown = json.dumps({"run": system.name, "stats": stats}) if as_json else f"{as_text(stats)}\n"
+    print(shown)

@@ -27,7 +27,7 @@ def _scores(systems: Sequence[System]) -> Section:
     units = dict.fromkeys(
         about_intervals(evaluation.instances.about.unit)
         for system in systems
-        for evaluation in system.evaluations.values()
+        for evaluation in system.alone.values()
     )
     return Section(
         "Scores",
@@ -100,7 +100,7 @@ def _published(systems: Sequence[System]) -> Section | None:
 
 
 def _compared(system: System) -> Iterator[tuple[list[Compared], list[Compared]]]:
-    for evaluation in system.evaluations.values():
+    for evaluation in system.alone.values():
         for of_part in evaluation.instances.by("part").values():
             try:
                 yield evaluate.published_beside(of_part)
@@ -131,7 +131,7 @@ def _categories(systems: Sequence[System]) -> Section | None:
     """A figure for each table and split of which instances are of several categories."""
     found: dict[tuple[str, str], dict[str, Evaluation]] = {}
     for system in systems:
-        for (task, split), evaluation in system.evaluations.items():
+        for (task, split), evaluation in system.alone.items():
             table, part = table_of(task)
             of = found.setdefault((table, split), {})
             name = system.name if system.name not in of else f"{system.name} {part}"

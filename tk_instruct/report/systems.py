@@ -39,6 +39,11 @@ class System:
     evaluations: Mapping[Key, Evaluation] = field(default_factory=dict)
 
     @property
+    def alone(self) -> dict[Key, Evaluation]:
+        """The evaluations that are not a part of one, as that of a single prompt is."""
+        return {key: of for key, of in self.evaluations.items() if not of.instances.about.together}
+
+    @property
     def is_trained(self) -> bool:
         return (self.path / "metrics.jsonl").exists()
 
@@ -83,7 +88,7 @@ def _run(name: str, path: Path, needs_scores: bool) -> System:
 
 
 def _evaluations(run: Path) -> dict[Key, Evaluation]:
-    """Of the last step of each task and split. Not those that are one evaluation together."""
+    """Of the last step of each task and split."""
     folder = run / "predictions"
     last: dict[Key, tuple[int, Path]] = {}
     for file in sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []:
@@ -92,9 +97,8 @@ def _evaluations(run: Path) -> dict[Key, Evaluation]:
             last[key] = max(last.get(key, (-1, file)), (step, file))
     found = {}
     for key, (_, file) in last.items():
-        instances = scored_instances.read(file)
-        if not instances.about.together:
-            found[key] = Evaluation(instances, file.name.removesuffix(SUFFIX) + ".jsonl")
+        name = f"{file.name.removesuffix(SUFFIX)}.jsonl"
+        found[key] = Evaluation(scored_instances.read(file), name)
     return found
 
 

@@ -16,6 +16,7 @@ from tk_instruct.self_instruct.dispatch.budget import Tokens
 from tk_instruct.self_instruct.dispatch.ledger import charges
 from tk_instruct.self_instruct.pool import NoveltyPool, Tokenize, rouge_tokens
 from tk_instruct.self_instruct.run_directory import Record, RunDirectory
+from tk_instruct.self_instruct.stats import histograms
 from tk_instruct.self_instruct.stats.report import Stats, as_html, captions
 from tk_instruct.self_instruct.stats.root_verbs import Parsing, RootVerb, root_verbs
 
@@ -46,6 +47,11 @@ def stats(run: RunDirectory, parsing: Parsing, tokenize: Tokenize = rouge_tokens
 
     made = _made(run)
     similarities = seed_similarities(made.instructions, made.seeds, tokenize)
+    lengths = {
+        "instruction": num_words(made.instructions),
+        "non-empty input": num_words(made.inputs),
+        "output": num_words(made.outputs),
+    }
     verbs, why_no_verbs = _root_verbs(made.instructions, parsing)
     counted: Stats = {
         "models": made.models,
@@ -62,16 +68,12 @@ def stats(run: RunDirectory, parsing: Parsing, tokenize: Tokenize = rouge_tokens
         "mean_rouge_l_to_most_similar_seed": _mean(similarities),
         "root_verbs": [vars(verb) for verb in verbs],
         "why_no_root_verbs": why_no_verbs,
+        "similarities": histograms.of_similarities(similarities),
+        "lengths": {what: histograms.of_lengths(words) for what, words in lengths.items()},
     }
     images = {
         "similarities": figures.similarity_histogram(similarities),
-        "lengths": figures.length_histograms(
-            {
-                "instruction": num_words(made.instructions),
-                "non-empty input": num_words(made.inputs),
-                "output": num_words(made.outputs),
-            }
-        ),
+        "lengths": figures.length_histograms(lengths),
     }
     if verbs:
         images["root_verbs"] = figures.root_verb_rings(verbs, captions(counted)["root_verbs"])

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Wedge
 from matplotlib.ticker import MaxNLocator
 
+from tk_instruct.self_instruct.stats import histograms
 from tk_instruct.self_instruct.stats.root_verbs import RootVerb
 
 Color = tuple[float, ...]
@@ -23,15 +24,13 @@ T = TypeVar("T", float, np.ndarray)
 
 _DOTS_PER_INCH = 144
 _BLUE = "#3b6ea5"
-_NUM_BARS = 40
 
 
 def similarity_histogram(similarities: Float[np.ndarray, " instructions"]) -> bytes:
     """PNG of ROUGE-L (fractions) to the most similar seed, in 40 bars from 0 to 1."""
     figure = Figure(figsize=(7, 4), dpi=_DOTS_PER_INCH, layout="constrained")
     axes = figure.subplots()
-    edges = np.linspace(0, 1, _NUM_BARS + 1)
-    _bars(axes, np.histogram(similarities, edges)[0], edges)
+    _bars(axes, histograms.of_similarities(similarities))
     axes.set_xlim(0, 1)
     axes.set_xlabel("ROUGE-L to the most similar seed instruction")
     axes.set_ylabel("instructions")
@@ -52,14 +51,12 @@ def length_histograms(lengths: Mapping[str, Int[np.ndarray, " texts"]]) -> bytes
 
 
 def _length_histogram(axes: Axes, words: Int[np.ndarray, " texts"]) -> None:
-    longest = int(np.percentile(words, 99, method="higher")) if len(words) else 1
-    width = math.ceil((longest + 1) / _NUM_BARS)
-    edges = np.arange(0, longest + 1 + width, width)
-    last = int(edges[-1]) - width
-    counts = np.histogram(np.minimum(words, last), edges)[0]
-    _bars(axes, counts, edges)
+    found = histograms.of_lengths(words)
+    edges = found["edges"]
+    _bars(axes, found)
     axes.set_xlim(0, edges[-1])
-    if np.any(words >= edges[-1]):
+    if found["is_open"]:
+        last, width = int(edges[-2]), edges[-1] - edges[-2]
         ticks = [
             tick
             for tick in MaxNLocator(5, integer=True).tick_values(0, last)
@@ -70,7 +67,8 @@ def _length_histogram(axes: Axes, words: Int[np.ndarray, " texts"]) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
-def _bars(axes: Axes, counts: Int[np.ndarray, " bars"], edges: np.ndarray) -> None:
+def _bars(axes: Axes, histogram: histograms.Histogram) -> None:
+    counts, edges = np.array(histogram["counts"]), np.array(histogram["edges"])
     axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=_BLUE, edgecolor="white")
     axes.set_ylim(0, 1.05 * max(1, int(counts.max())))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -1,0 +1,171 @@
+"""How runs were trained, as sections of a page: settings, learning curves, time, samples."""
+
+import contextlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tk_instruct import goodput
+from tk_instruct.configuration import gin_files
+from tk_instruct.errors import UserError
+from tk_instruct.exhibits import Curves, Figure, Line, Point, Section, Shares, Table, file_name
+from tk_instruct.files import read_bytes
+from tk_instruct.report.systems import System
+from tk_instruct.run_log import Sample, read_rows, read_samples
+
+_MOST_POINTS = 1000  # of a curve; more cannot be told apart, and make the page large
+_MOST_SAMPLED_STEPS = 4
+_MOST_LETTERS = 400  # of a sample's input, whose end is the instance
+_PART_TITLES = {
+    "step": "useful steps",
+    "input": "waiting for input",
+    "compile": "compiling",
+    "save": "saving",
+    "validate": "validation",
+    "start": "starting",
+    "lost": "done again after restarts",
+}
+_Rows = Sequence[Mapping[str, float]]
+
+
+def training(systems: Sequence[System]) -> list[Section]:
+    """The sections on training, of the systems that are runs of `tk-instruct train`."""
+    runs = {system.name: system for system in systems if system.is_trained}
+    rows = {name: read_rows(run.path) for name, run in runs.items()}
+    rows = {name: of for name, of in rows.items() if of}
+    if not rows:
+        return []
+    sections = [Section("Training", _about(rows), [*_settings(runs), *_curves(rows)])]
+    if any(sum(goodput.of_rows(of).values()) for of in rows.values()):
+        sections.append(_time(rows))
+    samples = {name: read_samples(run.path) for name, run in runs.items()}
+    tables = [_samples(name, of) for name, of in samples.items() if of]
+    if tables:
+        text = "Greedy answers to the same validation examples as the run was trained."
+        sections.append(Section("Samples", [text], tables))
+    return sections
+
+
+def _about(rows: Mapping[str, _Rows]) -> list[str]:
+    last = [f"{name} to step {int(of[-1]['step']):,}" for name, of in rows.items()]
+    return [f"Trained: {', '.join(last)}."]
+
+
+def _settings(runs: Mapping[str, System]) -> list[Table]:
+    """The macros of the runs' config.gin: all that differ, and those that tell what a run is."""
+    found = {name: of for name, run in runs.items() if (of := _macros(run))}
+    if not found:
+        return []
+    names = dict.fromkeys(name for of in found.values() for name in of)
+    rows = []
+    for name in names:
+        values = [of.get(name, "–") for of in found.values()]
+        if name in _TOLD or (len(set(values)) > 1 and name != "MODEL_DIR"):
+            rows.append([name, *values])
+    text = "Gin macros; those that are not shown are equal."
+    return [Table("settings", "settings", ["macro", *found], rows, [text])] if rows else []
+
+
+_TOLD = (
+    *("MIXTURE_OR_TASK_NAME", "INITIAL_CHECKPOINT_PATH", "TASK_FEATURE_LENGTHS", "TRAIN_STEPS"),
+    *("BATCH_SIZE", "BATCH_TOKENS", "LEARNING_RATE", "DROPOUT_RATE", "RANDOM_SEED"),
+)
+
+
+def _macros(run: System) -> dict[str, str]:
+    path = run.path / "config.gin"
+    if not path.exists():
+        return {}
+    with contextlib.suppress(UserError, UnicodeDecodeError):  # a file that somebody has edited
+        text = read_bytes(path).decode()
+        settings = gin_files.settings_of(gin_files.parse(text, str(path)), str(path))
+        return {s.key.scope: _as_text(s.value) for s in settings if s.key.is_macro}
+    return {}
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)
+
+
+def _curves(rows: Mapping[str, _Rows]) -> list[Figure]:
+    figures = []
+    for name, title, y_title, log_y in (
+        ("loss", "loss", "cross-entropy, nats a token", False),
+        ("accuracy", "accuracy of tokens", "share of tokens", False),
+        ("tokens_per_second", "throughput", "tokens a second", False),
+    ):
+        lines = []
+        for run, of in rows.items():
+            lines += [_line(run, of, name), _line(f"{run}, validation", of, f"validation_{name}")]
+        lines = [line for line in lines if line.x]
+        if lines:
+            figures.append(Curves(f"training_{name}", title, "step", y_title, lines, log_y=log_y))
+    return figures
+
+
+def _line(label: str, rows: _Rows, name: str) -> Line:
+    found = [(row["step"], row[name]) for row in rows if math.isfinite(row.get(name, math.nan))]
+    every = -(-len(found) // _MOST_POINTS)
+    found = [*found[:: every or 1], *(found[-1:] if every > 1 else [])]
+    return Line(label, [step for step, _ in found], [Point(value) for _, value in found])
+
+
+def _time(rows: Mapping[str, _Rows]) -> Section:
+    """Where the wall time went: a bar for each run, and a table."""
+    spent = {name: goodput.of_rows(of) for name, of in rows.items()}
+    spent = {name: of for name, of in spent.items() if sum(of.values())}
+    parts = [part for part in goodput.PARTS if any(of[part] for of in spent.values())]
+    table_rows = []
+    for name, of in spent.items():
+        total = sum(of.values())
+        restarts = int(max((row.get("restarts", 0) for row in rows[name]), default=0))
+        shares = [f"{100 * of[part] / total:.1f}" for part in parts]
+        table_rows.append([name, _duration(total), str(restarts), *shares])
+    return Section(
+        "Goodput",
+        [
+            "The share of the wall time that is spent in useful steps, and what the rest is lost "
+            "to, over all restarts. What a killed process had not logged yet, and the time between "
+            "two starts, is not counted. Input that is prepared while a step runs loses nothing."
+        ],
+        [
+            Shares(
+                "goodput",
+                "where the wall time goes",
+                "per cent of the wall time",
+                list(spent),
+                {
+                    _PART_TITLES[part]: [100 * of[part] / sum(of.values()) for of in spent.values()]
+                    for part in parts
+                },
+            ),
+            Table(
+                "goodput_table",
+                "goodput, per cent of the wall time",
+                ["run", "wall time", "restarts", *(_PART_TITLES[part] for part in parts)],
+                table_rows,
+            ),
+        ],
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def _samples(run: str, samples: Sequence[Sample]) -> Table:
+    """A row for each sample, a column for the answer of each of a few steps."""
+    steps = sorted({sample.step for sample in samples})
+    count = min(len(steps), _MOST_SAMPLED_STEPS)
+    shown = sorted({steps[round(k * (len(steps) - 1) / max(1, count - 1))] for k in range(count)})
+    answers = {(s.task, s.id, s.step): s.prediction for s in samples}
+    rows = []
+    for (task, id_), sample in {(s.task, s.id): s for s in samples}.items():
+        text = sample.input
+        cut = f"…{text[-_MOST_LETTERS:]}" if len(text) > _MOST_LETTERS else text
+        row = [answers.get((task, id_, step), "–") for step in shown]
+        rows.append([id_, cut, sample.target, *row])
+    header = ["example", "input", "target", *(f"step {step:,}" for step in shown)]
+    return Table(file_name(f"samples_{run}"), run, header, rows)
