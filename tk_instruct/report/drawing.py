@@ -10,7 +10,8 @@ import math
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
 
 import matplotlib
 from matplotlib import colormaps
@@ -42,14 +43,15 @@ _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)), (0, (8, 2
 _HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "||||", "++++", "oo")
 _LUMINANCE = (0.2126, 0.7152, 0.0722)  # weights of linear red, green and blue (sRGB)
 
-_WIDTH = 6.6  # inches, of all but wide matrices
+_WIDTH = 6.8  # inches, of all but wide matrices
+_LINE = 0.15  # inches, of a label
 _LETTERS_OF_LABEL = 30  # in a line
 _LETTERS_OF_LEGEND = 84  # in a row
 _FEW = 14  # marks whose values are printed
 _MANY_POINTS = 30  # of a line, from which on not all of them are marked
 _DOTS_PER_INCH = 200
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": INK,
     "axes.facecolor": "none",
@@ -114,12 +116,13 @@ def _bars(exhibit: Bars) -> Drawing:
     series = {name: [_known(point) for point in points] for name, points in exhibit.series.items()}
     shown = [point for points in series.values() for point in points if point]
     is_point = any(point.low is not None for point in shown)
-    drawing, axes = _rows(exhibit.labels, len(series), exhibit.unit)
-    ends = [0.0] if not is_point else []
-    thickness = 0.8 / max(1, len(series))
+    drawing, axes, middles = _rows(exhibit.labels, exhibit.unit, 0.1 + 0.085 * max(2, len(series)))
+    ends = [0.0] if shown and not is_point else []
+    printed = _printed([point.value for point in shown])
+    thickness = min(0.2, (0.08 if is_point else 0.085) if len(series) > 1 else 1)
     for number, (name, points) in enumerate(series.items()):
         offset = (number - (len(series) - 1) / 2) * thickness
-        rows = [row + offset for row, point in enumerate(points) if point]
+        rows = [middle + offset for middle, point in zip(middles, points, strict=True) if point]
         of = [point for point in points if point]
         values = [point.value for point in of]
         if is_point:
@@ -131,9 +134,9 @@ def _bars(exhibit: Bars) -> Drawing:
                 color=_color(number),
                 markeredgecolor=INK,
                 markeredgewidth=0.5,
-                markersize=6 if thickness > 0.2 else 5,
+                markersize=5,
                 elinewidth=1.3,
-                capsize=2.5 if thickness > 0.2 else 1.5,
+                capsize=1.8,
                 label=visible(name),
             )
         else:
@@ -142,7 +145,7 @@ def _bars(exhibit: Bars) -> Drawing:
         if len(shown) <= _FEW:
             for row, point in zip(rows, of, strict=True):
                 end = max(point.value, point.high or point.value, *([] if is_point else [0.0]))
-                _beside(axes, end, row, _number(point.value))
+                _beside(axes, end, row, printed(point.value))
     _ends(axes, ends, from_zero=not is_point, room=0.12 if len(shown) <= _FEW else 0.03)
     _legend(drawing, axes, series)
     return drawing
@@ -234,47 +237,47 @@ def _heat_map(exhibit: HeatMap) -> Drawing:
     """Cells in the colours of cividis, each with its value; the caption says the unit."""
     columns = [_wrapped(name, 14) for name in exhibit.columns]
     rows = [_wrapped(name) for name in exhibit.rows]
-    cells = [[_number(value) for value in values] for values in exhibit.values]
+    known = [value for values in exhibit.values for value in values if math.isfinite(value)]
+    printed = _printed(known)
+    cells = [[printed(value) for value in values] for values in exhibit.values]
     letters = max((len(cell) for row in cells for cell in row), default=1)
     side = max(0.5, 0.085 * letters + 0.14)  # inches of a cell
     is_upright = max((_letters(name) for name in columns), default=0) * 0.085 > side
-    lines = max((name.count("\n") + 1 for name in columns), default=1)
+    lines = max(map(_lines, columns), default=1)
     side = max(side, 0.17 * lines + 0.08) if is_upright else side
-    height = 0.16 * max((name.count("\n") + 1 for name in rows), default=1) + 0.18
+    ends = _ends_of_rows(rows, 0.34)
+    middles = _middles(ends)
+    width, height = side * max(1, len(columns)), max(0.5, ends[-1])
+    title = _wrapped(exhibit.column_title, max(14, round(width / 0.085)))
     beside = 0.085 * max(map(_letters, rows), default=0) + 0.6
-    above = (1.3 if is_upright else 0.17 * lines) + 0.5
-    drawing = _drawing(
-        max(3.0, beside + side * max(1, len(columns))), above + height * max(1, len(rows))
-    )
+    above = (1.3 if is_upright else 0.17 * lines) + 0.3 + _LINE * _lines(title)
+    drawing = _drawing(max(3.0, beside + width), above + height)
     axes = drawing.subplots()
-    known = [value for values in exhibit.values for value in values if math.isfinite(value)]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
     for row, values in enumerate(exhibit.values):
         for column, value in enumerate(values):
-            is_known = math.isfinite(value)
-            share = (value - low) / (high - low) if is_known and high > low else 0.5
+            share = (value - low) / (high - low) if high > low else 0.5
             color = colormaps["cividis"](share)
-            if is_known:
-                axes.fill_between(
-                    (column - 0.5, column + 0.5), row - 0.5, row + 0.5, color=color, linewidth=0.3
-                )
+            if math.isfinite(value):
+                left, right = column - 0.5, column + 0.5
+                axes.fill_between((left, right), ends[row], ends[row + 1], color=color, lw=0.3)
             axes.text(
                 column,
-                row,
-                cells[row][column] if is_known else "–",
+                middles[row],
+                cells[row][column],
                 ha="center",
                 va="center",
                 fontsize=8.5,
-                color=_ink_on(color) if is_known else INK,
+                color=_ink_on(color) if math.isfinite(value) else INK,
             )
     axes.set_xlim(-0.5, max(1, len(columns)) - 0.5)
-    axes.set_ylim(max(1, len(rows)) - 0.5, -0.5)
+    axes.set_ylim(height, 0)
     axes.set_xticks(range(len(columns)), columns, rotation=90 if is_upright else 0)
-    axes.set_yticks(range(len(rows)), rows)
+    axes.set_yticks(middles, rows)
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
-    axes.set_xlabel(_wrapped(exhibit.column_title, 60), labelpad=6)
-    axes.set_ylabel(_wrapped(exhibit.row_title, 40), labelpad=6)
+    axes.set_xlabel(title, labelpad=6)
+    axes.set_ylabel(_wrapped(exhibit.row_title, max(14, round(height / 0.085))), labelpad=6)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     if not exhibit.rows or not exhibit.columns:
@@ -284,13 +287,14 @@ def _heat_map(exhibit: HeatMap) -> Drawing:
 
 def _spread(exhibit: Spread) -> Drawing:
     """Each value as a mark, a box from the lower to the upper quartile, a line at the median."""
-    drawing, axes = _rows(exhibit.labels, len(exhibit.series), exhibit.unit, least=0.3)
-    thickness = 0.8 / max(1, len(exhibit.series))
+    thickness = 0.26 if len(exhibit.series) < 2 else 0.2
+    height = 0.08 + thickness * max(1, len(exhibit.series))
+    drawing, axes, middles = _rows(exhibit.labels, exhibit.unit, height)
     ends = []
     for number, (name, values) in enumerate(exhibit.series.items()):
         offset = (number - (len(exhibit.series) - 1) / 2) * thickness
         label: str | None = visible(name)
-        for row, of in enumerate(values):
+        for row, of in zip(middles, values, strict=True):
             known = sorted(value for value in of if math.isfinite(value))
             if not known:
                 continue
@@ -325,22 +329,22 @@ def _spread(exhibit: Spread) -> Drawing:
 
 
 def _shares(exhibit: Shares) -> Drawing:
-    drawing, axes = _rows(exhibit.labels, 1, exhibit.unit, least=0.4)
+    drawing, axes, middles = _rows(exhibit.labels, exhibit.unit, 0.4)
     starts = [0.0] * len(exhibit.labels)
     parts = {
         name: [value if math.isfinite(value) and value > 0 else 0.0 for value in of]
         for name, of in exhibit.parts.items()
     }
+    printed = _printed([amount for of in parts.values() for amount in of])
     largest = max(map(sum, zip(*parts.values(), strict=True)), default=0.0)
     for number, (name, amounts) in enumerate(parts.items()):
-        rows = range(len(amounts))
-        axes.barh(rows, amounts, 0.66, left=starts, label=visible(name), **_filled(number))
+        axes.barh(middles, amounts, 0.26, left=starts, label=visible(name), **_filled(number))
         for row, amount in enumerate(amounts):
-            text = _number(amount)
+            text = printed(amount)
             if amount > 0.016 * (len(text) + 1) * largest:
                 axes.text(
                     starts[row] + amount / 2,
-                    row,
+                    middles[row],
                     text,
                     ha="center",
                     va="center",
@@ -358,34 +362,41 @@ def _drawing(width: float, height: float) -> Drawing:
     return Drawing(figsize=(width, height), layout="constrained")
 
 
-def _rows(
-    labels: Sequence[str], num_series: int, unit: str, least: float = 0.26
-) -> tuple[Drawing, Axes]:
-    """Axes with a row for each label, from top to bottom, as high as its lines and marks need."""
+def _rows(labels: Sequence[str], unit: str, least: float) -> tuple[Drawing, Axes, Sequence[float]]:
+    """Axes with a row for each label, from top to bottom, as high as its lines and marks need.
+
+    The axis of rows is in inches from the top. Also gives the middle of each row.
+    """
     names = [_wrapped(label) for label in labels]
-    lines = max((name.count("\n") + 1 for name in names), default=1)
-    row = max(least, 0.1 + 0.085 * num_series, 0.06 + 0.15 * lines)
-    drawing = _drawing(_WIDTH, 0.85 + row * max(1, len(labels)))
+    ends = _ends_of_rows(names, least)
+    middles = _middles(ends)
+    height = max(0.5, ends[-1])
+    unit = _wrapped(unit, 70)
+    drawing = _drawing(_WIDTH, height + 0.46 + _LINE * _lines(unit))
     axes = drawing.subplots()
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(max(1, len(names)) - 0.5, -0.5)
-    axes.set_xlabel(_wrapped(unit, 70))
+    axes.set_yticks(middles, names)
+    axes.set_ylim(height, 0)
+    axes.set_xlabel(unit)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x")
-    if num_series > 1:  # lines between the groups
-        axes.hlines(
-            [row + 0.5 for row in range(len(names) - 1)],
-            0,
-            1,
-            transform=axes.get_yaxis_transform(),
-            color=_GRID,
-            alpha=0.35,
-            linewidth=0.6,
-        )
-    if len(labels) > 25:  # the axis is far from the first rows
+    if least >= 0.3:  # rows of several marks are held apart
+        for end in ends[1:-1]:
+            axes.axhline(end, color=_GRID, alpha=0.35, linewidth=0.6)
+    if height > 9:  # the axis is far from the first rows
         axes.tick_params(axis="x", top=True, labeltop=True)
-    return drawing, axes
+        drawing.set_figheight(drawing.get_figheight() + 0.25)
+    return drawing, axes, middles
+
+
+def _ends_of_rows(names: Sequence[str], least: float) -> Sequence[float]:
+    """Where each row starts, and where the last one ends; inches from the top."""
+    heights = [max(least, 0.06 + _LINE * _lines(name)) for name in names]
+    return [0.0, *itertools.accumulate(heights)]
+
+
+def _middles(ends: Sequence[float]) -> Sequence[float]:
+    return [(start + end) / 2 for start, end in itertools.pairwise(ends)]
 
 
 def _ends(axes: Axes, ends: Sequence[float], from_zero: bool, room: float) -> None:
@@ -420,13 +431,17 @@ def _logarithmic(axes: Axes, which: str, values: Sequence[float]) -> None:
     axis.set_major_formatter(_tick)
 
 
-def _legend(drawing: Drawing, axes: Axes, names: Sequence[str] | dict[str, object]) -> None:
+def _legend(drawing: Drawing, axes: Axes, names: Collection[str]) -> None:
     """Above the axes, in as many columns as have room; none for one name."""
     handles, labels = axes.get_legend_handles_labels()
     if len(names) < 2 or not handles:
         return
     wrapped = [_wrapped(label, 40) for label in labels]
     columns = max(1, min(len(labels), _LETTERS_OF_LEGEND // (max(map(_letters, wrapped)) + 7)))
+    rows = math.ceil(len(wrapped) / columns)
+    drawing.set_figheight(
+        drawing.get_figheight() + 0.08 + rows * (0.04 + _LINE * max(map(_lines, wrapped)))
+    )
     drawing.legend(handles, wrapped, loc="outside upper center", ncols=columns)
 
 
@@ -442,7 +457,7 @@ def _beside(axes: Axes, x: float, y: float, text: str) -> None:
     )
 
 
-def _filled(number: int) -> dict[str, object]:
+def _filled(number: int) -> dict[str, Any]:
     return {
         "color": _color(number),
         "edgecolor": INK,
@@ -502,19 +517,17 @@ def _ink_on(color: Sequence[float]) -> str:
     return "#000000" if luminance > 0.179 else "#ffffff"
 
 
-def _number(value: float) -> str:
-    """A value as it is printed in a figure: 45.2, 0.083, 1,280."""
-    size = abs(value)
-    if not math.isfinite(value):
-        return "–"
-    if size >= 1000 or value == 0:
-        return f"{value:,.0f}"
-    if size >= 1:
-        return f"{value:.1f}"
-    return f"{value:.2g}" if size >= 1e-4 else f"{value:.1e}"
+def _printed(values: Sequence[float]) -> Callable[[float], str]:
+    """How the values of a figure are printed in it: 1,280 if all are whole, else 45.2 or 0.083."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    if all(value == round(value) for value in values if math.isfinite(value)) or largest >= 1e4:
+        decimals = 0
+    else:
+        decimals = 1 if largest >= 10 else 2 if largest >= 1 else 3
+    return lambda value: f"{value:,.{decimals}f}" if math.isfinite(value) else "–"
 
 
-def _tick(value: float, _: int | None = None) -> str:
+def _tick(value: float, _: float | None = None) -> str:
     """A number at an axis without needless digits: 0.5, 1,280, 77M."""
     for size, letter in ((1e9, "B"), (1e6, "M")):
         if abs(value) >= size:
@@ -522,6 +535,10 @@ def _tick(value: float, _: int | None = None) -> str:
     if value and (abs(value) < 1e-3):
         return f"{value:.3g}"
     return f"{value:,.10g}" if abs(value) >= 1 else f"{value:.6g}"
+
+
+def _lines(text: str) -> int:
+    return text.count("\n") + 1
 
 
 def _letters(text: str) -> int:

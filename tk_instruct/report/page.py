@@ -25,7 +25,7 @@ from tk_instruct.terminal import visible
 _HERE = pathlib.Path(__file__).parent
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 # A longer table would be most of the page; the file has it.
-_MOST_ROWS_OF_DATA = 400
+_MOST_ROWS_OF_DATA = 600
 _POINTS_OF_AN_INCH, _PIXELS_OF_AN_INCH = 72, 96
 
 
@@ -221,6 +221,7 @@ def _inline(svg: str, name: str, label: str) -> str:
         "viewBox": root.attrib["viewBox"],
         "width": f"{width * points:.0f}",
         "height": f"{height * points:.0f}",
+        "style": f"--width: {width * points:.0f}px",
         "role": "img",
         "aria-label": visible(label),
     }

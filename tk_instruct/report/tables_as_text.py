@@ -1,4 +1,4 @@
-"""Tables as LaTeX, Markdown and CSV. Texts of others are data: no character of them is a command."""
+"""Tables as LaTeX, Markdown and CSV; no character of their texts is a command."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ from tk_instruct.exhibits import Rows, Table
 from tk_instruct.tables import is_number
 from tk_instruct.terminal import visible
 
-# Also what would be a ligature (--, ?`), an option after a line's end ([, *), or is another letter in
+# Also what would be a ligature (--, ?`), an option after a line's end ([, *), or another letter in
 # old fonts (<, |).
 _LATEX = {
     "-": "-{}",

@@ -1,10 +1,9 @@
-"""The data of the viewer of predictions: texts that are inert in a page, as small as they can be."""
+"""The data of the viewer of predictions: texts that are inert in a page, in few bytes."""
 
 import base64
 import gzip
 import json
 import math
-import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -96,7 +95,12 @@ def _shared_beginning(inputs: set[str | None]) -> str:
     known = [each for each in inputs if each is not None]
     if len(known) < max(2, len(inputs)):
         return ""
-    shared = os.path.commonprefix(known)
+    # What the first and the last in order share, all share.
+    first, last = min(known), max(known)
+    length = next(
+        (place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first)
+    )
+    shared = first[:length]
     end = shared.rfind("\n") + 1
     if end < _LEAST_FOLDED:
         end = max((found.end() for found in re.finditer(r"\s", shared)), default=0)
