@@ -17,7 +17,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     rows = [[" ".join(cell.splitlines()) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     numeric = [
-        column > 0 and all(_is_number(row[column]) or row[column] in ("–", "") for row in rows[1:])
+        column > 0 and all(is_number(row[column]) or row[column] in ("–", "") for row in rows[1:])
         for column in range(len(widths))
     ]
     return "\n".join(
@@ -46,5 +46,5 @@ def score_cells(estimate: "Estimate") -> tuple[str, str]:
     return f"{estimate.value:.2f}", interval(estimate.ci95)
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
     return cell.lstrip("+-")[:1].isdigit()
