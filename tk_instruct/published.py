@@ -195,25 +195,35 @@ def _metric_for(row: PublishedScore, scores: Mapping[tuple[str, str], float]) ->
     return next(variants, None)
 
 
+def grouped(
+    same: Sequence[Compared], others: Sequence[Compared], most_others: int = _MOST_OTHERS
+) -> dict[str, Sequence[Compared]]:
+    """What they are of → scores of the same setting, then of others by what differs.
+
+    Of other settings there are only the nearest.
+    """
+    found: dict[str, Sequence[Compared]] = {"the same setting": same} if same else {}
+    groups: dict[str, list[Compared]] = {}
+    for each in others:
+        named = [f"{name} (here {ours or 'unknown'})" for name, _, ours in each.differs]
+        groups.setdefault(f"another setting: {', '.join(named)}", []).append(each)
+    num_shown = 0
+    for what, rows in groups.items():
+        if num_shown and num_shown + len(rows) > most_others:
+            break
+        found[what] = rows[:most_others]
+        num_shown += len(found[what])
+    return found
+
+
 def as_text(same: Sequence[Compared], others: Sequence[Compared]) -> str:
     """Tables of both. Of other settings only the nearest, grouped by what differs."""
     if not same and not others:
         return "no score of what was scored is published"
-    parts = ["no score is published of the same setting"]
-    if same:
-        parts = [f"published, of the same setting\n{_table(same)}"]
-    groups: dict[str, list[Compared]] = {}
-    for each in others:
-        named = [f"{name} (here {ours or 'unknown'})" for name, _, ours in each.differs]
-        groups.setdefault(", ".join(named), []).append(each)
-    num_shown = 0
-    for what, rows in groups.items():
-        if num_shown and num_shown + len(rows) > _MOST_OTHERS:
-            break
-        rows = rows[:_MOST_OTHERS]
-        parts.append(f"published, of another setting: {what}\n{_table(rows)}")
-        num_shown += len(rows)
-    if rest := len(others) - num_shown:
+    parts = [] if same else ["no score is published of the same setting"]
+    groups = grouped(same, others)
+    parts += [f"published, of {what}\n{_table(rows)}" for what, rows in groups.items()]
+    if rest := len(same) + len(others) - sum(map(len, groups.values())):
         parts.append(f"and {rest} more of other settings, which are no nearer")
     return "\n\n".join(parts)
 

@@ -2,17 +2,17 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from tk_instruct import evaluate
 from tk_instruct.errors import UserError
 from tk_instruct.exhibits import Bars, Point, Section, Table, file_name
-from tk_instruct.published import Compared
+from tk_instruct.published import Compared, PublishedScore, grouped
 from tk_instruct.report.systems import Evaluation, System
 from tk_instruct.scores import SuiteScores, as_tables, table_of, title_of
 from tk_instruct.tables import about_intervals
 
-_MOST_OTHERS = 30  # published scores of other settings
+_MOST_OTHERS = 15  # published scores of other settings beside an evaluation
 _MOST_LABELS = 80  # of a figure of categories
 
 
@@ -49,54 +49,46 @@ def _suites(systems: Sequence[System]) -> Iterator[Section | None]:
 
 
 class _Beside(NamedTuple):
-    """A published score beside a system's."""
+    """A published score, and the systems' own."""
 
-    system: str
-    compared: Compared
-
-    def cells(self) -> list[str]:
-        published, ours, differs = self.compared
-        settings = [
-            f"{name}: {theirs} (here {here or 'unknown'})" for name, theirs, here in differs
-        ]
-        return [
-            published.system,
-            "; ".join(settings),
-            published.part or "overall",
-            title_of(published.metric),
-            published.value,
-            f"{ours:.2f}",
-            self.system,
-            published.source,
-        ]
-
-
-_PUBLISHED_HEADER = (
-    *("published system", "what differs", "part", "metric", "published", "here", "of", "source"),
-)
+    published: PublishedScore
+    ours: dict[str, float]
 
 
 def _published(systems: Sequence[System]) -> Section | None:
     """Published scores beside the systems': of the same setting, and the nearest of others."""
-    same: list[_Beside] = []
-    others: list[_Beside] = []
+    found: dict[str, dict[str, _Beside]] = {}
     for system in systems:
-        for compared in _compared(system):
-            of_same, of_others = compared
-            same += [_Beside(system.name, each) for each in of_same]
-            others += [_Beside(system.name, each) for each in of_others[:_MOST_OTHERS]]
-    if not same and not others:
+        for same, others in _compared(system):
+            for what, compared in grouped(same, others, _MOST_OTHERS).items():
+                rows = found.setdefault(what, {})
+                for published, ours, _ in compared:
+                    row = rows.setdefault(repr(published), _Beside(published, {}))
+                    row.ours[system.name] = ours
+    if not found:
         return None
+    has_same = any(what.startswith("the same") for what in found)
+    text = [] if has_same else ["No score is published of the same setting."]
     tables = [
-        _published_table("published_same_setting", "published, of the same setting", same),
-        _published_table("published_other_settings", "published, of other settings", others),
+        _published_table(f"published_{number}", f"published, of {what}", [*rows.values()])
+        for number, (what, rows) in enumerate(found.items(), start=1)
     ]
-    text = [] if same else ["No score is published of the same setting."]
-    if others:
-        text.append(
-            f"Of other settings the nearest are shown, at most {_MOST_OTHERS} for each evaluation."
-        )
-    return Section("Beside published scores", text, [table for table in tables if table.rows])
+    return Section("Beside published scores", text, tables)
+
+
+def _published_table(name: str, title: str, rows: Sequence[_Beside]) -> Table:
+    """A column for each system, and for the settings that differ. Parts, where there are any."""
+    systems = list(dict.fromkeys(system for _, ours in rows for system in ours))
+    settings = [name for name in rows[0].published.setting if f"{name} (here" in title]
+    parts = ["part"] if any(row.part for row, _ in rows) else []
+    header = ["published system", *settings, *parts, "metric", "published", *systems, "source"]
+    cells = []
+    for row, ours in rows:
+        about = [row.system, *(row.setting[setting] for setting in settings)]
+        about += [row.part or "overall"] * len(parts)
+        scores = [f"{ours[system]:.2f}" if system in ours else "–" for system in systems]
+        cells.append([*about, title_of(row.metric), row.value, *scores, row.source])
+    return Table(name, title, header, cells)
 
 
 def _compared(system: System) -> Iterator[tuple[list[Compared], list[Compared]]]:
@@ -108,23 +100,6 @@ def _compared(system: System) -> Iterator[tuple[list[Compared], list[Compared]]]
                 continue
     for of, report in system.scores.reports():
         yield of.published(report)
-
-
-def _published_table(name: str, title: str, rows: Sequence[_Beside]) -> Table:
-    """A row for each. Columns that say the same in all rows, and nothing of note, are left out."""
-    cells = [row.cells() for row in rows]
-    kept = [
-        column
-        for column, title_ in enumerate(_PUBLISHED_HEADER)
-        if title_ not in ("what differs", "part")
-        or any(row[column] not in ("", "overall") for row in cells)
-    ]
-    return Table(
-        name,
-        title,
-        [_PUBLISHED_HEADER[column] for column in kept],
-        [[row[column] for column in kept] for row in cells],
-    )
 
 
 def _categories(systems: Sequence[System]) -> Section | None:
