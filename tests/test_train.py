@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tk_instruct import cli, lock
+from tk_instruct import cli, goodput, lock
 from tk_instruct.errors import UserError
 from tk_instruct.run_log import RunLog
 
@@ -50,9 +50,10 @@ def start(model_dir: Path, data: Sequence[str], **macros: Any) -> subprocess.Pop
 
 
 def losses(model_dir: Path) -> list[dict[str, Any]]:
-    """What was logged, without the speeds."""
+    """What was logged, without speeds, seconds and restarts."""
     rows = [json.loads(line) for line in (model_dir / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in row.items() if "per_second" not in k} for row in rows]
+    found = [{k: v for k, v in row.items() if not re.search("second|restarts", k)} for row in rows]
+    return [row for row in found if set(row) != {"step"}]
 
 
 def parameters(model_dir: Path, step: int) -> dict[str, np.ndarray]:
@@ -69,6 +70,10 @@ def parameters(model_dir: Path, step: int) -> dict[str, np.ndarray]:
     params = checkpoints.restore_params(step, placed(abstract_params(net), make_mesh(1)))
     leaves = jax.tree_util.tree_leaves_with_path(params)
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def run_log_at(model_dir: Path, first: int, last: int) -> RunLog:
+    return RunLog(model_dir, goodput.Clock(), first, last, 1, lambda: None)
 
 
 def assert_same_run(one: Path, other: Path) -> None:
@@ -258,12 +263,12 @@ def test_a_log_that_cannot_be_written_is_said(
     def full(file: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with RunLog(tmp_path, 0, 2, 1, lambda: None) as log:
-        log.scores(1, {"validation_loss": 1.0})
+    with run_log_at(tmp_path, 0, 2) as log:
+        log.validated(1, {"validation_loss": 1.0}, [])
         before = (tmp_path / "metrics.jsonl").read_text()
         monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(UserError, match=r"metrics.jsonl: cannot be written .*free some space"):
-            log.scores(2, {"validation_loss": 1.0})
+            log.validated(2, {"validation_loss": 1.0}, [])
     assert (tmp_path / "metrics.jsonl").read_text() == before
 
 
@@ -499,6 +504,10 @@ def test_a_damaged_log_is_mended_and_nothing_of_it_is_lost(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     good = [b'{"step": 1, "loss": NaN}', b'{"loss": 0.5, "step": 2}', b'{"step": 3}']
+
+    def restarts(count: int) -> list[bytes]:
+        return [b'{"step": 3, "restarts": %d}' % (number + 1) for number in range(count)]
+
     bad = [
         b'{"st',
         b"[1]",
@@ -513,8 +522,8 @@ def test_a_damaged_log_is_mended_and_nothing_of_it_is_lost(
     first, second, third = good
     log = tmp_path / "metrics.jsonl"
     log.write_bytes(b"\n".join([first, *bad[:5], b"", second, *bad[5:8], third, bad[8]]))
-    RunLog(tmp_path, 3, 4, 1, lambda: None)
-    assert log.read_bytes() == b"".join(line + b"\n" for line in good)
+    run_log_at(tmp_path, 3, 4)
+    assert log.read_bytes() == b"".join(line + b"\n" for line in [*good, *restarts(1)])
     damaged = tmp_path / "metrics.jsonl.damaged"
     assert damaged.read_bytes() == b"".join(line + b"\n" for line in bad)
     expected = (
@@ -522,10 +531,11 @@ def test_a_damaged_log_is_mended_and_nothing_of_it_is_lost(
         "number 2, 3, 4, 5, 6, 9, 10, 11 and 1 more"
     )
     assert caplog.messages == [expected]
-    RunLog(tmp_path, 3, 4, 1, lambda: None)
+    run_log_at(tmp_path, 3, 4)
     assert caplog.messages == [expected]  # once
+    assert log.read_bytes().splitlines() == [*good, *restarts(2)]
     log.write_bytes(first + b"\nagain\n")
-    RunLog(tmp_path, 3, 4, 1, lambda: None)
+    run_log_at(tmp_path, 3, 4)
     assert damaged.read_bytes().splitlines() == [*bad, b"again"]
 
 
@@ -547,6 +557,8 @@ def test_two_runs_in_one_directory(
     [
         "metrics.jsonl",
         "metrics.jsonl.damaged",
+        "samples.jsonl",
+        "wandb_id",
         "config.gin",
         "config_until_6.gin",
         "sentencepiece.model",

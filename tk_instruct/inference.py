@@ -206,9 +206,12 @@ def check_vocabulary(about: "Description", where: Path) -> None:
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Loaded:
-    """A model to decode with. Its parameters and the rows of a batch are sharded over the mesh."""
+    """A model to decode with. Its parameters and the rows of a batch are sharded over the mesh.
+
+    Other parameters may be put in place of the first; what was compiled is used for them too.
+    """
 
     model: "LanguageModel"
     params: Any

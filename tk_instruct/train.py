@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import gin
 
-from tk_instruct import configuration, distributed, lock
+from tk_instruct import configuration, distributed, goodput, lock, wandb_log
 from tk_instruct.errors import MissingDataError, UserError
 from tk_instruct.files import Path, check_target, inside, write_atomically
 from tk_instruct.train_run import TrainRun
@@ -46,10 +46,12 @@ def train(run: TrainRun) -> None:
     Raises:
         UserError: an error that the user can repair.
     """
+    clock = goodput.Clock()
     from tk_instruct import convert
     from tk_instruct.data import registry
     from tk_instruct.data.tokens import FeatureLengths
 
+    wandb_log.check_installed(run.wandb_project)
     # Names, paths and data are checked before JAX is imported, which takes seconds.
     registry.check_mixture(run.mixture)
     FeatureLengths(**run.feature_lengths)
@@ -82,7 +84,7 @@ def train(run: TrainRun) -> None:
     frozen = convert.params_of(frozen_model, program.frozen, run.model) if frozen_model else {}
     about = _describe(run, program, vocabulary, content, frozen_model, frozen)
     with lock.held(model_dir / "lock", f"{model_dir} is being trained") as check_lock:
-        _train(run, program, model_dir, about, frozen_model, frozen, check_lock)
+        _train(run, program, model_dir, about, frozen_model, frozen, check_lock, clock)
 
 
 def _train(
@@ -93,10 +95,12 @@ def _train(
     frozen_model: "Checkpoint | None",
     frozen: Any,
     check_lock: Callable[[], None],
+    clock: goodput.Clock,
 ) -> None:
+    import jax
     import jax.numpy as jnp
 
-    from tk_instruct import convert, sharding, soft_prompt
+    from tk_instruct import convert, samples, sharding, soft_prompt
     from tk_instruct.checkpoint import Checkpoints
     from tk_instruct.data import pipeline
     from tk_instruct.run_log import RunLog
@@ -175,41 +179,64 @@ def _train(
         assert totals is not None  # an empty split has been refused
         return {f"validation_{name}": float(mean.value()) for name, mean in totals.items()}
 
+    sample = samples.sampler(run, program)
+    writers = wandb_log.writers(run.wandb_project, model_dir, _settings(about.gin))
+    log_every, last_saved = run.log_every_steps, checkpoints.latest_step
     with (
         checkpoints,
-        RunLog(model_dir, first, run.steps, run.log_every_steps, checkpoints.latest_step) as write,
+        RunLog(model_dir, clock, first, run.steps, log_every, last_saved, writers) as write,
         distributed.stop_requested() as stop_at,
         sharding.use(mesh),
     ):
+        compiled: set[tuple[tuple[int, ...], ...]] = set()  # shapes of batches
+        stats: Mapping[str, Any] = {}
+        clock.count_so_far("start")
         for step in range(first, run.steps):
-            batch = next(batches)
-            arrays = sharding.shard_batch(batch.arrays, mesh)
-            if step == first:
-                sharding.check_program(
-                    program.train_step.lower(state, arrays, rng, frozen).compile(),
-                    "a step's parameters, batch and what is computed with them",
-                    "lower BATCH_SIZE, BATCH_TOKENS or TASK_FEATURE_LENGTHS, or raise "
-                    "NUM_MICROBATCHES",
-                )
-            state, stats = program.train_step(state, arrays, rng, frozen)
+            with clock.waits_for_input(stats["loss"].total if stats else None):
+                batch = next(batches)
+                arrays = sharding.shard_batch(batch.arrays, mesh)
+            shapes = tuple(array.shape for array in arrays.values())
+            if is_new := shapes not in compiled:
+                compiled.add(shapes)
+                jax.block_until_ready(state)  # former steps are not what is measured
+            with clock.spent("compile" if is_new else "step"):
+                if step == first:
+                    sharding.check_program(
+                        program.train_step.lower(state, arrays, rng, frozen).compile(),
+                        "a step's parameters, batch and what is computed with them",
+                        "lower BATCH_SIZE, BATCH_TOKENS or TASK_FEATURE_LENGTHS, or raise "
+                        "NUM_MICROBATCHES",
+                    )
+                state, stats = program.train_step(state, arrays, rng, frozen)
+                if is_new:
+                    jax.block_until_ready(stats)
             done, scores = step + 1, None
-            write.step(done, stats, batch)
+            write.step(done, stats, batch, is_new)
             if run.eval_every_steps and (_due(done, run.eval_every_steps) or done == run.steps):
-                scores = validate(state)
-                write.scores(done, scores)
+                jax.block_until_ready(stats)
+                with clock.spent("validate"):
+                    scores = validate(state)
+                    answers = sample(done, {**frozen, **state.params})
+                write.validated(done, scores, answers)
             stop = stop_at(done)
             if _due(done, run.save_every_steps) or done == run.steps or stop:
                 check_lock()
                 write.check_losses()  # a checkpoint after a NaN would be useless
-                checkpoints.save(done, state, batches.get_state(), about, scores)
-            if stop and done < run.steps:
-                checkpoints.wait()
-                log.warning(
-                    "stopped by %s at step %d, which is saved; the same command continues",
-                    stop.name,
-                    done,
-                )
-                raise SystemExit(128 + stop)
+                with clock.spent("save"):
+                    checkpoints.save(done, state, batches.get_state(), about, scores)
+            if stop:
+                break
+        with clock.spent("save"):
+            checkpoints.wait()
+        write.ended(done)
+        if done < run.steps:
+            assert stop
+            log.warning(
+                "stopped by %s at step %d, which is saved; the same command continues",
+                stop.name,
+                done,
+            )
+            raise SystemExit(128 + stop)
 
 
 def _due(step: int, period: int) -> bool:
@@ -218,11 +245,12 @@ def _due(step: int, period: int) -> bool:
 
 def _checked_model_dir(run: TrainRun) -> Path:
     """MODEL_DIR; raises UserError where it cannot be a folder, or where links lead out of it."""
-    from tk_instruct.run_log import DAMAGED
+    from tk_instruct import run_log
 
     model_dir = Path(run.model_dir).expanduser()
     check_target(model_dir / "lock")
-    for name in ("checkpoints", "config.gin", "metrics.jsonl", DAMAGED, "sentencepiece.model"):
+    names = ("checkpoints", "config.gin", "sentencepiece.model", *run_log.FILES, *wandb_log.FILES)
+    for name in names:
         inside(model_dir, name)
     return model_dir
 

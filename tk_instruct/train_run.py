@@ -39,11 +39,14 @@ class TrainRun:
         batch_size: packed rows in a step. Give this or batch_tokens.
         batch_tokens: positions in a step, of the encoder, or of a decoder without encoder.
         num_microbatches: parts of a batch whose gradients are computed one after another.
+        num_samples: validation examples whose greedy answers are kept at every validation.
         keep_checkpoints: number of last checkpoints to keep. The checkpoint with the lowest
             validation loss is kept too.
         num_partitions: devices that compute a layer together.
         num_fsdp_shards: groups of such devices that share one copy of the parameters. "auto" is 1
             where the memory allows it, else as many as are fast.
+        wandb_project: the project of Weights & Biases that metrics and samples are logged to, too;
+            None is none.
 
     Raises:
         UserError: a setting that no run can have.
@@ -65,12 +68,14 @@ class TrainRun:
     log_every_steps: int = 20
     eval_every_steps: int = 1000
     max_eval_batches: int = 20
+    num_samples: int = 4
     save_every_steps: int = 1000
     keep_checkpoints: int = 3
     num_partitions: int | Literal["auto"] = 1
     num_fsdp_shards: int | Literal["auto"] = "auto"
     z_loss: float = 1e-4
     label_smoothing: float = 0.0
+    wandb_project: str | None = None
 
     def __post_init__(self) -> None:
         if (self.batch_size is None) == (self.batch_tokens is None):
@@ -101,6 +106,7 @@ class TrainRun:
             "log_every_steps": 1,
             "eval_every_steps": 0,
             "max_eval_batches": 1,
+            "num_samples": 0,
             "save_every_steps": 0,
             "keep_checkpoints": 1,
             "num_partitions": 1,

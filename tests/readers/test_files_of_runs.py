@@ -13,6 +13,7 @@ from typing import Any
 
 from damage import OfEachReader, Reader, lines
 
+from tk_instruct import goodput
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path as EPath
 
@@ -20,8 +21,17 @@ from tk_instruct.files import Path as EPath
 def run_log(path: Path) -> Any:
     from tk_instruct import run_log
 
-    (path.parent / run_log.DAMAGED).unlink(missing_ok=True)
-    return run_log._lines_until(EPath(path), 2)
+    shutil.copyfile(path, path.parent / run_log.METRICS)
+    (path.parent / f"{run_log.METRICS}.damaged").unlink(missing_ok=True)
+    with run_log.RunLog(path.parent, goodput.Clock(), 2, 3, 1, lambda: None):
+        return run_log.read_rows(path.parent)
+
+
+def samples(path: Path) -> Any:
+    from tk_instruct import run_log
+
+    shutil.copyfile(path, path.parent / run_log.SAMPLES)
+    return run_log.read_samples(path.parent)
 
 
 def journal(path: Path) -> Any:
@@ -36,6 +46,7 @@ def journal(path: Path) -> Any:
     return _Journal(EPath(path.parent / "rows.jsonl"), "x").read()
 
 
+SAMPLE_TEXTS = ("id", "task", "input", "target", "prediction")
 MODEL = {
     "vocab_size": 259,
     "d_model": 8,
@@ -403,6 +414,7 @@ READERS = [
     Reader("gin_flag", gin_flag, b"{'inputs': 8, 'targets': @f()}", "flag", GIN_WORDS, share=0.1),
     Reader("gin_description", gin_description, GIN, "file.gin", GIN_WORDS),
     Reader("run_log", run_log, lines({"step": 1, "loss": 2.5}, {"step": 2, "loss": 1.5})),
+    Reader("samples", samples, lines({"step": 1, **dict.fromkeys(SAMPLE_TEXTS, "a")})),
     Reader("journal", journal, lines({"id": "a", "task": "t", "prediction": "p", "scores": [1.5]})),
     Reader(
         "checkpoint_description",
