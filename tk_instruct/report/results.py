@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tk_instruct import evaluate
 from tk_instruct.errors import UserError
@@ -19,7 +19,7 @@ _MOST_LABELS = 80  # of a figure of categories
 def results(systems: Sequence[System]) -> list[Section]:
     """The sections on scores, those that there is something for."""
     sections = [_scores(systems), *_suites(systems), _published(systems), _categories(systems)]
-    return [section for section in sections if section and (section.exhibits or section.text)]
+    return [section for section in sections if section and section.exhibits]
 
 
 def _scores(systems: Sequence[System]) -> Section:
@@ -104,19 +104,21 @@ def _compared(system: System) -> Iterator[tuple[list[Compared], list[Compared]]]
 
 def _categories(systems: Sequence[System]) -> Section | None:
     """A figure for each table and split of which instances are of several categories."""
-    found: dict[tuple[str, str], dict[str, Evaluation]] = {}
+    found: dict[tuple[str, str], dict[tuple[str, str], Evaluation]] = {}
     for system in systems:
         for (task, split), evaluation in system.alone.items():
             table, part = table_of(task)
-            of = found.setdefault((table, split), {})
-            name = system.name if system.name not in of else f"{system.name} {part}"
-            of[name] = evaluation
-    figures = [
-        figure
-        for (table, split), of in found.items()
-        if (figure := _by_category(" / ".join(filter(None, (table, split))), of))
-    ]
-    return Section("Categories", [], figures) if figures else None
+            found.setdefault((table, split), {})[system.name, part] = evaluation
+    figures = []
+    for (table, split), of in found.items():
+        parts = {part for _, part in of}
+        named = {
+            f"{system} {part}" if len(parts) > 1 else system: evaluation
+            for (system, part), evaluation in of.items()
+        }
+        if figure := _by_category(" / ".join(filter(None, (table, split))), named):
+            figures.append(figure)
+    return Section("Categories", [], figures)
 
 
 def _by_category(title: str, evaluations: Mapping[str, Evaluation]) -> Bars | None:

@@ -1,7 +1,7 @@
 """Reads what a report is given: runs, and files of scores or of predictions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tk_instruct import scored_instances
 from tk_instruct.errors import UserError
@@ -77,13 +77,14 @@ def read_system(name: str, path: Path, needs_scores: bool) -> System:
 
 
 def _run(name: str, path: Path, needs_scores: bool) -> System:
-    evaluations = _evaluations(path)
-    try:
-        return System(name, path, read_run(path), evaluations)
-    except UserError:
-        system = System(name, path, Found(), evaluations)
-        if needs_scores or (path / "scores").is_dir() or not (system.is_trained or evaluations):
-            raise
+    """A run. Scores that `evaluate` was not told to write are made of the instances' scores."""
+    system = System(name, path, Found(), _evaluations(path))
+    is_enough = system.evaluations or (system.is_trained and not needs_scores)
+    if any((path / "scores").glob("*.json")) or not is_enough:
+        system = replace(system, scores=read_run(path))
+    for key, evaluation in system.alone.items():
+        if key not in system.scores.scores and len(evaluation.instances.by("part")) == 1:
+            system.scores.scores[key] = as_scores(evaluation.instances.estimates())
     return system
 
 

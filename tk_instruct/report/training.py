@@ -88,7 +88,7 @@ def _as_text(value: Any) -> str:
 
 
 def _curves(rows: Mapping[str, _Rows]) -> list[Figure]:
-    figures = []
+    figures: list[Figure] = []
     for name, title, y_title, log_y in (
         ("loss", "loss", "cross-entropy, nats a token", False),
         ("accuracy", "accuracy of tokens", "share of tokens", False),

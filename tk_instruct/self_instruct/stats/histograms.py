@@ -1,6 +1,7 @@
 """How many texts there are of each length, and of each similarity to the seeds."""
 
 import math
+from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -12,8 +13,8 @@ _NUM_BARS = 40
 class Histogram(TypedDict):
     """Counts of bars whose edges are one more than they. If is_open, the last has all beyond."""
 
-    edges: list[float]
-    counts: list[int]
+    edges: Sequence[float]
+    counts: Sequence[int]
     is_open: bool
 
 

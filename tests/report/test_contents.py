@@ -1,0 +1,286 @@
+"""What a page holds: scores, published scores, categories, training, answers."""
+
+import argparse
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tk_instruct import cli, goodput, scored_instances
+from tk_instruct.exhibits import Bars, Curves, Section, Shares, Table
+from tk_instruct.files import Path as AnyPath
+from tk_instruct.report import answers, results, systems, training
+from tk_instruct.report.systems import System, read_system
+from tk_instruct.scores import flat_scores
+
+DATA_FLAGS = ("--max_instances_per_eval_task", "5")
+
+
+@pytest.fixture(scope="module")
+def runs(mini_dir: Path, mini_vocabulary: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two heuristics, predicted and evaluated by the command line; copy_demo also on pos1."""
+    folder = tmp_path_factory.mktemp("runs")
+    data = ["--data_dir", str(mini_dir), *DATA_FLAGS]
+    for baseline, encodings in (("copy_input", ["def"]), ("copy_demo", ["def_pos2", "pos1"])):
+        for encoding in encodings:
+            run, task = folder / baseline, f"superni_en_{encoding}"
+            words = ["predict", "--baseline", baseline, "--task", task, "--output_dir", str(run)]
+            assert cli.main([*words, "--vocabulary", str(mini_vocabulary), *data]) == 0
+            predictions = run / "predictions" / f"{task}-test-0.jsonl"
+            scores = run / "scores" / f"{task}-test-0.json"
+            words = ["evaluate", "--predictions", str(predictions), "--json", str(scores)]
+            assert cli.main([*words, *data]) == 0
+    return folder
+
+
+def read(runs: Path, *names: str) -> list[System]:
+    return [read_system(name, AnyPath(runs / name), needs_scores=True) for name in names]
+
+
+def named(sections: Iterable[Section], title: str) -> Section:
+    return next(section for section in sections if section.title == title)
+
+
+def test_encodings_are_rows_of_one_table(runs: Path) -> None:
+    section = named(results.results(read(runs, "copy_input", "copy_demo")), "Scores")
+    (table,) = section.exhibits
+    assert isinstance(table, Table)
+    assert (table.name, table.title) == ("scores_superni_en", "superni_en")
+    assert table.header[:3] == ["run", "encoding", "test ROUGE-L"]
+    labels = [tuple(row[:2]) for row in table.rows]
+    assert labels == [("copy_input", "def"), ("copy_demo", "pos1"), ("copy_demo", "def_pos2")]
+    scores = json.loads((runs / "copy_demo/scores/superni_en_pos1-test-0.json").read_text("utf-8"))
+    low, high = scores["rougeL_ci95"]
+    assert table.rows[1][2] == f"{scores['rougeL']:.2f} ({low:.1f} to {high:.1f})"
+    best = max(range(3), key=lambda row: float(table.rows[row][2].split()[0]))
+    assert best in table.best[2]
+    assert "clustered by task" in section.text[0]
+
+
+def test_published_scores_are_grouped_by_what_differs(runs: Path) -> None:
+    section = named(results.results(read(runs, "copy_demo")), "Beside published scores")
+    assert section.text == ["No score is published of the same setting."]
+    first, *_ = section.exhibits
+    assert isinstance(first, Table)
+    assert first.title.startswith("published, of another setting: ")
+    assert first.header[0] == "published system"
+    assert first.header[-4:] == ["metric", "published", "copy_demo", "source"]
+    row = next(row for row in first.rows if row[0] == "Copying demo output")
+    assert row[-3] in ("28.5", "28.54")
+    assert row[-1].endswith("arXiv:2204.07705")
+
+
+def test_of_tasks_that_were_trained_on_nothing_is_published(runs: Path, tmp_path: Path) -> None:
+    """The setting of published scores is that of unseen tasks."""
+    folder = tmp_path / "seen" / "predictions"
+    folder.mkdir(parents=True)
+    for ending in ("jsonl", "scores.parquet"):
+        content = (runs / f"copy_demo/predictions/superni_en_pos1-test-0.{ending}").read_bytes()
+        (folder / f"superni_en_pos1-validation-0.{ending}").write_bytes(content)
+    path = AnyPath(folder / "superni_en_pos1-validation-0.scores.parquet")
+    table = scored_instances.read(path)
+    scored_instances.write(
+        path, scored_instances.of_file(table, path.with_suffix("").with_suffix(".jsonl"))
+    )
+    system = read_system("seen", AnyPath(tmp_path / "seen"), needs_scores=False)
+    scores, *others = results.results([system])
+    assert [section.title for section in others] == ["Categories"]
+    (table_of_scores,) = scores.exhibits  # made of the instances, as there is no scores/
+    assert isinstance(table_of_scores, Table)
+    assert table_of_scores.header[2] == "validation ROUGE-L"
+
+
+def test_categories_have_the_intervals_of_their_instances(runs: Path) -> None:
+    section = named(results.results(read(runs, "copy_input", "copy_demo")), "Categories")
+    (figure,) = section.exhibits
+    assert isinstance(figure, Bars)
+    assert set(figure.series) == {"copy_input def", "copy_demo def_pos2", "copy_demo pos1"}
+    scores = json.loads((runs / "copy_input/scores/superni_en_def-test-0.json").read_text("utf-8"))
+    for label, point in zip(figure.labels, figure.series["copy_input def"], strict=True):
+        name = f"rougeL_for_{'_'.join(label.lower().split())}"
+        assert point is not None
+        assert point.value == pytest.approx(scores[name], abs=1e-4)
+        assert [point.low, point.high] == pytest.approx(scores[f"{name}_ci95"], abs=1e-4)
+    values = [point.value for point in figure.series["copy_input def"] if point]
+    assert values == sorted(values, reverse=True)
+
+
+def test_a_file_of_predictions_is_a_system(runs: Path) -> None:
+    predictions = runs / "copy_demo" / "predictions"
+    for name in ("superni_en_pos1-test-0.jsonl", "superni_en_pos1-test-0.scores.parquet"):
+        system = read_system("theirs", AnyPath(predictions / name), needs_scores=True)
+        of_run = json.loads(
+            (runs / "copy_demo/scores/superni_en_pos1-test-0.json").read_text("utf-8")
+        )
+        found = system.scores.scores["superni_en_pos1", "test"]
+        assert found["rougeL"] == pytest.approx(of_run["rougeL"], abs=1e-4)
+    assert flat_scores(AnyPath(runs / "copy_demo/scores/superni_en_pos1-test-0.json")) == {
+        name: value for name, value in of_run.items() if name not in ("predicted_by", "published")
+    }
+
+
+def test_predictions_that_were_not_evaluated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"id": "a", "prediction": "b"}\n')
+    assert cli.main(["report", str(path)]) == 2
+    assert f"make them with `tk-instruct evaluate --predictions {path}`" in capsys.readouterr().err
+
+
+def write_run(folder: Path, rows: Iterable[Mapping[str, Any]], **macros: object) -> System:
+    folder.mkdir()
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "config.gin").write_text("".join(f"{n} = {v!r}\n" for n, v in macros.items()))
+    return System(folder.name, AnyPath(folder))
+
+
+def test_training(tmp_path: Path) -> None:
+    rows = [
+        {"step": 10, "loss": 2.0, "seconds_step": 6.0, "seconds_compile": 3.0},
+        {"step": 10, "validation_loss": 2.5, "seconds_validate": 1.0},
+        {"step": 10, "restarts": 1, "seconds_lost": 2.0},
+        {"step": 20, "loss": math.nan, "seconds_step": 8.0},
+    ]
+    first = write_run(tmp_path / "a", rows, TRAIN_STEPS=20, MODEL_DIR="a", REMAT="full")
+    second = write_run(tmp_path / "b", rows[:1], TRAIN_STEPS=20, MODEL_DIR="b", REMAT="none")
+    sections = training.training([first, second, System("c", AnyPath(tmp_path))])
+    assert [section.title for section in sections] == ["Training", "Goodput"]
+    settings, loss = sections[0].exhibits
+    assert isinstance(settings, Table)
+    assert settings.header == ["macro", "a", "b"]
+    assert settings.rows == [["TRAIN_STEPS", "20", "20"], ["REMAT", "full", "none"]]
+    assert isinstance(loss, Curves)
+    found = {line.label: (line.x, [p.value for p in line.points]) for line in loss.lines}
+    assert found == {
+        "a": ([10], [2.0]),
+        "a, validation": ([10], [2.5]),
+        "b": ([10], [2.0]),
+    }
+    shares, table = sections[1].exhibits
+    assert isinstance(shares, Shares)
+    assert isinstance(table, Table)
+    assert shares.parts["useful steps"] == [70.0, pytest.approx(200 / 3)]
+    assert shares.parts["done again after restarts"] == [10.0, 0.0]
+    assert table.rows[0] == ["a", "0 min 20 s", "1", "70.0", "15.0", "5.0", "10.0"]
+    assert set(goodput.PARTS) == set(training._PART_TITLES)
+
+
+def test_samples_of_a_few_steps(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", [{"step": 10, "loss": 2.0}])
+    samples = [
+        {
+            "step": step,
+            "id": id_,
+            "task": "t",
+            "input": "x" * 500 + id_,
+            "target": "y",
+            "prediction": f"{id_} at {step}",
+        }
+        for step in range(1, 101)
+        for id_ in ("i", "j")
+    ]
+    (tmp_path / "a" / "samples.jsonl").write_text("".join(json.dumps(s) + "\n" for s in samples))
+    section = named(training.training([run]), "Samples")
+    (table,) = section.exhibits
+    assert isinstance(table, Table)
+    assert table.header == [
+        "example",
+        "input",
+        "target",
+        "step 1",
+        "step 34",
+        "step 67",
+        "step 100",
+    ]
+    id_, input_, *rest = table.rows[1]
+    assert (id_, input_) == ("j", "…" + "x" * 399 + "j")
+    assert rest == ["y", "j at 1", "j at 34", "j at 67", "j at 100"]
+
+
+def data_flags(mini_dir: Path) -> argparse.Namespace:
+    from tk_instruct import configuration
+
+    parser = argparse.ArgumentParser()
+    configuration.add_data_arguments(parser)
+    return parser.parse_args(["--data_dir", str(mini_dir), *DATA_FLAGS])
+
+
+def test_answers_with_their_inputs(
+    runs: Path, mini_dir: Path, mini_vocabulary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TK_INSTRUCT_VOCABULARY", str(mini_vocabulary))
+    both = read(runs, "copy_input", "copy_demo")
+    first, *others = answers.answers(both, 10_000, data_flags(mini_dir))
+    assert first.system == "copy_input"
+    assert {of.system for of in others} == {
+        "copy_demo: superni_en_pos1/test",
+        "copy_demo: superni_en_def_pos2/test",
+    }
+    assert first.best == 100.0
+    for row in first.rows:  # this heuristic copies the input of the instance
+        assert row.prediction is not None
+        assert row.input is not None
+        assert " ".join(row.prediction.split()) in " ".join(row.input.split())
+        assert row.score is not None
+    table = both[0].evaluations["superni_en_def", "test"].instances
+    assert [row.score for row in first.rows] == table.values["rougeL"].tolist()
+
+
+def test_of_many_answers_the_same_are_drawn_for_each_system(
+    runs: Path, mini_dir: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TK_INSTRUCT_SUPERNI_DIR", raising=False)
+    flags = data_flags(mini_dir)
+    flags.data_dir = None
+    found = answers.answers(read(runs, "copy_input", "copy_demo"), 7, flags)
+    ids = [[row.id for row in of.rows] for of in found]
+    assert [len(of) for of in ids] == [7, 7, 7]
+    assert ids[0] == ids[1] == ids[2]
+    assert all(row.input is None for of in found for row in of.rows)
+    assert "inputs of superni_en_def are not shown: its data is not there" in caplog.text
+
+
+def test_exhibits_of_one_name_get_numbers() -> None:
+    from tk_instruct.report import _with_distinct_names
+
+    table = Table("a", "", ["x"], [["1"]])
+    sections = [Section("one", exhibits=[table, table]), Section("two", exhibits=[table])]
+    names = [e.name for section in _with_distinct_names(sections) for e in section.exhibits]
+    assert names == ["a", "a_2", "a_3"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--out", "page", "--json"], "leave one of the two out"),
+        (["--title", "T"], "--title=T is a page's; give --out DIR too"),
+        (["--out", "page", "--num_predictions=-1"], "--num_predictions=-1 must be at least 0"),
+    ],
+)
+def test_flags_of_the_page(
+    words: list[str], message: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["report", str(runs / "copy_demo"), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_one_command_from_runs_to_a_page(
+    runs: Path, mini_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = [str(runs / "copy_input"), f"demo={runs / 'copy_demo'}"]
+    words = ["--out", str(tmp_path / "page"), "--title", "Heuristics", "--data_dir", str(mini_dir)]
+    with caplog.at_level("INFO", "tk_instruct"):
+        assert cli.main(["report", *given, *words, *DATA_FLAGS]) == 0
+    assert f"{tmp_path / 'page' / 'index.html'}, with " in caplog.text
+    text = (tmp_path / "page" / "index.html").read_text("utf-8")
+    assert "<title>Heuristics</title>" in text
+    assert "copy_input" in text
+    files = {file.name for file in (tmp_path / "page").rglob("*.*")}
+    assert {"scores_superni_en.tex", "categories_superni_en_test.svg"} <= files
+    for name in ("copy_input", "copy_demo"):  # inputs are as they were
+        assert not (runs / name / "index.html").exists()
+    assert systems.is_generated(AnyPath(runs / "copy_demo")) is False
