@@ -36,6 +36,10 @@ _NOT_TRAINED = frozenset(
         *("num_samples", "wandb_project"),
     }
 )
+# Settings that change nothing of a step's program.
+_NOT_COMPILED = _NOT_TRAINED - {"num_partitions", "num_fsdp_shards"} | {
+    *("mixture", "seed", "steps", "num_train_examples"),
+}
 _TRAIN_RUN = "tk_instruct.TrainRun"
 
 
@@ -98,6 +102,7 @@ class Run:
         varied: the values of those axes on which the training depends.
         commands: the training first, an evaluation after the predictions that it scores.
         read: what its gin files and bindings make.
+        program: equal for runs whose steps are compiled to the same program.
     """
 
     number: int
@@ -108,6 +113,7 @@ class Run:
     gin_files: tuple[str, ...]
     gin_bindings: tuple[str, ...]
     read: "TrainRun"
+    program: str
 
     @property
     def steps(self) -> int:
@@ -122,6 +128,7 @@ class _Training:
     gin_bindings: tuple[tuple[str, str], ...]
     address: str
     read: "TrainRun"
+    program: str
 
     @property
     def name(self) -> str:
@@ -173,7 +180,24 @@ def _training(
 
     texts = [f"{name} = {value}" for name, value in (*bindings, ("MODEL_DIR", "RUN"))]
     used = configuration.load("runs/train.gin", files, texts)
-    return _Training(files, bindings, _address(used, varied), configuration.configured(TrainRun))
+    return _Training(
+        files,
+        bindings,
+        address=_address(used, varied),
+        read=configuration.configured(TrainRun),
+        program=_program(used),
+    )
+
+
+def _program(used: Mapping[Key, Setting]) -> str:
+    """The settings that the program of a step depends on, as a text."""
+    settings = {
+        str(key): repr(setting.value)
+        for key, setting in used.items()
+        if key.selector.startswith(("optim.", "values."))
+        or (key.selector == _TRAIN_RUN and key.parameter not in _NOT_COMPILED)
+    }
+    return json.dumps(sorted(settings.items()))
 
 
 def _address(used: Mapping[Key, Setting], varied: set[str]) -> str:
@@ -246,6 +270,7 @@ def _run(
         training.gin_files,
         tuple(f"{name} = {value}" for name, value in training.gin_bindings),
         training.read,
+        training.program,
     )
 
 
