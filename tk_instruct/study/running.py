@@ -76,7 +76,7 @@ def _run(run: Run, folder: Path, places: Places, children: "_Children", clock_: 
             lacking.add(command.output)
             continue
         path = inside(folder, "logs", f"{_name_of(command)}.log")
-        log.info("%s; its output is in %s", clock_.line(run, command), path)
+        log.info("%s, output in %s", clock_.line(run, command), path)
         started = time.monotonic()
         status, said = children.run(command.words(folder, places), path)
         if status and children.found.stopped:
@@ -139,13 +139,14 @@ class _Children:
             output.seek(begin)
             said = _last_lines(output.read())
         if status < 0:
-            name = signal.Signals(-status).name
-            said = "\n".join(filter(None, [said, f"killed by {name}" + _REASONS.get(-status, "")]))
+            said = "\n".join(filter(None, [said, _killed(signal.Signals(-status))]))
             status = 128 - status
         return status, (said or f"exit status {status}") if status else ""
 
 
-_REASONS = {signal.SIGKILL: ", as where memory runs out"}
+def _killed(by: signal.Signals) -> str:
+    reason = ", as where memory runs out" if by == signal.SIGKILL else ""
+    return f"killed by {by.name}{reason}"
 
 
 @contextlib.contextmanager
@@ -191,13 +192,10 @@ class _Clock:
         """What is done next, and how far all is."""
         missing = self._missing()
         number = max(self._num_before - len(missing), 0) + 1
-        what = "training" if command.verb == "train" else f"{command.verb} {command.output}"
         left = _seconds_of(missing, self._means())
-        return (
-            f"{number} of {self._num_before}, run {run.number}, {run.name}: {what}, "
-            f"{clock(time.monotonic() - self._started)} elapsed"
-            + (f", {clock(left)} left" if left is not None else "")
-        )
+        so_far = f"{clock(time.monotonic() - self._started)} elapsed"
+        so_far += f", {clock(left)} left" if left is not None else ""
+        return f"{number} of {self._num_before} ({so_far}): {command.verb} {run.name}"
 
     def _means(self) -> dict[str, float]:
         """Verb → the mean seconds of its commands that have succeeded."""

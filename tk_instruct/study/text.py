@@ -134,10 +134,15 @@ def status_as_json(
 
 def scores(found: Collected) -> str:
     """The cells with their scores, published ones beside, and the fits."""
-    shown = [m for m in found.metrics if any(m in cell.scores for cell in found.cells)]
     published = {
-        metric: [each for each in found.published if each.metric == metric] for metric in shown
+        metric: [each for each in found.published if each.metric == metric]
+        for metric in found.metrics
     }
+    shown = [
+        metric
+        for metric in found.metrics
+        if published[metric] or any(metric in cell.scores for cell in found.cells)
+    ]
     header = [*(axis.shown for axis in found.axes)]
     header += ["runs"] if found.repeats else []
     for metric in shown:
@@ -176,7 +181,7 @@ def _ends(score: Score) -> tuple[float, float] | None:
 
 def _published(found: Collected, cell: Cell, metric: str) -> Iterator[str]:
     for each in found.published_at(cell.point, metric):
-        yield f"{each.value:g} ({each.system})"
+        yield f"{each.value} ({each.system})"
 
 
 def _fit_text(found: Collected, fit: Fitted) -> str:
