@@ -28,6 +28,7 @@ VERBS = {
     "evaluate": ("tk_instruct.evaluate", "score predictions"),
     "compare": ("tk_instruct.compare", "say whether one system is better than another"),
     "show": ("tk_instruct.show", "read predictions beside what is right, and what they scored"),
+    "study": ("tk_instruct.study", "run the experiments that a small file declares"),
     "report": ("tk_instruct.report", "put the scores of runs side by side"),
     "convert": ("tk_instruct.convert", "carry weights to and from Hugging Face and t5x"),
     "convert-tasks": (

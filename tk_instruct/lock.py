@@ -15,6 +15,9 @@ from typing import Any
 from tk_instruct import distributed
 from tk_instruct.errors import UserError
 from tk_instruct.files import (
+    Path as AnyPath,
+)
+from tk_instruct.files import (
     PathLike,
     as_os_errors,
     cannot_write,
@@ -156,3 +159,22 @@ def _object(path: str, me: str, refused: Callable[[str], UserError]) -> Iterator
         with contextlib.suppress(Exception):
             if not lost.is_set():
                 blob.delete(if_generation_match=blob.generation)
+
+
+def is_held(path: PathLike) -> bool:
+    """Whether a process holds a lock now; in a bucket, whether its object is there."""
+    if not is_local(path):
+        return AnyPath(path).exists()
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # the file system has no locks
+        return False
+    finally:
+        os.close(file)
+    return False

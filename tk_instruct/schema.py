@@ -1,7 +1,7 @@
 """Reads JSON by a schema: returns data of the schema's type, or raises UserError.
 
 A schema is a msgspec.Struct, or any other type that msgspec reads. Fields that the schema does not
-name are ignored.
+name are ignored, unless it forbids them.
 """
 
 import contextlib
@@ -163,6 +163,9 @@ def _refuse(document: Any, error: Exception, where: str, repair: str) -> NoRetur
     if missing := re.fullmatch(r"Object missing required field `(.*)`", rule):
         name = f"{field}.{missing[1]}" if field else missing[1]
         raise UserError(f"{where}: {name} is missing; {repair}") from error
+    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", rule):
+        name = f"{field}.{unknown[1]}" if field else unknown[1]
+        raise UserError(f"{where}: {name} is no field that is known; {repair}") from error
     if expected := re.match(r"Expected `(?P<types>[^`]*)`(?P<more>[^,]*)", rule):
         types = expected["types"].split(" | ")
         rule = "must be " + " or ".join(_WORDS.get(name, name) for name in types)

@@ -36,6 +36,7 @@ class Flag:
         macro: the macro's name in recipes, or None if there is only the flag.
         type: text → value. Raises argparse's errors.
         options: further arguments of argparse's add_argument, such as nargs.
+        is_place: whether it says where data lies, so that another value is no other experiment.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Flag:
     macro: str | None = None
     type: Callable[[str], Any] = str
     options: Mapping[str, Any] = field(default_factory=dict)
+    is_place: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ SUITE = Suite(
             "flan_templates",
             binds="FLAN.templates",
             macro="FLAN_TEMPLATES",
+            is_place=True,
             metavar="DIR",
             help="a checkout of google-research/FLAN, whose wording is used in place of this "
             "project's",

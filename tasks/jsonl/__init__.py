@@ -48,6 +48,7 @@ SUITE = Suite(
             "jsonl",
             binds="JsonLines.files",
             macro="JSONL",
+            is_place=True,
             metavar="SPLIT=FILE",
             type=_file_of_split,
             options={"nargs": "+", "action": _BySplit},

@@ -17,6 +17,7 @@ SUITE = Suite(
             "ni_v1_data",
             binds="NaturalInstructionsV1.data",
             macro="NI_V1_DATA",
+            is_place=True,
             metavar="DIR",
             help="the folder of Natural Instructions v1's subtask*.json, or the one that has it as "
             "tasks/ (else $TK_INSTRUCT_NI_V1_DIR)",

@@ -16,6 +16,7 @@ SUITE = Suite(
             "p3_templates",
             binds="P3.templates",
             macro="P3_TEMPLATES",
+            is_place=True,
             metavar="DIR",
             help="a checkout of promptsource, an unpacked source archive of its package, or your "
             "own tree of templates.yaml files (default: a small tree of this project)",
@@ -24,6 +25,7 @@ SUITE = Suite(
             "p3_data",
             binds="P3.data",
             macro="P3_DATA",
+            is_place=True,
             metavar="DIR",
             help="Hugging Face's files, DATASET[/SUBSET]/SPLIT*.parquet, .jsonl or .jsonl.gz; what "
             "is not there is looked for in TFDS's data",

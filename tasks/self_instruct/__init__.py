@@ -16,6 +16,7 @@ SUITE = Suite(
             "self_instruct_data",
             binds="SelfInstructData.path",
             macro="SELF_INSTRUCT_DATA",
+            is_place=True,
             metavar="PATH",
             help="a run of `tk-instruct self-instruct`, its prepared/train.jsonl, or a file of "
             "Alpaca, Self-Instruct or P3 records (else $TK_INSTRUCT_SELF_INSTRUCT_DATA)",
@@ -24,6 +25,7 @@ SUITE = Suite(
             "user_oriented",
             binds="SelfInstructData.user_oriented",
             macro="USER_ORIENTED",
+            is_place=True,
             metavar="FILE",
             help="Self-Instruct's user-oriented instructions (else $TK_INSTRUCT_USER_ORIENTED)",
         ),

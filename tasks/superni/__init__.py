@@ -17,6 +17,7 @@ SUITE = Suite(
             "data_dir",
             binds="SuperNI.data_dir",
             macro="DATA_DIR",
+            is_place=True,
             metavar="DIR",
             help="a natural-instructions checkout, with tasks/ and splits/ "
             "(else $TK_INSTRUCT_SUPERNI_DIR)",
@@ -34,6 +35,13 @@ SUITE = Suite(
             type=whole_number,
             metavar="N",
             help="default: 100",
+        ),
+        Flag(
+            "num_train_tasks",
+            binds="SuperNI.num_train_tasks",
+            type=whole_number,
+            metavar="N",
+            help="train tasks to train on, drawn by the seed (default: all)",
         ),
         Flag(
             "num_dev_tasks",

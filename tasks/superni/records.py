@@ -119,8 +119,10 @@ class SuperNI:
     Defaults are Tk-Instruct's: 100 random instances of a train task, the first 100 of any other
     task (Wang et al. 2022, section 5). `validation` has further instances of the train tasks, which
     `train` does not use. `dev` has whole tasks: those in splits/<track>/dev_tasks.txt, or
-    num_dev_tasks of the train tasks, which then are not in `train`. tokenization is "seqio", or
-    "released" for Tk-Instruct's published checkpoints (tk_instruct.data.tokenization).
+    num_dev_tasks of the train tasks, which then are not in `train`. num_train_tasks of the others
+    are trained on, drawn by the seed (None: all); a smaller draw is part of every larger one of the
+    same seed. tokenization is "seqio", or "released" for Tk-Instruct's published checkpoints
+    (tk_instruct.data.tokenization).
     """
 
     data_dir: str | None = None
@@ -129,6 +131,7 @@ class SuperNI:
     max_instances_per_eval_task: int = 100
     max_instances_per_validation_task: int = 10
     num_dev_tasks: int = 0
+    num_train_tasks: int | None = None
     tokenization: str = "seqio"
     cache_dir: str | None = None
 
@@ -141,6 +144,8 @@ class SuperNI:
             ("num_dev_tasks", 0),
         ):
             check_whole(f"SuperNI.{field}", getattr(self, field), least, 2**31 - 1)
+        if self.num_train_tasks is not None:
+            check_whole("SuperNI.num_train_tasks", self.num_train_tasks, 1, 2**31 - 1)
         if self.tokenization not in TOKENIZERS:
             raise UserError(
                 f"SuperNI.tokenization={self.tokenization!r} must be one of "
@@ -178,7 +183,7 @@ class SuperNI:
             raise UserError(f"split={split!r} is not one of {', '.join(SPLITS)}")
         if split in ("train", "validation"):
             dev = set(self._dev_names(track))
-            return [name for name in self._listed(track, "train") if name not in dev]
+            return self._drawn([name for name in self._listed(track, "train") if name not in dev])
         if split == "dev":
             names = self._dev_names(track)
             if not names:
@@ -216,6 +221,22 @@ class SuperNI:
         by_draw = sorted(present, key=lambda name: draw(self.seed, "dev task", name))
         carved = set(by_draw[: self.num_dev_tasks])
         return [name for name in present if name in carved]
+
+    def _drawn(self, names: list[str]) -> list[str]:
+        """num_train_tasks of the tasks that have files, in order; or all names if it is None."""
+        if self.num_train_tasks is None:
+            return names
+        files = self._task_files()
+        present = [name for name in names if name in files]
+        if self.num_train_tasks > len(present):
+            raise UserError(
+                f"num_train_tasks={self.num_train_tasks} must be at most the {len(present)} train "
+                f"tasks that are here; give --num_train_tasks={len(present)} or fewer, or leave it "
+                "out for all"
+            )
+        by_draw = sorted(present, key=lambda name: draw(self.seed, "train_tasks", name))
+        drawn = set(by_draw[: self.num_train_tasks])
+        return [name for name in present if name in drawn]
 
     def _task_files(self) -> dict[str, Path]:
         """Name of a task → its file. One listing: in a bucket, each single check costs as much."""
@@ -263,7 +284,8 @@ class SuperNI:
         folder = self.root / "splits" / track
         if not all((folder / f"{split}_tasks.txt").exists() for split in ("train", "test")):
             return
-        if sum(name in files for name in self._listed(track, "train")) <= self.num_dev_tasks:
+        num_needed = self.num_dev_tasks + (self.num_train_tasks or 1)
+        if sum(name in files for name in self._listed(track, "train")) < num_needed:
             return  # nothing can be trained on here
         train = {n: files[n] for n in self.task_names(track, "train") if n in files}
         test = {n: files[n] for n in self._listed(track, "test") if n in files}
@@ -311,9 +333,13 @@ class SuperNI:
 
     @property
     def selection(self) -> dict[str, Any]:
-        """The options that choose the examples, by name."""
+        """The options that choose the examples, by name, without those that are not set."""
         others = ("data_dir", "cache_dir", "tokenization")
-        return {name: value for name, value in asdict(self).items() if name not in others}
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in others and value is not None
+        }
 
     def fingerprint(self, track: str, split: str, only: str | None = None) -> str:
         """A hash of the options and of the files' content. It changes if `examples` may change."""

@@ -92,16 +92,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     add_import_argument(parser)
     group = parser.add_argument_group("data")
     group.add_argument("--seed", type=whole_number, help="of every random choice (default: 0)")
-    group.add_argument(
-        "--vocabulary",
-        metavar="V",
-        help="path of a SentencePiece model, t5, mt5, umt5 or bytes (else $TK_INSTRUCT_VOCABULARY)",
-    )
-    group.add_argument(
-        "--tfds_data_dir",
-        metavar="DIR",
-        help="where TFDS keeps its datasets (else $TFDS_DATA_DIR, ~/tensorflow_datasets)",
-    )
+    _add_shared_places(group)
     group.add_argument(
         "--skip_missing",
         action="store_true",
@@ -114,29 +105,56 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="read tasks as seqio_cache_tasks has cached them",
     )
-    group.add_argument(
-        "--seqio_additional_cache_dirs",
-        type=lambda text: text.split(","),
-        metavar="DIR[,DIR]",
-        help="where it has cached them (its --output_cache_dir)",
-    )
     for each in suite.suites().values():
         if each.flags:
             group = parser.add_argument_group(f"data of {each.name}", each.summary)
         for flag in each.flags:
-            try:
-                group.add_argument(
-                    f"--{flag.name}",
-                    type=flag.type,
-                    metavar=flag.metavar,
-                    help=flag.help,
-                    **flag.options,
-                )
-            except argparse.ArgumentError as error:
-                raise UserError(
-                    f"the suite {each.name} has the flag --{flag.name}, which is one of "
-                    "tk-instruct's own; rename it in the suite"
-                ) from error
+            _add_flag(group, each, flag)
+
+
+def add_place_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that say where data lies: the shared ones, then those of each suite."""
+    group = parser.add_argument_group("where data lies")
+    _add_shared_places(group)
+    for each in suite.suites().values():
+        for flag in each.flags:
+            if flag.is_place:
+                _add_flag(group, each, flag)
+
+
+def _add_shared_places(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--vocabulary",
+        metavar="V",
+        help="path of a SentencePiece model, t5, mt5, umt5 or bytes (else $TK_INSTRUCT_VOCABULARY)",
+    )
+    group.add_argument(
+        "--tfds_data_dir",
+        metavar="DIR",
+        help="where TFDS keeps its datasets (else $TFDS_DATA_DIR, ~/tensorflow_datasets)",
+    )
+    group.add_argument(
+        "--seqio_additional_cache_dirs",
+        type=lambda text: text.split(","),
+        metavar="DIR[,DIR]",
+        help="where seqio_cache_tasks has cached tasks (its --output_cache_dir)",
+    )
+
+
+def _add_flag(group: argparse._ArgumentGroup, of: suite.Suite, flag: suite.Flag) -> None:
+    try:
+        group.add_argument(
+            f"--{flag.name}",
+            type=flag.type,
+            metavar=flag.metavar,
+            help=flag.help,
+            **flag.options,
+        )
+    except argparse.ArgumentError as error:
+        raise UserError(
+            f"the suite {of.name} has the flag --{flag.name}, which is one of tk-instruct's own; "
+            "rename it in the suite"
+        ) from error
 
 
 def add_length_arguments(parser: argparse.ArgumentParser) -> None:
@@ -173,6 +191,29 @@ _FLAG_BINDINGS = {
     "use_cached_tasks": "use_cached_tasks.enabled",
     "seqio_additional_cache_dirs": "use_cached_tasks.directories",
 }
+_SHARED_PLACES = ("vocabulary", "tfds_data_dir", "seqio_additional_cache_dirs")
+
+
+def places() -> dict[str, str]:
+    """Flag that says where data lies → the gin parameter that it sets."""
+    of_suites = [flag for each in suite.suites().values() for flag in each.flags if flag.is_place]
+    return {name: _FLAG_BINDINGS[name] for name in _SHARED_PLACES} | {
+        flag.name: flag.binds for flag in of_suites
+    }
+
+
+def place_words(args: argparse.Namespace) -> dict[str, tuple[str, ...]]:
+    """Flag that says where data lies → its words on a command line, of those that are given."""
+    found = {}
+    for name in places():
+        value = getattr(args, name)
+        if isinstance(value, Mapping):
+            pairs = (f"{key}={each}" for key, of in value.items() for each in of)
+            found[name] = (f"--{name}", *pairs)
+        elif value is not None:
+            text = value if isinstance(value, str) else ",".join(value)
+            found[name] = (f"--{name}={text}",)
+    return found
 
 
 def import_declarations(modules: Sequence[str] = (), search_paths: Sequence[str] = ()) -> None:

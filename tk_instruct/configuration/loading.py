@@ -8,7 +8,8 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -26,10 +27,11 @@ T = TypeVar("T")
 
 def load(
     run_file: str, paths: Sequence[str], bindings: Sequence[str], takes_recipes: bool = False
-) -> None:
+) -> dict[Key, Setting]:
     """Reads a shipped run file, gin files, then the bindings, and checks every value and its use.
 
-    Clears gin's earlier configuration, so only these files and bindings count.
+    Clears gin's earlier configuration, so only these files and bindings count. Returns the
+    parameters that have an effect, with the settings that give their values: macros are followed.
 
     Args:
         run_file: a shipped file, such as runs/train.gin.
@@ -45,6 +47,13 @@ def load(
     _import_macro_module(settings)
     _refuse_unused(settings, gin_files.is_read_by_code, takes_recipes)
     _refuse_unset(settings)
+    fields, last = _Fields(settings), gin_files.final(settings)
+    used = gin_files.in_use(list(last.values()), gin_files.is_read_by_code)
+    given = {key: _given(last[key], last) for key in sorted(used) if not key.is_macro}
+    return {
+        key: replace(setting, value=_typed(setting, setting.value, fields.of(key)))
+        for key, setting in given.items()
+    }
 
 
 def load_part(run_file: str, paths: Sequence[str], bindings: Sequence[str]) -> None:
@@ -229,6 +238,26 @@ def _refuse_circle(setting: Setting, last: dict[Key, Setting]) -> None:
             circle = ", ".join(map(str, chain))
             raise UserError(f"gin: {circle} refer to each other in a circle; give one a value")
         chain.append(following)
+
+
+def _given(setting: Setting, last: dict[Key, Setting]) -> Setting:
+    """The setting that gives a parameter its value, which may be that of a macro."""
+
+    def given(name: str) -> Setting:
+        return last[Key(name, gin_files.MACRO, "value")]
+
+    def followed(value: Any) -> Any:
+        if isinstance(value, Macro):
+            return followed(given(value.name).value)
+        if isinstance(value, Reference):
+            return value
+        if isinstance(value, Mapping):
+            return {followed(name): followed(part) for name, part in value.items()}
+        return type(value)(map(followed, value)) if isinstance(value, list | tuple) else value
+
+    while isinstance(setting.value, Macro):
+        setting = given(setting.value.name)
+    return replace(setting, value=followed(setting.value))
 
 
 @cache

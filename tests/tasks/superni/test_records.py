@@ -351,6 +351,7 @@ def test_validation_without_anything_left_is_an_error(tree: Path) -> None:
         ("max_instances_per_validation_task", -1),
         ("num_dev_tasks", 0.5),
         ("num_dev_tasks", "3"),
+        ("num_train_tasks", 0),
     ],
 )
 def test_nonsense_options_are_refused(field: str, value: object) -> None:
@@ -389,6 +390,35 @@ def test_only_tasks_that_are_here_are_carved(tree: Path) -> None:
         assert "task000_t" not in data.task_names(TRACK, "dev")
     with pytest.raises(UserError, match=r"num_dev_tasks=3 leaves none of the 3 .* at most 2"):
         SuperNI(str(tree), num_dev_tasks=3).task_names(TRACK, "train")
+
+
+def test_a_smaller_draw_of_train_tasks_is_part_of_a_larger_one(tree: Path) -> None:
+    draws = set()
+    for seed in range(20):
+        larger: list[str] = []
+        for count in (1, 2, 3, 4):
+            data = SuperNI(str(tree), seed, num_train_tasks=count)
+            names = data.task_names(TRACK, "train")
+            assert len(names) == count
+            assert names == sorted({*names, *larger})
+            assert data.task_names(TRACK, "validation") == names
+            assert {example.task.name for example in data.examples(TRACK, "train")} == set(names)
+            larger = names
+            draws.add(tuple(names))
+    assert {name for names in draws if len(names) == 1 for name in names} == set(larger)
+
+
+def test_train_tasks_are_drawn_of_those_that_are_here_and_not_set_aside(tree: Path) -> None:
+    (tree / "tasks" / "task000_t.json").unlink()
+    for seed in range(8):
+        data = SuperNI(str(tree), seed, num_dev_tasks=1, num_train_tasks=2)
+        train = data.task_names(TRACK, "train")
+        assert sorted([*train, *data.task_names(TRACK, "dev")]) == [
+            f"task00{k}_t" for k in (1, 2, 3)
+        ]
+    with pytest.raises(UserError, match=r"num_train_tasks=3 must be at most the 2 .*=2 or fewer"):
+        SuperNI(str(tree), num_dev_tasks=1, num_train_tasks=3).task_names(TRACK, "train")
+    assert SuperNI(str(tree), num_train_tasks=9).examples(TRACK, "test")  # draws nothing
 
 
 def test_dev_tasks_txt_is_followed(tree: Path) -> None:
@@ -692,10 +722,11 @@ def test_the_fingerprint_follows_options_and_files_but_not_places(
         SuperNI(str(moved), seed=1).fingerprint(TRACK, "train"),
         SuperNI(str(moved), max_instances_per_train_task=9).fingerprint(TRACK, "train"),
         SuperNI(str(moved), num_dev_tasks=1).fingerprint(TRACK, "train"),
+        SuperNI(str(moved), num_train_tasks=4).fingerprint(TRACK, "train"),
         elsewhere.fingerprint(TRACK, "validation"),
         elsewhere.fingerprint(TRACK, "train", "task001_t"),
     }
-    assert len(others - {fingerprint}) == 5
+    assert len(others - {fingerprint}) == 6
 
 
 def test_a_fingerprint_stays_as_it_was_when_runs_were_begun_by_it(tree: Path) -> None:

@@ -1,0 +1,164 @@
+"""What is done of a run: the record of its commands, study.jsonl, and how far its training is."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from tk_instruct import lock, schema
+from tk_instruct.errors import UserError
+from tk_instruct.files import Path, inside, read_bytes, write_atomically
+from tk_instruct.study.runs import Command, Run
+
+RECORD = "study.jsonl"
+LOCK = "study.lock"
+
+What = Literal["done", "running", "failed", "begun", "waiting"]
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """A command that has ended: a line of the record.
+
+    Attributes:
+        digest: the command's.
+        status: its exit status.
+        said: the last lines of a failed one's output.
+        content: a hash of the file of scores that it has written.
+    """
+
+    verb: str
+    output: str
+    digest: str
+    status: int
+    seconds: float
+    said: str = ""
+    content: str = ""
+
+
+class _Step(msgspec.Struct, frozen=True):
+    step: int
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a run is.
+
+    Attributes:
+        missing: its commands that are still to be run, in order.
+        step: that its training has logged last.
+        failed: what a failed command said last, if it is among the missing ones.
+    """
+
+    what: What
+    missing: tuple[Command, ...]
+    step: int
+    failed: Ended | None
+
+
+def record(folder: Path) -> list[Ended]:
+    """The lines of a run's record. Damaged lines count for nothing."""
+    path = folder / RECORD
+    found = []
+    for line in read_bytes(path).splitlines() if path.exists() else ():
+        with contextlib.suppress(UserError):
+            found.append(schema.parse(line, Ended, str(path)))
+    return found
+
+
+def keep(folder: Path, ended: Ended) -> None:
+    """Adds a line to a run's record, and takes out those of the same output."""
+    others = [each for each in record(folder) if each.output != ended.output]
+    lines = [json.dumps(msgspec.to_builtins(each)) + "\n" for each in (*others, ended)]
+    write_atomically(inside(folder, RECORD), lines)
+
+
+def ended(command: Command, folder: Path, status: int, seconds: float, said: str = "") -> Ended:
+    """The line of a command that has just ended."""
+    is_scored = command.verb == "evaluate" and status == 0
+    return Ended(
+        command.verb,
+        command.output,
+        command.digest,
+        status,
+        round(seconds, 1),
+        said,
+        _hash(folder / command.output) if is_scored else "",
+    )
+
+
+def state_of(run: Run, folder: Path) -> State:
+    """How far a run is whose folder this is."""
+    lines = record(folder)
+    missing = tuple(_missing(run, folder, lines))
+    digests = {command.output: command.digest for command in missing}
+    failed = [each for each in lines if each.status and digests.get(each.output) == each.digest]
+    step = _last_step(folder)
+    what: What = "waiting"
+    if not missing:
+        what = "done"
+    elif lock.is_held(folder / LOCK) or lock.is_held(folder / "lock"):
+        what = "running"
+    elif failed:
+        what = "failed"
+    elif step or lines:
+        what = "begun"
+    return State(what, missing, step, failed[-1] if failed else None)
+
+
+def _missing(run: Run, folder: Path, lines: Sequence[Ended]) -> list[Command]:
+    """The commands that are left to be run, in order.
+
+    An evaluation is done if it has succeeded since its predictions were made, and its file of
+    scores is as it was written. What it needs is made if it is not there.
+    """
+    last = {each.output: (number, each) for number, each in enumerate(lines)}
+
+    def made(output: str, digest: str) -> int | None:
+        """The number of the line of a command that has succeeded and whose output is there."""
+        number, found = last.get(output, (0, None))
+        if found is None or found.status or found.digest != digest:
+            return None
+        path = folder / output
+        is_there = path.exists() and (not found.content or _hash(path) == found.content)
+        return number if is_there else None
+
+    by_output = {command.output: command for command in run.commands}
+    left: set[str] = set()
+    for command in run.commands:
+        if command.verb != "evaluate":
+            continue
+        scored = made(command.output, command.digest)
+        needs = by_output[command.needs]
+        predicted = made(needs.output, needs.digest) if needs.verb == "predict" else None
+        if scored is not None and (predicted is None or predicted < scored):
+            continue
+        left.add(command.output)
+        if needs.verb == "predict" and predicted is None:
+            left.add(needs.output)
+            needs = by_output[needs.needs]
+        if needs.verb == "train" and not (folder / needs.output).is_dir():
+            left.add(needs.output)
+    return [command for command in run.commands if command.output in left]
+
+
+def is_scored(run: Run, folder: Path) -> set[str]:
+    """The files of scores, within the folder, that are of the run's own commands."""
+    missing = {command.output for command in state_of(run, folder).missing}
+    return {scored.output for scored in run.scored} - missing
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(read_bytes(path)).hexdigest()[:16]
+
+
+def _last_step(folder: Path) -> int:
+    """The step of the last whole line of metrics.jsonl, 0 if there is none."""
+    path = folder / "metrics.jsonl"
+    for line in read_bytes(path).splitlines()[::-1] if path.exists() else ():
+        with contextlib.suppress(UserError):
+            return schema.parse(line, _Step, str(path)).step
+    return 0

@@ -1,0 +1,331 @@
+"""The runs of a study, by the content of what they train, and the commands of each."""
+
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any, Literal
+
+import gin
+
+from tk_instruct import configuration, suite
+from tk_instruct.configuration.gin_files import Key, Setting
+from tk_instruct.errors import UserError
+from tk_instruct.files import Path
+from tk_instruct.study import file
+from tk_instruct.study.file import Evaluation, Point, Study, Value, filled
+
+if TYPE_CHECKING:
+    from tk_instruct.train_run import TrainRun
+
+Verb = Literal["train", "predict", "evaluate"]
+Places = Mapping[str, tuple[str, ...]]
+"""Flag that says where data lies → its words."""
+
+# Raise it if the same settings train something else.
+_MEANING = 1
+# Settings of a run that its parameters do not depend on: what it logs, checks and keeps, and how it
+# is divided over devices (which changes rounding, as other devices do).
+_NOT_TRAINED = frozenset(
+    {
+        *("model_dir", "log_every_steps", "eval_every_steps", "max_eval_batches"),
+        *("save_every_steps", "keep_checkpoints", "num_partitions", "num_fsdp_shards"),
+        *("num_samples", "wandb_project"),
+    }
+)
+# Settings that change nothing of a step's program.
+_NOT_COMPILED = _NOT_TRAINED - {"num_partitions", "num_fsdp_shards"} | {
+    *("mixture", "seed", "steps", "num_train_examples"),
+}
+_TRAIN_RUN = "tk_instruct.TrainRun"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of a run.
+
+    Attributes:
+        arguments: those that are the same wherever the run and its data lie.
+        paths: flag → the path that it is given, within the run's folder.
+        output: what it makes, within the run's folder.
+        needs: the output that it reads, if any.
+        takes: the flags of places that it takes.
+    """
+
+    verb: Verb
+    arguments: tuple[str, ...]
+    paths: tuple[tuple[str, str], ...]
+    output: str
+    needs: str
+    takes: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """Of all that it does, except where the run and its data lie."""
+        content = [self.verb, self.arguments, self.paths]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+    def words(self, folder: Path, places: Places) -> list[str]:
+        """The words after `tk-instruct`."""
+        paths = [f"{flag}={folder / path if path else folder}" for flag, path in self.paths]
+        return [
+            *(self.verb, *self.arguments, *paths),
+            *(word for name in self.takes if name in places for word in places[name]),
+        ]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Where the scores of an evaluation at a point are.
+
+    Attributes:
+        point: axis → value, for all axes.
+        prefix: of the names of its metrics.
+        output: the file of scores within the run's folder, by which its command is known.
+    """
+
+    point: Point
+    prefix: str
+    output: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a study: one training, and what is evaluated of it.
+
+    Attributes:
+        number: from 1, in the order of the file.
+        name: of its folder: its mixture and its address.
+        varied: the values of those axes on which the training depends.
+        commands: the training first, an evaluation after the predictions that it scores.
+        read: what its gin files and bindings make.
+        program: equal for runs whose steps are compiled to the same program.
+    """
+
+    number: int
+    name: str
+    varied: Mapping[str, tuple[Value, ...]]
+    commands: tuple[Command, ...]
+    scored: tuple[Scored, ...]
+    gin_files: tuple[str, ...]
+    gin_bindings: tuple[str, ...]
+    read: "TrainRun"
+    program: str
+
+    @property
+    def steps(self) -> int:
+        return self.read.steps
+
+
+@dataclass(frozen=True)
+class _Training:
+    """The gin files and bindings of a training, and what they make."""
+
+    gin_files: tuple[str, ...]
+    gin_bindings: tuple[tuple[str, str], ...]
+    address: str
+    read: "TrainRun"
+    program: str
+
+    @property
+    def name(self) -> str:
+        mixture = re.sub(r"[^\w.-]+", "_", self.read.mixture)[:80]
+        return f"{mixture}-{self.address}"
+
+
+def runs_of(study: Study, modules: Sequence[str] = ()) -> list[Run]:
+    """The runs of a study. Reads gin files, but no data, and leaves gin without configuration.
+
+    modules: the user's, which --import names.
+
+    Raises UserError for a setting that no run can have, with the point at which it is.
+    """
+    configuration.import_declarations(modules)
+    names = [axis.name for axis in study.axes]
+    points = [dict(zip(names, of, strict=True)) for of in product(*(a.values for a in study.axes))]
+    known: dict[tuple[Any, ...], _Training] = {}
+    by_address: dict[str, list[tuple[_Training, Point]]] = {}
+    try:
+        for point in points:
+            files = tuple(filled(recipe, point) for recipe in study.recipes)
+            settings = file.settings_of(study)
+            bindings = tuple((name, filled(text, point)) for name, text in settings.items())
+            if (files, bindings) not in known:
+                varied = {name for name, text in settings.items() if file.is_varied(text)}
+                try:
+                    known[files, bindings] = _training(files, bindings, varied)
+                except UserError as error:
+                    raise UserError(f"{error} (at {shown(point)})") from error
+            training = known[files, bindings]
+            by_address.setdefault(training.address, []).append((training, point))
+    finally:
+        gin.clear_config()
+    return [
+        _run(number, study, found[0][0], [point for _, point in found], modules)
+        for number, found in enumerate(by_address.values(), start=1)
+    ]
+
+
+def shown(point: Point) -> str:
+    return ", ".join(f"{name}={file.text_of(value)}" for name, value in point.items())
+
+
+def _training(
+    files: tuple[str, ...], bindings: tuple[tuple[str, str], ...], varied: set[str]
+) -> _Training:
+    from tk_instruct.train_run import TrainRun
+
+    texts = [f"{name} = {value}" for name, value in (*bindings, ("MODEL_DIR", "RUN"))]
+    used = configuration.load("runs/train.gin", files, texts)
+    return _Training(
+        files,
+        bindings,
+        address=_address(used, varied),
+        read=configuration.configured(TrainRun),
+        program=_program(used),
+    )
+
+
+def _program(used: Mapping[Key, Setting]) -> str:
+    """The settings that the program of a step depends on, as a text."""
+    settings = {
+        str(key): repr(setting.value)
+        for key, setting in used.items()
+        if key.selector.startswith(("optim.", "values."))
+        or (key.selector == _TRAIN_RUN and key.parameter not in _NOT_COMPILED)
+    }
+    return json.dumps(sorted(settings.items()))
+
+
+def _address(used: Mapping[Key, Setting], varied: set[str]) -> str:
+    """A digest of the settings that a training depends on.
+
+    Left out are settings with their default, so that a new setting changes no address, and those
+    that say where data lies, unless an axis varies them: `train` itself refuses to go on with other
+    data, and a place that moves is no other experiment.
+    """
+    places = set(configuration.places().values())
+    content = {}
+    for key, setting in used.items():
+        name = str(key)
+        if name in places and setting.place.removeprefix("--gin.") not in varied:
+            continue
+        if key.selector == _TRAIN_RUN and key.parameter in _NOT_TRAINED:
+            continue
+        if setting.value != _default(key):
+            content[name] = repr(setting.value)
+    text = json.dumps([_MEANING, sorted(content.items())])
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _default(key: Key) -> Any:
+    configurable = gin.config._REGISTRY[key.selector].wrapped
+    parameter = inspect.signature(configurable).parameters.get(key.parameter)
+    return inspect.Parameter.empty if parameter is None else parameter.default
+
+
+def _run(
+    number: int,
+    study: Study,
+    training: _Training,
+    points: Sequence[Point],
+    modules: Sequence[str],
+) -> Run:
+    imports = tuple(f"--import={module}" for module in modules)
+    places = tuple(configuration.places())
+    train = Command(
+        "train",
+        (
+            *(f"--gin_file={name}" for name in training.gin_files),
+            *(f"--gin.{name}={value}" for name, value in training.gin_bindings),
+            *imports,
+        ),
+        (("--gin.MODEL_DIR", ""),),
+        f"checkpoints/{training.read.steps}",
+        "",
+        places,
+    )
+    commands, scored = {train: None}, []
+    for point in points:
+        for evaluation in study.evaluations:
+            needed = list(_commands_of(evaluation, point, train.output, imports))
+            commands |= dict.fromkeys(needed)
+            prefix = f"{evaluation.name}:" if evaluation.name else ""
+            scored.append(Scored(point, prefix, needed[-1].output))
+    outputs = [command.output for command in commands]
+    if twice := next((output for output in outputs if outputs.count(output) > 1), None):
+        raise UserError(
+            f"{training.name}: two evaluations write {twice}; give one other evaluate_flags"
+        )
+    varied = {name: tuple(dict.fromkeys(point[name] for point in points)) for name in points[0]}
+    return Run(
+        number,
+        training.name,
+        {name: found for name, found in varied.items() if found != study.axis(name).values},
+        tuple(commands),
+        tuple(scored),
+        training.gin_files,
+        tuple(f"{name} = {value}" for name, value in training.gin_bindings),
+        training.read,
+        training.program,
+    )
+
+
+def _commands_of(
+    evaluation: Evaluation, point: Point, checkpoint: str, imports: tuple[str, ...]
+) -> Iterator[Command]:
+    """The commands of an evaluation at a point. The last writes the scores."""
+    steps = checkpoint.rpartition("/")[2]
+    flags = tuple(filled(flag, point) for flag in evaluation.evaluate_flags)
+    protocol = ("--suite=" + evaluation.suite,)
+    owner = next(of for of in suite.suites().values() if evaluation.suite in of.evaluations)
+    # The run keeps its vocabulary. Evaluations refuse flags of other suites' data.
+    own = tuple(flag.name for flag in owner.flags if flag.is_place)
+    of_data = tuple(name for name in configuration.places() if name != "vocabulary")
+    shared = set(of_data) - {flag.name for of in suite.suites().values() for flag in of.flags}
+    takes = tuple(name for name in of_data if name in shared or name in own)
+    if not evaluation.task:
+        output = f"scores/{evaluation.suite}-{steps}{_way(flags)}.json"
+        yield Command(
+            "evaluate",
+            (*protocol, f"--step={steps}", *flags, *imports),
+            (("--model_dir", ""), ("--json", output)),
+            output,
+            checkpoint,
+            takes,
+        )
+        return
+    task, split = filled(evaluation.task, point), filled(evaluation.split, point)
+    predict_flags = tuple(filled(flag, point) for flag in evaluation.predict_flags)
+    name = f"{task}-{split}-{steps}"
+    predictions = f"predictions/{name}{_way(predict_flags)}.jsonl"
+    yield Command(
+        "predict",
+        (f"--step={steps}", f"--task={task}", f"--split={split}", *predict_flags, *imports),
+        (("--model_dir", ""), ("--output", predictions)),
+        predictions,
+        checkpoint,
+        of_data,
+    )
+    output = f"scores/{name}{_way((*predict_flags, *flags))}.json"
+    yield Command(
+        "evaluate",
+        (*protocol, f"--split={split}", *flags, *imports),
+        (("--predictions", predictions), ("--json", output)),
+        output,
+        predictions,
+        takes,
+    )
+
+
+def _way(flags: tuple[str, ...]) -> str:
+    """What is added to the names of files that are made with flags: other flags, other files."""
+    text = ",".join(dict.fromkeys(flag.removeprefix("--") for flag in flags))
+    if not text:
+        return ""
+    if len(text) > 60 or re.search(r"[^\w=,-]", text):
+        text = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f".{text}"
