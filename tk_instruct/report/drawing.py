@@ -191,7 +191,7 @@ def _of_axes(exhibit: Curves, line: Line) -> list[tuple[float, Point]]:
         if (exhibit.log_x and x <= 0) or (exhibit.log_y and known.value <= 0):
             continue
         if exhibit.log_y and known.low is not None and known.low <= 0:
-            known = Point(known.value, known.value, known.high)  # goes down without an end
+            known = Point(known.value)  # the interval has no end that the axis can show
         points.append((x, known))
     return points
 

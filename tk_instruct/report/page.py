@@ -181,7 +181,9 @@ def _links(folder: str, name: str, endings: dict[str, str]) -> dict[str, str]:
 def _cell(cell: str | float | None) -> str:
     if cell is None:
         return ""
-    return cell if isinstance(cell, str) else f"{cell:.6g}"
+    if isinstance(cell, str):
+        return cell
+    return f"{cell:,.0f}" if float(cell).is_integer() and abs(cell) < 1e15 else f"{cell:.6g}"
 
 
 _SVG = "{http://www.w3.org/2000/svg}"
