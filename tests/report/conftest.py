@@ -4,7 +4,7 @@ import math
 import os
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,12 @@ SYSTEMS = (
 )
 
 
+@pytest.fixture(scope="session")
+def hostile() -> Sequence[str]:
+    return HOSTILE
+
+
+@pytest.fixture(scope="session")
 def sections() -> list[Section]:
     draws = random.Random(0)
 
@@ -55,7 +61,7 @@ def sections() -> list[Section]:
         "grammar_error_correction",
     )
     tasks = [f"task{number:04d}_{draws.choice(categories)}_{number % 7}" for number in range(80)]
-    steps = [100.0 * number for number in range(1, 200)]
+    steps = [100.0 * number for number in range(1, 100)]
 
     def loss(level: float) -> list[Point]:
         return [Point(level + 4 * math.exp(-x / 3000) + draws.gauss(0, 0.04)) for x in steps]
@@ -294,6 +300,7 @@ def sections() -> list[Section]:
     ]
 
 
+@pytest.fixture(scope="session")
 def predictions() -> list[Predictions]:
     """Three systems; the third answered other instances. 60 instances of 6 tasks, then hostile."""
     draws = random.Random(0)
@@ -328,10 +335,14 @@ def predictions() -> list[Predictions]:
 
 
 @pytest.fixture(scope="session")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report(
+    sections: list[Section],
+    predictions: list[Predictions],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     """The folder of a report."""
     out = tmp_path_factory.mktemp("report") / "out"
-    page.write(out, f"A report {HOSTILE[0]}", sections(), predictions())
+    page.write(out, f"A report {HOSTILE[0]}", sections, predictions)
     return out
 
 

@@ -51,7 +51,7 @@ _FEW = 14  # marks whose values are printed
 _MANY_POINTS = 30  # of a line, from which on not all of them are marked
 _DOTS_PER_INCH = 200
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": INK,
     "axes.facecolor": "none",
@@ -85,7 +85,7 @@ _STYLE: dict[Any, Any] = {
 
 def drawn(exhibit: Figure) -> tuple[bytes, str]:
     """A figure as PNG and as SVG."""
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         # Such as Chinese: a box in a PNG; in an SVG the reader's own fonts have it.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
         drawing = draw(exhibit)
@@ -191,7 +191,7 @@ def _of_axes(exhibit: Curves, line: Line) -> list[tuple[float, Point]]:
         if (exhibit.log_x and x <= 0) or (exhibit.log_y and known.value <= 0):
             continue
         if exhibit.log_y and known.low is not None and known.low <= 0:
-            known = Point(known.value, known.value, known.high)  # goes down without an end
+            known = Point(known.value)  # the interval has no end that the axis can show
         points.append((x, known))
     return points
 
@@ -553,8 +553,7 @@ def _wrapped(text: str, letters: int = _LETTERS_OF_LABEL) -> str:
     """A text in lines, broken at spaces, after _ / - or . and within longer words."""
     lines = [""]
     for piece in re.findall(r"[^\s_/.-]*[\s_/.-]?", visible(" ".join(text.split()))):
-        for start in range(0, max(1, len(piece)), letters):
-            part = piece[start : start + letters]
+        for part in [piece] if _letters(piece) <= letters else piece:
             if lines[-1] and _letters((lines[-1] + part).rstrip()) > letters:
                 lines[-1] = lines[-1].rstrip()
                 lines.append("")

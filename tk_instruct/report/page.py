@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from tk_instruct import files
 from tk_instruct.exhibits import Figure, Section, Table
@@ -88,7 +87,7 @@ class _Shown:
     notes: Sequence[str]
     data: _Data | None
     num_rows: int
-    svg: Markup | None
+    svg: str | None
     links: dict[str, str]
 
 
@@ -101,7 +100,7 @@ class _ShownSection:
 
 
 def html(title: str, sections: Sequence[_ShownSection], predictions: Sequence[Predictions]) -> str:
-    """The page. Whatever is no Markup is escaped."""
+    """The page. The template escapes all but the drawings, the style, the script and its data."""
     environment = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
@@ -115,10 +114,10 @@ def html(title: str, sections: Sequence[_ShownSection], predictions: Sequence[Pr
     return environment.get_template("page.html.jinja").render(
         title=title,
         sections=sections,
-        style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
-        script=Markup(script),
+        style=(_HERE / "page.css").read_text(encoding="utf-8"),
+        script=script,
         script_source=f"'sha256-{digest}'" if predictions else "'none'",
-        predictions=Markup(viewer.packed(predictions)) if predictions else None,
+        predictions=viewer.packed(predictions) if predictions else None,
     )
 
 
@@ -168,7 +167,7 @@ def _figure(figure: Figure) -> tuple[dict[str, bytes], _Shown]:
             for column in zip(*rows[1:], strict=True)
         ] or [False] * len(header)
         data = _Data(header, body, numeric, frozenset())
-    inline = Markup(_inline(svg, figure.name, figure.title))
+    inline = _inline(svg, figure.name, figure.title)
     links = _links("figures", figure.name, {"PNG": "png", "SVG": "svg", "CSV": "csv"})
     title, notes = figure.title, figure.notes
     return contents, _Shown(figure.name, title, notes, data, len(rows) - 1, inline, links)
@@ -181,7 +180,9 @@ def _links(folder: str, name: str, endings: dict[str, str]) -> dict[str, str]:
 def _cell(cell: str | float | None) -> str:
     if cell is None:
         return ""
-    return cell if isinstance(cell, str) else f"{cell:.6g}"
+    if isinstance(cell, str):
+        return cell
+    return f"{cell:,.0f}" if float(cell).is_integer() and abs(cell) < 1e15 else f"{cell:.6g}"
 
 
 _SVG = "{http://www.w3.org/2000/svg}"

@@ -40,7 +40,7 @@
   form.addEventListener("reset", (event) => {
     event.preventDefault();
     set({ system: field.system.value });
-    update();
+    update(event);
   });
   more.addEventListener("click", () => show(STEP));
   addEventListener("hashchange", restore);

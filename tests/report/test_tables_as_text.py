@@ -1,0 +1,103 @@
+"""Tables as LaTeX, Markdown and CSV."""
+
+import csv
+import re
+from collections.abc import Sequence
+
+import pytest
+
+from tk_instruct.exhibits import Table
+from tk_instruct.report.tables_as_text import csv_text, latex, latex_text, markdown, markdown_text
+
+SCORES = Table(
+    "scores",
+    "ROUGE-L & more",
+    ["system", "ROUGE-L", "95 % interval", "note"],
+    [
+        ["ours", "54.32", "50.10 to 58.60", "a_b"],
+        ["theirs | 3B", "-1.10", "–", ""],
+    ],
+    notes=["Higher is better."],
+    best={1: [0]},
+)
+
+
+def test_latex() -> None:
+    assert latex(SCORES) == (
+        r"""% Needs \usepackage{booktabs}.
+\begin{table}
+  \centering
+  \caption{ROUGE-L \& more}
+  \label{tab:scores}
+  \begin{tabular}{lrrl}
+    \toprule
+    system               & ROUGE-L        & 95 \% interval & note \\
+    \midrule
+    ours                 & \textbf{54.32} & 50.10 to 58.60 & a\_b \\
+    theirs \textbar{} 3B & $-$1.10        & --             &      \\
+    \bottomrule
+  \end{tabular}
+  \par\smallskip\footnotesize Higher is better.
+\end{table}
+"""
+    )
+
+
+def test_markdown() -> None:
+    assert markdown(SCORES) == (
+        r"""**ROUGE-L \& more**
+
+| system       |   ROUGE-L |  95 % interval | note |
+| ------------ | --------: | -------------: | ---- |
+| ours         | **54.32** | 50.10 to 58.60 | a\_b |
+| theirs \| 3B |     -1.10 |              – |      |
+
+Higher is better.
+"""
+    )
+
+
+def test_csv_gives_texts_back(hostile: Sequence[str]) -> None:
+    rows = [["a", "b"], *([text, None] for text in hostile), ["x\ny", 1.5]]
+    text = csv_text([*rows])
+    assert [*csv.reader(text.splitlines(keepends=True))] == [
+        [str(cell or "").replace("\ud800", "?") for cell in row] for row in rows
+    ]
+
+
+# What LaTeX reads as text: letters and marks that mean themselves, and the commands that are used.
+PLAIN = re.compile(
+    r"""(?: [A-Za-z0-9 .,:;!?'()/+=@-] | [^\x00-\x7f]
+    | \\(?: [{}$&\#%_] | (?:text[a-z]+ | ldots) \{\} | symbol\{34\} )
+    | \{[]*[]\} | \$ (?: - | \\[A-Za-z]+ ) \$ | -\{\} )*""",
+    re.VERBOSE,
+)
+
+
+@pytest.mark.parametrize(
+    "text", [*map(chr, range(0x20, 0x7F)), *"–—−±×·≤≥≈→Δ…", "--def", "?`", "a\n\nb", r"\input{x}"]
+)
+def test_no_character_is_a_command_of_latex(text: str) -> None:
+    assert PLAIN.fullmatch(latex_text(text))
+    assert PLAIN.fullmatch(latex_text(f"{text}{text} {text}"))
+
+
+def test_no_hostile_text_is_a_command_of_latex(hostile: Sequence[str]) -> None:
+    assert all(PLAIN.fullmatch(latex_text(text)) for text in hostile)
+    assert latex_text("--x") == "-{}-x"
+    assert latex_text(r"\x[1]*") == r"\textbackslash{}x{[}1{]}{*}"
+
+
+def test_no_hostile_text_is_markup_of_markdown(hostile: Sequence[str]) -> None:
+    for text in hostile:
+        shown = markdown_text(text)
+        assert not re.search(r"(?<!\\)(?:\\\\)*[`*_{}\[\]<>|~$&#]", shown)
+    assert markdown_text("a\n| b\\") == r"a \| b\\"
+
+
+def test_a_table_without_rows_and_one_without_numbers() -> None:
+    empty = Table("t", "T", ["a", "b"], [])
+    assert "| a   | b   |\n| --- | --- |\n" in markdown(empty)
+    assert r"\begin{tabular}{ll}" in latex(empty)
+    dashes = Table("t", "T", ["a", "b"], [["x", "–"]])
+    assert r"\begin{tabular}{ll}" in latex(dashes)
