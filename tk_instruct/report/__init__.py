@@ -9,13 +9,16 @@ score is its 95 % interval; `tk-instruct evaluate` says what it is clustered by.
   tk-instruct report runs/smoke/tiny_t5 runs/smoke/copy_input runs/smoke/copy_demo
   tk-instruct report ours.json GPT-3=theirs.json
   tk-instruct report runs/smoke/* --out page
+  tk-instruct report studies/smoke_encodings.toml --runs runs --out page
 
 With --out it writes DIR/index.html, one page that opens without a network: scores beside
 published ones, categories, studies, learning curves, where the time went, samples, and a viewer of
 predictions. Beside it lie all figures as PNG, SVG and CSV, and all tables as LaTeX, Markdown and
 CSV.
 
-For a run of `tk-instruct self-instruct` it shows the counts of generated data, stats/stats.json.
+For a study (FILE.toml, see `tk-instruct study`) it shows the collected scores and, on a page, its
+curves or heat map. For a run of `tk-instruct self-instruct` it shows the counts of generated data,
+stats/stats.json.
 """
 
 import argparse
@@ -42,7 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "systems",
         nargs="+",
         metavar="[NAME=]DIR|FILE",
-        help="a run's directory, a file of scores, or a file of predictions that were evaluated",
+        help="a run's directory, a study, a file of scores, or a file of predictions that were "
+        "evaluated",
+    )
+    parser.add_argument(
+        "--runs",
+        default="runs",
+        metavar="DIR",
+        help="where the folders of a study's runs lie (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a system")
     page = parser.add_argument_group("page")
@@ -64,8 +74,10 @@ def main(args: argparse.Namespace) -> int:
         return _write_page(args)
     if args.title is not None:
         raise UserError(f"--title={args.title} is a page's; give --out DIR too, or leave it out")
-    named = named_apart(args.systems)
+    studies, named = _told_apart(args.systems)
     systems = [read_system(name, path, needs_scores=True) for name, path in named.items()]
+    for study in studies:
+        _show_study(study, args)
     for system in systems:
         if system.is_generated:
             if len(named) > 1 and not args.json:
@@ -89,7 +101,9 @@ def _write_page(args: argparse.Namespace) -> int:
     from tk_instruct.report import page
     from tk_instruct.report.answers import answers
     from tk_instruct.report.results import results
+    from tk_instruct.report.studies import runs_of, study_section
     from tk_instruct.report.training import training
+    from tk_instruct.study import collected
 
     if args.json:
         raise UserError("--json prints scores, and --out writes a page; leave one of the two out")
@@ -97,17 +111,36 @@ def _write_page(args: argparse.Namespace) -> int:
         raise UserError(f"--num_predictions={args.num_predictions} must be at least 0")
     out = Path(os.path.expanduser(args.out))
     check_target(out / "index.html")
-    named = named_apart(args.systems)
+    studies, named = _told_apart(args.systems)
     systems = [read_system(name, path, needs_scores=False) for name, path in named.items()]
     scored = [system for system in systems if not system.is_generated]
-    sections = [*results(scored), *training(scored), *_generated(systems)]
+    found = {Path(study).stem: collected(study, args.runs, args.modules) for study in studies}
+    sections = [study_section(name, of) for name, of in found.items()]
+    trained = [*scored, *(run for of in found.values() for run in runs_of(of))]
+    sections += [*results(scored), *training(trained), *_generated(systems)]
     predictions = answers(scored, args.num_predictions, args) if args.num_predictions else []
     if not sections and not predictions:
         raise UserError(f"{', '.join(named)}: nothing to show; train, predict or evaluate first")
-    title = args.title or ", ".join(named)
+    title = args.title or ", ".join([*(of.title for of in found.values()), *named])
     paths = page.write(out, title, list(_with_distinct_names(sections)), predictions)
     log.info("%s, with %d files of figures and tables beside it", paths[0], len(paths) - 1)
     return 0
+
+
+def _told_apart(given: Sequence[str]) -> tuple[list[str], dict[str, Path]]:
+    """The files of studies, and the other systems by name."""
+    studies = [text for text in given if text.endswith(".toml")]
+    others = [text for text in given if text not in studies]
+    return list(dict.fromkeys(studies)), named_apart(others)
+
+
+def _show_study(path: str, args: argparse.Namespace) -> None:
+    """Prints what a study has found, as a table or as one JSON object."""
+    from tk_instruct.study import collected, text
+
+    found = collected(path, args.runs, args.modules)
+    shown = text.scores_as_json(found)
+    print(json.dumps({"study": path, **shown}) if args.json else f"{text.scores(found)}\n")
 
 
 def _generated(systems: Sequence[System]) -> Iterator[Section]:

@@ -17,6 +17,8 @@ from tk_instruct.exhibits import (
     Table,
     file_name,
 )
+from tk_instruct.files import Path
+from tk_instruct.report.systems import System
 from tk_instruct.scores import title_of
 from tk_instruct.study.collected import Cell, Collected, PublishedPoint
 from tk_instruct.study.file import Axis, text_of
@@ -24,6 +26,29 @@ from tk_instruct.study.file import Point as StudyPoint
 from tk_instruct.tables import INTERVAL, interval
 
 _POINTS_OF_A_FIT = 50
+
+
+_MOST_RUNS = 8  # whose training is shown: more curves cannot be told apart
+
+
+def runs_of(study: Collected) -> list[System]:
+    """The runs of a study, named by the axes' values with which they were trained.
+
+    None if there are too many. Repeats have numbers.
+    """
+    cells_of: dict[Path, list[Cell]] = {}
+    for cell in study.cells:
+        for run in cell.runs:
+            cells_of.setdefault(run, []).append(cell)
+    found = []
+    for run, cells in cells_of.items():
+        shared = dict(cells[0].point.items())
+        for cell in cells:
+            shared = {name: v for name, v in shared.items() if cell.point[name] == v}
+        repeats = cells[0].runs
+        number = f" ({repeats.index(run) + 1})" if len(repeats) > 1 else ""
+        found.append(System(_named(study, shared) + number, run))
+    return found if len(found) <= _MOST_RUNS else []
 
 
 def study_section(name: str, study: Collected) -> Section:

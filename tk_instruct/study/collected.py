@@ -4,19 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tk_instruct import schema, suite
+from tk_instruct import suite
 from tk_instruct.errors import UserError
 from tk_instruct.exhibits import Point as Score
 from tk_instruct.files import Path, PathLike
 from tk_instruct.published import PublishedScore
-from tk_instruct.scores import check_scores
+from tk_instruct.scores import flat_scores
 from tk_instruct.study import done, file
 from tk_instruct.study.file import Axis, Point, PublishedRows, Study, filled, text_of
 from tk_instruct.study.runs import Run, runs_of
 from tk_instruct.uncertainty.fits import LogLinearFit, log_linear
 from tk_instruct.uncertainty.intervals import mean
-
-_AGAIN = "evaluate again: remove the file and run the study"
 
 
 @dataclass(frozen=True)
@@ -186,14 +184,13 @@ def _scores_of(run: Run, folder: Path) -> Iterator[tuple[Point, dict[str, Score]
 
 
 def _read_scores(path: Path) -> dict[str, Score]:
-    content = schema.read(path, dict[str, Any], _AGAIN)
-    values = {name: value for name, value in content.items() if not name.startswith("published")}
-    check_scores(values, str(path), _AGAIN)
-    return {
-        name: Score(value, *values.get(f"{name}_ci95", (None, None)))
-        for name, value in values.items()
-        if not name.endswith(("_ci95", "_stderr"))
-    }
+    values = flat_scores(path)
+    scores = {}
+    for name, value in values.items():
+        if not isinstance(value, Sequence) and not name.endswith("_stderr"):
+            ends = values.get(f"{name}_ci95")
+            scores[name] = Score(value, *ends) if isinstance(ends, Sequence) else Score(value)
+    return scores
 
 
 def _published(study: Study) -> Iterator[PublishedPoint]:
