@@ -60,7 +60,8 @@ STYLE: dict[Any, Any] = {
     "axes.linewidth": 0.7,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
+    # The first comes with matplotlib: the same on every machine.
+    "font.family": ["DejaVu Sans", "sans-serif"],
     "font.size": 9,
     "grid.alpha": 0.35,
     "grid.color": _GRID,
