@@ -146,7 +146,9 @@ def _table(table: Table) -> tuple[dict[str, bytes], _Shown]:
         frozenset((row, column) for column, rows in table.best.items() for row in rows),
     )
     links = _links("tables", table.name, {"LaTeX": "tex", "Markdown": "md", "CSV": "csv"})
-    shown = _Shown(f"table-{table.name}", table.title, table.notes, data, len(table.rows), None, links)
+    shown = _Shown(
+        f"table-{table.name}", table.title, table.notes, data, len(table.rows), None, links
+    )
     return {ending: text.encode() for ending, text in texts.items()}, shown
 
 
@@ -170,7 +172,9 @@ def _figure(figure: Figure) -> tuple[dict[str, bytes], _Shown]:
     inline = _inline(svg, figure.name, figure.title)
     links = _links("figures", figure.name, {"PNG": "png", "SVG": "svg", "CSV": "csv"})
     title, notes = figure.title, figure.notes
-    return contents, _Shown(f"figure-{figure.name}", title, notes, data, len(rows) - 1, inline, links)
+    return contents, _Shown(
+        f"figure-{figure.name}", title, notes, data, len(rows) - 1, inline, links
+    )
 
 
 def _links(folder: str, name: str, endings: dict[str, str]) -> dict[str, str]:
