@@ -191,6 +191,7 @@ def _cell(cell: str | float | None) -> str:
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}href"
+_DIGITS = re.compile(r"(\.\d\d)\d+")  # a hundredth of a point is not seen
 _FONT = re.compile(r"font-family: [^;]*; ?")  # the page's is taken
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 
@@ -210,6 +211,9 @@ def _inline(svg: str, name: str, label: str) -> str:
     referred = set(_references(root))
     for element in root.iter():
         element.tag = element.tag.removeprefix(_SVG)
+        element.tail = None  # line breaks between elements
+        if element.tag not in ("text", "tspan"):
+            element.text = None
         for key, value in [*element.attrib.items()]:
             if key == "id" and value not in referred:
                 del element.attrib[key]
@@ -220,6 +224,7 @@ def _inline(svg: str, name: str, label: str) -> str:
                 element.set("href", f"#in-{name}-{value[1:]}")
             else:
                 value = _FONT.sub("", _REFERENCE.sub(rf"url(#in-{name}-\1)", value))
+                value = " ".join(_DIGITS.sub(r"\1", value).split())
                 element.set(key, value.replace(drawing.INK, "currentColor"))
     _, _, width, height = map(float, root.attrib["viewBox"].split())
     points = _PIXELS_OF_AN_INCH / _POINTS_OF_AN_INCH
