@@ -60,7 +60,8 @@ STYLE: dict[Any, Any] = {
     "axes.linewidth": 0.7,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
+    # The first comes with matplotlib: the same on every machine.
+    "font.family": ["DejaVu Sans", "sans-serif"],
     "font.size": 9,
     "grid.alpha": 0.35,
     "grid.color": _GRID,
@@ -249,7 +250,8 @@ def _heat_map(exhibit: HeatMap) -> Drawing:
     middles = _middles(ends)
     width, height = side * max(1, len(columns)), max(0.5, ends[-1])
     title = _wrapped(exhibit.column_title, max(14, round(width / 0.085)))
-    beside = 0.085 * max(map(_letters, rows), default=0) + 0.6
+    row_title = _wrapped(exhibit.row_title, max(14, round(height / 0.085)))
+    beside = 0.085 * max(map(_letters, rows), default=0) + 0.3 + 2 * _LINE * _lines(row_title)
     above = (1.3 if is_upright else 0.17 * lines) + 0.3 + _LINE * _lines(title)
     drawing = _drawing(max(3.0, beside + width), above + height)
     axes = drawing.subplots()
@@ -277,7 +279,7 @@ def _heat_map(exhibit: HeatMap) -> Drawing:
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
     axes.set_xlabel(title, labelpad=6)
-    axes.set_ylabel(_wrapped(exhibit.row_title, max(14, round(height / 0.085))), labelpad=6)
+    axes.set_ylabel(row_title, labelpad=6)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     if not exhibit.rows or not exhibit.columns:
@@ -519,12 +521,15 @@ def _ink_on(color: Sequence[float]) -> str:
 
 def _printed(values: Sequence[float]) -> Callable[[float], str]:
     """How the values of a figure are printed in it: 1,280 if all are whole, else 45.2 or 0.083."""
-    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
-    if all(value == round(value) for value in values if math.isfinite(value)) or largest >= 1e4:
-        decimals = 0
+    known = [value for value in values if math.isfinite(value)]
+    largest = max(map(abs, known), default=0.0)
+    if largest >= 1e7 or 0 < largest < 1e-2:
+        form = ".3g"
+    elif largest >= 1e4 or all(value == round(value) for value in known):
+        form = ",.0f"
     else:
-        decimals = 1 if largest >= 10 else 2 if largest >= 1 else 3
-    return lambda value: f"{value:,.{decimals}f}" if math.isfinite(value) else "–"
+        form = ",.1f" if largest >= 10 else ",.2f" if largest >= 1 else ",.3f"
+    return lambda value: format(value, form) if math.isfinite(value) else "–"
 
 
 def _tick(value: float, _: float | None = None) -> str:

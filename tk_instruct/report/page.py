@@ -146,7 +146,9 @@ def _table(table: Table) -> tuple[dict[str, bytes], _Shown]:
         frozenset((row, column) for column, rows in table.best.items() for row in rows),
     )
     links = _links("tables", table.name, {"LaTeX": "tex", "Markdown": "md", "CSV": "csv"})
-    shown = _Shown(table.name, table.title, table.notes, data, len(table.rows), None, links)
+    shown = _Shown(
+        f"table-{table.name}", table.title, table.notes, data, len(table.rows), None, links
+    )
     return {ending: text.encode() for ending, text in texts.items()}, shown
 
 
@@ -170,7 +172,9 @@ def _figure(figure: Figure) -> tuple[dict[str, bytes], _Shown]:
     inline = _inline(svg, figure.name, figure.title)
     links = _links("figures", figure.name, {"PNG": "png", "SVG": "svg", "CSV": "csv"})
     title, notes = figure.title, figure.notes
-    return contents, _Shown(figure.name, title, notes, data, len(rows) - 1, inline, links)
+    return contents, _Shown(
+        f"figure-{figure.name}", title, notes, data, len(rows) - 1, inline, links
+    )
 
 
 def _links(folder: str, name: str, endings: dict[str, str]) -> dict[str, str]:
@@ -187,6 +191,8 @@ def _cell(cell: str | float | None) -> str:
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}href"
+_DIGITS = re.compile(r"(\.\d\d)\d+")  # a hundredth of a point is not seen
+_FONT = re.compile(r"font-family: [^;]*; ?")  # the page's is taken
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 
 
@@ -205,16 +211,20 @@ def _inline(svg: str, name: str, label: str) -> str:
     referred = set(_references(root))
     for element in root.iter():
         element.tag = element.tag.removeprefix(_SVG)
+        element.tail = None  # line breaks between elements
+        if element.tag not in ("text", "tspan"):
+            element.text = None
         for key, value in [*element.attrib.items()]:
             if key == "id" and value not in referred:
                 del element.attrib[key]
             elif key == "id":
-                element.set(key, f"{name}-{value}")
+                element.set(key, f"in-{name}-{value}")
             elif key == _XLINK:
                 del element.attrib[key]
-                element.set("href", f"#{name}-{value[1:]}")
+                element.set("href", f"#in-{name}-{value[1:]}")
             else:
-                value = _REFERENCE.sub(rf"url(#{name}-\1)", value)
+                value = _FONT.sub("", _REFERENCE.sub(rf"url(#in-{name}-\1)", value))
+                value = " ".join(_DIGITS.sub(r"\1", value).split())
                 element.set(key, value.replace(drawing.INK, "currentColor"))
     _, _, width, height = map(float, root.attrib["viewBox"].split())
     points = _PIXELS_OF_AN_INCH / _POINTS_OF_AN_INCH

@@ -2,7 +2,7 @@
 // The viewer of predictions. Texts are set as text alone (textContent), never as HTML.
 (async () => {
   const STEP = 20; // answers shown, and added by "Show more"
-  const MOST_LETTERS = 4000; // of a text, before "Show all"
+  const MOST_LETTERS = 1500; // of a text, before "Show all"
   // As in terminal.py: characters that change how other text is shown, or are not seen.
   const HIDDEN = /[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}\ud800-\udfff]/gu;
 
@@ -110,8 +110,8 @@
 
   function filter() {
     const system = systems[field.system.value];
-    const [category, task, which, search] = ["category", "task", "which", "search"].map((name) => field[name].value);
-    const words = small(search).trim();
+    const [category, task, which] = ["category", "task", "which"].map((name) => field[name].value);
+    const words = wanted();
     const isChosen = tasks.map((each) => (!task || each[0] === task) && (!category || each[1] === category));
     const isIn = instructions.map((text) => small(text).includes(words));
     found = [];
@@ -132,6 +132,10 @@
     count.dataset.about = `${found.length.toLocaleString("en")} of ${system.rows.length.toLocaleString("en")} answers${mean}`;
     list.replaceChildren();
     show(STEP);
+  }
+
+  function wanted() {
+    return small(field.search.value).trim();
   }
 
   function show(number) {
@@ -168,7 +172,10 @@
     const rest = instance[REST] ? [text(instance[REST])] : [];
     if (!instruction) return rest;
     const folded = element("details", "");
-    folded.append(element("summary", "", "Instruction"));
+    const summary = element("summary", "");
+    const isFound = wanted() && small(instruction).includes(wanted());
+    summary.append(element(isFound ? "mark" : "span", "", "Instruction"));
+    folded.append(summary);
     folded.addEventListener("toggle", () => {
       if (folded.children.length > 1) return;
       const whole = text(instruction);
@@ -199,8 +206,13 @@
   function text(whole) {
     const box = element("div", "text");
     box.dir = "auto";
-    box.append(...marked(whole.slice(0, MOST_LETTERS)));
-    if (whole.length > MOST_LETTERS) {
+    const words = wanted();
+    const hit = words ? small(whole).indexOf(words) : -1;
+    const end = Math.max(MOST_LETTERS, hit < 0 ? 0 : hit + words.length + 200);
+    const isCut = whole.length > end;
+    // Not between the two halves of a character.
+    box.append(...marked(isCut ? whole.slice(0, end).replace(/[\ud800-\udbff]$/, "") : whole));
+    if (isCut) {
       const all = element("button", "whole", `Show all ${whole.length.toLocaleString("en")} characters`);
       all.type = "button";
       all.addEventListener("click", () => {
