@@ -27,6 +27,7 @@ MACROS = {
     "EVAL_STEPS": 1,
     "LOG_PERIOD": 1,
     "DROPOUT_RATE": 0.1,
+    "NUM_SAMPLES": 3,
 }
 # Runs commands, each in its turn. ["stop when", FOLDER] has the next one stopped by SIGTERM once
 # something is in FOLDER.
@@ -224,6 +225,9 @@ def test_processes_with_four_devices_do_what_one_does(
     assert statuses[:last] == [statuses[last][:-1]] * last
 
     assert_same_run(together, one)
+    samples = (together / "samples.jsonl").read_text()
+    assert samples.count("\n") == 6
+    assert samples == (one / "samples.jsonl").read_text()
     (state,) = (together / "checkpoints").glob("6/state")
     for process in range(num_processes):
         assert sum(1 for _ in (state / f"ocdbt.process_{process}" / "d").iterdir()) > 0

@@ -1,6 +1,7 @@
 """Samples of a run: which examples, the answers that `predict` gives, and where they are kept."""
 
 import html.parser
+import importlib.util
 import json
 import shutil
 import struct
@@ -82,16 +83,20 @@ def test_samples_are_what_predict_answers(run: Path, data: list[str]) -> None:
 
 
 def test_a_continued_run_has_the_same_samples_bit_for_bit(
-    run: Path, recipe: list[str], tmp_path: Path
+    run: Path, recipe: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From step 3 on, as if it had been killed; the line in which it was killed is damaged."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    wandb = {"WANDB_PROJECT": "tests"} if importlib.util.find_spec("wandb") else {}
     killed = Path(shutil.copytree(run, tmp_path / "run"))
     shutil.rmtree(killed / "checkpoints" / "6")
     file = killed / "samples.jsonl"
     file.write_bytes(file.read_bytes()[:-20])
-    assert train(killed, recipe) == 0
+    assert train(killed, recipe, **wandb) == 0
     assert file.read_bytes() == (run / "samples.jsonl").read_bytes()
     assert (killed / "samples.jsonl.damaged").exists()
+    assert (killed / "wandb_id").exists() == bool(wandb)
 
 
 def test_tensorboard_shows_the_texts(run: Path) -> None:

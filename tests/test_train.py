@@ -20,7 +20,7 @@ import pytest
 
 from tk_instruct import cli, goodput, lock
 from tk_instruct.errors import UserError
-from tk_instruct.run_log import RunLog
+from tk_instruct.run_log import RunLog, read_rows
 
 SHORT = {
     "TRAIN_STEPS": 8,
@@ -99,6 +99,19 @@ def test_a_run_directory_holds_what_it_promises(uninterrupted: Path) -> None:
     assert steps == {"3", "6", "8"}
     assert "TRAIN_STEPS = 8" in (uninterrupted / "config.gin").read_text()
     assert (uninterrupted / "sentencepiece.model").stat().st_size > 1000
+
+
+def test_the_time_of_a_run_is_accounted_for(uninterrupted: Path) -> None:
+    rows = read_rows(uninterrupted)
+    spent = goodput.of_rows(rows)
+    assert min(spent[part] for part in ("step", "compile", "save", "validate", "start")) > 0
+    assert spent["lost"] == 0
+    assert rows[-1].keys() == {"step", "seconds_step", "seconds_save"}  # the last save's
+    assert all(row["seconds_validate"] > 0 for row in rows if "validation_loss" in row)
+    # The first step's time is that of compiling it.
+    of_steps = [row for row in rows if "loss" in row]
+    assert "steps_per_second" not in of_steps[0]
+    assert sum("steps_per_second" in row for row in of_steps) >= 4
 
 
 def test_tensorboard_shows_the_same_numbers(uninterrupted: Path) -> None:
@@ -228,8 +241,15 @@ def test_a_killed_run_resumes_bit_for_bit(
     wait_for(reached, process)
     process.kill()
     process.communicate()
+    before = read_rows(run)
     assert cli.main(arguments(run, data)) == 0
     assert_same_run(run, uninterrupted)
+    (restart,) = [row for row in read_rows(run) if "restarts" in row]
+    dropped = [row for row in before if row["step"] > restart["step"]]
+    done_again = sum(goodput.of_rows(dropped).values())
+    assert restart.get("seconds_lost", 0) == pytest.approx(done_again, abs=1e-5)
+    if moment == "in a later save":
+        assert dropped
     assert not [path for path in checkpoints.iterdir() if "tmp" in path.name]
 
 

@@ -35,7 +35,7 @@ def chosen(mixture: str, lengths: FeatureLengths, count: int, seed: int) -> list
     by_name = dict(zip(names, files, strict=True))
     order = sorted(names, key=lambda name: draw(seed, "samples", name))
     turns = (name for turn in range(count) for name in order if turn < len(by_name[name]))
-    examples = []
+    examples: list[Example] = []
     for name, of_task in Counter(itertools.islice(turns, count)).items():
         file = by_name[name]
         ends = [len(file) * part // of_task for part in range(of_task + 1)]
@@ -69,8 +69,8 @@ def sampler(run: TrainRun, program: Program) -> Callable[[int, Any], list[Sample
         answers = {(row["task"], row["id"]): row["prediction"] for row in rows}
         loaded.params = None  # copies must not stay while the run trains
         return [
-            Sample(step, e["id"], e["task"], *both, answers[e["task"], e["id"]])
-            for e, both in zip(examples, texts, strict=True)
+            Sample(step, e["id"], e["task"], inputs, targets, answers[e["task"], e["id"]])
+            for e, (inputs, targets) in zip(examples, texts, strict=True)
         ]
 
     return sample

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tk_instruct import distributed
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, is_local, read_bytes, write_atomically
@@ -87,15 +89,7 @@ class _WandbWriter:
         self._do(lambda: self._run.log({"step": step, **scores}))
 
     def write_samples(self, step: int, samples: "Sequence[Sample]") -> None:
-        import wandb
-
-        columns = list(samples[0].__struct_fields__)
-        rows = [[getattr(sample, name) for name in columns] for sample in samples]
-        self._do(
-            lambda: self._run.log(
-                {"step": step, "samples": wandb.Table(columns=columns, data=rows)}
-            )
-        )
+        self._do(lambda: self._run.log({"step": step, "samples": _table(samples)}))
 
     def close(self, failed: bool) -> None:
         self._do(lambda: self._run.finish(exit_code=int(failed)))
@@ -108,6 +102,15 @@ class _WandbWriter:
         except Exception as error:
             self._works = False
             _warn(error)
+
+
+def _table(samples: "Sequence[Sample]") -> Any:
+    import wandb
+
+    table = wandb.Table(columns=[*samples[0].__struct_fields__])
+    for sample in samples:
+        table.add_data(*msgspec.structs.astuple(sample))
+    return table
 
 
 def _warn(error: Exception) -> None:
