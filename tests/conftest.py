@@ -2,8 +2,12 @@
 
 import os
 import signal
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -142,3 +146,96 @@ def on_mini_flan(flan_dir: str, flan_vocabulary: Path) -> None:
 
     gin.bind_parameter("tfds_data_dir.directory", flan_dir)
     gin.bind_parameter("vocabulary.name", str(flan_vocabulary))
+
+
+@dataclass(frozen=True)
+class SmokeStudy:
+    """A study that has been interrupted once and then run to its end.
+
+    Attributes:
+        places: the flags that say where its data lies.
+        interrupted: exit status and standard error of the `study run` that Ctrl-C has ended.
+    """
+
+    file: Path
+    runs: Path
+    places: tuple[str, ...]
+    interrupted: tuple[int, str]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`study run`, in a process of its own."""
+        command = [sys.executable, "-m", "tk_instruct.cli", "study", "run", str(self.file)]
+        return subprocess.run(
+            [*command, f"--runs={self.runs}", *self.places, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+SMOKE_STUDY = """
+title = "Encodings"
+recipe = ["recipes/smoke.gin", "{tiny}"]
+metrics = ["rougeL", "exact_match"]
+
+[settings]
+DATA_DIR = "None"
+superni_task.encoding = "{{train_encoding}}"
+RANDOM_SEED = "{{seed}}"
+TRAIN_STEPS = 100
+LOG_PERIOD = 2
+EVAL_PERIOD = 0
+CHECKPOINT_PERIOD = 0
+
+[[axis]]
+name = "train_encoding"
+title = "trained with"
+values = ["def", "def_pos2"]
+
+[[axis]]
+name = "test_encoding"
+title = "tested with"
+values = ["def", "def_pos2"]
+
+[[axis]]
+name = "seed"
+values = [0]
+repeats = true
+
+[[evaluation]]
+suite = "superni"
+task = "superni_en_{{test_encoding}}"
+predict_flags = ["--max_instances_per_eval_task=2"]
+evaluate_flags = ["--max_instances_per_eval_task=2"]
+
+[[published]]
+at = {{ train_encoding = "def", test_encoding = "def" }}
+system = "Other"
+metric = "rougeL"
+value = 12.5
+source = "nowhere"
+"""
+
+
+@pytest.fixture(scope="session")
+def smoke_study(
+    mini_dir: Path, mini_vocabulary: Path, tmp_path_factory: pytest.TempPathFactory
+) -> SmokeStudy:
+    """Two trainings of a tiny model, each tested twice, on the mini benchmark."""
+    folder = tmp_path_factory.mktemp("study")
+    file, runs = folder / "encodings.toml", folder / "runs"
+    file.write_text(SMOKE_STUDY.format(tiny=ROOT / "tests" / "tiny.gin"))
+    places = (f"--data_dir={mini_dir}", f"--vocabulary={mini_vocabulary}")
+    command = [sys.executable, "-m", "tk_instruct.cli", "study", "run", str(file)]
+    with subprocess.Popen(
+        [*command, f"--runs={runs}", *places], stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not any(path.stat().st_size for path in runs.glob("*/metrics.jsonl")):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    study = SmokeStudy(file, runs, places, (process.returncode, said))
+    ended = study.run()
+    assert ended.returncode == 0, ended.stderr
+    return study

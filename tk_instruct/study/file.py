@@ -175,6 +175,8 @@ def _complaints(study: Study) -> Iterator[str]:
             yield f"two axes are called {name}; rename one"
     for axis in study.axes:
         yield from _complaints_of_axis(axis)
+    for name in sorted({"MODEL_DIR", "TrainRun.model_dir"} & settings_of(study).keys()):
+        yield f"settings: {name} is for the study to set, in the folder --runs; leave it out"
     used: set[str] = set()
     for place, text in _texts(study):
         for found in _PLACEHOLDER.findall(text):
