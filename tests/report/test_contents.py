@@ -151,7 +151,7 @@ def test_training(tmp_path: Path) -> None:
     assert [section.title for section in sections] == ["Training", "Goodput"]
     settings, loss = sections[0].exhibits
     assert isinstance(settings, Table)
-    assert settings.header == ["macro", "a", "b"]
+    assert settings.header == ["setting", "a", "b"]
     assert settings.rows == [["TRAIN_STEPS", "20", "20"], ["REMAT", "full", "none"]]
     assert isinstance(loss, Curves)
     found = {line.label: (line.x, [p.value for p in line.points]) for line in loss.lines}
