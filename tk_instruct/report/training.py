@@ -7,7 +7,7 @@ from typing import Any
 
 from tk_instruct import goodput
 from tk_instruct.configuration import gin_files
-from tk_instruct.configuration.gin_files import Key, Macro
+from tk_instruct.configuration.gin_files import Macro
 from tk_instruct.errors import UserError
 from tk_instruct.exhibits import Curves, Figure, Line, Point, Section, Shares, Table, file_name
 from tk_instruct.files import read_bytes
