@@ -7,7 +7,7 @@ from typing import Any
 
 from tk_instruct import goodput
 from tk_instruct.configuration import gin_files
-from tk_instruct.configuration.gin_files import Macro
+from tk_instruct.configuration.gin_files import Key, Macro
 from tk_instruct.errors import UserError
 from tk_instruct.exhibits import Curves, Figure, Line, Point, Section, Shares, Table, file_name
 from tk_instruct.files import read_bytes
@@ -79,8 +79,15 @@ def _settings_of(run: System) -> dict[str, str]:
     with contextlib.suppress(UserError, UnicodeDecodeError):  # a file that somebody has edited
         text = read_bytes(path).decode()
         settings = gin_files.settings_of(gin_files.parse(text, str(path)), str(path))
-        return {str(s.key): _as_text(s.value) for s in settings if not isinstance(s.value, Macro)}
+        return {_name(s.key): _as_text(s.value) for s in settings if not isinstance(s.value, Macro)}
     return {}
+
+
+def _name(key: Key) -> str:
+    """As gin writes it, also of a configurable whose package is not here."""
+    if key.is_macro:
+        return key.scope
+    return f"{key.scope}{'/' * bool(key.scope)}{key.selector}.{key.parameter}"
 
 
 def _as_text(value: Any) -> str:
