@@ -262,5 +262,5 @@ def test_plan_of_a_study(
     assert by_steps[10]["cost_at_half"] == pytest.approx(by_steps[10]["hours"]["at_half"] * 4 * 2)
     assert cli.main(arguments) == 0
     out = capsys.readouterr().out
-    assert "h at peak" in out
+    assert out.splitlines()[1].endswith("hours  at 50 %")
     assert out.splitlines()[-1].startswith("trainings that are left: ")

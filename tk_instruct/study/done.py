@@ -12,6 +12,7 @@ import msgspec
 from tk_instruct import lock, schema
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, inside, read_bytes, write_atomically
+from tk_instruct.run_log import read_rows
 from tk_instruct.study.runs import Command, Run
 
 RECORD = "study.jsonl"
@@ -37,10 +38,6 @@ class Ended(msgspec.Struct, frozen=True):
     seconds: float
     said: str = ""
     content: str = ""
-
-
-class _Step(msgspec.Struct, frozen=True):
-    step: int
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,8 @@ def state_of(run: Run, folder: Path) -> State:
     missing = tuple(_missing(run, folder, lines))
     digests = {command.output: command.digest for command in missing}
     failed = [each for each in lines if each.status and digests.get(each.output) == each.digest]
-    step = _last_step(folder)
+    rows = read_rows(folder)
+    step = int(rows[-1]["step"]) if rows else 0
     what: What = "waiting"
     if not missing:
         what = "done"
@@ -145,20 +143,5 @@ def _missing(run: Run, folder: Path, lines: Sequence[Ended]) -> list[Command]:
     return [command for command in run.commands if command.output in left]
 
 
-def is_scored(run: Run, folder: Path) -> set[str]:
-    """The files of scores, within the folder, that are of the run's own commands."""
-    missing = {command.output for command in state_of(run, folder).missing}
-    return {scored.output for scored in run.scored} - missing
-
-
 def _hash(path: Path) -> str:
     return hashlib.sha256(read_bytes(path)).hexdigest()[:16]
-
-
-def _last_step(folder: Path) -> int:
-    """The step of the last whole line of metrics.jsonl, 0 if there is none."""
-    path = folder / "metrics.jsonl"
-    for line in read_bytes(path).splitlines()[::-1] if path.exists() else ():
-        with contextlib.suppress(UserError):
-            return schema.parse(line, _Step, str(path)).step
-    return 0

@@ -11,11 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 from tk_instruct import lock
+from tk_instruct.errors import UserError
 from tk_instruct.files import Path, cannot_write, inside, is_local, write_atomically
 from tk_instruct.progress import clock
 from tk_instruct.signals import HeldSignals
@@ -59,15 +60,29 @@ def run_missing(runs: Sequence[Run], folder: Path, places: Places) -> Outcome:
             of_run = folder / run.name
             if not done.state_of(run, of_run).missing:
                 continue
-            if lock.is_held(of_run / LOCK):
-                found.elsewhere.append(run)
-                continue
-            with lock.held(of_run / LOCK, f"{of_run} is being run"):
-                _run(run, of_run, places, children, clock_)
+            with contextlib.ExitStack() as stack:
+                try:
+                    check = stack.enter_context(lock.held(of_run / LOCK, f"{of_run} is being run"))
+                except UserError:
+                    if not lock.is_held(of_run / LOCK):
+                        raise
+                    found.elsewhere.append(run)
+                    continue
+                if is_local(of_run) and lock.is_held(of_run / "lock"):  # it is trained otherwise
+                    found.elsewhere.append(run)
+                    continue
+                _run(run, of_run, places, children, clock_, check)
     return found
 
 
-def _run(run: Run, folder: Path, places: Places, children: "_Children", clock_: "_Clock") -> None:
+def _run(
+    run: Run,
+    folder: Path,
+    places: Places,
+    children: "_Children",
+    clock_: "_Clock",
+    check_lock: Callable[[], None],
+) -> None:
     lacking: set[str] = set()  # outputs of commands that have failed
     for command in done.state_of(run, folder).missing:
         if children.found.stopped:
@@ -75,6 +90,7 @@ def _run(run: Run, folder: Path, places: Places, children: "_Children", clock_: 
         if command.needs in lacking:
             lacking.add(command.output)
             continue
+        check_lock()
         path = inside(folder, "logs", f"{_name_of(command)}.log")
         log.info("%s, output in %s", clock_.line(run, command), path)
         started = time.monotonic()
