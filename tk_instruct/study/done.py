@@ -90,7 +90,7 @@ def ended(command: Command, folder: Path, status: int, seconds: float, said: str
 def state_of(run: Run, folder: Path) -> State:
     """How far a run is whose folder this is."""
     lines = record(folder)
-    missing = tuple(_missing(run, folder, lines))
+    missing = _left(run, folder, lines)
     digests = {command.output: command.digest for command in missing}
     failed = [each for each in lines if each.status and digests.get(each.output) == each.digest]
     rows = read_rows(folder)
@@ -107,12 +107,16 @@ def state_of(run: Run, folder: Path) -> State:
     return State(what, missing, step, failed[-1] if failed else None)
 
 
-def _missing(run: Run, folder: Path, lines: Sequence[Ended]) -> list[Command]:
-    """The commands that are left to be run, in order.
+def commands_left(run: Run, folder: Path) -> tuple[Command, ...]:
+    """The commands of a run that are still to be run, in order.
 
     An evaluation is done if it has succeeded since its predictions were made, and its file of
     scores is as it was written. What it needs is made if it is not there.
     """
+    return _left(run, folder, record(folder))
+
+
+def _left(run: Run, folder: Path, lines: Sequence[Ended]) -> tuple[Command, ...]:
     last = {each.output: (number, each) for number, each in enumerate(lines)}
 
     def made(output: str, digest: str) -> int | None:
@@ -140,7 +144,7 @@ def _missing(run: Run, folder: Path, lines: Sequence[Ended]) -> list[Command]:
             needs = by_output[needs.needs]
         if needs.verb == "train" and not (folder / needs.output).is_dir():
             left.add(needs.output)
-    return [command for command in run.commands if command.output in left]
+    return tuple(command for command in run.commands if command.output in left)
 
 
 def _hash(path: Path) -> str:

@@ -58,7 +58,7 @@ def run_missing(runs: Sequence[Run], folder: Path, places: Places) -> Outcome:
             if found.stopped:
                 break
             of_run = folder / run.name
-            if not done.state_of(run, of_run).missing:
+            if not done.commands_left(run, of_run):
                 continue
             with contextlib.ExitStack() as stack:
                 try:
@@ -84,7 +84,7 @@ def _run(
     check_lock: Callable[[], None],
 ) -> None:
     lacking: set[str] = set()  # outputs of commands that have failed
-    for command in done.state_of(run, folder).missing:
+    for command in done.commands_left(run, folder):
         if children.found.stopped:
             return
         if command.needs in lacking:
@@ -195,23 +195,22 @@ class _Clock:
     def __init__(self, runs: Sequence[Run], folder: Path) -> None:
         self._started = time.monotonic()
         self._runs, self._folder = runs, folder
-        self._num_left = self._num_before = len(self._missing())
+        self._total, self._number = len(self._left()), 0
 
-    def _missing(self) -> list[Command]:
+    def _left(self) -> list[Command]:
         return [
             command
             for run in self._runs
-            for command in done.state_of(run, self._folder / run.name).missing
+            for command in done.commands_left(run, self._folder / run.name)
         ]
 
     def line(self, run: Run, command: Command) -> str:
         """What is done next, and how far all is."""
-        missing = self._missing()
-        number = max(self._num_before - len(missing), 0) + 1
-        left = _seconds_of(missing, self._means())
+        self._number += 1
+        left = _seconds_of(self._left(), self._means())
         so_far = f"{clock(time.monotonic() - self._started)} elapsed"
         so_far += f", {clock(left)} left" if left is not None else ""
-        return f"{number} of {self._num_before} ({so_far}): {command.verb} {run.name}"
+        return f"{self._number} of {self._total} ({so_far}): {command.verb} {run.name}"
 
     def _means(self) -> dict[str, float]:
         """Verb → the mean seconds of its commands that have succeeded."""

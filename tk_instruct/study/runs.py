@@ -225,9 +225,13 @@ def _address(used: Mapping[Key, Setting], varied: set[str]) -> str:
         if key.selector == _TRAIN_RUN and key.parameter in _NOT_TRAINED:
             continue
         if setting.value != _default(key):
-            content[name] = repr(setting.value)
+            content[name] = _text_of(setting.value)
     text = json.dumps([_MEANING, sorted(content.items())])
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _text_of(value: Any) -> str:
+    return repr(sorted(value.items()) if isinstance(value, Mapping) else value)
 
 
 def _default(key: Key) -> Any:
