@@ -259,3 +259,28 @@ def test_the_package_for_buckets_is_asked_for(monkeypatch: pytest.MonkeyPatch) -
         lock.held("gs://bucket/x/lock", "x is being trained"),
     ):
         pass
+
+
+def test_a_study_whose_runs_lie_there(bucket: Bucket, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is done is seen, and its record is kept. Commands run in processes of their own."""
+    from tk_instruct.files import Path as AnyPath
+    from tk_instruct.study import done, file, running, runs
+
+    where = ["studies/smoke_encodings.toml", "--runs=gs://bucket/runs"]
+    first, *_ = runs.runs_of(file.read(where[0]))
+    folder = AnyPath("gs://bucket/runs") / first.name
+    bucket.mkdir(f"{folder}/checkpoints/100")
+    with running._output(folder / "logs" / "predict.log") as output:
+        output.write(b"said")
+    assert bucket.here(folder / "logs" / "predict.log").read_bytes() == b"said"
+    for command in first.commands[1:3]:
+        (folder / command.output).parent.mkdir()
+        (folder / command.output).write_text("{}")
+        done.keep(folder, done.ended(command, folder, 0, 1.0))
+    assert cli.main(["study", "status", *where]) == 0
+    row = capsys.readouterr().out.splitlines()[2].split()
+    assert row[1:] == [first.name, "begun", "100", "100", "4"]
+    assert cli.main(["study", "plan", *where, "--print=pod"]) == 0
+    script = capsys.readouterr().out
+    assert script.count("bash launch/tpu_pod.sh --name=smoke-encodings -- ") == 3  # one is trained
+    assert f"--gin.MODEL_DIR={folder} " not in script

@@ -57,6 +57,13 @@ def test_the_wheel_holds_what_the_page_of_a_report_is_made_from(wheel: Path) -> 
     assert held == {path.relative_to(ROOT).as_posix() for path in ours}
 
 
+def test_the_wheel_holds_the_studies(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if name.endswith(".toml")}
+    studies = (ROOT / "gin" / "studies").glob("*.toml")
+    assert held == {f"tk_instruct/gin/studies/{path.name}" for path in studies}
+
+
 def test_packages_that_the_code_imports_are_asked_for_by_name(wheel: Path) -> None:
     """What only another package brings is gone when that one no longer asks for it."""
     with zipfile.ZipFile(wheel) as archive:

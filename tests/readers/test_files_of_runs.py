@@ -34,6 +34,33 @@ def samples(path: Path) -> Any:
     return run_log.read_samples(path.parent)
 
 
+def study_record(path: Path) -> Any:
+    from tk_instruct.study import done
+
+    shutil.copyfile(path, path.parent / done.RECORD)
+    return done.record(EPath(path.parent))
+
+
+def study(path: Path) -> Any:
+    """Its file, and what it makes of it."""
+    from tk_instruct.study import file, runs
+
+    return runs.runs_of(file.read(path))
+
+
+STUDY = b"""
+title = "Study"
+recipe = "recipes/smoke.gin"
+metrics = ["rougeL"]
+settings = {RANDOM_SEED = "{seed}", BATCH_SIZE = 8}
+axis = [{name = "seed", values = [0, 1], x = [1, 2], scale = "log"}]
+evaluation = [{suite = "superni", task = "superni_en_def", evaluate_flags = ["--track=both"]}]
+published = [{at = {seed = 0}, system = "S", metric = "rougeL", value = 1.5, source = "here"}]
+published_rows = [{suite = "superni", where = {table = "Table 3"}, at = {seed = "{part}"}}]
+"""
+STUDY_WORDS = ("{seed}", "=", "[", "]", "{", "}", '"', "[[axis]]", "nan", "1e400", "settings", ".")
+
+
 def journal(path: Path) -> Any:
     """As a whole file of a batch by its name."""
     from tk_instruct.journal import _hash, _Journal
@@ -415,6 +442,12 @@ READERS = [
     Reader("gin_description", gin_description, GIN, "file.gin", GIN_WORDS),
     Reader("run_log", run_log, lines({"step": 1, "loss": 2.5}, {"step": 2, "loss": 1.5})),
     Reader("samples", samples, lines({"step": 1, **dict.fromkeys(SAMPLE_TEXTS, "a")})),
+    Reader(
+        "study_record",
+        study_record,
+        lines({"verb": "a", "output": "b", "digest": "c", "status": 0, "seconds": 1.5}),
+    ),
+    Reader("study", study, STUDY, "file.toml", STUDY_WORDS),
     Reader("journal", journal, lines({"id": "a", "task": "t", "prediction": "p", "scores": [1.5]})),
     Reader(
         "checkpoint_description",

@@ -83,6 +83,8 @@ def test_an_address_is_of_what_is_trained(tmp_path: Path) -> None:
         "LEARNING_RATE = 5e-4",  # the recipe's
     ):
         assert addresses(tmp_path, ("[settings]", f"[settings]\n{same}")) == first, same
+    lengths = "{ inputs = 64, targets = 8 }", "{ targets = 8, inputs = 64 }"
+    assert addresses(tmp_path, lengths) == first
     for other in (
         "LEARNING_RATE = 1e-4",
         "DROPOUT_RATE = 0.0",
@@ -262,5 +264,5 @@ def test_plan_of_a_study(
     assert by_steps[10]["cost_at_half"] == pytest.approx(by_steps[10]["hours"]["at_half"] * 4 * 2)
     assert cli.main(arguments) == 0
     out = capsys.readouterr().out
-    assert "h at peak" in out
+    assert out.splitlines()[1].endswith("hours  at 50 %")
     assert out.splitlines()[-1].startswith("trainings that are left: ")

@@ -144,7 +144,10 @@ def _plan(
         return 0
     left = [run for run in runs if states[run.number].missing]
     name, words = Path(args.file).stem, scripts.study_words(args.file, folder, places, args.modules)
-    notes = {n: of.text for n, of in (hours or {}).items()}
+    notes = {
+        run: "planned {} h at the chips' peak, {} h at half of it".format(*text.hour_cells(of))
+        for run, of in (hours or {}).items()
+    }
     if args.script == "pod":
         to_train = [run for run in left if states[run.number].missing[0].verb == "train"]
         kind = args.topology if re.fullmatch(r"v\w+-\d+", args.topology or "") else None

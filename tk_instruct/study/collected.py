@@ -172,7 +172,7 @@ def _mean(name: str, scores: Sequence[Score]) -> Mean:
 
 def _scores_of(run: Run, folder: Path) -> Iterator[tuple[Point, dict[str, Score] | None]]:
     """(Point, name of a metric → score) of each evaluation; None if it is not done."""
-    missing = {command.output for command in done.state_of(run, folder).missing}
+    missing = {command.output for command in done.commands_left(run, folder)}
     read: dict[str, dict[str, Score]] = {}
     for scored in run.scored:
         if scored.output in missing:

@@ -12,6 +12,7 @@ import msgspec
 from tk_instruct import lock, schema
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, inside, read_bytes, write_atomically
+from tk_instruct.run_log import read_rows
 from tk_instruct.study.runs import Command, Run
 
 RECORD = "study.jsonl"
@@ -37,10 +38,6 @@ class Ended(msgspec.Struct, frozen=True):
     seconds: float
     said: str = ""
     content: str = ""
-
-
-class _Step(msgspec.Struct, frozen=True):
-    step: int
 
 
 @dataclass(frozen=True)
@@ -93,10 +90,11 @@ def ended(command: Command, folder: Path, status: int, seconds: float, said: str
 def state_of(run: Run, folder: Path) -> State:
     """How far a run is whose folder this is."""
     lines = record(folder)
-    missing = tuple(_missing(run, folder, lines))
+    missing = _left(run, folder, lines)
     digests = {command.output: command.digest for command in missing}
     failed = [each for each in lines if each.status and digests.get(each.output) == each.digest]
-    step = _last_step(folder)
+    rows = read_rows(folder)
+    step = int(rows[-1]["step"]) if rows else 0
     what: What = "waiting"
     if not missing:
         what = "done"
@@ -109,12 +107,16 @@ def state_of(run: Run, folder: Path) -> State:
     return State(what, missing, step, failed[-1] if failed else None)
 
 
-def _missing(run: Run, folder: Path, lines: Sequence[Ended]) -> list[Command]:
-    """The commands that are left to be run, in order.
+def commands_left(run: Run, folder: Path) -> tuple[Command, ...]:
+    """The commands of a run that are still to be run, in order.
 
     An evaluation is done if it has succeeded since its predictions were made, and its file of
     scores is as it was written. What it needs is made if it is not there.
     """
+    return _left(run, folder, record(folder))
+
+
+def _left(run: Run, folder: Path, lines: Sequence[Ended]) -> tuple[Command, ...]:
     last = {each.output: (number, each) for number, each in enumerate(lines)}
 
     def made(output: str, digest: str) -> int | None:
@@ -142,23 +144,8 @@ def _missing(run: Run, folder: Path, lines: Sequence[Ended]) -> list[Command]:
             needs = by_output[needs.needs]
         if needs.verb == "train" and not (folder / needs.output).is_dir():
             left.add(needs.output)
-    return [command for command in run.commands if command.output in left]
-
-
-def is_scored(run: Run, folder: Path) -> set[str]:
-    """The files of scores, within the folder, that are of the run's own commands."""
-    missing = {command.output for command in state_of(run, folder).missing}
-    return {scored.output for scored in run.scored} - missing
+    return tuple(command for command in run.commands if command.output in left)
 
 
 def _hash(path: Path) -> str:
     return hashlib.sha256(read_bytes(path)).hexdigest()[:16]
-
-
-def _last_step(folder: Path) -> int:
-    """The step of the last whole line of metrics.jsonl, 0 if there is none."""
-    path = folder / "metrics.jsonl"
-    for line in read_bytes(path).splitlines()[::-1] if path.exists() else ():
-        with contextlib.suppress(UserError):
-            return schema.parse(line, _Step, str(path)).step
-    return 0

@@ -3,6 +3,7 @@
 `{axis}` in a text of the file stands for the axis's value.
 """
 
+import math
 import os
 import re
 import tomllib
@@ -178,6 +179,10 @@ def _complaints(study: Study) -> Iterator[str]:
     for name in sorted({"MODEL_DIR", "TrainRun.model_dir"} & settings_of(study).keys()):
         yield f"settings: {name} is for the study to set, in the folder --runs; leave it out"
     used: set[str] = set()
+    values = [(axis.name, text_of(value)) for axis in study.axes for value in axis.values]
+    for place, text in (*_texts(study), *values):
+        if "\0" in text:
+            yield f"{place}={text!r} has a NUL character, which no command can take; take it out"
     for place, text in _texts(study):
         for found in _PLACEHOLDER.findall(text):
             if found not in names:
@@ -191,6 +196,8 @@ def _complaints(study: Study) -> Iterator[str]:
             )
     yield from _complaints_of_evaluations(study.evaluations)
     for score in study.published:
+        if not math.isfinite(score.value):
+            yield f"published.value={score.value} must be a finite number"
         for name, value in score.at.items():
             if name in names and value not in study.axis(name).values:
                 yield f"published.at: {name}={value!r} is none of the axis's values"
@@ -208,6 +215,9 @@ def _complaints_of_axis(axis: Axis) -> Iterator[str]:
     for value in shown:
         if shown.count(value) > 1:
             yield f"{where}: {value} is twice among the values; a value is given once"
+    numbers = [*axis.x, *(value for value in axis.values if isinstance(value, float))]
+    if not all(map(math.isfinite, numbers)):
+        yield f"{where}: numbers must be finite, not nan or inf"
     if axis.x and len(axis.x) != len(axis.values):
         yield f"{where}: {len(axis.x)} x must be as many as the {len(axis.values)} values"
     elif axis.scale is None and axis.x:

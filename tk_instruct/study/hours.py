@@ -29,15 +29,6 @@ class Hours:
     at_half: float | None
     cost: float | None
 
-    @property
-    def text(self) -> str:
-        if not self.fits:
-            return "does not fit"
-        if self.at_peak is None:
-            return "fits"
-        cost = "" if self.cost is None else f", {self.cost:,.0f} at half"
-        return f"{self.at_peak:.2g} h at peak, {self.at_half:.2g} h at half of it{cost}"
-
 
 def planned(
     runs: Sequence[Run], topology: Topology, price: float | None, modules: Sequence[str]

@@ -11,11 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 from tk_instruct import lock
+from tk_instruct.errors import UserError
 from tk_instruct.files import Path, cannot_write, inside, is_local, write_atomically
 from tk_instruct.progress import clock
 from tk_instruct.signals import HeldSignals
@@ -57,24 +58,39 @@ def run_missing(runs: Sequence[Run], folder: Path, places: Places) -> Outcome:
             if found.stopped:
                 break
             of_run = folder / run.name
-            if not done.state_of(run, of_run).missing:
+            if not done.commands_left(run, of_run):
                 continue
-            if lock.is_held(of_run / LOCK):
-                found.elsewhere.append(run)
-                continue
-            with lock.held(of_run / LOCK, f"{of_run} is being run"):
-                _run(run, of_run, places, children, clock_)
+            with contextlib.ExitStack() as stack:
+                try:
+                    check = stack.enter_context(lock.held(of_run / LOCK, f"{of_run} is being run"))
+                except UserError:
+                    if not lock.is_held(of_run / LOCK):
+                        raise
+                    found.elsewhere.append(run)
+                    continue
+                if is_local(of_run) and lock.is_held(of_run / "lock"):  # it is trained otherwise
+                    found.elsewhere.append(run)
+                    continue
+                _run(run, of_run, places, children, clock_, check)
     return found
 
 
-def _run(run: Run, folder: Path, places: Places, children: "_Children", clock_: "_Clock") -> None:
+def _run(
+    run: Run,
+    folder: Path,
+    places: Places,
+    children: "_Children",
+    clock_: "_Clock",
+    check_lock: Callable[[], None],
+) -> None:
     lacking: set[str] = set()  # outputs of commands that have failed
-    for command in done.state_of(run, folder).missing:
+    for command in done.commands_left(run, folder):
         if children.found.stopped:
             return
         if command.needs in lacking:
             lacking.add(command.output)
             continue
+        check_lock()
         path = inside(folder, "logs", f"{_name_of(command)}.log")
         log.info("%s, output in %s", clock_.line(run, command), path)
         started = time.monotonic()
@@ -179,23 +195,22 @@ class _Clock:
     def __init__(self, runs: Sequence[Run], folder: Path) -> None:
         self._started = time.monotonic()
         self._runs, self._folder = runs, folder
-        self._num_left = self._num_before = len(self._missing())
+        self._total, self._number = len(self._left()), 0
 
-    def _missing(self) -> list[Command]:
+    def _left(self) -> list[Command]:
         return [
             command
             for run in self._runs
-            for command in done.state_of(run, self._folder / run.name).missing
+            for command in done.commands_left(run, self._folder / run.name)
         ]
 
     def line(self, run: Run, command: Command) -> str:
         """What is done next, and how far all is."""
-        missing = self._missing()
-        number = max(self._num_before - len(missing), 0) + 1
-        left = _seconds_of(missing, self._means())
+        self._number += 1
+        left = _seconds_of(self._left(), self._means())
         so_far = f"{clock(time.monotonic() - self._started)} elapsed"
         so_far += f", {clock(left)} left" if left is not None else ""
-        return f"{number} of {self._num_before} ({so_far}): {command.verb} {run.name}"
+        return f"{self._number} of {self._total} ({so_far}): {command.verb} {run.name}"
 
     def _means(self) -> dict[str, float]:
         """Verb → the mean seconds of its commands that have succeeded."""

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ Verb = Literal["train", "predict", "evaluate"]
 Places = Mapping[str, tuple[str, ...]]
 """Flag that says where data lies → its words."""
 
+_MOST_POINTS = 10_000
 # Raise it if the same settings train something else.
 _MEANING = 1
 # Settings of a run that its parameters do not depend on: what it logs, checks and keeps, and how it
@@ -40,6 +42,7 @@ _NOT_TRAINED = frozenset(
 _NOT_COMPILED = _NOT_TRAINED - {"num_partitions", "num_fsdp_shards"} | {
     *("mixture", "seed", "steps", "num_train_examples"),
 }
+_OF_PROGRAM = ("tk_instruct.model.", "tk_instruct.optim")
 _TRAIN_RUN = "tk_instruct.TrainRun"
 
 
@@ -144,6 +147,12 @@ def runs_of(study: Study, modules: Sequence[str] = ()) -> list[Run]:
     Raises UserError for a setting that no run can have, with the point at which it is.
     """
     configuration.import_declarations(modules)
+    num_points = math.prod(len(axis.values) for axis in study.axes)
+    if num_points > _MOST_POINTS:
+        raise UserError(
+            f"the axes have {num_points:,} points, and a study at most {_MOST_POINTS:,}; give them "
+            "fewer values"
+        )
     names = [axis.name for axis in study.axes]
     points = [dict(zip(names, of, strict=True)) for of in product(*(a.values for a in study.axes))]
     known: dict[tuple[Any, ...], _Training] = {}
@@ -194,8 +203,8 @@ def _program(used: Mapping[Key, Setting]) -> str:
     settings = {
         str(key): repr(setting.value)
         for key, setting in used.items()
-        if key.selector.startswith(("optim.", "values."))
-        or (key.selector == _TRAIN_RUN and key.parameter not in _NOT_COMPILED)
+        if (key.selector == _TRAIN_RUN and key.parameter not in _NOT_COMPILED)
+        or gin.config._REGISTRY[key.selector].wrapped.__module__.startswith(_OF_PROGRAM)
     }
     return json.dumps(sorted(settings.items()))
 
@@ -216,9 +225,13 @@ def _address(used: Mapping[Key, Setting], varied: set[str]) -> str:
         if key.selector == _TRAIN_RUN and key.parameter in _NOT_TRAINED:
             continue
         if setting.value != _default(key):
-            content[name] = repr(setting.value)
+            content[name] = _text_of(setting.value)
     text = json.dumps([_MEANING, sorted(content.items())])
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _text_of(value: Any) -> str:
+    return repr(sorted(value.items()) if isinstance(value, Mapping) else value)
 
 
 def _default(key: Key) -> Any:

@@ -23,7 +23,9 @@ def plan(
 ) -> str:
     """The runs with what is left to be done."""
     names = list(dict.fromkeys(name for run in runs for name in run.varied))
-    rows = [["run", *names, "folder", "state", "left", *(["hours"] if hours else [])]]
+    has_cost = any(each.cost is not None for each in (hours or {}).values())
+    planned = ["hours", "at 50 %", *(["cost at 50 %"] if has_cost else [])] if hours else []
+    rows = [["run", *names, "folder", "state", "left", *planned]]
     for run in runs:
         state = states[run.number]
         rows.append(
@@ -33,7 +35,7 @@ def plan(
                 run.name,
                 state.what,
                 _verbs(state.missing) or "nothing",
-                *([hours[run.number].text] if hours else []),
+                *(hour_cells(hours[run.number])[: len(planned)] if hours else []),
             ]
         )
     commands = [command for run in runs for command in run.commands]
@@ -45,6 +47,13 @@ def plan(
     return "\n".join(lines)
 
 
+def hour_cells(hours: Hours) -> list[str]:
+    """Hours at the chips' peak and at half of it, and the cost at half."""
+    if not hours.fits:
+        return ["does not fit", "–", "–"]
+    return ["–" if n is None else f"{n:,.3g}" for n in (hours.at_peak, hours.at_half, hours.cost)]
+
+
 def _is_trained(state: State) -> bool:
     return any(command.verb == "train" for command in state.missing)
 
@@ -53,9 +62,9 @@ def _sum(hours: Sequence[Hours]) -> str:
     fitting = [each for each in hours if each.fits and each.at_peak is not None]
     peak = sum(each.at_peak or 0.0 for each in fitting)
     half = sum(each.at_half or 0.0 for each in fitting)
-    text = f"trainings that are left: {peak:,.1f} h at the chips' peak, {half:,.1f} h at half of it"
+    text = f"trainings that are left: {peak:,.3g} h at the chips' peak, {half:,.3g} h at half of it"
     if any(each.cost is not None for each in fitting):
-        text += f", which cost {sum(each.cost or 0.0 for each in fitting):,.0f}"
+        text += f", which cost {sum(each.cost or 0.0 for each in fitting):,.3g}"
     return text
 
 
