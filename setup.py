@@ -95,7 +95,7 @@ setup(
             "jax<0.11",  # t5x uses what later ones have removed
         ],
         "tpu": ["google-cloud-storage>=2.19", "jax[tpu]"],
-        "wandb": ["wandb>=0.19"],
+        "wandb": ["wandb>=0.31"],
         "test": [
             "datasets>=4.0",  # reads what `tasks export` writes
             "huggingface_hub>=2.0",

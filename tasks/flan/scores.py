@@ -45,6 +45,7 @@ class _Systems(msgspec.Struct, frozen=True):
 
 
 class _Scores(SuiteScores):
+    titles = {"average_of_clusters": "average of clusters"}  # noqa: RUF012
     part_title = "template"
 
     def read(self, content: dict[str, Any], where: str, repair: str) -> Summary | None:

@@ -38,7 +38,7 @@ from tk_instruct.published import Compared, as_rows
 from tk_instruct.published import as_text as comparison_text
 from tk_instruct.scored_instances import Scored, ScoredInstances
 
-from . import published, t0, tasks, templates
+from . import exhibits, published, t0, tasks, templates
 from .protocol import SPLITS, Prompt, by_row, options_of, prompts_of, report_of, rows_of, scored
 from .summary import Report, report_text
 
@@ -182,12 +182,11 @@ def _seen(rows: Mapping[str, Sequence[Prompt]], mixture: str | None) -> list[str
 
 
 def _figure(report: Report, name: str) -> bytes:
-    from .figure import spreads  # brings matplotlib
+    """PNG with the scores of each data set's prompts."""
+    from tk_instruct.drawing import drawn  # brings matplotlib
 
-    of_bias = report.bias_and_fairness
-    datasets = {**report.datasets, **(of_bias.datasets if of_bias else {})}
-    limit = f", the first {report.limit} examples" if report.limit else ""
-    return spreads(datasets, f"{name[:30]}, step {report.step}, {report.split}{limit}")
+    png, _ = drawn(exhibits.all_prompts(name, report))
+    return png
 
 
 def _missing(rows: Mapping[str, Sequence[Prompt]]) -> list[str]:

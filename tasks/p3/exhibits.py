@@ -1,6 +1,6 @@
 """T0's scores as tables and figures: medians and quartiles over the prompts of a data set."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from tk_instruct.exhibits import Figure, Section, Spread, Table
@@ -86,11 +86,27 @@ def _exhibits(
         rows,
         [f"{INTERVAL}: over instances; prompts and data sets are fixed."],
     )
+    yield _spread(name, split, labels, systems)
+
+
+def all_prompts(system: str, report: Report) -> Spread:
+    """A mark for each prompt of all data sets, also of those that measure bias."""
+    bias = report.bias_and_fairness
+    datasets = {**report.datasets, **(bias.datasets if bias else {})}
+    return _spread("p3", report.split, list(datasets), {system: datasets})
+
+
+def _spread(
+    name: str,
+    split: str,
+    labels: Sequence[str],
+    systems: Mapping[str, Mapping[str, DatasetSummary]],
+) -> Spread:
     series = {
         system: [_scores(datasets[label]) if label in datasets else [] for label in labels]
         for system, datasets in systems.items()
     }
-    yield Spread(
+    return Spread(
         f"{name}_prompts",
         f"a mark for each prompt, {split}",
         "main metric, per cent",

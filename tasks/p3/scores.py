@@ -32,6 +32,7 @@ def _task() -> re.Pattern[str]:
 
 
 class _Scores(SuiteScores):
+    titles = {"mean_of_medians": "mean of medians"}  # noqa: RUF012
     part_title = "prompt"
 
     def read(self, content: dict[str, Any], where: str, repair: str) -> Summary | None:

@@ -147,12 +147,21 @@ def test_training(tmp_path: Path) -> None:
     ]
     first = write_run(tmp_path / "a", rows, TRAIN_STEPS=20, MODEL_DIR="a", REMAT="full")
     second = write_run(tmp_path / "b", rows[:1], TRAIN_STEPS=20, MODEL_DIR="b", REMAT="none")
+    for run, encoding in ((first, "def"), (second, "pos1")):  # and of a package that is not here
+        with (run.path / "config.gin").open("a") as file:
+            file.write(f"superni_task.encoding = '{encoding}'\nother.thing.x = '{encoding}'\n")
+            file.write("TrainRun.steps = %TRAIN_STEPS\n")
     sections = training.training([first, second, System("c", AnyPath(tmp_path))])
     assert [section.title for section in sections] == ["Training", "Goodput"]
     settings, loss = sections[0].exhibits
     assert isinstance(settings, Table)
-    assert settings.header == ["macro", "a", "b"]
-    assert settings.rows == [["TRAIN_STEPS", "20", "20"], ["REMAT", "full", "none"]]
+    assert settings.header == ["setting", "a", "b"]
+    assert settings.rows == [
+        ["TRAIN_STEPS", "20", "20"],
+        ["REMAT", "full", "none"],
+        ["superni_task.encoding", "def", "pos1"],
+        ["other.thing.x", "def", "pos1"],
+    ]
     assert isinstance(loss, Curves)
     found = {line.label: (line.x, [p.value for p in line.points]) for line in loss.lines}
     assert found == {

@@ -13,9 +13,19 @@ from matplotlib import colormaps, image
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from tk_instruct.exhibits import Bars, Curves, HeatMap, Line, Point, Section, Shares, Spread
-from tk_instruct.report import drawing
-from tk_instruct.report.drawing import draw
+from tk_instruct import drawing
+from tk_instruct.drawing import draw
+from tk_instruct.exhibits import (
+    Bars,
+    Curves,
+    HeatMap,
+    Histogram,
+    Line,
+    Point,
+    Section,
+    Shares,
+    Spread,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -162,3 +172,17 @@ def test_systems_differ_by_more_than_colour() -> None:
     patches = draw(Bars("b", "B", "u", ["a"], points)).axes[0].patches
     assert len({(each.get_facecolor(), each.get_hatch()) for each in patches}) == 40
     assert len({each.get_hatch() for each in patches[:8]}) == 8
+
+
+@pytest.mark.parametrize("counts", [[], [0, 0], [3, 0, 1]])
+def test_histograms(counts: list[int]) -> None:
+    edges = [2.0 * number for number in range(len(counts) + 1)]
+    drawn = draw(Histogram("h", "", "words", "texts", edges, counts, is_open=True))
+    assert [(x, width) for x, width in spans(drawn)] == (
+        [(0, 2), (2, 2), (4, 2)] if any(counts) else []
+    )
+    if any(counts):
+        assert [bar.get_height() for bar in drawn.axes[0].patches] == counts
+        assert [label.get_text() for label in drawn.axes[0].get_xticklabels()][-1] == "4+"
+    else:
+        assert texts(drawn)

@@ -223,6 +223,8 @@ def test_more_are_shown_when_asked_and_the_focus_goes_on_there(opened: Open) -> 
     shown.locator(".more").press("Enter")
     assert count(shown) == [69, 69, 40]
     assert shown.evaluate("document.activeElement.innerText").startswith("task2_of_words")
+    shown.get_by_role("link", name="Predictions").click()
+    assert count(shown) == [69, 69, 40]
     for _ in range(2):
         shown.locator(".more").press("Enter")
     assert count(shown) == [69, 69, 69]

@@ -26,6 +26,6 @@ METRICS: dict[str, Metric] = {
 
 PERCENTAGES = (
     *("accuracy", "f1", "macro_f1", "f1_answers", "exact_match_questions", "exact_match"),
-    *("rougeLsum", "rouge1", "rouge2", "bleu"),
+    *("rougeLsum", "rougeL", "rouge1", "rouge2", "bleu"),
 )
 """The scores of these metrics that are between 0 and 100, unlike correlations and distances."""

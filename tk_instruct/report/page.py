@@ -14,10 +14,10 @@ from xml.etree import ElementTree
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tk_instruct import files
+from tk_instruct import drawing, files
 from tk_instruct.exhibits import Figure, Section, Table
 from tk_instruct.files import Path
-from tk_instruct.report import drawing, tables_as_text, viewer
+from tk_instruct.report import tables_as_text, viewer
 from tk_instruct.report.viewer import Predictions
 from tk_instruct.terminal import visible
 

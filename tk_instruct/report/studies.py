@@ -56,7 +56,8 @@ def study_section(name: str, study: Collected) -> Section:
     stem = file_name(name)
     shown: list[Table | Figure] = []
     for metric in study.metrics:
-        if any(metric in cell.scores for cell in study.cells):
+        has_scores = any(metric in cell.scores for cell in study.cells)
+        if has_scores or any(each.metric == metric for each in study.published):
             shown += _figures(f"{stem}_{file_name(metric)}", study, metric)
     shown.append(_table(stem, study))
     shown += _fits(stem, study)
@@ -67,7 +68,7 @@ def _about(study: Collected) -> Iterator[str]:
     if study.num_missing:
         yield (
             f"{study.num_missing} of the study's evaluations are missing; "
-            "`tk-instruct study status` tells which."
+            "tk-instruct study status tells which."
         )
     if study.repeats:
         named = " and ".join(axis.shown for axis in study.repeats)
@@ -78,24 +79,23 @@ def _about(study: Collected) -> Iterator[str]:
 
 
 def _table(stem: str, study: Collected) -> Table:
-    """A row for each point, a column for each metric; published scores at a point beside ours."""
-    has_published = [
-        any(study.published_at(cell.point, metric) for cell in study.cells)
-        for metric in study.metrics
-    ]
+    """A row for each point, columns for each metric; published scores at a point beside ours."""
     header = [*(axis.shown for axis in study.axes), "runs"]
-    for metric, published in zip(study.metrics, has_published, strict=True):
-        header += [title_of(metric), INTERVAL, *(["published"] if published else [])]
-    rows = []
-    for cell in study.cells:
-        num_runs = max((mean.num_runs for mean in cell.scores.values()), default=0)
-        row = [*(text_of(value) for value in cell.point.values()), str(num_runs)]
-        for metric, published in zip(study.metrics, has_published, strict=True):
-            mean = cell.scores.get(metric)
-            row += ["–", "–"] if mean is None else _cells(mean.score)
-            if published:
-                row.append(_told(study.published_at(cell.point, metric)))
-        rows.append(row)
+    num_runs = [max((of.num_runs for of in c.scores.values()), default=0) for c in study.cells]
+    rows = [
+        [*(text_of(value) for value in cell.point.values()), str(number)]
+        for cell, number in zip(study.cells, num_runs, strict=True)
+    ]
+    for metric in study.metrics:
+        if any(metric in cell.scores for cell in study.cells):
+            header += [title_of(metric), INTERVAL]
+            for row, cell in zip(rows, study.cells, strict=True):
+                row += _cells(cell.scores[metric].score) if metric in cell.scores else ["–", "–"]
+        published = [study.published_at(cell.point, metric) for cell in study.cells]
+        if any(published):
+            header.append(f"{title_of(metric)}, published")
+            for row, found in zip(rows, published, strict=True):
+                row.append(_told(found) or "–")
     notes = [f"Published: {source}." for source in dict.fromkeys(p.source for p in study.published)]
     return Table(f"{stem}_table", study.title, header, rows, notes)
 
@@ -108,7 +108,7 @@ def _cells(score: Point) -> list[str]:
 def _told(published: Sequence[PublishedPoint]) -> str:
     systems = {each.system for each in published}
     return ", ".join(
-        f"{each.value:g}" + (f" ({each.system})" if len(systems) > 1 else "") for each in published
+        str(each.value) + (f" ({each.system})" if len(systems) > 1 else "") for each in published
     )
 
 
@@ -185,7 +185,8 @@ def _heat_maps(name: str, study: Collected, metric: str) -> Iterator[HeatMap]:
         for c in study.cells
         if metric in c.scores
     }
-    yield _heat_map(name, study, metric, "", ours)
+    if ours:
+        yield _heat_map(name, study, metric, "", ours)
     published = {
         _place(study, cell.point): found[0].value
         for cell in study.cells

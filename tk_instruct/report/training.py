@@ -7,6 +7,7 @@ from typing import Any
 
 from tk_instruct import goodput
 from tk_instruct.configuration import gin_files
+from tk_instruct.configuration.gin_files import Key, Macro
 from tk_instruct.errors import UserError
 from tk_instruct.exhibits import Curves, Figure, Line, Point, Section, Shares, Table, file_name
 from tk_instruct.files import read_bytes
@@ -51,36 +52,42 @@ def _about(rows: Mapping[str, _Rows]) -> list[str]:
     return [f"Trained: {', '.join(last)}."]
 
 
-def _settings(runs: Mapping[str, System]) -> list[Table]:
-    """The macros of the runs' config.gin: all that differ, and those that tell what a run is."""
-    found = {name: of for name, run in runs.items() if (of := _macros(run))}
-    if not found:
-        return []
-    names = dict.fromkeys(name for of in found.values() for name in of)
-    rows = []
-    for name in names:
-        values = [of.get(name, "–") for of in found.values()]
-        if name in _TOLD or (len(set(values)) > 1 and name != "MODEL_DIR"):
-            rows.append([name, *values])
-    text = "Gin macros; those that are not shown are equal."
-    return [Table("settings", "settings", ["macro", *found], rows, [text])] if rows else []
-
-
 _TOLD = (
     *("MIXTURE_OR_TASK_NAME", "INITIAL_CHECKPOINT_PATH", "TASK_FEATURE_LENGTHS", "TRAIN_STEPS"),
     *("BATCH_SIZE", "BATCH_TOKENS", "LEARNING_RATE", "DROPOUT_RATE", "RANDOM_SEED"),
 )
 
 
-def _macros(run: System) -> dict[str, str]:
+def _settings(runs: Mapping[str, System]) -> list[Table]:
+    """Of the runs' config.gin all settings that differ, and the macros that tell what a run is."""
+    found = {name: of for name, run in runs.items() if (of := _settings_of(run))}
+    rows = []
+    for name in dict.fromkeys(name for of in found.values() for name in of):
+        values = [of.get(name, "None") for of in found.values()]
+        is_told = name in _TOLD and set(values) != {"None"}
+        if is_told or (len(set(values)) > 1 and name != "MODEL_DIR"):
+            rows.append([name, *values])
+    text = "Gin macros and parameters; those that are not shown are equal."
+    return [Table("settings", "settings", ["setting", *found], rows, [text])] if rows else []
+
+
+def _settings_of(run: System) -> dict[str, str]:
+    """Macro or parameter → value. Parameters that are a macro's value are left out."""
     path = run.path / "config.gin"
     if not path.exists():
         return {}
     with contextlib.suppress(UserError, UnicodeDecodeError):  # a file that somebody has edited
         text = read_bytes(path).decode()
         settings = gin_files.settings_of(gin_files.parse(text, str(path)), str(path))
-        return {s.key.scope: _as_text(s.value) for s in settings if s.key.is_macro}
+        return {_name(s.key): _as_text(s.value) for s in settings if not isinstance(s.value, Macro)}
     return {}
+
+
+def _name(key: Key) -> str:
+    """As gin writes it, also of a configurable whose package is not here."""
+    if key.is_macro:
+        return key.scope
+    return f"{key.scope}{'/' * bool(key.scope)}{key.selector}.{key.parameter}"
 
 
 def _as_text(value: Any) -> str:

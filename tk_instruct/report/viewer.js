@@ -34,6 +34,8 @@
   field.system.closest("label").hidden = systems.length < 2;
   field.category.closest("label").hidden = !categories.length;
   form.hidden = false;
+  set({});
+  filter();
   restore();
   form.addEventListener("input", update);
   form.addEventListener("submit", (event) => event.preventDefault());
@@ -87,13 +89,10 @@
   // The view is in the address, #predictions?task=…, so that it can be shared.
   function restore() {
     const [place, view] = location.hash.split(/\?(.*)/s);
-    if (place === "#predictions" && view) {
-      set(Object.fromEntries(new URLSearchParams(view)));
-      document.getElementById("predictions").scrollIntoView();
-    } else if (!field.task.options.length) {
-      set({});
-    }
+    if (place !== "#predictions" || !view) return;
+    set(Object.fromEntries(new URLSearchParams(view)));
     filter();
+    document.getElementById("predictions").scrollIntoView();
   }
 
   function update(event) {

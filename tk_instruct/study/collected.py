@@ -8,6 +8,7 @@ from tk_instruct import suite
 from tk_instruct.errors import UserError
 from tk_instruct.exhibits import Point as Score
 from tk_instruct.files import Path, PathLike
+from tk_instruct.metrics import PERCENTAGES
 from tk_instruct.published import PublishedScore
 from tk_instruct.scores import flat_scores
 from tk_instruct.study import done, file
@@ -154,16 +155,18 @@ class _Found:
     def cell(self) -> Cell:
         names = dict.fromkeys(name for scores in self.by_run.values() for name in scores)
         means = {
-            name: _mean([scores[name] for scores in self.by_run.values() if name in scores])
+            name: _mean(name, [of[name] for of in self.by_run.values() if name in of])
             for name in names
         }
         return Cell(self.point, tuple(self.by_run), means, self.num_missing)
 
 
-def _mean(scores: Sequence[Score]) -> Mean:
+def _mean(name: str, scores: Sequence[Score]) -> Mean:
     if len(scores) == 1:
         return Mean(scores[0], 1)
     found = mean([score.value for score in scores])
+    if name.rpartition(":")[2].partition("_for_")[0] in PERCENTAGES:
+        found = found.within(0.0, 100.0)
     return Mean(Score(found.value, *(found.ci95 or (None, None))), len(scores))
 
 

@@ -22,7 +22,7 @@ from tk_instruct.data import registry
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.evaluate import of_run
 from tk_instruct.scored_instances import LABELS, Scored, ScoredInstances
-from tk_instruct.tasks.p3 import bias, figure, mini, protocol, summary, templates
+from tk_instruct.tasks.p3 import bias, mini, protocol, summary, templates
 from tk_instruct.tasks.p3 import evaluate as of_p3
 from tk_instruct.tasks.p3.summary import Report
 
@@ -296,17 +296,8 @@ def test_the_figure_has_a_row_for_each_data_set(run: Path, report: Any) -> None:
     assert evaluate(run, "--bias_fairness") == 0
     with_bias = image.imread(run / "scores" / "p3-2.png")
     assert with_bias.shape[1] == width
-    assert with_bias.shape[0] == pytest.approx(height + 0.36 * 144 * 3, abs=1)
+    assert with_bias.shape[0] > height * 1.2  # of three data sets more than five
     assert with_bias.min() < 0.5 < with_bias.max()
-
-
-def test_points_of_equal_scores_stand_apart_within_their_row() -> None:
-    low, *equal = figure.apart([20.0, 60.0, 60.0, 60.2])
-    assert low == 0
-    assert equal == pytest.approx([-0.15, 0, 0.15])
-    many = figure.apart([50.0] * 40)
-    assert len(set(many)) == 40
-    assert max(map(abs, many)) < 0.4
 
 
 def test_data_sets_may_be_named(run: Path, report: Any, capsys: pytest.CaptureFixture[str]) -> None:

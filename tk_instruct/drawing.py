@@ -20,7 +20,17 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import AutoLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from tk_instruct.exhibits import Bars, Curves, Figure, HeatMap, Line, Point, Shares, Spread
+from tk_instruct.exhibits import (
+    Bars,
+    Curves,
+    Figure,
+    HeatMap,
+    Histogram,
+    Line,
+    Point,
+    Shares,
+    Spread,
+)
 from tk_instruct.terminal import visible
 
 INK = "#1f2328"
@@ -110,6 +120,8 @@ def draw(exhibit: Figure) -> Drawing:
             return _spread(exhibit)
         case Shares():
             return _shares(exhibit)
+        case Histogram():
+            return _histogram(exhibit)
 
 
 def _bars(exhibit: Bars) -> Drawing:
@@ -357,6 +369,32 @@ def _shares(exhibit: Shares) -> Drawing:
         starts = [start + amount for start, amount in zip(starts, amounts, strict=True)]
     _ends(axes, [0.0, largest] if largest else [], from_zero=True, room=0.02)
     _legend(drawing, axes, parts)
+    return drawing
+
+
+def _histogram(exhibit: Histogram) -> Drawing:
+    drawing = _drawing(_WIDTH, 3.2)
+    axes = drawing.subplots()
+    axes.set_xlabel(_wrapped(exhibit.x_title, 80))
+    axes.set_ylabel(_wrapped(exhibit.y_title, 44))
+    axes.grid(axis="y")
+    if not any(exhibit.counts):
+        _no_values(axes)
+        return drawing
+    edges = exhibit.edges
+    widths = [end - start for start, end in itertools.pairwise(edges)]
+    axes.bar(
+        edges[:-1], exhibit.counts, widths, align="edge", color=_color(0), edgecolor=INK, lw=0.4
+    )
+    axes.set_xlim(edges[0], edges[-1])
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_formatter(_tick)
+    axes.xaxis.set_major_formatter(_tick)
+    if exhibit.is_open:  # the last bar has all beyond
+        last, middle = edges[-2], (edges[-2] + edges[-1]) / 2
+        ticks = MaxNLocator(5, integer=True).tick_values(edges[0], last)
+        ticks = [tick for tick in ticks if edges[0] <= tick < last - 0.1 * (edges[-1] - edges[0])]
+        axes.set_xticks([*ticks, middle], [*(_tick(tick, None) for tick in ticks), f"{last:,g}+"])
     return drawing
 
 
