@@ -19,6 +19,7 @@ import argparse
 import json
 import logging
 import math
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ from tk_instruct.errors import UserError
 from tk_instruct.files import Path, check_target, write_lines
 from tk_instruct.ranges import number, whole_number
 from tk_instruct.study.collected import Cell, Collected, Fitted, Mean, PublishedPoint, collected
-from tk_instruct.study.file import Axis, Point, Study, read, study_of
+from tk_instruct.study.file import Axis, Point, Study, find, read, study_of
 
 if TYPE_CHECKING:
     from tk_instruct.study.done import State
@@ -99,10 +100,10 @@ def main(args: argparse.Namespace) -> int:
 
     study = read(args.file)
     runs = runs_of(study, args.modules)
-    if wrong := next((n for n in getattr(args, "only", None) or () if not 0 < n <= len(runs)), 0):
-        raise UserError(f"--only={wrong} must be from 1 to {len(runs)}, the study's runs")
-    if getattr(args, "only", None):
-        runs = [run for run in runs if run.number in args.only]
+    if only := getattr(args, "only", None):
+        for wrong in (number for number in only if not 0 < number <= len(runs)):
+            raise UserError(f"--only={wrong} must be from 1 to {len(runs)}, the study's runs")
+        runs = [run for run in runs if run.number in only]
     if args.action == "run":
         return _run(args, runs, folder)
     states = {run.number: state_of(run, folder / run.name) for run in runs}
@@ -144,18 +145,16 @@ def _plan(
         return 0
     left = [run for run in runs if states[run.number].missing]
     name, words = Path(args.file).stem, scripts.study_words(args.file, folder, places, args.modules)
-    notes = {
-        run: "planned {} h at the chips' peak, {} h at half of it".format(*text.hour_cells(of))
-        for run, of in (hours or {}).items()
-    }
-    if args.script == "pod":
-        to_train = [run for run in left if states[run.number].missing[0].verb == "train"]
+    notes = {run: text.hours_in_words(of) for run, of in (hours or {}).items()}
+    if args.script == "pod":  # which trains; predictions and scores are made elsewhere
+        left = [run for run in left if states[run.number].missing[0].verb == "train"]
+    if not left:
+        log.info("nothing is left to be %s", "trained" if args.script == "pod" else "done")
+    elif args.script == "pod":
         kind = args.topology if re.fullmatch(r"v\w+-\d+", args.topology or "") else None
-        print(scripts.pod(name, to_train, folder, places, words, notes, kind), end="")
-    elif left:
-        print(scripts.slurm(name, left, words, notes), end="")
+        print(scripts.pod(name, left, folder, places, words, notes, kind), end="")
     else:
-        log.info("nothing is left to be done")
+        print(scripts.slurm(name, left, words, notes), end="")
     return 0
 
 
@@ -185,9 +184,13 @@ def _collect(args: argparse.Namespace, folder: Path) -> int:
     outputs = {"json": args.json, "csv": args.csv}
     if list(outputs.values()).count("-") > 1:
         raise UserError("--json=- and --csv=-: only one can be printed; give the other a file")
-    for output in outputs.values():
+    for name, output in outputs.items():
         if output not in (None, "-"):
             check_target(output)
+            if os.path.realpath(output) == os.path.realpath(find(args.file)):
+                raise UserError(
+                    f"--{name}={output} is the study and would replace it; name another"
+                )
     found = collected(args.file, folder, args.modules)
     contents = {
         "json": json.dumps(text.scores_as_json(found), indent=2, ensure_ascii=False) + "\n",

@@ -54,6 +54,11 @@ def hour_cells(hours: Hours) -> list[str]:
     return ["–" if n is None else f"{n:,.3g}" for n in (hours.at_peak, hours.at_half, hours.cost)]
 
 
+def hours_in_words(hours: Hours) -> str:
+    peak, half, _ = hour_cells(hours)
+    return f"planned {peak} h at the chips' peak, {half} h at half of it" if hours.fits else peak
+
+
 def _is_trained(state: State) -> bool:
     return any(command.verb == "train" for command in state.missing)
 
