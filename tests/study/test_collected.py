@@ -73,6 +73,31 @@ def test_one_seed_has_the_interval_of_its_evaluation(tmp_path: Path) -> None:
     assert cell.scores["rougeL"].num_runs == 1
 
 
+def test_repeats_that_only_evaluations_use(tmp_path: Path) -> None:
+    """They are averaged, too; those with the same file of scores are one."""
+    seeds = ("[0, 1]", "[0, 1, 2]")
+    path = write(
+        tmp_path,
+        seeds,
+        ('RANDOM_SEED = "{seed}"', ""),
+        (
+            "task =",
+            """predict_flags = ["--seed={seed}"]
+task =""",
+        ),
+    )
+    scores = score(path, tmp_path)
+    for cell in collected(path, tmp_path).cells:
+        model, encoding = cell.point.values()
+        values = [scores[model, encoding, seed] for seed in (0, 1, 2)]
+        assert cell.scores["rougeL"].num_runs == 3
+        assert cell.scores["rougeL"].score.value == pytest.approx(np.mean(values))
+        assert len(cell.runs) == 1
+    path = write(tmp_path, ('RANDOM_SEED = "{seed}"', 'LOG_PERIOD = "1{seed}"'))
+    score(path, tmp_path)
+    assert collected(path, tmp_path).cells[0].scores["rougeL"].num_runs == 1
+
+
 def test_what_is_missing_is_counted(tmp_path: Path) -> None:
     path = write(tmp_path)
     score(path, tmp_path, only=1)

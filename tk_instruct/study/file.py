@@ -285,11 +285,6 @@ def filled(text: str, point: Point) -> str:
     return _PLACEHOLDER.sub(lambda found: text_of(point[found[1]]), text)
 
 
-def is_varied(text: str) -> bool:
-    """Whether an axis stands in a text."""
-    return _PLACEHOLDER.search(text) is not None
-
-
 def _is_number(value: Value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
