@@ -108,6 +108,14 @@ def test_what_is_missing_is_counted(tmp_path: Path) -> None:
     assert found.fits == ()
 
 
+def test_a_metric_that_evaluations_do_not_have(tmp_path: Path) -> None:
+    path = write(tmp_path, ('["rougeL"]', '["rougel"]'))
+    assert not collected(path, tmp_path).cells[0].scores  # nothing is known yet
+    score(path, tmp_path, only=1)
+    with pytest.raises(UserError, match=r"metrics: rougel is no score .*; did you mean rougeL\?"):
+        collected(path, tmp_path)
+
+
 def test_a_fit_along_a_logarithmic_axis(tmp_path: Path) -> None:
     path = write(tmp_path)
     score(path, tmp_path)

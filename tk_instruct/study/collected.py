@@ -1,6 +1,7 @@
 """The scores of a study: a cell for each point, means over repeats, published values, fits."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import difflib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,7 +114,8 @@ def collected(path: PathLike, runs: PathLike, modules: Sequence[str] = ()) -> Co
 
     modules: the user's, which --import names.
 
-    Raises UserError for a wrong study, or for scores that are damaged.
+    Raises UserError for a wrong study, for a metric that its evaluations do not have, or for scores
+    that are damaged.
     """
     study = file.read(path)
     axes = tuple(axis for axis in study.axes if not axis.repeats)
@@ -127,6 +129,9 @@ def collected(path: PathLike, runs: PathLike, modules: Sequence[str] = ()) -> Co
     order = {key: _place(axes, of.point) for key, of in found.items()}
     cells = tuple(found[key].cell() for key in sorted(found, key=order.__getitem__))
     metrics = study.metrics
+    names = {name for cell in cells for name in cell.scores}
+    for metric in metrics:
+        _check_metric(metric, names, str(path))
     return Collected(
         study.title,
         axes,
@@ -136,6 +141,17 @@ def collected(path: PathLike, runs: PathLike, modules: Sequence[str] = ()) -> Co
         tuple(_published(study)),
         tuple(_fits(axes, cells, metrics)),
     )
+
+
+def _check_metric(metric: str, names: Collection[str], where: str) -> None:
+    """Raises UserError unless evaluations have a metric, as far as they are done."""
+    prefix = metric.rpartition(":")[0]
+    known = {name for name in names if name.rpartition(":")[0] == prefix}
+    if known and metric not in known:
+        few = sorted(name for name in known if "_for_" not in name)
+        near = difflib.get_close_matches(metric, sorted(known), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"they have {', '.join(few[:20])}"
+        raise UserError(f"{where}: metrics: {metric} is no score of the evaluations; {hint}")
 
 
 def _place(axes: Sequence[Axis], point: Point) -> tuple[int, ...]:

@@ -207,6 +207,8 @@ def _complaints(study: Study) -> Iterator[str]:
     at = [*(score.at for score in study.published), *(rule.at for rule in study.published_rows)]
     for name in (name for point in at for name in point if name not in names):
         yield f"published: at has {name}, which is no axis; there are {', '.join(names)}"
+    for name in (name for point in at for name in point if study.axis(name).repeats):
+        yield f"published: at has {name}, over which scores are averaged; leave it out"
 
 
 def _complaints_of_axis(axis: Axis) -> Iterator[str]:
