@@ -131,7 +131,7 @@ def test_another_study_shares_runs_and_a_failing_run_ends_no_other(
 def test_a_run_that_another_process_runs_is_passed_over(
     smoke_study: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    run = next(iter(records(smoke_study)))
+    (run,) = study.collected(smoke_study.file, smoke_study.runs).cells[0].runs
     runs = tmp_path / "runs"
     arguments = ["study", "run", str(smoke_study.file), f"--runs={runs}", "--only=1"]
     with lock.held(runs / run.name / done.LOCK, "it is being run"):
