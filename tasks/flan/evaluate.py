@@ -111,7 +111,6 @@ def evaluate_run(model_dir: Path, args: argparse.Namespace) -> dict[str, Any]:
     """
     gin.clear_config()
     run = Run(model_dir, args)
-    whole = not (args.cluster or args.dataset) and args.shots == args.method == "both"
     datasets = (
         protocol.chosen(args.cluster, args.dataset)
         if args.cluster or args.dataset
@@ -143,9 +142,17 @@ def evaluate_run(model_dir: Path, args: argparse.Namespace) -> dict[str, Any]:
         "missing": missing,
         "clusters": summarise(scores),
     }
-    if whole:
+    if args.shots == args.method == "both" and _is_whole(datasets, run.mixture):
         write_atomically(model_dir / "scores" / f"{run.name('flan')}.json", [as_text(report)])
     return report
+
+
+def _is_whole(datasets: Sequence[Dataset], mixture: str | None) -> bool:
+    """Whether datasets are all that a run on a mixture is evaluated on."""
+    try:
+        return list(datasets) == protocol.meant_by(mixture)
+    except UserError:  # the mixture holds nothing out
+        return False
 
 
 def _missing(datasets: Sequence[Dataset]) -> list[Dataset]:

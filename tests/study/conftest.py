@@ -1,4 +1,4 @@
-"""Lets the tests import example.py beside them."""
+"""Lets the tests import example_study.py beside them."""
 
 import sys
 from pathlib import Path

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from example import write
+from example_study import write
 from scipy import stats
 
 from tk_instruct.errors import UserError

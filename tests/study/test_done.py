@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from example import write
+from example_study import write
 
 from tk_instruct import lock
 from tk_instruct.study import done, file

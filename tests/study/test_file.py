@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from example import write
+from example_study import write
 
 from tk_instruct.configuration import gin_files
 from tk_instruct.errors import UserError

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from example import write
+from example_study import write
 
 from tk_instruct import lock
 from tk_instruct.study import done, file

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gin
 import pytest
-from example import write
+from example_study import write
 
 from tk_instruct import cli, configuration
 from tk_instruct.errors import UserError
@@ -215,8 +215,7 @@ def test_a_script_for_a_pod(tmp_path: Path) -> None:
     notes = {1: "3 h"}
     with pytest.raises(UserError, match=r"must be in a bucket.*--runs=gs://BUCKET/FOLDER"):
         scripts.pod("Study_1", found, file.Path("runs"), places, words, notes, None)
-    bucket = file.Path("gs://b/runs")
-    script = scripts.pod("Study_1", found, bucket, places, words, notes, "v4-64")
+    script = scripts.pod("Study_1", found, "gs://b/runs", places, words, notes, "v4-64")
     stub = "bash() { printf '%s\\t' \"$@\"; echo; return 1; }\n" + script
     done = subprocess.run(["bash", "-c", stub], capture_output=True, text=True, check=False)
     assert done.returncode == 1  # all are tried

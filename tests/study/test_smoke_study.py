@@ -131,10 +131,36 @@ def test_another_study_shares_runs_and_a_failing_run_ends_no_other(
 def test_a_run_that_another_process_runs_is_passed_over(
     smoke_study: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    run = next(iter(records(smoke_study)))
+    (run,) = study.collected(smoke_study.file, smoke_study.runs).cells[0].runs
     runs = tmp_path / "runs"
     arguments = ["study", "run", str(smoke_study.file), f"--runs={runs}", "--only=1"]
     with lock.held(runs / run.name / done.LOCK, "it is being run"):
         assert cli.main([*arguments, *smoke_study.places]) == 0
     assert f"passed over, as other processes run them: {run.name}" in caplog.text
     assert not list(runs.glob("*/logs"))
+
+
+def test_from_the_file_to_the_heat_map(
+    smoke_study: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["report", str(smoke_study.file), f"--runs={smoke_study.runs}"]
+    assert cli.main([*given, "--out", str(tmp_path / "page")]) == 0
+    found = study.collected(smoke_study.file, smoke_study.runs)
+    with open(tmp_path / "page" / "figures" / "encodings_rougeL.csv", newline="") as file:
+        (_, *columns), *rows = csv.reader(file)
+    drawn = {
+        (row[0], name): float(v) for row in rows for name, v in zip(columns, row[1:], strict=True)
+    }
+    assert drawn == {
+        tuple(cell.point.values()): pytest.approx(cell.scores["rougeL"].score.value)
+        for cell in found.cells
+    }
+    assert len(drawn) == 4
+    page = (tmp_path / "page" / "index.html").read_text("utf-8")
+    assert all(
+        f'<h2 id="section-{n}">{title}' in page
+        for n, title in enumerate(("Encodings", "Training", "Goodput"), start=1)
+    )
+    capsys.readouterr()
+    assert cli.main(given) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "Encodings"

@@ -34,7 +34,7 @@ def test_few_points() -> None:
     assert two is not None
     assert (two.slope.value, two.slope.ci95, two.at(1000).value) == (2, None, pytest.approx(5))
     assert two.at(1000).ci95 is None
-    level = log_linear([1, 10, 100], [4, 4, 4])
+    level = log_linear([1, 10, 70], [0.1, 0.1, 0.1])
     assert level is not None
     assert (level.slope.value, level.slope.ci95, level.r_squared) == (0, (0, 0), 1)
 

@@ -15,7 +15,7 @@ import gin
 from tk_instruct import configuration, suite
 from tk_instruct.configuration.gin_files import Key, Reference, Setting
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path
+from tk_instruct.files import PathLike
 from tk_instruct.study import file
 from tk_instruct.study.file import Evaluation, Point, Study, Value, filled
 
@@ -71,9 +71,9 @@ class Command:
         content = [self.verb, self.arguments, self.paths]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
-    def words(self, folder: Path, places: Places) -> list[str]:
+    def words(self, folder: PathLike, places: Places) -> list[str]:
         """The words after `tk-instruct`."""
-        paths = [f"{flag}={folder / path if path else folder}" for flag, path in self.paths]
+        paths = [f"{flag}={folder}{f'/{path}' if path else ''}" for flag, path in self.paths]
         return [
             *(self.verb, *self.arguments, *paths),
             *(word for name in self.takes if name in places for word in places[name]),

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, PathLike, is_local
+from tk_instruct.files import PathLike, is_local
 from tk_instruct.study.runs import Places, Run
 
 _SECONDS_TO_SAVE = 120
@@ -47,7 +47,7 @@ def slurm(
 def pod(
     name: str,
     left: Sequence[Run],
-    folder: Path,
+    folder: PathLike,
     places: Places,
     run_study: Sequence[str],
     notes: Mapping[int, str],
@@ -72,7 +72,7 @@ def pod(
         "status=0",
     ]
     for run in left:
-        words = run.commands[0].words(folder / run.name, places)[1:]
+        words = run.commands[0].words(f"{folder}/{run.name}", places)[1:]
         lines += [f"# {_about(run, notes)}", f"{tpu} -- {shlex.join(words)} || status=1"]
     lines += [
         f"{tpu} --delete || status=1",

@@ -201,11 +201,13 @@ def _published(found: Collected, cell: Cell, metric: str) -> Iterator[str]:
 def _fit_text(found: Collected, fit: Fitted) -> str:
     others = ", ".join(f"{name}={text_of(value)}" for name, value in fit.point.items())
     slope = fit.line.slope
-    ends = "no interval" if slope.ci95 is None else f"{INTERVAL} {interval(slope.ci95)}"
+    ends = "no interval"
+    if slope.ci95 is not None:
+        ends = f"{INTERVAL} {interval(slope.ci95)}, R² {fit.line.r_squared:.2f}"
     axis = next(axis for axis in found.axes if axis.name == fit.axis)
     return (
         f"{fit.metric} along {axis.shown}{f' ({others})' if others else ''}: {slope.value:+.2f} "
-        f"for ten times as much ({ends}; {slope.num_units} points, R² {fit.line.r_squared:.2f})"
+        f"for ten times as much ({slope.num_units} points, {ends})"
     )
 
 

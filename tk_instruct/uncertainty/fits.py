@@ -62,10 +62,12 @@ def log_linear(
     squares = float(deviations @ deviations)
     if len(set(places.tolist())) < 2:
         return None
-    slope = float(deviations @ values) / squares
-    intercept = float(values.mean() - slope * logs.mean())
-    residuals = values - intercept - slope * logs
-    unexplained, total = float(residuals @ residuals), float(((values - values.mean()) ** 2).sum())
+    from_first = values - values[0]  # so that equal scores have no slope, and not one of rounding
+    slope = float(deviations @ from_first) / squares
+    intercept = float(values[0] + from_first.mean() - slope * logs.mean())
+    residuals = from_first - from_first.mean() - slope * deviations
+    unexplained = float(residuals @ residuals)
+    total = float(((from_first - from_first.mean()) ** 2).sum())
     df = len(values) - 2
     variance = unexplained / df if df else None
     return LogLinearFit(

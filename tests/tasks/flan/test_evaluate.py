@@ -105,9 +105,15 @@ def report(run: Path) -> Any:
     return json.loads((run.parent / "report.json").read_text())["runs"][0]
 
 
-def test_the_held_out_cluster_is_evaluated_in_every_setting(report: Any) -> None:
+def test_the_held_out_cluster_is_evaluated_in_every_setting(run: Path, report: Any) -> None:
     assert report["trained_on"] == "flan_holdout_nli"
     assert list(report["clusters"]) == ["nli"]
+    kept = run / "scores" / "flan-2.first5.json"
+    kept.unlink()
+    assert evaluate(run, "--dataset=rte") == 0
+    assert not kept.exists()  # of a part
+    assert evaluate(run, "--cluster=nli") == 0
+    assert json.loads(kept.read_text()) == report  # of all, though it is named
     datasets = report["clusters"]["nli"]["datasets"]
     assert set(datasets) == {"rte"}
     assert datasets["rte"]["metric"] == "accuracy"
