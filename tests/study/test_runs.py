@@ -173,6 +173,16 @@ def test_commands_get_the_places_that_they_take(tmp_path: Path) -> None:
     assert predict.output in "".join(words)
 
 
+def test_a_split_is_told_to_suites_that_ask(tmp_path: Path) -> None:
+    """`evaluate --suite ni_v1` has no --split."""
+    for name in ("superni", "ni_v1"):
+        evaluate = runs(tmp_path, ('suite = "superni"', f'suite = "{name}"'))[0].commands[2]
+        assert evaluate.verb == "evaluate"
+        words = evaluate.words("runs/x", {})
+        assert ("--split=test" in words) == (name == "superni")
+        assert cli._parser("evaluate", words).parse_args(words).suite == name
+
+
 def test_runs_share_the_token_cache(tmp_path: Path, mini_dir: Path, mini_vocabulary: Path) -> None:
     """Of the same data, whatever is trained on it."""
     from tk_instruct.data import cache, registry

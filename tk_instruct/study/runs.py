@@ -339,9 +339,11 @@ def _commands_of(
         of_data,
     )
     output = f"scores/{name}{_way((*predict_flags, *flags))}.json"
+    if "--split" in suite.flags_of(owner.evaluations[evaluation.suite]):
+        protocol += (f"--split={split}",)
     yield Command(
         "evaluate",
-        (*protocol, f"--split={split}", *flags, *imports),
+        (*protocol, *flags, *imports),
         (("--predictions", predictions), ("--json", output)),
         output,
         predictions,
