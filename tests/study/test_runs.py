@@ -183,6 +183,25 @@ def test_a_split_is_told_to_suites_that_ask(tmp_path: Path) -> None:
         assert cli._parser("evaluate", words).parse_args(words).suite == name
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ('predict_flags = ["--limit_per_tsk=5"]', "predict`; did you mean --limit_per_task?"),
+        ('evaluate_flags = ["--clusters=nli"]', "evaluate --suite superni`; see its --help"),
+        ('predict_flags = ["--limit_per=5", "--num_beams=4"]', None),
+        ('evaluate_flags = ["--track=both", "--seed={seed}"]', None),
+    ],
+)
+def test_flags_are_those_of_the_verbs(tmp_path: Path, flags: str, message: str | None) -> None:
+    change = ("task =", f"{flags}\ntask =")
+    if message is None:
+        assert runs(tmp_path, change)
+        return
+    with pytest.raises(UserError) as caught:
+        runs(tmp_path, change)
+    assert message in str(caught.value)
+
+
 def test_runs_share_the_token_cache(tmp_path: Path, mini_dir: Path, mini_vocabulary: Path) -> None:
     """Of the same data, whatever is trained on it."""
     from tk_instruct.data import cache, registry

@@ -1,5 +1,7 @@
 """The runs of a study, by the content of what they train, and the commands of each."""
 
+import argparse
+import difflib
 import hashlib
 import inspect
 import json
@@ -144,9 +146,12 @@ def runs_of(study: Study, modules: Sequence[str] = ()) -> list[Run]:
 
     modules: the user's, which --import names.
 
-    Raises UserError for a setting that no run can have, with the point at which it is.
+    Raises UserError for a flag that no verb has, and for a setting that no run can have, with the
+    point at which it is.
     """
     configuration.import_declarations(modules)
+    for evaluation in study.evaluations:
+        _check_flags(evaluation)
     num_points = math.prod(len(axis.values) for axis in study.axes)
     if num_points > _MOST_POINTS:
         raise UserError(
@@ -302,6 +307,29 @@ def _run(
     )
 
 
+def _check_flags(evaluation: Evaluation) -> None:
+    """Raises UserError for a flag that its verb does not have: now, not after days of training."""
+    from tk_instruct import evaluate, predict
+
+    of_suite = suite.flags_of(_owner(evaluation).evaluations[evaluation.suite])
+    for verb, module, flags, more in (
+        ("predict", predict, evaluation.predict_flags, ()),
+        (f"evaluate --suite {evaluation.suite}", evaluate, evaluation.evaluate_flags, of_suite),
+    ):
+        parser = argparse.ArgumentParser(add_help=False)
+        module.add_arguments(parser)
+        known = [*parser._option_string_actions, *more]
+        for name in (flag.partition("=")[0] for flag in flags):
+            if not any(each.startswith(name) for each in known):  # argparse takes a beginning
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else "see its --help"
+                raise UserError(f"evaluation: {name} is no flag of `{verb}`; {hint}")
+
+
+def _owner(evaluation: Evaluation) -> suite.Suite:
+    return next(of for of in suite.suites().values() if evaluation.suite in of.evaluations)
+
+
 def _commands_of(
     evaluation: Evaluation, point: Point, checkpoint: str, imports: tuple[str, ...]
 ) -> Iterator[Command]:
@@ -309,7 +337,7 @@ def _commands_of(
     steps = checkpoint.rpartition("/")[2]
     flags = tuple(filled(flag, point) for flag in evaluation.evaluate_flags)
     protocol = ("--suite=" + evaluation.suite,)
-    owner = next(of for of in suite.suites().values() if evaluation.suite in of.evaluations)
+    owner = _owner(evaluation)
     # The run keeps its vocabulary. Evaluations refuse flags of other suites' data.
     own = tuple(flag.name for flag in owner.flags if flag.is_place)
     of_data = tuple(name for name in configuration.places() if name != "vocabulary")
@@ -339,11 +367,10 @@ def _commands_of(
         of_data,
     )
     output = f"scores/{name}{_way((*predict_flags, *flags))}.json"
-    if "--split" in suite.flags_of(owner.evaluations[evaluation.suite]):
-        protocol += (f"--split={split}",)
+    asks = "--split" in suite.flags_of(owner.evaluations[evaluation.suite])
     yield Command(
         "evaluate",
-        (*protocol, *flags, *imports),
+        (*protocol, *([f"--split={split}"] if asks else []), *flags, *imports),
         (("--predictions", predictions), ("--json", output)),
         output,
         predictions,
