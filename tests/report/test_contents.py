@@ -235,6 +235,7 @@ def test_answers_with_their_inputs(
         assert row.input is not None
         assert " ".join(row.prediction.split()) in " ".join(row.input.split())
         assert row.score is not None
+        assert row.input.startswith("Definition: ")  # as the model saw it
     table = both[0].evaluations["superni_en_def", "test"].instances
     assert [row.score for row in first.rows] == table.values["rougeL"].tolist()
 
@@ -250,7 +251,10 @@ def test_of_many_answers_the_same_are_drawn_for_each_system(
     assert [len(of) for of in ids] == [7, 7, 7]
     assert ids[0] == ids[1] == ids[2]
     assert all(row.input is None for of in found for row in of.rows)
-    assert "inputs of superni_en_def are not shown: its data is not there" in caplog.text
+    first, second = caplog.messages
+    assert first.startswith("copy_input: inputs of superni_en_def are not shown: ")
+    assert second.startswith("copy_demo: inputs of superni_en_def_pos2 and 1 more tasks are not shown")
+    assert "TK_INSTRUCT_SUPERNI_DIR" in first  # what to set
 
 
 def test_exhibits_of_one_name_get_numbers() -> None:
