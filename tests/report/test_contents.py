@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tk_instruct import cli, goodput, scored_instances
@@ -14,6 +15,7 @@ from tk_instruct.exhibits import Bars, Curves, Section, Shares, Table
 from tk_instruct.files import Path as AnyPath
 from tk_instruct.report import answers, results, systems, training
 from tk_instruct.report.systems import System, read_system
+from tk_instruct.scored_instances import About, ScoredInstances
 from tk_instruct.scores import flat_scores
 
 DATA_FLAGS = ("--max_instances_per_eval_task", "5")
@@ -240,6 +242,54 @@ def test_answers_with_their_inputs(
     assert [row.score for row in first.rows] == table.values["rougeL"].tolist()
 
 
+def scored(task: str, values: list[float], **about: Any) -> ScoredInstances:
+    """Instances 0, 1, … of a task."""
+    count = len(values)
+    labels: dict[Any, list[str]] = {label: [task] * count for label in scored_instances.LABELS}
+    labels |= {"id": [str(number) for number in range(count)], "part": [""] * count}
+    return ScoredInstances(
+        About(**{"protocol": "flan", "main": "score", "unit": "instance", **about}),
+        labels,
+        [["a"]] * count,
+        ["a"] * count,
+        {"score": np.array(values)},
+    )
+
+
+def test_each_way_of_answering_prompts_is_an_evaluation_of_its_own() -> None:
+    """Else an instance would have two answers, and a mean would be over splits."""
+    evaluations = {}
+    for template in ("t0", "t1"):
+        for split in ("test", "validation"):
+            for way in ("", ".rank"):
+                task = f"flan_rte.{template}"
+                of = scored(task, [0.0, 1.0, 0.5], together=True)
+                evaluations[f"{task}.first3{way}", split] = systems.Evaluation(of, "x.jsonl")
+    system = System("run", AnyPath("run"), evaluations=evaluations)
+    found = answers.answers([system], 16, argparse.Namespace(modules=[]))
+    assert [of.system for of in found] == [
+        "run: flan/test/first3",
+        "run: flan/test/first3/rank",
+        "run: flan/validation/first3",
+        "run: flan/validation/first3/rank",
+    ]
+    for of in found:
+        keys = [(row.task, row.id) for row in of.rows]
+        assert len(set(keys)) == len(keys) == 4  # 16 for all files together
+
+
+@pytest.mark.parametrize(
+    ("values", "percentages", "best"),
+    [([0.5, 1.0], (), 1.0), ([0.5, 1.0], ("score",), 100.0), ([1.0, 40.0], (), 100.0)],
+)
+def test_the_best_score(values: list[float], percentages: tuple[str, ...], best: float) -> None:
+    """A fraction is not told by its metric's name, and a score of 40 is not the best."""
+    evaluation = systems.Evaluation(scored("t", values, percentages=percentages), "x.jsonl")
+    system = System("run", AnyPath("run"), evaluations={("t", "test"): evaluation})
+    (found,) = answers.answers([system], 10, argparse.Namespace(modules=[]))
+    assert found.best == best
+
+
 def test_of_many_answers_the_same_are_drawn_for_each_system(
     runs: Path, mini_dir: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,7 +303,9 @@ def test_of_many_answers_the_same_are_drawn_for_each_system(
     assert all(row.input is None for of in found for row in of.rows)
     first, second = caplog.messages
     assert first.startswith("copy_input: inputs of superni_en_def are not shown: ")
-    assert second.startswith("copy_demo: inputs of superni_en_def_pos2 and 1 more tasks are not shown")
+    assert second.startswith(
+        "copy_demo: inputs of superni_en_def_pos2 and 1 more tasks are not shown"
+    )
     assert "TK_INSTRUCT_SUPERNI_DIR" in first  # what to set
 
 

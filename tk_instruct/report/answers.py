@@ -32,29 +32,44 @@ def answers(systems: Sequence[System], most: int, args: argparse.Namespace) -> l
     found = []
     for system in systems:
         inputs = _Inputs(system, known, args)
+        num_together = len(system.evaluations) - len(system.alone)
         for title, of in _evaluations(system).items():
-            chosen = [(each, _drawn(each.instances, most, len(of))) for each in of]
+            num_files = num_together if of[0].instances.about.together else 1
+            chosen = [(each, _drawn(each.instances, most, num_files)) for each in of]
             rows = [
                 row
                 for each, instances in chosen
                 for row in _rows(instances, inputs.of(each, instances))
             ]
-            about = of[0].instances.about
-            best = 100.0 if about.main in about.percentages else 1.0
-            found.append(Predictions(title, title_of(about.main), rows, best))
+            found.append(Predictions(title, title_of(of[0].instances.about.main), rows, _best(of)))
         inputs.tell_missing()
     return found
 
 
 def _evaluations(system: System) -> dict[str, list[Evaluation]]:
-    """Title → the files of an evaluation: one, or those of all prompts."""
+    """Title → the files of an evaluation: one, or those of all prompts in a way of answering."""
     found: dict[tuple[str, ...], list[Evaluation]] = {}
     for key, evaluation in system.evaluations.items():
         about = evaluation.instances.about
-        found.setdefault((about.protocol,) if about.together else key, []).append(evaluation)
+        if about.together:
+            task, split = key
+            way = task.removeprefix(evaluation.instances.labels["task"][0])
+            key = (about.protocol, split, *way.split("."))
+        found.setdefault(tuple(filter(None, key)), []).append(evaluation)
     if len(found) == 1:
         return dict.fromkeys([system.name], *found.values())
-    return {f"{system.name}: {'/'.join(filter(None, key))}": of for key, of in found.items()}
+    return {f"{system.name}: {'/'.join(key)}": of for key, of in found.items()}
+
+
+def _best(of: Sequence[Evaluation]) -> float:
+    """The highest score that there is: of metrics that are no percentages, most are fractions."""
+    abouts = [each.instances.about for each in of]
+    if all(about.main in about.percentages for about in abouts):
+        return 100.0
+    largest = max(
+        np.nanmax(each.instances.values[each.instances.about.main], initial=0) for each in of
+    )
+    return 100.0 if largest > 1 else 1.0
 
 
 def _drawn(instances: ScoredInstances, most: int, num_files: int) -> ScoredInstances:
