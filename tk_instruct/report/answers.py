@@ -29,9 +29,10 @@ def answers(systems: Sequence[System], most: int, args: argparse.Namespace) -> l
         args: the flags of data, which inputs are made of.
     """
     known: dict[Key, dict[str, str]] = {}
+    missing: dict[str, list[str]] = {}
     found = []
     for system in systems:
-        inputs = _Inputs(system, known, args)
+        inputs = _Inputs(system, known, missing, args)
         num_together = len(system.evaluations) - len(system.alone)
         for title, of in _evaluations(system).items():
             num_files = num_together if of[0].instances.about.together else 1
@@ -42,7 +43,9 @@ def answers(systems: Sequence[System], most: int, args: argparse.Namespace) -> l
                 for row in _rows(instances, inputs.of(each, instances))
             ]
             found.append(Predictions(title, title_of(of[0].instances.about.main), rows, _best(of)))
-        inputs.tell_missing()
+    for why, names in missing.items():
+        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        log.warning("%s%s: inputs are not shown: %s", names[0], more, why)
     return found
 
 
@@ -104,15 +107,18 @@ class _Inputs:
     """The inputs of what a system answered, as the model saw them.
 
     Attributes:
-        known: task and split → id → input, as far as systems before it have read them.
-        missing: task → why its inputs cannot be read.
+        known: task and split → id → input, as far as they have been read.
+        missing: why inputs cannot be read → of which system's tasks.
     """
 
     def __init__(
-        self, system: System, known: dict[Key, dict[str, str]], args: argparse.Namespace
+        self,
+        system: System,
+        known: dict[Key, dict[str, str]],
+        missing: dict[str, list[str]],
+        args: argparse.Namespace,
     ) -> None:
-        self.system, self.known = system, known
-        self.missing: dict[str, UserError] = {}
+        self.system, self.known, self.missing = system, known, missing
         self.unreadable: UserError | None = None
         try:
             _bind_data(system.path, args)
@@ -133,14 +139,8 @@ class _Inputs:
                 for id_, example in registry.examples_of(*named, ids).items():
                     known[id_] = example["inputs_pretokenized"]
             except UserError as error:
-                self.missing[named[0]] = error
+                self.missing.setdefault(str(error), []).append(f"{self.system.name}, {named[0]}")
         return known
-
-    def tell_missing(self) -> None:
-        if self.missing:
-            (task, error), *others = self.missing.items()
-            more = f" and {len(others):,} more tasks" if others else ""
-            log.warning("%s: inputs of %s%s are not shown: %s", self.system.name, task, more, error)
 
 
 def _bind_data(run: Path, args: argparse.Namespace) -> None:

@@ -249,4 +249,4 @@ def _fits(stem: str, study: Collected) -> Iterator[Table]:
     if rows:
         header = ["metric", "over", "at", "slope", INTERVAL, "R²", "points"]
         note = "Slope: change of the score for ten times the size, by least squares over points."
-        yield Table(f"{stem}_fits", "log-linear fits", header, rows, [note])
+        yield Table(f"{stem}_fits", "Log-linear fits", header, rows, [note])
