@@ -4,19 +4,23 @@ import argparse
 import json
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from tk_instruct import cli, goodput, scored_instances
 from tk_instruct.exhibits import Bars, Curves, Section, Shares, Table
 from tk_instruct.files import Path as AnyPath
-from tk_instruct.report import answers, results, systems, training
+from tk_instruct.report import answers, page, results, studies, systems, training
 from tk_instruct.report.systems import System, read_system
+from tk_instruct.run_log import Sample
 from tk_instruct.scored_instances import About, ScoredInstances
 from tk_instruct.scores import flat_scores
+from tk_instruct.study.collected import PublishedPoint
 
 DATA_FLAGS = ("--max_instances_per_eval_task", "5")
 
@@ -346,3 +350,31 @@ def test_one_command_from_runs_to_a_page(
     for name in ("copy_input", "copy_demo"):  # inputs are as they were
         assert not (runs / name / "index.html").exists()
     assert systems.is_generated(AnyPath(runs / "copy_demo")) is False
+
+
+def test_a_run_of_a_long_name_has_files(tmp_path: Path) -> None:
+    run = write_run(tmp_path / ("x" * 250), [{"step": 1, "loss": 1.0}])
+    sample = Sample(1, "i", "t", "in", "yes", "no")
+    (run.path / "samples.jsonl").write_bytes(msgspec.json.encode(sample))
+    section = named(training.training([run]), "Samples")
+    page.write(tmp_path / "out", "t", [section])
+    assert (tmp_path / "out" / "tables" / f"{section.exhibits[0].name}.tex").exists()
+
+
+def test_published_values_of_one_point_are_told_apart() -> None:
+    def point(system: str, value: float, source: str) -> PublishedPoint:
+        return PublishedPoint({}, system, "rougeL", value, source)
+
+    first, later = point("Theirs", 62.0, "Table 3"), point("Theirs", 60.07, "README")
+    assert studies._told([first]) == "62.0"
+    assert studies._told([first, later]) == "62.0 (Table 3), 60.07 (README)"
+    assert studies._told([first, point("A", 5, "Table 3")]) == "62.0 (Theirs), 5 (A)"
+
+
+def test_scores_that_a_file_of_instances_lacks_are_not_compared(tmp_path: Path) -> None:
+    """A file may be another program's."""
+    table = scored("default", [50.0, 0.0], protocol="superni", main="rougeL")
+    table = replace(table, values={"rougeL": table.values["score"]})
+    scored_instances.write(AnyPath(tmp_path / "x.scores.parquet"), table)
+    system = read_system("x", AnyPath(tmp_path / "x.scores.parquet"), needs_scores=True)
+    assert named(results.results([system]), "Scores")
