@@ -51,7 +51,8 @@ _COLORS = (
 # The lengths differ from that of the colours: after eight systems the pairs still differ.
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "h")
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)), (0, (8, 2)))
-_HATCHES = ("", "////", "..", "\\\\\\\\", "xxxx", "----", "||||", "++++", "oo")
+# Dots and circles last: in a file they are a hundred times as long as lines.
+_HATCHES = ("", "////", "\\\\\\\\", "xxxx", "----", "||||", "++++", "..", "oo")
 _LUMINANCE = (0.2126, 0.7152, 0.0722)  # weights of linear red, green and blue (sRGB)
 
 _WIDTH = 6.8  # inches, of all but wide matrices
