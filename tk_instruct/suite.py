@@ -14,7 +14,7 @@ import argparse
 import importlib
 import importlib.metadata
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -251,12 +251,18 @@ def add_arguments_of_suite(
     module.add_arguments(parser.add_argument_group(f"--suite {name}", module.__doc__))
     known = parser._option_string_actions
     for other, module in modules.items():
-        theirs = argparse.ArgumentParser(add_help=False)
-        part(module).add_arguments(theirs)
+        theirs = flags_of(module)
         for word in words:
             flag = word.partition("=")[0]
-            if flag in theirs._option_string_actions and flag not in known:
+            if flag in theirs and flag not in known:
                 raise UserError(
                     f"{word} is of --suite {other}, not of {name}; leave it out, or give --suite "
                     f"{other}"
                 )
+
+
+def flags_of(module: str) -> Collection[str]:
+    """The flags, such as `--split`, that a suite's module adds to a verb."""
+    parser = argparse.ArgumentParser(add_help=False)
+    part(module).add_arguments(parser)
+    return parser._option_string_actions

@@ -73,6 +73,31 @@ def test_one_seed_has_the_interval_of_its_evaluation(tmp_path: Path) -> None:
     assert cell.scores["rougeL"].num_runs == 1
 
 
+def test_repeats_that_only_evaluations_use(tmp_path: Path) -> None:
+    """They are averaged, too; those with the same file of scores are one."""
+    seeds = ("[0, 1]", "[0, 1, 2]")
+    path = write(
+        tmp_path,
+        seeds,
+        ('RANDOM_SEED = "{seed}"', ""),
+        (
+            "task =",
+            """predict_flags = ["--seed={seed}"]
+task =""",
+        ),
+    )
+    scores = score(path, tmp_path)
+    for cell in collected(path, tmp_path).cells:
+        model, encoding = cell.point.values()
+        values = [scores[model, encoding, seed] for seed in (0, 1, 2)]
+        assert cell.scores["rougeL"].num_runs == 3
+        assert cell.scores["rougeL"].score.value == pytest.approx(np.mean(values))
+        assert len(cell.runs) == 1
+    path = write(tmp_path, ('RANDOM_SEED = "{seed}"', 'LOG_PERIOD = "1{seed}"'))
+    score(path, tmp_path)
+    assert collected(path, tmp_path).cells[0].scores["rougeL"].num_runs == 1
+
+
 def test_what_is_missing_is_counted(tmp_path: Path) -> None:
     path = write(tmp_path)
     score(path, tmp_path, only=1)
@@ -81,6 +106,14 @@ def test_what_is_missing_is_counted(tmp_path: Path) -> None:
     assert [len(cell.scores) for cell in found.cells] == [2, 2, 0, 0]
     assert "6 evaluations are not done" in text.scores(found)
     assert found.fits == ()
+
+
+def test_a_metric_that_evaluations_do_not_have(tmp_path: Path) -> None:
+    path = write(tmp_path, ('["rougeL"]', '["rougel"]'))
+    assert not collected(path, tmp_path).cells[0].scores  # nothing is known yet
+    score(path, tmp_path, only=1)
+    with pytest.raises(UserError, match=r"metrics: rougel is no score .*; did you mean rougeL\?"):
+        collected(path, tmp_path)
 
 
 def test_a_fit_along_a_logarithmic_axis(tmp_path: Path) -> None:

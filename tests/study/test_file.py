@@ -68,6 +68,12 @@ def test_settings_are_texts_of_gin(tmp_path: Path) -> None:
         ),
         (
             "[[evaluation]]",
+            '[[published]]\nat = {seed = 0}\nsystem = "a"\nmetric = "b"\nvalue = 1\n'
+            'source = "c"\n[[evaluation]]',
+            "published: at has seed, over which scores are averaged; leave it out",
+        ),
+        (
+            "[[evaluation]]",
             '[[published_rows]]\nsuite = "superni"\nwhere = {}\nat = {sed = 7}\n[[evaluation]]',
             "published: at has sed, which is no axis; there are model, encoding, seed",
         ),

@@ -78,7 +78,6 @@ def test_an_address_is_of_what_is_trained(tmp_path: Path) -> None:
         "CHECKPOINT_PERIOD = 5",
         "NUM_PARTITIONS = 2",
         'DATA_DIR = "elsewhere"',
-        'VOCABULARY = "elsewhere"',
         "Z_LOSS = 1e-4",  # the default
         "LEARNING_RATE = 5e-4",  # the recipe's
     ):
@@ -91,6 +90,8 @@ def test_an_address_is_of_what_is_trained(tmp_path: Path) -> None:
         "EMBED_DIM = 64",
         "SuperNI.num_train_tasks = 8",
         "SKIP_MISSING = true",
+        'VOCABULARY = "mt5"',
+        "DATA_DIR = '@mini_benchmark()'",
         "INITIAL_CHECKPOINT_PATH = 'elsewhere'",
         'TrainRun.optimizer = "@optim.adamw()"',
     ):
@@ -102,6 +103,19 @@ def test_axes_over_places_are_different_trainings(tmp_path: Path) -> None:
     change = ("[settings]", '[settings]\nDATA_DIR = "{data}"')
     axis = ("[[evaluation]]", '[[axis]]\nname = "data"\nvalues = ["a", "b"]\n[[evaluation]]')
     assert len(set(addresses(tmp_path, change, axis))) == 8
+
+
+def test_recipes_that_differ_in_places_are_different_trainings(tmp_path: Path) -> None:
+    for name in "ab":
+        recipe = f"include 'recipes/tk_instruct_small.gin'\nDATA_DIR = '/data/{name}'\n"
+        (tmp_path / f"{name}.gin").write_text(recipe)
+    axis = '[[axis]]\nname = "data"\nvalues = ["a", "b"]\n[[evaluation]]'
+    own = ("recipes/tk_instruct_{model}.gin", f"{tmp_path}/{{data}}.gin")
+    model = ("superni_en_{encoding}", 'superni_en_{encoding}"\nsplit = "{model}')
+    found = runs(tmp_path, own, model, ("[[evaluation]]", axis))
+    assert [run.varied for run in found] == [
+        {"data": (data,), "seed": (seed,)} for seed in (0, 1) for data in "ab"
+    ]
 
 
 def test_values_that_give_the_same_training_are_one_run(tmp_path: Path) -> None:
@@ -157,6 +171,16 @@ def test_commands_get_the_places_that_they_take(tmp_path: Path) -> None:
     assert words[-1] == "--data_dir=my data"
     assert "--p3_data=p" not in words
     assert predict.output in "".join(words)
+
+
+def test_a_split_is_told_to_suites_that_ask(tmp_path: Path) -> None:
+    """`evaluate --suite ni_v1` has no --split."""
+    for name in ("superni", "ni_v1"):
+        evaluate = runs(tmp_path, ('suite = "superni"', f'suite = "{name}"'))[0].commands[2]
+        assert evaluate.verb == "evaluate"
+        words = evaluate.words("runs/x", {})
+        assert ("--split=test" in words) == (name == "superni")
+        assert cli._parser("evaluate", words).parse_args(words).suite == name
 
 
 def test_runs_share_the_token_cache(tmp_path: Path, mini_dir: Path, mini_vocabulary: Path) -> None:

@@ -24,6 +24,7 @@ PUBLIC = {
     "mt5": "gs://t5-data/vocabs/mc4.250000.100extra/sentencepiece.model",
     "umt5": "gs://t5-data/vocabs/umt5.256000/sentencepiece.model",
 }
+NAMES = (*PUBLIC, "bytes")
 NUM_SENTINELS = {"umt5": 300}  # all others have 100, as T5
 
 
@@ -120,7 +121,7 @@ def _load(name: str) -> Vocabulary:
         return ByteVocabulary()
     path = PUBLIC.get(name, os.path.expanduser(name))
     if not path.startswith("gs://") and not os.path.isfile(path):
-        near = difflib.get_close_matches(name, [*PUBLIC, "bytes"], n=1)
+        near = difflib.get_close_matches(name, NAMES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UserError(
             f"vocabulary={name!r} is neither a file nor one of t5, mt5, umt5, bytes{hint} "

@@ -1,7 +1,8 @@
 """The scores of a study: a cell for each point, means over repeats, published values, fits."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import difflib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from tk_instruct import suite
@@ -25,7 +26,7 @@ class Mean:
     Attributes:
         score: the mean over repeats, such as seeds. Its interval is over them or, of one alone,
             the evaluation's own.
-        num_runs: that have the score.
+        num_runs: that have the score. A run that is evaluated in several ways counts for each.
     """
 
     score: Score
@@ -113,20 +114,24 @@ def collected(path: PathLike, runs: PathLike, modules: Sequence[str] = ()) -> Co
 
     modules: the user's, which --import names.
 
-    Raises UserError for a wrong study, or for scores that are damaged.
+    Raises UserError for a wrong study, for a metric that its evaluations do not have, or for scores
+    that are damaged.
     """
     study = file.read(path)
     axes = tuple(axis for axis in study.axes if not axis.repeats)
     found: dict[tuple[Any, ...], _Found] = {}
     for run in runs_of(study, modules):
         folder = Path(runs).expanduser() / run.name
-        for point, scores in _scores_of(run, folder):
+        for point, output, scores in _scores_of(run, folder):
             at = {axis.name: point[axis.name] for axis in axes}
             key = tuple(map(text_of, at.values()))
-            found.setdefault(key, _Found(at, {}, 0)).add(run.name, folder, scores)
+            found.setdefault(key, _Found(at)).add(point, folder, output, scores)
     order = {key: _place(axes, of.point) for key, of in found.items()}
     cells = tuple(found[key].cell() for key in sorted(found, key=order.__getitem__))
     metrics = study.metrics
+    names = {name for cell in cells for name in cell.scores}
+    for metric in metrics:
+        _check_metric(metric, names, str(path))
     return Collected(
         study.title,
         axes,
@@ -138,27 +143,52 @@ def collected(path: PathLike, runs: PathLike, modules: Sequence[str] = ()) -> Co
     )
 
 
+def _check_metric(metric: str, names: Collection[str], where: str) -> None:
+    """Raises UserError unless evaluations have a metric, as far as they are done."""
+    prefix = metric.rpartition(":")[0]
+    known = {name for name in names if name.rpartition(":")[0] == prefix}
+    if known and metric not in known:
+        few = sorted(name for name in known if "_for_" not in name)
+        near = difflib.get_close_matches(metric, sorted(known), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"they have {', '.join(few[:20])}"
+        raise UserError(f"{where}: metrics: {metric} is no score of the evaluations; {hint}")
+
+
 def _place(axes: Sequence[Axis], point: Point) -> tuple[int, ...]:
     return tuple(axis.values.index(point[axis.name]) for axis in axes)
 
 
 @dataclass
 class _Found:
-    point: Point
-    by_run: dict[Path, dict[str, Score]]
-    num_missing: int
+    """What is found of a cell.
 
-    def add(self, name: str, folder: Path, scores: Mapping[str, Score] | None) -> None:
-        self.by_run.setdefault(folder, {}).update(scores or {})
+    Attributes:
+        outputs: repeat → the files that its scores are in. Repeats of the same files are one.
+    """
+
+    point: Point
+    folders: dict[Path, None] = field(default_factory=dict)
+    outputs: dict[tuple[str, ...], set[Path]] = field(default_factory=dict)
+    scores: dict[tuple[str, ...], dict[str, Score]] = field(default_factory=dict)
+    num_missing: int = 0
+
+    def add(
+        self, point: Point, folder: Path, output: str, scores: Mapping[str, Score] | None
+    ) -> None:
+        self.folders[folder] = None
         self.num_missing += scores is None
+        repeat = tuple(map(text_of, point.values()))
+        self.outputs.setdefault(repeat, set()).add(folder / output)
+        self.scores.setdefault(repeat, {}).update(scores or {})
 
     def cell(self) -> Cell:
-        names = dict.fromkeys(name for scores in self.by_run.values() for name in scores)
+        distinct = {frozenset(of): self.scores[repeat] for repeat, of in self.outputs.items()}
+        names = dict.fromkeys(name for scores in distinct.values() for name in scores)
         means = {
-            name: _mean(name, [of[name] for of in self.by_run.values() if name in of])
+            name: _mean(name, [of[name] for of in distinct.values() if name in of])
             for name in names
         }
-        return Cell(self.point, tuple(self.by_run), means, self.num_missing)
+        return Cell(self.point, tuple(self.folders), means, self.num_missing)
 
 
 def _mean(name: str, scores: Sequence[Score]) -> Mean:
@@ -170,20 +200,19 @@ def _mean(name: str, scores: Sequence[Score]) -> Mean:
     return Mean(Score(found.value, *(found.ci95 or (None, None))), len(scores))
 
 
-def _scores_of(run: Run, folder: Path) -> Iterator[tuple[Point, dict[str, Score] | None]]:
-    """(Point, name of a metric → score) of each evaluation; None if it is not done."""
+def _scores_of(run: Run, folder: Path) -> Iterator[tuple[Point, str, dict[str, Score] | None]]:
+    """(Point, file, name of a metric → score) of each evaluation; None if it is not done."""
     missing = {command.output for command in done.commands_left(run, folder)}
     read: dict[str, dict[str, Score]] = {}
     for scored in run.scored:
         if scored.output in missing:
-            yield scored.point, None
+            yield scored.point, scored.output, None
             continue
         if scored.output not in read:
             read[scored.output] = _read_scores(folder / scored.output)
-        yield (
-            scored.point,
-            {f"{scored.prefix}{name}": score for name, score in read[scored.output].items()},
-        )
+        scores = read[scored.output].items()
+        named = {f"{scored.prefix}{name}": score for name, score in scores}
+        yield scored.point, scored.output, named
 
 
 def _read_scores(path: Path) -> dict[str, Score]:

@@ -207,6 +207,8 @@ def _complaints(study: Study) -> Iterator[str]:
     at = [*(score.at for score in study.published), *(rule.at for rule in study.published_rows)]
     for name in (name for point in at for name in point if name not in names):
         yield f"published: at has {name}, which is no axis; there are {', '.join(names)}"
+    for name in (name for point in at for name in point if study.axis(name).repeats):
+        yield f"published: at has {name}, over which scores are averaged; leave it out"
 
 
 def _complaints_of_axis(axis: Axis) -> Iterator[str]:
@@ -283,11 +285,6 @@ def text_of(value: Any) -> str:
 def filled(text: str, point: Point) -> str:
     """The text with the point's values in place of {axis}."""
     return _PLACEHOLDER.sub(lambda found: text_of(point[found[1]]), text)
-
-
-def is_varied(text: str) -> bool:
-    """Whether an axis stands in a text."""
-    return _PLACEHOLDER.search(text) is not None
 
 
 def _is_number(value: Value) -> bool:

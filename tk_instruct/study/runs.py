@@ -5,7 +5,7 @@ import inspect
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import gin
 
 from tk_instruct import configuration, suite
-from tk_instruct.configuration.gin_files import Key, Setting
+from tk_instruct.configuration.gin_files import Key, Reference, Setting
 from tk_instruct.errors import UserError
 from tk_instruct.files import PathLike
 from tk_instruct.study import file
@@ -129,14 +129,14 @@ class _Training:
 
     gin_files: tuple[str, ...]
     gin_bindings: tuple[tuple[str, str], ...]
-    address: str
+    used: Mapping[Key, Setting]
     read: "TrainRun"
     program: str
 
-    @property
-    def name(self) -> str:
+    def name(self, same_places: Collection[str]) -> str:
+        """Of its run's folder. same_places: of the study, by _same_places."""
         mixture = re.sub(r"[^\w.-]+", "_", self.read.mixture)[:80]
-        return f"{mixture}-{self.address}"
+        return f"{mixture}-{_address(self.used, same_places)}"
 
 
 def runs_of(study: Study, modules: Sequence[str] = ()) -> list[Run]:
@@ -156,25 +156,27 @@ def runs_of(study: Study, modules: Sequence[str] = ()) -> list[Run]:
     names = [axis.name for axis in study.axes]
     points = [dict(zip(names, of, strict=True)) for of in product(*(a.values for a in study.axes))]
     known: dict[tuple[Any, ...], _Training] = {}
-    by_address: dict[str, list[tuple[_Training, Point]]] = {}
+    trainings: list[_Training] = []  # of each point
     try:
         for point in points:
             files = tuple(filled(recipe, point) for recipe in study.recipes)
             settings = file.settings_of(study)
             bindings = tuple((name, filled(text, point)) for name, text in settings.items())
             if (files, bindings) not in known:
-                varied = {name for name, text in settings.items() if file.is_varied(text)}
                 try:
-                    known[files, bindings] = _training(files, bindings, varied)
+                    known[files, bindings] = _training(files, bindings)
                 except UserError as error:
                     raise UserError(f"{error} (at {shown(point)})") from error
-            training = known[files, bindings]
-            by_address.setdefault(training.address, []).append((training, point))
+            trainings.append(known[files, bindings])
     finally:
         gin.clear_config()
+    same_places = _same_places(list(known.values()))
+    by_name: dict[str, list[tuple[_Training, Point]]] = {}
+    for training, point in zip(trainings, points, strict=True):
+        by_name.setdefault(training.name(same_places), []).append((training, point))
     return [
-        _run(number, study, found[0][0], [point for _, point in found], modules)
-        for number, found in enumerate(by_address.values(), start=1)
+        _run(number, study, name, found[0][0], [point for _, point in found], modules)
+        for number, (name, found) in enumerate(by_name.items(), start=1)
     ]
 
 
@@ -182,9 +184,7 @@ def shown(point: Point) -> str:
     return ", ".join(f"{name}={file.text_of(value)}" for name, value in point.items())
 
 
-def _training(
-    files: tuple[str, ...], bindings: tuple[tuple[str, str], ...], varied: set[str]
-) -> _Training:
+def _training(files: tuple[str, ...], bindings: tuple[tuple[str, str], ...]) -> _Training:
     from tk_instruct.train_run import TrainRun
 
     texts = [f"{name} = {value}" for name, value in (*bindings, ("MODEL_DIR", "RUN"))]
@@ -192,7 +192,7 @@ def _training(
     return _Training(
         files,
         bindings,
-        address=_address(used, varied),
+        used,
         read=configuration.configured(TrainRun),
         program=_program(used),
     )
@@ -209,18 +209,27 @@ def _program(used: Mapping[Key, Setting]) -> str:
     return json.dumps(sorted(settings.items()))
 
 
-def _address(used: Mapping[Key, Setting], varied: set[str]) -> str:
+def _same_places(trainings: Sequence[_Training]) -> set[str]:
+    """The parameters that say where data lies, and have one value in all trainings."""
+    values: dict[str, set[str]] = {name: set() for name in configuration.places().values()}
+    for training in trainings:
+        used = {str(key): setting.value for key, setting in training.used.items()}
+        for name, of_name in values.items():
+            of_name.add(_text_of(used.get(name)))
+    return {name for name, of_name in values.items() if len(of_name) == 1}
+
+
+def _address(used: Mapping[Key, Setting], same_places: Collection[str]) -> str:
     """A digest of the settings that a training depends on.
 
-    Left out are settings with their default, so that a new setting changes no address, and those
-    that say where data lies, unless an axis varies them: `train` itself refuses to go on with other
-    data, and a place that moves is no other experiment.
+    Left out are settings with their default, so that a new setting changes no address, and paths
+    of data that are the same in the whole study: `train` itself refuses to go on with other data,
+    and data that moves is no other experiment.
     """
-    places = set(configuration.places().values())
     content = {}
     for key, setting in used.items():
         name = str(key)
-        if name in places and setting.place.removeprefix("--gin.") not in varied:
+        if name in same_places and _is_path(setting.value):
             continue
         if key.selector == _TRAIN_RUN and key.parameter in _NOT_TRAINED:
             continue
@@ -228,6 +237,13 @@ def _address(used: Mapping[Key, Setting], varied: set[str]) -> str:
             content[name] = _text_of(setting.value)
     text = json.dumps([_MEANING, sorted(content.items())])
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _is_path(place: Any) -> bool:
+    """Whether data may move from there: no function makes it, and it is no vocabulary's name."""
+    from tk_instruct.data.vocabulary import NAMES
+
+    return not isinstance(place, Reference) and place not in NAMES
 
 
 def _text_of(value: Any) -> str:
@@ -243,6 +259,7 @@ def _default(key: Key) -> Any:
 def _run(
     number: int,
     study: Study,
+    name: str,
     training: _Training,
     points: Sequence[Point],
     modules: Sequence[str],
@@ -270,13 +287,11 @@ def _run(
             scored.append(Scored(point, prefix, needed[-1].output))
     outputs = [command.output for command in commands]
     if twice := next((output for output in outputs if outputs.count(output) > 1), None):
-        raise UserError(
-            f"{training.name}: two evaluations write {twice}; give one other evaluate_flags"
-        )
+        raise UserError(f"{name}: two evaluations write {twice}; give one other evaluate_flags")
     varied = {name: tuple(dict.fromkeys(point[name] for point in points)) for name in points[0]}
     return Run(
         number,
-        training.name,
+        name,
         {name: found for name, found in varied.items() if found != study.axis(name).values},
         tuple(commands),
         tuple(scored),
@@ -324,9 +339,11 @@ def _commands_of(
         of_data,
     )
     output = f"scores/{name}{_way((*predict_flags, *flags))}.json"
+    if "--split" in suite.flags_of(owner.evaluations[evaluation.suite]):
+        protocol += (f"--split={split}",)
     yield Command(
         "evaluate",
-        (*protocol, f"--split={split}", *flags, *imports),
+        (*protocol, *flags, *imports),
         (("--predictions", predictions), ("--json", output)),
         output,
         predictions,
