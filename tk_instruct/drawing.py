@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import AutoLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.transforms import ScaledTranslation
 
 from tk_instruct.exhibits import (
     Bars,
@@ -50,7 +51,8 @@ _COLORS = (
 # The lengths differ from that of the colours: after eight systems the pairs still differ.
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "h")
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)), (0, (8, 2)))
-_HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "||||", "++++", "oo")
+# Dots and circles last: in a file they are a hundred times as long as lines.
+_HATCHES = ("", "////", "\\\\\\\\", "xxxx", "----", "||||", "++++", "..", "oo")
 _LUMINANCE = (0.2126, 0.7152, 0.0722)  # weights of linear red, green and blue (sRGB)
 
 _WIDTH = 6.8  # inches, of all but wide matrices
@@ -59,6 +61,7 @@ _LETTERS_OF_LABEL = 30  # in a line
 _LETTERS_OF_LEGEND = 84  # in a row
 _FEW = 14  # marks whose values are printed
 _MANY_POINTS = 30  # of a line, from which on not all of them are marked
+_ASIDE = 4  # points between the intervals of two lines at the same place
 _DOTS_PER_INCH = 200
 
 STYLE: dict[Any, Any] = {
@@ -172,17 +175,24 @@ def _curves(exhibit: Curves) -> Drawing:
     axes.grid()
     lines = [(line, _of_axes(exhibit, line)) for line in exhibit.lines]
     number = -1
+    num_barred = sum(_has_bars(line, points) for line, points in lines)
+    aside = -_ASIDE * (num_barred - 1) / 2  # bars at the same place stand side by side
     for index, (line, points) in enumerate(lines):
         # A fit has the colour of the line before it, whose points it goes through.
         number += not (line.is_fit and number >= 0)
         is_fitted = index + 1 < len(lines) and lines[index + 1][0].is_fit and not line.is_fit
-        _line(axes, line, points, number, joined=not is_fitted)
+        if _has_bars(line, points):
+            _line(axes, line, points, number, aside, joined=not is_fitted)
+            aside += _ASIDE
+        else:
+            _line(axes, line, points, number, 0.0, joined=not is_fitted)
     given = [points for _, points in lines]
     if not any(given):
         _no_values(axes)
         return drawing
     if exhibit.log_x:
-        _logarithmic(axes, "x", [x for points in given for x, _ in points])
+        measured = [points for line, points in lines if points and not line.is_fit]
+        _logarithmic(axes, "x", [x for points in measured or given for x, _ in points])
     else:
         axes.xaxis.set_major_formatter(_tick)
     if exhibit.log_y:
@@ -209,15 +219,29 @@ def _of_axes(exhibit: Curves, line: Line) -> list[tuple[float, Point]]:
     return points
 
 
+def _has_bars(line: Line, points: Sequence[tuple[float, Point]]) -> bool:
+    """Whether a line has intervals that are drawn as bars."""
+    return not line.band and any(point.low is not None for _, point in points)
+
+
 def _line(
-    axes: Axes, line: Line, points: Sequence[tuple[float, Point]], number: int, joined: bool
+    axes: Axes,
+    line: Line,
+    points: Sequence[tuple[float, Point]],
+    number: int,
+    aside: float,
+    joined: bool,
 ) -> None:
+    """aside: how far to the right of its places the line is drawn, in points (1/72 inch)."""
     x = [x for x, _ in points]
     of = [point for _, point in points]
     values = [point.value for point in of]
     color = _color(number)
     every = math.ceil(len(x) / 8) if len(x) > _MANY_POINTS else 1
     with_interval = [(x, point) for x, point in points if point.low is not None]
+    place = axes.transData
+    if aside and axes.figure is not None:
+        place += ScaledTranslation(aside / 72, 0, axes.figure.dpi_scale_trans)
     if line.band:
         axes.fill_between(
             [x for x, _ in with_interval],
@@ -228,11 +252,18 @@ def _line(
             linewidth=0,
         )
     elif with_interval:
-        axes.errorbar(x, values, yerr=_errors(of), fmt="none", ecolor=color, capsize=2.5)
+        errors = _errors(of)
+        axes.errorbar(
+            x, values, yerr=errors, fmt="none", ecolor=color, capsize=2.5, transform=place
+        )
+        # matplotlib takes no limits from what is moved aside.
+        ends = [(x, _end(end)) for x, point in with_interval for end in (point.low, point.high)]
+        axes.update_datalim(ends)
     axes.plot(
         x,
         values,
         color=color,
+        transform=place,
         label=visible(line.label),
         linestyle=(0, (4, 2)) if line.is_fit else _DASHES[number % 5] if joined else "none",
         linewidth=1.2 if line.is_fit else 1.6,

@@ -201,12 +201,14 @@ class Histogram:
         return rows
 
 
+_MOST_LETTERS = 150  # of a file's name; most file systems take 255, with its ending
+
 Figure: TypeAlias = Bars | Curves | HeatMap | Spread | Shares | Histogram
 
 
 def file_name(text: str) -> str:
-    """A text as the name of an exhibit."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", text)
+    """A text as the name of an exhibit, cut where a file system would not take it."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text)[:_MOST_LETTERS]
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,7 @@ def _plain(name: str) -> str:
 
 
 def _inputs_of(ids: Collection[str], path: Path, args: argparse.Namespace) -> dict[str, str]:
-    """Id → input, as far as the predicted task is known and its data is there."""
+    """Id → input as people read it, as far as the predicted task is known and its data is there."""
     named = predicted_by_name(path.name.removesuffix(SUFFIX))
     task = args.of or (named and named[0])
     if task is None:
@@ -160,7 +160,8 @@ def _inputs_of(ids: Collection[str], path: Path, args: argparse.Namespace) -> di
     configuration.bind_data_arguments(args)
     split = args.split or (named[1] if named else "test")
     try:
-        return registry.inputs_of(task, split, ids)
+        found = registry.examples_of(task, split, ids)
+        return {id_: of.get("input", of["inputs_pretokenized"]) for id_, of in found.items()}
     except UserError as error:
         if args.of:
             raise

@@ -92,7 +92,7 @@ def _rows(reports: Mapping[str, _Report], setting: str) -> dict[_Row, list[Any]]
 
 
 def _title(setting: str) -> str:
-    return setting.replace("_", "-", 1).replace("_", " ")  # zero-shot generation
+    return setting.replace("_", "-", 1).replace("_", " ").capitalize()  # Zero-shot generation
 
 
 def _table(reports: Mapping[str, _Report], setting: str) -> Table:

@@ -81,7 +81,7 @@ def _exhibits(
             rows.append([*about, f"{of.median:.2f}", interval(of.median_ci95), *cells])
     yield Table(
         name,
-        f"medians and quartiles over prompts, {split}, per cent",
+        f"Medians and quartiles over prompts, {split}, per cent",
         [*header, "Q1", "Q3", "IQR", "min", "max"],
         rows,
         [f"{INTERVAL}: over instances; prompts and data sets are fixed."],
@@ -108,7 +108,7 @@ def _spread(
     }
     return Spread(
         f"{name}_prompts",
-        f"a mark for each prompt, {split}",
+        f"A mark for each prompt, {split}",
         "main metric, per cent",
         labels,
         series,

@@ -167,7 +167,7 @@ def published_beside(
         scored.labels["task"],
         list(scored.predictions).count(None),
         named[0] if named else None,
-        {name: scored.estimate(name).value for name in METRICS},
+        {name: scored.estimate(name).value for name in METRICS if name in scored.values},
     )
 
 

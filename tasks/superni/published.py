@@ -37,7 +37,7 @@ def setting_of(
     """
     if num_missing:
         scored = f"{len(tasks):,}, {num_missing:,} of them not predicted"
-    elif (len(set(tasks)), len(tasks)) == _WHOLE[track]:
+    elif (len(set(tasks)), len(tasks)) == _WHOLE.get(track):
         scored = "the first 100 a task"
     else:
         num_tasks = len(set(tasks))

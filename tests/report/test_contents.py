@@ -4,17 +4,23 @@ import argparse
 import json
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 
 from tk_instruct import cli, goodput, scored_instances
 from tk_instruct.exhibits import Bars, Curves, Section, Shares, Table
 from tk_instruct.files import Path as AnyPath
-from tk_instruct.report import answers, results, systems, training
+from tk_instruct.report import answers, page, results, studies, systems, training
 from tk_instruct.report.systems import System, read_system
+from tk_instruct.run_log import Sample
+from tk_instruct.scored_instances import About, ScoredInstances
 from tk_instruct.scores import flat_scores
+from tk_instruct.study.collected import PublishedPoint
 
 DATA_FLAGS = ("--max_instances_per_eval_task", "5")
 
@@ -65,7 +71,7 @@ def test_published_scores_are_grouped_by_what_differs(runs: Path) -> None:
     assert section.text == ["No score is published of the same setting."]
     first, *_ = section.exhibits
     assert isinstance(first, Table)
-    assert first.title.startswith("published, of another setting: ")
+    assert first.title.startswith("Published, of another setting: ")
     assert first.header[0] == "published system"
     assert first.header[-4:] == ["metric", "published", "copy_demo", "source"]
     row = next(row for row in first.rows if row[0] == "Copying demo output")
@@ -235,8 +241,57 @@ def test_answers_with_their_inputs(
         assert row.input is not None
         assert " ".join(row.prediction.split()) in " ".join(row.input.split())
         assert row.score is not None
+        assert row.input.startswith("Definition: ")  # as the model saw it
     table = both[0].evaluations["superni_en_def", "test"].instances
     assert [row.score for row in first.rows] == table.values["rougeL"].tolist()
+
+
+def scored(task: str, values: list[float], **about: Any) -> ScoredInstances:
+    """Instances 0, 1, … of a task."""
+    count = len(values)
+    labels: dict[Any, list[str]] = {label: [task] * count for label in scored_instances.LABELS}
+    labels |= {"id": [str(number) for number in range(count)], "part": [""] * count}
+    return ScoredInstances(
+        About(**{"protocol": "flan", "main": "score", "unit": "instance", **about}),
+        labels,
+        [["a"]] * count,
+        ["a"] * count,
+        {"score": np.array(values)},
+    )
+
+
+def test_each_way_of_answering_prompts_is_an_evaluation_of_its_own() -> None:
+    """Else an instance would have two answers, and a mean would be over splits."""
+    evaluations = {}
+    for template in ("t0", "t1"):
+        for split in ("test", "validation"):
+            for way in ("", ".rank"):
+                task = f"flan_rte.{template}"
+                of = scored(task, [0.0, 1.0, 0.5], together=True)
+                evaluations[f"{task}.first3{way}", split] = systems.Evaluation(of, "x.jsonl")
+    system = System("run", AnyPath("run"), evaluations=evaluations)
+    found = answers.answers([system], 16, argparse.Namespace(modules=[]))
+    assert [of.system for of in found] == [
+        "run: flan/test/first3",
+        "run: flan/test/first3/rank",
+        "run: flan/validation/first3",
+        "run: flan/validation/first3/rank",
+    ]
+    for of in found:
+        keys = [(row.task, row.id) for row in of.rows]
+        assert len(set(keys)) == len(keys) == 4  # 16 for all files together
+
+
+@pytest.mark.parametrize(
+    ("values", "percentages", "best"),
+    [([0.5, 1.0], (), 1.0), ([0.5, 1.0], ("score",), 100.0), ([1.0, 40.0], (), 100.0)],
+)
+def test_the_best_score(values: list[float], percentages: tuple[str, ...], best: float) -> None:
+    """A fraction is not told by its metric's name, and a score of 40 is not the best."""
+    evaluation = systems.Evaluation(scored("t", values, percentages=percentages), "x.jsonl")
+    system = System("run", AnyPath("run"), evaluations={("t", "test"): evaluation})
+    (found,) = answers.answers([system], 10, argparse.Namespace(modules=[]))
+    assert found.best == best
 
 
 def test_of_many_answers_the_same_are_drawn_for_each_system(
@@ -250,7 +305,9 @@ def test_of_many_answers_the_same_are_drawn_for_each_system(
     assert [len(of) for of in ids] == [7, 7, 7]
     assert ids[0] == ids[1] == ids[2]
     assert all(row.input is None for of in found for row in of.rows)
-    assert "inputs of superni_en_def are not shown: its data is not there" in caplog.text
+    (warning,) = caplog.messages
+    assert warning.startswith("copy_input, superni_en_def and 2 more: inputs are not shown: ")
+    assert "TK_INSTRUCT_SUPERNI_DIR" in warning  # what to set
 
 
 def test_exhibits_of_one_name_get_numbers() -> None:
@@ -293,3 +350,31 @@ def test_one_command_from_runs_to_a_page(
     for name in ("copy_input", "copy_demo"):  # inputs are as they were
         assert not (runs / name / "index.html").exists()
     assert systems.is_generated(AnyPath(runs / "copy_demo")) is False
+
+
+def test_a_run_of_a_long_name_has_files(tmp_path: Path) -> None:
+    run = write_run(tmp_path / ("x" * 250), [{"step": 1, "loss": 1.0}])
+    sample = Sample(1, "i", "t", "in", "yes", "no")
+    (run.path / "samples.jsonl").write_bytes(msgspec.json.encode(sample))
+    section = named(training.training([run]), "Samples")
+    page.write(tmp_path / "out", "t", [section])
+    assert (tmp_path / "out" / "tables" / f"{section.exhibits[0].name}.tex").exists()
+
+
+def test_published_values_of_one_point_are_told_apart() -> None:
+    def point(system: str, value: float, source: str) -> PublishedPoint:
+        return PublishedPoint({}, system, "rougeL", value, source)
+
+    first, later = point("Theirs", 62.0, "Table 3"), point("Theirs", 60.07, "README")
+    assert studies._told([first]) == "62.0"
+    assert studies._told([first, later]) == "62.0 (Table 3), 60.07 (README)"
+    assert studies._told([first, point("A", 5, "Table 3")]) == "62.0 (Theirs), 5 (A)"
+
+
+def test_scores_that_a_file_of_instances_lacks_are_not_compared(tmp_path: Path) -> None:
+    """A file may be another program's."""
+    table = scored("default", [50.0, 0.0], protocol="superni", main="rougeL")
+    table = replace(table, values={"rougeL": table.values["score"]})
+    scored_instances.write(AnyPath(tmp_path / "x.scores.parquet"), table)
+    system = read_system("x", AnyPath(tmp_path / "x.scores.parquet"), needs_scores=True)
+    assert named(results.results([system]), "Scores")

@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib import colormaps, image
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
@@ -114,6 +115,22 @@ def test_a_fit_has_the_colour_of_its_points_and_published_marks_are_open() -> No
     assert drawn["published"].get_markerfacecolor() == "none"
     assert axes.get_xscale() == "log"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "10"]
+
+
+def test_intervals_of_lines_at_the_same_places_stand_side_by_side_and_within_the_axes() -> None:
+    places = [8.0, 32.0, 757.0]
+    fit = Line("fit", np.geomspace(8, 757, 50).tolist(), [Point(50)] * 50, is_fit=True)
+    lines = [Line(name, places, [Point(50, 5, 95)] * 3) for name in ("a", "b")]
+    drawn = draw(Curves("c", "C", "x", "y", [lines[0], fit, lines[1]], log_x=True))
+    (axes,) = drawn.axes
+    drawn.canvas.draw()
+    bars = [each for each in axes.collections if isinstance(each, LineCollection)]
+    ends = [bar.get_transform().transform(bar.get_segments()[0]) for bar in bars]
+    first, second = (end[0, 0] for end in ends)
+    assert second - first == pytest.approx(4 / 72 * drawn.dpi)
+    low, high = axes.get_ylim()
+    assert low < 5 < 95 < high
+    assert axes.get_xticks().tolist() == places  # not those of the fit
 
 
 def test_logarithmic_axes_leave_out_what_they_cannot_show() -> None:

@@ -5,7 +5,14 @@ import re
 from collections.abc import Sequence
 
 from tk_instruct.exhibits import Table
-from tk_instruct.report.tables_as_text import csv_text, latex, latex_text, markdown, markdown_text
+from tk_instruct.report.tables_as_text import (
+    csv_text,
+    latex,
+    latex_text,
+    markdown,
+    markdown_text,
+    numeric_columns,
+)
 
 SCORES = Table(
     "scores",
@@ -94,3 +101,11 @@ def test_a_table_without_rows_and_one_without_numbers() -> None:
     assert r"\begin{tabular}{ll}" in latex(empty)
     dashes = Table("t", "T", ["a", "b"], [["x", "–"]])
     assert r"\begin{tabular}{ll}" in latex(dashes)
+
+
+def test_columns_of_texts() -> None:
+    """What begins with a digit is no number yet, and long texts are broken into lines."""
+    rows = [["a", "100 a task, an earlier draw", "1,280", "x " * 50]]
+    table = Table("t", "T", ["system", "instances", "tokens", "answer"], rows)
+    assert numeric_columns(table) == [False, False, True, False]
+    assert r"\begin{tabular}{llrp{0.66\linewidth}}" in latex(table)

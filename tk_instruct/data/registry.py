@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import gin
 
 from tk_instruct import suite
-from tk_instruct.data.task import AnyTask, Task
+from tk_instruct.data.task import AnyTask, Example, Task
 from tk_instruct.errors import MissingDataError, UserError
 from tk_instruct.ranges import check_seed, check_whole
 from tk_instruct.tables import table
@@ -306,16 +306,16 @@ def _as_read(task: Any) -> Any:
     return cache.cached_task(task, directories)
 
 
-def inputs_of(name: str, split: str, ids: Collection[str]) -> dict[str, str]:
-    """Id → input as people read it, of the examples of a task or mixture that have these ids.
+def examples_of(name: str, split: str, ids: Collection[str]) -> dict[str, Example]:
+    """Id → example as texts, of the examples of a task or mixture that have these ids.
 
     Raises UserError for an unknown name, and where data is missing.
     """
-    found: dict[str, str] = {}
+    found: dict[str, Example] = {}
     for task in tasks_of(name):
         for example in task.texts(split):
             if example["id"] in ids:
-                found[example["id"]] = example.get("input", example["inputs_pretokenized"])
+                found[example["id"]] = example
             if len(found) == len(ids):
                 return found
     return found

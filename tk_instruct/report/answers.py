@@ -1,10 +1,9 @@
 """The predictions of systems with their inputs, for the viewer of a page."""
 
 import argparse
-import contextlib
 import logging
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import gin
 import numpy as np
@@ -29,31 +28,51 @@ def answers(systems: Sequence[System], most: int, args: argparse.Namespace) -> l
         most: of more instances in an evaluation, this many are drawn, the same for all systems.
         args: the flags of data, which inputs are made of.
     """
-    inputs: dict[Key, dict[str, str]] = {}
+    known: dict[Key, dict[str, str]] = {}
+    missing: dict[str, list[str]] = {}
     found = []
     for system in systems:
+        inputs = _Inputs(system, known, missing, args)
+        num_together = len(system.evaluations) - len(system.alone)
         for title, of in _evaluations(system).items():
-            chosen = [(each, _drawn(each.instances, most, len(of))) for each in of]
+            num_files = num_together if of[0].instances.about.together else 1
+            chosen = [(each, _drawn(each.instances, most, num_files)) for each in of]
             rows = [
                 row
                 for each, instances in chosen
-                for row in _rows(instances, _inputs(system, each, instances, inputs, args))
+                for row in _rows(instances, inputs.of(each, instances))
             ]
-            about = of[0].instances.about
-            best = 100.0 if about.main in about.percentages else 1.0
-            found.append(Predictions(title, title_of(about.main), rows, best))
+            found.append(Predictions(title, title_of(of[0].instances.about.main), rows, _best(of)))
+    for why, names in missing.items():
+        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        log.warning("%s%s: inputs are not shown: %s", names[0], more, why)
     return found
 
 
 def _evaluations(system: System) -> dict[str, list[Evaluation]]:
-    """Title → the files of an evaluation: one, or those of all prompts."""
+    """Title → the files of an evaluation: one, or those of all prompts in a way of answering."""
     found: dict[tuple[str, ...], list[Evaluation]] = {}
     for key, evaluation in system.evaluations.items():
         about = evaluation.instances.about
-        found.setdefault((about.protocol,) if about.together else key, []).append(evaluation)
+        if about.together:
+            task, split = key
+            way = task.removeprefix(evaluation.instances.labels["task"][0])
+            key = (about.protocol, split, *way.split("."))
+        found.setdefault(tuple(filter(None, key)), []).append(evaluation)
     if len(found) == 1:
         return dict.fromkeys([system.name], *found.values())
-    return {f"{system.name}: {'/'.join(filter(None, key))}": of for key, of in found.items()}
+    return {f"{system.name}: {'/'.join(key)}": of for key, of in found.items()}
+
+
+def _best(of: Sequence[Evaluation]) -> float:
+    """The highest score that there is: of metrics that are no percentages, most are fractions."""
+    abouts = [each.instances.about for each in of]
+    if all(about.main in about.percentages for about in abouts):
+        return 100.0
+    largest = max(
+        np.nanmax(each.instances.values[each.instances.about.main], initial=0) for each in of
+    )
+    return 100.0 if largest > 1 else 1.0
 
 
 def _drawn(instances: ScoredInstances, most: int, num_files: int) -> ScoredInstances:
@@ -84,39 +103,53 @@ def _rows(instances: ScoredInstances, inputs: Mapping[str, str]) -> Iterator[Ans
         )
 
 
-def _inputs(
-    system: System,
-    evaluation: Evaluation,
-    instances: ScoredInstances,
-    known: dict[Key, dict[str, str]],
-    args: argparse.Namespace,
-) -> Mapping[str, str]:
-    """Id → input, as far as the predicted task is known and its data is there."""
-    named = predicted_by_name(evaluation.predictions)
-    if named is None:
-        return {}
-    ids = set(instances.labels["id"])
-    if not ids <= known.get(named, {}).keys():
-        found = _read_inputs(system.path, named, ids, args)
-        if not found and named not in known:
-            log.warning(
-                "%s: inputs of %s are not shown: its data is not there", system.name, named[0]
-            )
-        known[named] = known.get(named, {}) | found
-    return known[named]
+class _Inputs:
+    """The inputs of what a system answered, as the model saw them.
+
+    Attributes:
+        known: task and split → id → input, as far as they have been read.
+        missing: why inputs cannot be read → of which system's tasks.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        known: dict[Key, dict[str, str]],
+        missing: dict[str, list[str]],
+        args: argparse.Namespace,
+    ) -> None:
+        self.system, self.known, self.missing = system, known, missing
+        self.unreadable: UserError | None = None
+        try:
+            _bind_data(system.path, args)
+        except UserError as error:
+            self.unreadable = error
+
+    def of(self, evaluation: Evaluation, instances: ScoredInstances) -> Mapping[str, str]:
+        """Id → input, as far as the predicted task is known and its data is there."""
+        named = predicted_by_name(evaluation.predictions)
+        if named is None:
+            return {}
+        known = self.known.setdefault(named, {})
+        ids = set(instances.labels["id"])
+        if not ids <= known.keys():
+            try:
+                if self.unreadable:
+                    raise self.unreadable
+                for id_, example in registry.examples_of(*named, ids).items():
+                    known[id_] = example["inputs_pretokenized"]
+            except UserError as error:
+                self.missing.setdefault(str(error), []).append(f"{self.system.name}, {named[0]}")
+        return known
 
 
-def _read_inputs(
-    run: Path, predicted: Key, ids: Collection[str], args: argparse.Namespace
-) -> dict[str, str]:
+def _bind_data(run: Path, args: argparse.Namespace) -> None:
+    """Binds the settings of data that a run was trained with, and those of flags."""
     gin.clear_config()
-    with contextlib.suppress(UserError):
-        configuration.import_declarations(args.modules)
-        if (run / "config.gin").exists():
-            text = read_bytes(run / "config.gin").decode("utf-8", "replace")
-            configuration.load_data_of(text, str(run / "config.gin"))
-            if (run / "sentencepiece.model").exists():
-                gin.bind_parameter("vocabulary.name", str(run / "sentencepiece.model"))
-        configuration.bind_data_arguments(args)
-        return registry.inputs_of(*predicted, ids)
-    return {}
+    configuration.import_declarations(args.modules)
+    if (run / "config.gin").exists():
+        text = read_bytes(run / "config.gin").decode("utf-8", "replace")
+        configuration.load_data_of(text, str(run / "config.gin"))
+        if (run / "sentencepiece.model").exists():
+            gin.bind_parameter("vocabulary.name", str(run / "sentencepiece.model"))
+    configuration.bind_data_arguments(args)

@@ -10,12 +10,13 @@ import pathlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from xml.etree import ElementTree
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tk_instruct import drawing, files
-from tk_instruct.exhibits import Figure, Section, Table
+from tk_instruct.exhibits import Figure, Rows, Section, Table
 from tk_instruct.files import Path
 from tk_instruct.report import tables_as_text, viewer
 from tk_instruct.report.viewer import Predictions
@@ -162,11 +163,12 @@ def _figure(figure: Figure) -> tuple[dict[str, bytes], _Shown]:
     }
     data = None
     if len(rows) - 1 <= _MOST_ROWS_OF_DATA:
-        header, *body = [[_cell(cell) for cell in row] for row in rows]
+        shown = _without_empty_ends(rows)
+        header, *body = [[_cell(cell) for cell in row] for row in shown]
         numeric = [
             any(isinstance(cell, float | int) for cell in column)
             and not any(isinstance(cell, str) for cell in column)
-            for column in zip(*rows[1:], strict=True)
+            for column in zip(*shown[1:], strict=True)
         ] or [False] * len(header)
         data = _Data(header, body, numeric, frozenset())
     inline = _inline(svg, figure.name, figure.title)
@@ -175,6 +177,15 @@ def _figure(figure: Figure) -> tuple[dict[str, bytes], _Shown]:
     return contents, _Shown(
         f"figure-{figure.name}", title, notes, data, len(rows) - 1, inline, links
     )
+
+
+def _without_empty_ends(rows: Rows) -> Rows:
+    """The same without the columns low and high, if no interval is there."""
+    kept = [
+        name not in ("low", "high") or any(row[number] is not None for row in rows[1:])
+        for number, name in enumerate(rows[0])
+    ]
+    return [[*compress(row, kept)] for row in rows]
 
 
 def _links(folder: str, name: str, endings: dict[str, str]) -> dict[str, str]:

@@ -70,7 +70,7 @@ def _published(systems: Sequence[System]) -> Section | None:
     has_same = any(what.startswith("the same") for what in found)
     text = [] if has_same else ["No score is published of the same setting."]
     tables = [
-        _published_table(f"published_{number}", f"published, of {what}", [*rows.values()])
+        _published_table(f"published_{number}", f"Published, of {what}", [*rows.values()])
         for number, (what, rows) in enumerate(found.items(), start=1)
     ]
     return Section("Beside published scores", text, tables)

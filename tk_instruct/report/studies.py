@@ -106,9 +106,13 @@ def _cells(score: Point) -> list[str]:
 
 
 def _told(published: Sequence[PublishedPoint]) -> str:
-    systems = {each.system for each in published}
+    """Values, and what tells several apart: their systems and sources, as far as these differ."""
+    about = [[each.system, each.source] for each in published]
+    differ = [len(set(column)) > 1 for column in zip(*about, strict=True)]
+    told = [", ".join(itertools.compress(each, differ)) for each in about]
     return ", ".join(
-        str(each.value) + (f" ({each.system})" if len(systems) > 1 else "") for each in published
+        str(each.value) + (f" ({what})" if what else "")
+        for each, what in zip(published, told, strict=True)
     )
 
 
@@ -249,4 +253,4 @@ def _fits(stem: str, study: Collected) -> Iterator[Table]:
     if rows:
         header = ["metric", "over", "at", "slope", INTERVAL, "R²", "points"]
         note = "Slope: change of the score for ten times the size, by least squares over points."
-        yield Table(f"{stem}_fits", "log-linear fits", header, rows, [note])
+        yield Table(f"{stem}_fits", "Log-linear fits", header, rows, [note])

@@ -46,6 +46,7 @@ _LATEX = {
     "…": r"\ldots{}",
 }
 _NOT_LATEX = re.compile("-(?=-)|[" + re.escape("".join(_LATEX)[1:]) + "]")
+_LETTERS_OF_LINE = 60  # a longer cell makes a table of LaTeX wider than a page
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|~$&#])")
 
 
@@ -60,10 +61,15 @@ def numeric_columns(table: Table) -> list[bool]:
     """Whether a column has numbers alone (or – or nothing), so that it is set to the right."""
     return [
         column > 0
-        and any(is_number(row[column]) for row in table.rows)
-        and all(is_number(row[column]) or row[column] in ("–", "") for row in table.rows)
+        and any(_is_value(row[column]) for row in table.rows)
+        and all(_is_value(row[column]) or row[column] in ("–", "") for row in table.rows)
         for column in range(len(table.header))
     ]
+
+
+def _is_value(cell: str) -> bool:
+    """Whether a cell is a number, perhaps with its interval; not `100 a task, an earlier draw`."""
+    return is_number(cell) and ", " not in cell and ": " not in cell
 
 
 def is_best(table: Table, row: int, column: int) -> bool:
@@ -72,7 +78,7 @@ def is_best(table: Table, row: int, column: int) -> bool:
 
 def latex(table: Table) -> str:
     """A floating table with a caption and a label; it needs the package booktabs."""
-    columns = "".join("r" if numeric else "l" for numeric in numeric_columns(table))
+    columns = "".join(_latex_columns(table))
     head = [latex_text(cell) for cell in table.header]
     body = [
         [
@@ -105,6 +111,19 @@ def latex(table: Table) -> str:
             "",
         ]
     )
+
+
+def _latex_columns(table: Table) -> list[str]:
+    """Columns of long texts have lines of a fixed width: they share two thirds of the page."""
+    is_long = [
+        any(len(row[column]) > _LETTERS_OF_LINE for row in table.rows)
+        for column in range(len(table.header))
+    ]
+    long = rf"p{{{0.66 / max(1, sum(is_long)):.2f}\linewidth}}"
+    return [
+        "r" if numeric else long if is_long[column] else "l"
+        for column, numeric in enumerate(numeric_columns(table))
+    ]
 
 
 def latex_text(text: str) -> str:

@@ -67,8 +67,10 @@ def _settings(runs: Mapping[str, System]) -> list[Table]:
         is_told = name in _TOLD and set(values) != {"None"}
         if is_told or (len(set(values)) > 1 and name != "MODEL_DIR"):
             rows.append([name, *values])
-    text = "Gin macros and parameters; those that are not shown are equal."
-    return [Table("settings", "settings", ["setting", *found], rows, [text])] if rows else []
+    note = "Gin macros that tell what the run is."
+    if len(found) > 1:
+        note = "Gin macros and parameters; those that are not shown are equal."
+    return [Table("settings", "Settings", ["setting", *found], rows, [note])] if rows else []
 
 
 def _settings_of(run: System) -> dict[str, str]:
@@ -96,17 +98,20 @@ def _as_text(value: Any) -> str:
 
 def _curves(rows: Mapping[str, _Rows]) -> list[Figure]:
     figures: list[Figure] = []
+    is_long = any(len(of) > _MOST_POINTS for of in rows.values())
+    notes = [f"Of a line of more than {_MOST_POINTS:,} points, as many are shown."] * is_long
     for name, title, y_title, log_y in (
-        ("loss", "loss", "cross-entropy, nats a token", False),
-        ("accuracy", "accuracy of tokens", "share of tokens", False),
-        ("tokens_per_second", "throughput", "tokens a second", False),
+        ("loss", "Loss", "cross-entropy, nats a token", False),
+        ("accuracy", "Accuracy of tokens", "share of tokens", False),
+        ("tokens_per_second", "Throughput", "tokens a second", False),
     ):
         lines = []
         for run, of in rows.items():
             lines += [_line(run, of, name), _line(f"{run}, validation", of, f"validation_{name}")]
         lines = [line for line in lines if line.x]
         if lines:
-            figures.append(Curves(f"training_{name}", title, "step", y_title, lines, log_y=log_y))
+            name = f"training_{name}"
+            figures.append(Curves(name, title, "step", y_title, lines, log_y=log_y, notes=notes))
     return figures
 
 
@@ -138,7 +143,7 @@ def _time(rows: Mapping[str, _Rows]) -> Section:
         [
             Shares(
                 "goodput",
-                "where the wall time goes",
+                "Where the wall time goes",
                 "per cent of the wall time",
                 list(spent),
                 {
@@ -148,7 +153,7 @@ def _time(rows: Mapping[str, _Rows]) -> Section:
             ),
             Table(
                 "goodput_table",
-                "goodput, per cent of the wall time",
+                "Goodput, per cent of the wall time",
                 ["run", "wall time", "restarts", *(_PART_TITLES[part] for part in parts)],
                 table_rows,
             ),
