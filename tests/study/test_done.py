@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from example_study import write
 
-from tk_instruct import lock
+from tk_instruct import cli, lock
 from tk_instruct.study import done, file
 from tk_instruct.study.runs import Command, Run, runs_of
 
@@ -106,6 +106,24 @@ def test_states_that_are_not_done(run: Run, tmp_path: Path) -> None:
         assert not lock.is_held(tmp_path / name)
     end(tmp_path, run.commands[1])
     assert done.state_of(run, folder).what == "begun"
+
+
+def test_data_that_lay_elsewhere_is_told(
+    run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is trained is not trained again, whatever lies in the place that is given now."""
+    folder = tmp_path / run.name
+    end_all(run, folder)
+    place = run.trained_from({"data_dir": ("--data_dir=a",), "jsonl": ("--jsonl", "train=x")})
+    assert (place["data_dir"], place["jsonl"], place["vocabulary"]) == ("a", "train=x", "t5")
+    done.keep(folder, done.ended(run.commands[0], file.Path(folder), 0, 1.0, places=place))
+    study = ["study", "run", str(write(tmp_path)), f"--runs={tmp_path}", "--only=1"]
+    caplog.set_level("INFO", "tk_instruct")
+    assert cli.main([*study, "--data_dir=a"]) == 0
+    assert "was trained with" not in caplog.text
+    assert cli.main([*study, "--data_dir=b"]) == 0
+    assert f"{run.name} was trained with --data_dir=a, and is not trained again" in caplog.text
+    assert "if other data lie in b, give another --runs" in caplog.text
 
 
 def test_a_damaged_line_of_the_record_counts_for_nothing(run: Run, tmp_path: Path) -> None:

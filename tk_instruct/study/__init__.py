@@ -159,10 +159,18 @@ def _plan(
 
 
 def _run(args: argparse.Namespace, runs: Sequence["Run"], folder: Path) -> int:
-    from tk_instruct.study.done import state_of
+    from tk_instruct.study.done import state_of, trained_from_elsewhere
     from tk_instruct.study.running import run_missing
 
-    outcome = run_missing(runs, folder, configuration.place_words(args))
+    places = configuration.place_words(args)
+    for run in runs:
+        for flag, place in trained_from_elsewhere(run, folder / run.name, places).items():
+            log.warning(
+                "%s was trained with --%s=%s, and is not trained again: if other data lie in %s, "
+                "give another --runs",
+                *(run.name, flag, place, run.trained_from(places)[flag]),
+            )
+    outcome = run_missing(runs, folder, places)
     for run, ended in outcome.failed:
         print(f"{folder / run.name}: {ended.verb} of {ended.output} has failed:", file=sys.stderr)
         sys.stderr.writelines(f"  {line}\n" for line in ended.said.splitlines())

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +13,7 @@ from tk_instruct import lock, schema
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path, inside, read_bytes, write_atomically
 from tk_instruct.run_log import read_rows
-from tk_instruct.study.runs import Command, Run
+from tk_instruct.study.runs import Command, Places, Run
 
 RECORD = "study.jsonl"
 LOCK = "study.lock"
@@ -29,6 +29,7 @@ class Ended(msgspec.Struct, frozen=True):
         status: its exit status.
         said: the last lines of a failed one's output.
         content: a hash of the file of scores that it has written.
+        places: flag → where the data of a training lay.
     """
 
     verb: str
@@ -38,6 +39,7 @@ class Ended(msgspec.Struct, frozen=True):
     seconds: float
     said: str = ""
     content: str = ""
+    places: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,15 @@ def keep(folder: Path, ended: Ended) -> None:
     write_atomically(inside(folder, RECORD), lines)
 
 
-def ended(command: Command, folder: Path, status: int, seconds: float, said: str = "") -> Ended:
-    """The line of a command that has just ended."""
+def ended(
+    command: Command,
+    folder: Path,
+    status: int,
+    seconds: float,
+    said: str = "",
+    places: Mapping[str, str] | None = None,
+) -> Ended:
+    """The line of a command that has just ended. places: where a training's data lies."""
     is_scored = command.verb == "evaluate" and status == 0
     return Ended(
         command.verb,
@@ -84,7 +93,18 @@ def ended(command: Command, folder: Path, status: int, seconds: float, said: str
         round(seconds, 1),
         said,
         _hash(folder / command.output) if is_scored else "",
+        dict(places or {}),
     )
+
+
+def trained_from_elsewhere(run: Run, folder: Path, places: Places) -> dict[str, str]:
+    """Flag → where the data of a run's training lay, of those that say something else now."""
+    now = run.trained_from(places)
+    then = {}
+    for each in record(folder):
+        if each.output == run.commands[0].output and not each.status:
+            then = each.places
+    return {flag: place for flag, place in then.items() if now.get(flag, place) != place}
 
 
 def state_of(run: Run, folder: Path) -> State:

@@ -97,7 +97,9 @@ def _run(
         status, said = children.run(command.words(folder, places), path)
         if status and children.found.stopped:
             return
-        ended = done.ended(command, folder, status, time.monotonic() - started, said)
+        seconds = time.monotonic() - started
+        trained_from = run.trained_from(places) if command.verb == "train" else None
+        ended = done.ended(command, folder, status, seconds, said, trained_from)
         done.keep(folder, ended)
         if status:
             log.warning("%s: %s has failed: %s", run.name, command.verb, said.splitlines()[-1])

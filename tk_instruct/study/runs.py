@@ -106,6 +106,7 @@ class Run:
         name: of its folder: its mixture and its address.
         varied: the values of those axes on which the training depends.
         commands: the training first, an evaluation after the predictions that it scores.
+        places: flag that says where data lies → what its gin files and bindings say.
         read: what its gin files and bindings make.
         program: equal for runs whose steps are compiled to the same program.
     """
@@ -117,12 +118,20 @@ class Run:
     scored: tuple[Scored, ...]
     gin_files: tuple[str, ...]
     gin_bindings: tuple[str, ...]
+    places: Mapping[str, str]
     read: "TrainRun"
     program: str
 
     @property
     def steps(self) -> int:
         return self.read.steps
+
+    def trained_from(self, places: Places) -> dict[str, str]:
+        """Flag → where the training's data lies, with these flags given."""
+        given = {
+            name: " ".join(words).removeprefix(f"--{name}")[1:] for name, words in places.items()
+        }
+        return {**self.places, **given}
 
 
 @dataclass(frozen=True)
@@ -293,6 +302,8 @@ def _run(
     outputs = [command.output for command in commands]
     if twice := next((output for output in outputs if outputs.count(output) > 1), None):
         raise UserError(f"{name}: two evaluations write {twice}; give one other evaluate_flags")
+    used = {str(key): setting.value for key, setting in training.used.items()}
+    said = {flag: used.get(parameter) for flag, parameter in configuration.places().items()}
     varied = {name: tuple(dict.fromkeys(point[name] for point in points)) for name in points[0]}
     return Run(
         number,
@@ -302,6 +313,7 @@ def _run(
         tuple(scored),
         training.gin_files,
         tuple(f"{name} = {value}" for name, value in training.gin_bindings),
+        {flag: file.text_of(place) for flag, place in said.items() if place is not None},
         training.read,
         training.program,
     )
