@@ -139,7 +139,7 @@ def test_help(tmp_path: Path) -> None:
             ("convert-tasks", "nowhere.csv", "--output=out"): "nowhere.csv: cannot be read",
             ("convert-tasks", "nowhere.csv", "--output=out", "--from=ni_v1"): "cannot be read",
             ("convert-tasks", "file", "--output=out"): "file: its name must end in .csv",
-            ("report", "nowhere"): "nowhere/scores holds no TASK-SPLIT-STEP.json",
+            ("report", "nowhere"): "nowhere is not there; give a run's folder",
             (*PLAN, "--topology=v9:4x4"): "--topology=v9:4x4 must be one of v2, v3",
             (*PLAN, "--topology=cpu:8", "--gin.TRAIN_STPES=3"): "did you mean TRAIN_STEPS?",
         },
