@@ -392,7 +392,12 @@ class ScoreTable:
             numbers = [value for value in values if isinstance(value, Number)]
             if name != _NUM_EXAMPLES and len(numbers) > 1:
                 top = min(numbers) if name in LOWER_IS_BETTER else max(numbers)
-                best[first + column] = [at for at, value in enumerate(values) if value == top]
+                shown = _cell(name, {name: top})  # what is shown as equal is equally good
+                best[first + column] = [
+                    at
+                    for at, scores in enumerate(self.rows.values())
+                    if _cell(name, scores.get(split, {})) == shown
+                ]
         notes = list(self.legend)
         if any("(" in cell for row in rows for cell in row[first:]):
             notes.append(f"In parentheses: {INTERVAL}s.")
