@@ -124,7 +124,21 @@ def _write_page(args: argparse.Namespace) -> int:
     title = args.title or ", ".join([*(of.title for of in found.values()), *named])
     paths = page.write(out, title, list(_with_distinct_names(sections)), predictions)
     log.info("%s, with %d files of figures and tables beside it", paths[0], len(paths) - 1)
+    _tell_others(out, paths)
     return 0
+
+
+def _tell_others(out: Path, written: Sequence[Path]) -> None:
+    """Warns of files beside the page that are not of it, such as those of an earlier report."""
+    names = {os.fspath(path) for path in written}
+    folders = [out / name for name in ("figures", "tables") if (out / name).is_dir()]
+    files = [os.fspath(path) for folder in folders for path in folder.iterdir()]
+    if others := sorted(set(files) - names):
+        log.warning(
+            "%s and %d more are not of this page, but were there before; remove what is of no use",
+            others[0],
+            len(others) - 1,
+        )
 
 
 def _told_apart(given: Sequence[str]) -> tuple[list[str], dict[str, Path]]:
