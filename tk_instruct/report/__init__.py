@@ -142,8 +142,12 @@ def _tell_others(out: Path, written: Sequence[Path]) -> None:
 
 
 def _told_apart(given: Sequence[str]) -> tuple[list[str], dict[str, Path]]:
-    """The files of studies, and the other systems by name."""
+    """The files of studies, and the other systems by name. Raises UserError for a named study."""
     studies = [text for text in given if text.endswith(".toml")]
+    for text in studies:
+        name, is_named, path = text.partition("=")
+        if is_named and not Path(text).exists():
+            raise UserError(f"{text}: {name} names no study, which has a title; give {path} alone")
     others = [text for text in given if text not in studies]
     return list(dict.fromkeys(studies)), named_apart(others)
 
