@@ -218,6 +218,8 @@ def test_a_run_on_a_bucket_from_data_to_report(
     assert cli.main(["report", where]) == 0
     rouge = json.loads(bucket.here(scores).read_text())["rougeL"]
     assert f"{rouge:.2f}" in capsys.readouterr().out
+    assert cli.main(["report", where, "--out=gs://bucket/page", *data]) == 0
+    assert f"{rouge:.2f}" in bucket.here("gs://bucket/page/tables/scores_superni_en.md").read_text()
 
 
 def test_examples_are_exported_to_a_bucket_when_they_are_complete(

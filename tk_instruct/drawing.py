@@ -476,7 +476,9 @@ def _ends(axes: Axes, ends: Sequence[float], from_zero: bool, room: float) -> No
         _no_values(axes)
         return
     low, high = min(ends), max(ends)
-    span = high - low or abs(high) or 1.0
+    span = high - low
+    if not span:  # no range of values from which to take one
+        span, room = abs(high) or 1.0, 1.0
     left = low if from_zero and low == 0 else low - 0.04 * span
     if from_zero and low < 0:
         axes.axvline(0, color=INK, linewidth=0.7)

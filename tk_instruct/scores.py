@@ -392,7 +392,12 @@ class ScoreTable:
             numbers = [value for value in values if isinstance(value, Number)]
             if name != _NUM_EXAMPLES and len(numbers) > 1:
                 top = min(numbers) if name in LOWER_IS_BETTER else max(numbers)
-                best[first + column] = [at for at, value in enumerate(values) if value == top]
+                shown = _cell(name, {name: top})  # what is shown as equal is equally good
+                best[first + column] = [
+                    at
+                    for at, scores in enumerate(self.rows.values())
+                    if _cell(name, scores.get(split, {})) == shown
+                ]
         notes = list(self.legend)
         if any("(" in cell for row in rows for cell in row[first:]):
             notes.append(f"In parentheses: {INTERVAL}s.")
@@ -401,7 +406,11 @@ class ScoreTable:
 
 def table_of(task: str) -> tuple[str, str]:
     """The name of a task's table, and what tells the task apart from the table's others."""
-    name, part = _scores_of_task(task).row_of(LIMIT.sub("", task))
+    return _table_of(task, _scores_of_task(task))
+
+
+def _table_of(task: str, suite_scores: SuiteScores) -> tuple[str, str]:
+    name, part = suite_scores.row_of(LIMIT.sub("", task))
     return name + "".join(LIMIT.findall(task)), part  # with --limit the instances are others
 
 
@@ -417,10 +426,12 @@ def as_tables(runs: Mapping[str, Scores]) -> list[ScoreTable]:
     """
     rows_of: dict[str, dict[tuple[str, str], dict[str, dict[str, Value]]]] = {}
     suites: dict[str, SuiteScores] = {}
+    tasks = dict.fromkeys(task for scores in runs.values() for task, _ in scores)
+    of_task = {task: _scores_of_task(task) for task in tasks}  # looked up once: there are many
     for run, scores in runs.items():
         for (task, split), values in sorted(scores.items(), key=lambda item: _in_order(item[0])):
-            name, part = table_of(task)
-            suites[name] = _scores_of_task(task)
+            name, part = _table_of(task, of_task[task])
+            suites[name] = of_task[task]
             rows_of.setdefault(name, {}).setdefault((run, part), {})[split] = values
     found = []
     for name, rows in sorted(rows_of.items()):

@@ -11,10 +11,15 @@ from .settings import TRACK_NAMES
 _TASK = re.compile(
     rf"(superni(?:_(?:{'|'.join(TRACK_NAMES)}))?)_({'|'.join(ENCODINGS)})((?:\..+)?)"
 )
+_TITLES = {"rougeL": "ROUGE-L", "exact_match": "EM", "rouge1": "ROUGE-1"}
 
 
 class _Scores(SuiteScores):
-    titles = {"rougeL": "ROUGE-L", "exact_match": "EM", "rouge1": "ROUGE-1"}  # noqa: RUF012
+    titles = _TITLES | {  # of predictions of both tracks
+        f"{name}_{track}_track": f"{title}, {track} track"
+        for track in TRACK_NAMES.values()
+        for name, title in _TITLES.items()
+    }
     splits = {  # noqa: RUF012
         "validation": "instances of train tasks that were not trained on",
         "dev": "tasks set aside from training",

@@ -323,6 +323,7 @@ def test_exhibits_of_one_name_get_numbers() -> None:
     ("words", "message"),
     [
         (["--out", "page", "--json"], "leave one of the two out"),
+        (["X=studies/smoke_encodings.toml"], "give studies/smoke_encodings.toml alone"),
         (["--title", "T"], "--title=T is a page's; give --out DIR too"),
         (["--out", "page", "--num_predictions=-1"], "--num_predictions=-1 must be at least 0"),
     ],
@@ -378,3 +379,15 @@ def test_scores_that_a_file_of_instances_lacks_are_not_compared(tmp_path: Path) 
     scored_instances.write(AnyPath(tmp_path / "x.scores.parquet"), table)
     system = read_system("x", AnyPath(tmp_path / "x.scores.parquet"), needs_scores=True)
     assert named(results.results([system]), "Scores")
+
+
+def test_many_categories_are_several_figures(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "_MOST_LABELS", 5)
+    both = read(runs, "copy_input")
+    (whole,) = [of for of in both if of.evaluations]
+    figures = [*results._by_category("t", {"copy_input": next(iter(whole.evaluations.values()))})]
+    labels = [label for figure in figures for label in figure.labels]
+    assert [len(figure.labels) for figure in figures][:-1] == [5] * (len(figures) - 1)
+    assert len(figures) > 1
+    assert len(set(labels)) == len(labels)
+    assert figures[1].title.endswith(f"by category, 6 to {min(10, len(labels))}")

@@ -176,6 +176,14 @@ def test_all_values_are_seen_with_their_quartiles() -> None:
     assert axes.collections[0].get_segments()[0][:, 0].tolist() == [median, median]
 
 
+def test_equal_values_have_an_axis_that_does_not_go_below_0() -> None:
+    spread = Spread("s", "S", "u", ["a", "b"], {"x": [[0.0] * 4, [0.0] * 3]})
+    (axes,) = draw(spread).axes
+    low, high = axes.get_xlim()
+    assert (low, high) == pytest.approx((-0.04, 1))
+    assert not [tick for tick in axes.get_xticks() if low <= tick < -1e-9]
+
+
 def test_parts_are_stacked() -> None:
     shares = Shares("s", "S", "hours", ["a"], {"x": [2.0], "y": [math.nan], "z": [6.0]})
     figure = draw(shares)

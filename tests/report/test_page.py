@@ -165,6 +165,7 @@ def test_without_javascript_all_but_the_viewer_is_there(opened: Open) -> None:
 def test_in_print_all_is_open_and_the_viewer_left_out(opened: Open) -> None:
     shown = opened(700, "dark")
     shown.emulate_media(media="print")
+    assert not shown.locator("nav a[href='#predictions']").is_visible()
     assert not shown.locator("#viewer").is_visible()
     data = shown.locator("details:not(.long) table").first
     assert data.bounding_box()["height"] > 50

@@ -422,3 +422,21 @@ def test_runs_beside_a_link_that_leads_elsewhere(tmp_path: Path) -> None:
         "far/run": AnyPath(through),
     }
     assert named_apart([str(far), through]) == {"run": AnyPath(far)}
+
+
+def test_equal_scores_are_equally_good_and_files_of_an_earlier_page_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    for name, score in (("a", 17.0128), ("b", 17.01282051), ("c", 17.02), ("d", 3.0)):
+        write(tmp_path / name, "superni_en_def-test-9", score, 0.0)
+    runs = [str(tmp_path / name) for name in "abd"]
+    assert cli.main(["report", *runs, "--out", str(out)]) == 0
+    table = (out / "tables" / "scores_superni_en.md").read_text()
+    assert [line.count("**17.01**") for line in table.splitlines()[4:7]] == [1, 1, 0]
+    assert not [each for each in caplog.records if each.levelname == "WARNING"]
+
+    put(tmp_path / "e.json", {"rougeL": 40.0})
+    assert cli.main(["report", str(tmp_path / "e.json"), "--out", str(out)]) == 0
+    (warning,) = (each.getMessage() for each in caplog.records if each.levelname == "WARNING")
+    assert warning.startswith(f"{out / 'tables' / 'scores_superni_en.csv'} and 2 more are not of")

@@ -124,12 +124,30 @@ def _write_page(args: argparse.Namespace) -> int:
     title = args.title or ", ".join([*(of.title for of in found.values()), *named])
     paths = page.write(out, title, list(_with_distinct_names(sections)), predictions)
     log.info("%s, with %d files of figures and tables beside it", paths[0], len(paths) - 1)
+    _tell_others(out, paths)
     return 0
 
 
+def _tell_others(out: Path, written: Sequence[Path]) -> None:
+    """Warns of files beside the page that are not of it, such as those of an earlier report."""
+    names = {os.fspath(path) for path in written}
+    folders = [out / name for name in ("figures", "tables") if (out / name).is_dir()]
+    files = [os.fspath(path) for folder in folders for path in folder.iterdir()]
+    if others := sorted(set(files) - names):
+        log.warning(
+            "%s and %d more are not of this page, but were there before; remove what is of no use",
+            others[0],
+            len(others) - 1,
+        )
+
+
 def _told_apart(given: Sequence[str]) -> tuple[list[str], dict[str, Path]]:
-    """The files of studies, and the other systems by name."""
+    """The files of studies, and the other systems by name. Raises UserError for a named study."""
     studies = [text for text in given if text.endswith(".toml")]
+    for text in studies:
+        name, is_named, path = text.partition("=")
+        if is_named and not Path(text).exists():
+            raise UserError(f"{text}: {name} names no study, which has a title; give {path} alone")
     others = [text for text in given if text not in studies]
     return list(dict.fromkeys(studies)), named_apart(others)
 

@@ -54,11 +54,12 @@ def _evaluations(system: System) -> dict[str, list[Evaluation]]:
     found: dict[tuple[str, ...], list[Evaluation]] = {}
     for key, evaluation in system.evaluations.items():
         about = evaluation.instances.about
+        named: tuple[str, ...] = key
         if about.together:
             task, split = key
             way = task.removeprefix(evaluation.instances.labels["task"][0])
-            key = (about.protocol, split, *way.split("."))
-        found.setdefault(tuple(filter(None, key)), []).append(evaluation)
+            named = (about.protocol, split, *way.split("."))
+        found.setdefault(tuple(filter(None, named)), []).append(evaluation)
     if len(found) == 1:
         return dict.fromkeys([system.name], *found.values())
     return {f"{system.name}: {'/'.join(key)}": of for key, of in found.items()}

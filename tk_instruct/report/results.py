@@ -109,19 +109,19 @@ def _categories(systems: Sequence[System]) -> Section | None:
         for (task, split), evaluation in system.alone.items():
             table, part = table_of(task)
             found.setdefault((table, split), {})[system.name, part] = evaluation
-    figures = []
+    figures: list[Bars] = []
     for (table, split), of in found.items():
         parts = {part for _, part in of}
         named = {
             f"{system} {part}" if len(parts) > 1 else system: evaluation
             for (system, part), evaluation in of.items()
         }
-        if figure := _by_category(" / ".join(filter(None, (table, split))), named):
-            figures.append(figure)
+        figures += _by_category(" / ".join(filter(None, (table, split))), named)
     return Section("Categories", [], figures)
 
 
-def _by_category(title: str, evaluations: Mapping[str, Evaluation]) -> Bars | None:
+def _by_category(title: str, evaluations: Mapping[str, Evaluation]) -> Iterator[Bars]:
+    """The scores by category, the best of the first system first; nothing of a single one."""
     abouts = [of.instances.about for of in evaluations.values()]
     metric = abouts[0].main
     points: dict[str, dict[str, Point]] = {}
@@ -134,15 +134,20 @@ def _by_category(title: str, evaluations: Mapping[str, Evaluation]) -> Bars | No
             if not math.isnan(estimate.value):
                 points[name][category] = Point(estimate.value, *(estimate.ci95 or (None, None)))
     categories = dict.fromkeys(category for of in points.values() for category in of)
-    if not 2 <= len(categories) <= _MOST_LABELS:
-        return None
+    if len(categories) < 2:
+        return
     first = next(iter(points.values()))
     ordered = sorted(categories, key=lambda name: -first[name].value if name in first else math.inf)
-    return Bars(
-        file_name(f"categories_{title}"),
-        f"{title}: {title_of(metric)} by category",
-        f"{title_of(metric)}, per cent" if metric in abouts[0].percentages else title_of(metric),
-        ordered,
-        {name: [of.get(category) for category in ordered] for name, of in points.items()},
-        [f"{about_intervals(abouts[0].unit)}."],
-    )
+    for start in range(0, len(ordered), _MOST_LABELS):
+        shown = ordered[start : start + _MOST_LABELS]
+        more = f", {start + 1} to {start + len(shown)}" if len(ordered) > _MOST_LABELS else ""
+        yield Bars(
+            file_name(f"categories_{title}"),
+            f"{title}: {title_of(metric)} by category{more}",
+            f"{title_of(metric)}, per cent"
+            if metric in abouts[0].percentages
+            else title_of(metric),
+            shown,
+            {name: [of.get(category) for category in shown] for name, of in points.items()},
+            [f"{about_intervals(abouts[0].unit)}."],
+        )
