@@ -34,8 +34,8 @@ _SCORES = re.compile(
 )
 # TASK-STEP.WAY.json, without a split: a suite's summary of a whole evaluation.
 _SUMMARY = re.compile(r"(?P<task>[^-]+)-(?P<step>[0-9]+)(?P<way>(?:\.[^.]+)*)\.json")
-LIMIT = re.compile(r"\.first[0-9]+(?=\.|$)")
-"""What --limit adds to the name of a task."""
+LIMIT = re.compile(r"\.(?:first[0-9]+|\w+=[^.]*)(?=\.|$)")
+"""What --limit, or a study's flags, add to the name of a task: other instances are scored."""
 _AGAIN = "give a file of scores, or evaluate again"
 
 Number = int | float

@@ -440,3 +440,13 @@ def test_equal_scores_are_equally_good_and_files_of_an_earlier_page_are_named(
     assert cli.main(["report", str(tmp_path / "e.json"), "--out", str(out)]) == 0
     (warning,) = (each.getMessage() for each in caplog.records if each.levelname == "WARNING")
     assert warning.startswith(f"{out / 'tables' / 'scores_superni_en.csv'} and 2 more are not of")
+
+
+def test_what_a_study_has_scored_of_fewer_instances_is_a_table_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "run", "superni_en_def-test-9", 1.0, 2.0)
+    write(tmp_path / "run", "superni_en_def-test-9.limit_per_task=5", 3.0, 4.0)
+    assert cli.main(["report", str(tmp_path / "run")]) == 0
+    titles = [table.splitlines()[0] for table in capsys.readouterr().out.split("\n\n")]
+    assert titles == ["superni_en, per cent", "superni_en.limit_per_task=5, per cent"]

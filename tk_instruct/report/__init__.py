@@ -8,7 +8,7 @@ score is its 95 % interval; `tk-instruct evaluate` says what it is clustered by.
 
   tk-instruct report runs/smoke/tiny_t5 runs/smoke/copy_input runs/smoke/copy_demo
   tk-instruct report ours.json GPT-3=theirs.json
-  tk-instruct report runs/smoke/* --out page
+  tk-instruct report runs/smoke/tiny_t5 runs/smoke/copy_demo --out page
   tk-instruct report studies/smoke_encodings.toml --runs runs --out page
 
 With --out it writes DIR/index.html, one page that opens without a network: scores beside

@@ -34,8 +34,14 @@ _MOST_RUNS = 8  # whose training is shown: more curves cannot be told apart
 def runs_of(study: Collected) -> list[System]:
     """The runs of a study, named by the axes' values with which they were trained.
 
-    None if there are too many. Repeats have numbers.
+    None if there are too many. Repeats have their values, such as seed 0.
     """
+    repeats = list(itertools.product(*(axis.values for axis in study.repeats)))
+    names = [axis.shown for axis in study.repeats]
+    repeated = [
+        ", ".join(f"{name} {text_of(value)}" for name, value in zip(names, values, strict=True))
+        for values in repeats
+    ]
     cells_of: dict[Path, list[Cell]] = {}
     for cell in study.cells:
         for run in cell.runs:
@@ -45,9 +51,10 @@ def runs_of(study: Collected) -> list[System]:
         shared = dict(cells[0].point.items())
         for cell in cells:
             shared = {name: v for name, v in shared.items() if cell.point[name] == v}
-        repeats = cells[0].runs
-        number = f" ({repeats.index(run) + 1})" if len(repeats) > 1 else ""
-        found.append(System(_named(study, shared) + number, run))
+        number = cells[0].runs.index(run)
+        # Repeats that train nothing more share runs.
+        which = repeated[number] if 1 < len(cells[0].runs) == len(repeats) else ""
+        found.append(System(", ".join(filter(None, (_named(study, shared), which))), run))
     return found if len(found) <= _MOST_RUNS else []
 
 
