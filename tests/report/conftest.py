@@ -346,9 +346,13 @@ def report(
     return out
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium without a window; tests are skipped where there is none."""
+    """Chromium without a window; tests are skipped where there is none.
+
+    It ends with its tests: while it is there asyncio has a running loop, which Orbax takes for its
+    caller's.
+    """
     names = ("chromium", "chromium-browser", "google-chrome")
     path = os.environ.get("TK_INSTRUCT_CHROMIUM") or next(
         filter(None, map(shutil.which, names)), None
