@@ -239,7 +239,10 @@ def test_what_a_bucket_lacks_is_said_as_of_files_here(
 ) -> None:
     for command, message in {
         ("predict", "--model_dir=gs://bucket/x"): "gs://bucket/x holds no checkpoints/; give the",
-        ("report", "gs://bucket/x"): "gs://bucket/x/scores holds no TASK-SPLIT-STEP.json",
+        (
+            "report",
+            "gs://bucket/x",
+        ): "gs://bucket/x is not there; give a run's folder, a study or a file of scores",
         ("evaluate", "--predictions=gs://bucket/x.jsonl", "--data_dir=gs://bucket/x"): (
             "gs://bucket/x.jsonl: cannot be read (gs://bucket/x.jsonl is not there); check the path"
         ),

@@ -184,7 +184,7 @@ DAMAGED: list[tuple[str, Any, str]] = [
     ("description", edited("vocabulary", name=3), "vocabulary.name is 3 but must be a string"),
     ("description", edited("data", lengths=[1]), "data.lengths is [1] but must be an object"),
     ("description", edited("data", content=3), "data.content is 3 but must be an object"),
-    ("description", {**edited("data"), "more": 1}, "contains unknown field `more`"),
+    ("description", {**edited("data"), "more": 1}, "more is no field that is known"),
     ("description", {**edited("data"), "gin": None}, "gin is null but must be a string"),
     ("description", edited("soft_prompt", length=3), "its description: frozen is missing"),
     ("description", edited("soft_prompt", **PROMPT, checksum=3), "checksum is 3 but must be"),

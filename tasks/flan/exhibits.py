@@ -126,7 +126,8 @@ def _spreads(reports: Mapping[str, _Report], setting: str) -> Iterator[Spread]:
         labels.append(row.dataset)
         for name, of in zip(reports, of_systems, strict=True):
             templates = of["templates"] if of else []
-            series[name].append([each["test"][row.metric] for each in templates])
+            scores = [each["test"].get(row.metric) for each in templates]
+            series[name].append([score for score in scores if isinstance(score, float)])
     if labels and any(len(values) > 1 for of in series.values() for values in of):
         yield Spread(
             f"flan_templates_{setting}",

@@ -45,6 +45,14 @@ class _Best(msgspec.Struct, frozen=True, omit_defaults=True):
     test_ci95: _CI95 | None = None
 
 
+class _Template(msgspec.Struct, frozen=True):
+    """A template's scores by name, with their errors and intervals. dev is None if it has none."""
+
+    template: int | None
+    test: dict[str, float | list[float]]
+    dev: dict[str, float | list[float]] | None = None
+
+
 class _Setting(msgspec.Struct, frozen=True, omit_defaults=True):
     """The scores of a dataset's templates.
 
@@ -57,7 +65,7 @@ class _Setting(msgspec.Struct, frozen=True, omit_defaults=True):
     mean: float
     standard_deviation: float
     num_templates: int
-    templates: list[dict[str, Any]]
+    templates: list[_Template]
     mean_stderr: float | None = None
     mean_ci95: _CI95 | None = None
     spread_of_templates: float | None = None
@@ -151,11 +159,11 @@ def _over_templates(
         num_templates=len(values),
         best_on_dev=best_on_dev,
         templates=[
-            {
-                "template": template,
-                "test": as_scores(found.estimates()),
-                "dev": as_scores(dev[template].estimates()) if template in dev else None,
-            }
+            _Template(
+                template,
+                as_scores(found.estimates()),
+                as_scores(dev[template].estimates()) if template in dev else None,
+            )
             for template, found in test.items()
         ],
     )

@@ -1,7 +1,6 @@
 """T0's scores as tables and figures: medians and quartiles over the prompts of a data set."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import cast
 
 from tk_instruct.exhibits import Figure, Section, Spread, Table
 from tk_instruct.scores import Value
@@ -117,4 +116,5 @@ def _spread(
 
 
 def _scores(of: DatasetSummary) -> list[float]:
-    return [cast(float, prompt[of.metric]) for prompt in of.prompts.values()]
+    found = (prompt.get(of.metric) for prompt in of.prompts.values())
+    return [value for value in found if isinstance(value, float)]

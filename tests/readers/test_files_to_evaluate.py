@@ -60,7 +60,11 @@ def scores(path: Path) -> Any:
 
     found = scores.read_run(AnyPath(path))
     texts = [scores.as_table(found.rows("run"))]
-    return json.dumps([texts, found.texts()])
+    shown = [
+        (of.text(report), repr(of.section({"a": report})), of.flat(report), of.published(report))
+        for of, report in found.reports()
+    ]
+    return json.dumps([texts, [text for text, *_ in shown]])
 
 
 def scores_of_a_run(path: Path) -> Any:

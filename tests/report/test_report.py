@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tk_instruct import cli
+from tk_instruct.errors import UserError
 from tk_instruct.files import Path as AnyPath
 from tk_instruct.scores import named_apart, predicted_by_name
 
@@ -450,3 +451,24 @@ def test_what_a_study_has_scored_of_fewer_instances_is_a_table_of_its_own(
     assert cli.main(["report", str(tmp_path / "run")]) == 0
     titles = [table.splitlines()[0] for table in capsys.readouterr().out.split("\n\n")]
     assert titles == ["superni_en, per cent", "superni_en.limit_per_task=5, per cent"]
+
+
+def test_a_template_without_the_main_score_has_no_mark(tmp_path: Path) -> None:
+    from tk_instruct.scores import read_run
+
+    report = flan_report(10)
+    setting = report["clusters"]["nli"]["datasets"]["rte"]["settings"]["zero_shot_rank"]
+    setting["templates"] = [
+        {"template": number, "test": {name: 40 + number, "num_examples": 3}, "dev": None}
+        for number, name in enumerate(("accuracy", "accuracy", "f1"))
+    ]
+    path = put(tmp_path / "flan.json", report)
+    ((of, read),) = read_run(AnyPath(path)).reports()
+    section = of.section({"a": read})
+    assert section is not None
+    (spread,) = section.figures()
+    assert spread.data()[1:] == [["rte", "a", 40.0], ["rte", "a", 41.0]]
+    setting["templates"].append({"template": 1, "test": {"accuracy": "high"}})
+    put(tmp_path / "flan.json", report)
+    with pytest.raises(UserError, match="must be a number"):
+        read_run(AnyPath(path))
