@@ -168,10 +168,7 @@ def _bars(exhibit: Bars) -> Drawing:
 
 
 def _curves(exhibit: Curves) -> Drawing:
-    drawing = _drawing(_WIDTH, 3.9)
-    axes = drawing.subplots()
-    axes.set_xlabel(_wrapped(exhibit.x_title, 80))
-    axes.set_ylabel(_wrapped(exhibit.y_title, 44))
+    drawing, axes = _titled_axes(exhibit, 3.9)
     axes.grid()
     lines = [(line, _of_axes(exhibit, line)) for line in exhibit.lines]
     number = -1
@@ -404,10 +401,7 @@ def _shares(exhibit: Shares) -> Drawing:
 
 
 def _histogram(exhibit: Histogram) -> Drawing:
-    drawing = _drawing(_WIDTH, 3.2)
-    axes = drawing.subplots()
-    axes.set_xlabel(_wrapped(exhibit.x_title, 80))
-    axes.set_ylabel(_wrapped(exhibit.y_title, 44))
+    drawing, axes = _titled_axes(exhibit, 3.2)
     axes.grid(axis="y")
     if not any(exhibit.counts):
         _no_values(axes)
@@ -427,6 +421,14 @@ def _histogram(exhibit: Histogram) -> Drawing:
         ticks = [tick for tick in ticks if edges[0] <= tick < last - 0.1 * (edges[-1] - edges[0])]
         axes.set_xticks([*ticks, middle], [*(_tick(tick, None) for tick in ticks), f"{last:,g}+"])
     return drawing
+
+
+def _titled_axes(exhibit: Curves | Histogram, height: float) -> tuple[Drawing, Axes]:
+    drawing = _drawing(_WIDTH, height)
+    axes = drawing.subplots()
+    axes.set_xlabel(_wrapped(exhibit.x_title, 80))
+    axes.set_ylabel(_wrapped(exhibit.y_title, 44))
+    return drawing, axes
 
 
 def _drawing(width: float, height: float) -> Drawing:
