@@ -108,8 +108,8 @@ RUN = {
 
 def generated_run(path: Path) -> Any:
     """All that reads a run's directory, of which one file is damaged; only the first makes it."""
+    from tk_instruct.completions import Parameters
     from tk_instruct.self_instruct import data_card, prepare
-    from tk_instruct.self_instruct.clients import Parameters
     from tk_instruct.self_instruct.instructions import Generation, Instructions, made_by
     from tk_instruct.self_instruct.run_directory import RunDirectory
     from tk_instruct.self_instruct.seeds import read_seeds
@@ -138,8 +138,8 @@ def generated_statistics(path: Path) -> Any:
 
 def server_answer(path: Path) -> Any:
     """Of both protocols; one that is no completion may be asked for again."""
-    from tk_instruct.self_instruct.clients import UnansweredError
-    from tk_instruct.self_instruct.clients.openai import OpenAIChat, OpenAICompletions
+    from tk_instruct.completions import UnansweredError
+    from tk_instruct.completions.openai import OpenAIChat, OpenAICompletions
 
     for client in OpenAIChat, OpenAICompletions:
         with contextlib.suppress(UnansweredError):

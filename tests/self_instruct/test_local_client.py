@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from tk_instruct import inference, predict, randomness
+from tk_instruct.completions import Completion, Parameters, Request
 from tk_instruct.data.vocabulary import fingerprint, vocabulary
 from tk_instruct.errors import UserError
 from tk_instruct.model import build
 from tk_instruct.model.config import DecoderConfig, T5Config
-from tk_instruct.self_instruct.clients import Completion, Parameters, Request
 from tk_instruct.self_instruct.clients.local import LocalClient
 
 SIZES: dict[str, Any] = {

@@ -29,9 +29,9 @@ from tk_instruct.errors import UserError
 from tk_instruct.ranges import check_seed, check_whole, number, whole_number
 
 if TYPE_CHECKING:
+    from tk_instruct.completions import Client
+    from tk_instruct.completions.dispatch.budget import Budget
     from tk_instruct.self_instruct.classify import Classify
-    from tk_instruct.self_instruct.clients import Client
-    from tk_instruct.self_instruct.dispatch.budget import Budget
     from tk_instruct.self_instruct.instances import Instances
     from tk_instruct.self_instruct.instructions import Instructions
     from tk_instruct.self_instruct.run_directory import RunDirectory
@@ -177,7 +177,7 @@ class SelfInstructRun:
 
     def client(self, seed: int) -> "Client":
         if self.model:
-            from tk_instruct.self_instruct.clients.openai import OpenAIChat, OpenAICompletions
+            from tk_instruct.completions.openai import OpenAIChat, OpenAICompletions
 
             return {"completions": OpenAICompletions, "chat": OpenAIChat}[self.api](self.model)
         if self.model_dir:
@@ -195,13 +195,14 @@ class SelfInstructRun:
 
 def _configured(args: argparse.Namespace) -> SelfInstructRun:
     # Gin can set only what has been imported.
+    from tk_instruct.completions import openai  # noqa: F401
     from tk_instruct.self_instruct import (  # noqa: F401
         classify,
         instances,
         instructions,
         prepare,
     )
-    from tk_instruct.self_instruct.clients import local, openai  # noqa: F401
+    from tk_instruct.self_instruct.clients import local  # noqa: F401
     from tk_instruct.self_instruct.stats import root_verbs  # noqa: F401
 
     flags = (*_BEGINNING, *_INSTRUCTIONS, *_PREPARE, *_MODEL, *_PRICES, *_BUDGET)
@@ -221,8 +222,8 @@ def _ask(stage: str, run: "RunDirectory", settings: SelfInstructRun) -> None:
     Raises UserError where the run was begun with another seed, other seed tasks or another lag, or
     where text of the script and of a model would be mixed.
     """
+    from tk_instruct.completions.dispatch import Dispatcher
     from tk_instruct.self_instruct.classify import classify
-    from tk_instruct.self_instruct.dispatch import Dispatcher
     from tk_instruct.self_instruct.instances import instantiate
     from tk_instruct.self_instruct.instructions import generate
     from tk_instruct.self_instruct.prompts import FewShot

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Int32
 
 from tk_instruct import randomness
+from tk_instruct.completions import Completion, Parameters, Request, before_stop
 from tk_instruct.errors import UserError
-from tk_instruct.self_instruct.clients import Completion, Parameters, Request, before_stop
 
 if TYPE_CHECKING:
     from tk_instruct.model.language_model import LanguageModel

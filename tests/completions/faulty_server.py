@@ -1,6 +1,6 @@
 """A server on localhost that speaks OpenAI's protocol, fails on schedule and keeps its own books.
 
-    python tests/self_instruct/faulty_server.py --port 8000 --seed 1 --faults 0.3
+    python tests/completions/faulty_server.py --port 8000 --seed 1 --faults 0.3
 
 What happens to a request is a pure function of (seed, its prompt, how often it has come). If it
 knows idempotency keys, what it has answered once it answers again from its store, without a charge.
@@ -46,7 +46,7 @@ def words(prompt: str, parameters: Mapping[str, Any]) -> str:
 
 def scripted(prompt: str, parameters: Mapping[str, Any]) -> str:
     """What the scripted client says, as long as it is asked to."""
-    from tk_instruct.self_instruct.clients import Parameters, Request
+    from tk_instruct.completions import Parameters, Request
     from tk_instruct.self_instruct.clients.scripted import ScriptedClient
 
     most = parameters.get("max_tokens", parameters.get("max_completion_tokens"))

@@ -1,8 +1,8 @@
 """What the answers say of the server: when the same failure again and again must end the run."""
 
+from tk_instruct.completions import Completion, RefusedError, Request
+from tk_instruct.completions.reasoning import without_reasoning
 from tk_instruct.errors import UserError
-from tk_instruct.self_instruct.answers import without_reasoning
-from tk_instruct.self_instruct.clients import Completion, RefusedError, Request
 
 _MOST_REFUSED = 20  # prompts in a row; with more the fault is not in the prompts
 _MOST_SILENT = 4  # answers in a row that reach max_tokens and say nothing

@@ -14,8 +14,7 @@ import gin
 import msgspec
 
 from tk_instruct import schema
-from tk_instruct.errors import UserError
-from tk_instruct.self_instruct.clients import (
+from tk_instruct.completions import (
     FRAME_TOKENS,
     Completion,
     Parameters,
@@ -23,6 +22,7 @@ from tk_instruct.self_instruct.clients import (
     Request,
     UnansweredError,
 )
+from tk_instruct.errors import UserError
 
 _MAY_SUCCEED_LATER = {408, 409, 425, 429}  # and every status from 500 on
 # With these statuses nothing is charged. With others, such as a gateway's 502 and 504, the model
