@@ -80,7 +80,8 @@ def rank_examples(path: Path) -> Any:
     from tk_instruct.data.tokenization import Plain
     from tk_instruct.data.tokens import FeatureLengths
     from tk_instruct.data.vocabulary import vocabulary
-    from tk_instruct.rank import read_examples, with_options
+    from tk_instruct.inference.examples import read_examples
+    from tk_instruct.inference.options import with_options
 
     gin.bind_parameter("vocabulary.name", "bytes")
     lengths = FeatureLengths(64, 64)

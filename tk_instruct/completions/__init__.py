@@ -5,8 +5,8 @@ keeps them and the answers on disk.
 """
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import gin
@@ -61,6 +61,9 @@ class Request:
     """A prompt to complete, the index-th of its stage.
 
     parameters_scope: the gin scope of its Parameters, if that is not the stage's name.
+    scored_from: if given, the prompt is not completed: the answer is the log-probability of its
+        text from this character on, and max_tokens is 1, as servers want at least that.
+    repairs: name of a parameter → what to do if it is refused or too small, where that is not gin.
     """
 
     stage: str
@@ -68,6 +71,8 @@ class Request:
     prompt: str
     parameters: Parameters
     parameters_scope: str = ""
+    scored_from: int | None = None
+    repairs: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
 
     @property
     def scope(self) -> str:
@@ -80,7 +85,8 @@ class Request:
     @property
     def key(self) -> str:
         """The identity of the request in a run: requests with the same key are the same."""
-        return f"{self.stage}-{self.index:06}-{self.prompt_sha256[:16]}"
+        scored = "" if self.scored_from is None else f"-{self.scored_from}"
+        return f"{self.stage}-{self.index:06}-{self.prompt_sha256[:16]}{scored}"
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ class Completion:
 
     finish_reason is "length" if max_tokens ended it, "stop" if the model did, else the server's
     word ("content_filter"). The numbers of tokens are the server's, None if it gave none.
+    log_probability is that of a prompt that was to be scored, and scored_tokens their number.
     """
 
     text: str
@@ -96,6 +103,8 @@ class Completion:
     model: str
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    log_probability: float | None = None
+    scored_tokens: int | None = None
 
 
 def before_stop(text: str, stop: Iterable[str] | None) -> str:

@@ -1,6 +1,6 @@
 """The schema of a line of the files of requests and answers; other fields are passed over."""
 
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from msgspec import Meta, Struct
 
@@ -25,6 +25,8 @@ class Response(TypedDict):
     completion_tokens: Count | None
     created_at: str
     attempts: Count
+    log_probability: NotRequired[float]
+    scored_tokens: NotRequired[Count]
 
 
 class LedgerBegun(Struct, frozen=True, tag_field="event", tag="begun"):

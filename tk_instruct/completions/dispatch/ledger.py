@@ -156,6 +156,8 @@ class Ledger:
 
 def _record(request: Request, completion: Completion, attempts: int) -> Record:
     parameters, stop = asdict(request.parameters), request.parameters.stop
+    scored = {"log_probability": completion.log_probability}
+    scored["scored_tokens"] = completion.scored_tokens
     return {
         "key": request.key,
         "stage": request.stage,
@@ -169,6 +171,7 @@ def _record(request: Request, completion: Completion, attempts: int) -> Record:
         "completion_tokens": completion.completion_tokens,
         "created_at": _now(),
         "attempts": attempts,
+        **({} if request.scored_from is None else scored),
     }
 
 
