@@ -102,6 +102,12 @@ class HuggingFaceSystem:
             raise UserError(f"--chat_template: the tokenizer of {name} has none; leave it out")
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token
+        # Models bring settings of decoding, such as penalties, which generate() would add to ours.
+        own, kept = self._model.generation_config, ("bos", "decoder_start", "eos", "forced_bos")
+        ids = {f"{name}_token_id": getattr(own, f"{name}_token_id", None) for name in kept}
+        self._model.generation_config = transformers.GenerationConfig(
+            pad_token_id=self._tokenizer.pad_token_id, **ids
+        )
         text_config = config.get_text_config(decoder=not self._is_encoder_decoder)
         # Those with relative positions have no limit of their own.
         self._most_tokens = getattr(text_config, "max_position_embeddings", None) or 2**20
@@ -141,13 +147,18 @@ class HuggingFaceSystem:
     ) -> Iterator[list[Row]]:
         import torch
 
+        beams: dict[str, Any] = {}
+        if isinstance(decoding, BeamSearch):
+            beams = {"num_beams": decoding.num_beams, "length_penalty": decoding.length_penalty}
         room = self._most_tokens - (0 if self._is_encoder_decoder else lengths.targets)
         for batch, ids in self._batches(examples, room, batch_size):
             inputs = self._padded(ids, on_left=not self._is_encoder_decoder)
             with torch.inference_mode():
                 output = self._model.generate(
                     **inputs,
-                    generation_config=self._generation_config(decoding, lengths.targets),
+                    max_new_tokens=lengths.targets,
+                    do_sample=False,
+                    **beams,
                     logits_processor=self._drawing(decoding, batch),
                     **({"stop_strings": list(self._stop)} if self._stop else {}),
                     tokenizer=self._tokenizer,
@@ -168,24 +179,6 @@ class HuggingFaceSystem:
         if self._chat:
             text = without_reasoning(text) or ""
         return before_stop(text.strip(), self._stop).strip()
-
-    def _generation_config(self, decoding: Decoding, max_new_tokens: int) -> Any:
-        """The decoding alone: models bring settings of their own, such as penalties."""
-        from transformers import GenerationConfig
-
-        own = self._model.generation_config
-        kept = ("bos", "eos", "decoder_start", "forced_bos", "forced_eos")
-        ids = {f"{name}_token_id": getattr(own, f"{name}_token_id", None) for name in kept}
-        more: dict[str, Any] = {}
-        if isinstance(decoding, BeamSearch):
-            more = {"num_beams": decoding.num_beams, "length_penalty": decoding.length_penalty}
-        return GenerationConfig(
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            pad_token_id=self._tokenizer.pad_token_id,
-            **ids,
-            **more,
-        )
 
     def _drawing(self, decoding: Decoding, batch: Sequence[Example]) -> Any:
         """What makes the most likely token a drawn one: Gumbel noise, of (seed, id) alone."""
