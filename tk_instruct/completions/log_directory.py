@@ -107,6 +107,18 @@ class LogDirectory:
             raise UserError(
                 f"{self.path} holds {others[0]} and no {self.holds}; take another folder"
             )
+        self._keep(settings)
+
+    def begin_or_go_on(self, settings: Mapping[str, Any]) -> None:
+        """Begins, or checks the settings by `agree`. Until there is an answer they may change."""
+        if self.begun_with is None:
+            self.begin(settings)
+        elif next(self.log("responses").read(), None) is None:
+            self._keep(settings)
+        else:
+            self.agree(settings)
+
+    def _keep(self, settings: Mapping[str, Any]) -> None:
         write_atomically(self.path / "run.json", [json.dumps(dict(settings), indent=2) + "\n"])
 
     def agree(self, settings: Mapping[str, Any]) -> None:

@@ -209,9 +209,7 @@ class ServerSystem:
         identity = {**self.identity, "stop": repr(self._stop), **settings}
         logs = LogDirectory(str(folder))
         with contextlib.closing(self._client()) as client, logs:
-            if logs.begun_with is None:
-                logs.begin(identity)
-            logs.agree(identity)
+            logs.begin_or_go_on(identity)
             with Dispatcher(
                 client, logs, self._budget, self._concurrency, rate_limit=self._rate_limit
             ) as ask:
