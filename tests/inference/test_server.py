@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gin
 import pytest
 
-from tk_instruct import cli
+from tk_instruct import cli, configuration
 
 server_module = runpy.run_path(str(Path(__file__).parents[1] / "completions" / "faulty_server.py"))
 FaultyServer, scored = server_module["FaultyServer"], server_module["scored"]
@@ -24,6 +25,10 @@ def data(mini_dir: Path) -> list[str]:
 
 @pytest.fixture
 def server() -> Iterator[Any]:
+    configuration.import_declarations()
+    from tk_instruct.completions.dispatch import retries  # noqa: F401  (registers what is bound)
+
+    gin.bind_parameter("Retries.first_pause_seconds", 0.01)
     with FaultyServer(seed=3, faults=0.3, kinds=("500", "429", "no usage")) as running:
         yield running
 
@@ -36,7 +41,6 @@ def test_answers_are_kept_and_paid_once(
     server: Any, data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-4711")
-    monkeypatch.setattr("tk_instruct.completions.dispatch.retries.time.sleep", lambda _: None)
     output = tmp_path / "runs" / "predictions" / f"{TASK}-test-0.jsonl"
     command = ["predict", "--model=api:m", f"--base_url={server.base_url}", *data]
     command += [f"--output_dir={tmp_path / 'runs'}", "--concurrency=4"]
