@@ -221,6 +221,16 @@ READERS = [
         lines({"doc_id": 0, "doc": {"id": "a"}, "filtered_resps": ["yes"], "filter": "none"}),
     ),
     Reader(
+        "likelihoods_of_lm_evaluation_harness",
+        predictions,
+        lines(
+            {
+                "doc": {"id": "a", "options": ["yes", "no"]},
+                "filtered_resps": [["-1.5", "True"], [-0.5, False]],
+            }
+        ),
+    ),
+    Reader(
         "predictions_in_a_list",
         predictions,
         json.dumps([{"id": "a", "prediction": "yes"}]).encode(),

@@ -20,6 +20,7 @@ from tk_instruct.files import Path, check_target, is_stream
 from tk_instruct.predictions import FORMATS_READ
 from tk_instruct.published import Compared
 from tk_instruct.scored_instances import SUFFIX, ScoredInstances, of_file
+from tk_instruct.scores import files_of_predictions
 
 
 def _modules() -> Mapping[str, str]:
@@ -54,7 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--predictions",
         nargs="+",
         metavar="FILE",
-        help=f"of any system: {FORMATS_READ}; - is standard input",
+        help=f"of any system: {FORMATS_READ}; - is standard input; a folder stands for what it "
+        "holds: a run's predictions/, Tk-Instruct's output/TRACK/SYSTEM/predicted_examples.jsonl, "
+        "lm-evaluation-harness's samples_TASK_DATE.jsonl",
     )
     parser.add_argument(
         "--instances",
@@ -127,13 +130,19 @@ def main(args: argparse.Namespace) -> int:
             "give NAME.json"
         )
     if args.predictions:
-        args.predictions = list(map(os.path.expanduser, args.predictions))
+        args.predictions = _files(args.predictions)
     if args.published:
         _refuse_unpublished(args)
     if args.task:
         return by_task.main(args)
     _refuse_other_data(args)
     return suite.part(_modules()[args.suite]).main(args)
+
+
+def _files(given: Sequence[str]) -> list[str]:
+    """The files of predictions, in place of folders those of their systems."""
+    paths = map(os.path.expanduser, given)
+    return [os.fspath(file) for path in paths for file in files_of_predictions(Path(path))]
 
 
 def score_file(path: Path, args: argparse.Namespace) -> ScoredInstances:
