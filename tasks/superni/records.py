@@ -30,7 +30,7 @@ from tk_instruct.cache_folder import default_cache_dir
 from tk_instruct.data import origins
 from tk_instruct.data.tokenization import TOKENIZERS
 from tk_instruct.errors import EmptySplitError, MissingDataError, UserError
-from tk_instruct.files import Path, PathLike, is_local, open_to_read, read_file, write_atomically
+from tk_instruct.files import Path, PathLike, is_local, read_file, write_atomically
 from tk_instruct.randomness import draw
 from tk_instruct.ranges import check_seed, check_whole
 
@@ -467,8 +467,7 @@ _SOURCE = re.compile(rb'"Source"\s*:\s*(?:\[(?:[^]"]|%b)*\]|%b)' % (_STRING, _ST
 
 def _sources(path: Path) -> list[str]:
     """The field Source of a task file, of which only the beginning is read, or nothing."""
-    with open_to_read(path) as file:
-        found = _SOURCE.search(file.read(_BEGINNING))
+    found = _SOURCE.search(read_file(path, _BEGINNING))
     if not found:
         return []
     return _texts(schema.parse(b"{%b}" % found[0], _Beginning, str(path), _REPAIR).source)

@@ -5,15 +5,16 @@ or ask different things of the same text.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
 from tk_instruct import suite
 from tk_instruct.data import origins, registry
 
-# From the closest relation to the most distant one.
-RELATIONS = ("same_task", "same_dataset", "train_from_eval", "eval_from_train", "same_corpus")
+Relation = Literal["same_task", origins.Relation]
+# From the closest to the most distant one.
+RELATIONS: Sequence[Relation] = get_args(Relation)
 
 
 class OriginFinding(msgspec.Struct, frozen=True):
@@ -27,9 +28,7 @@ class OriginFinding(msgspec.Struct, frozen=True):
 
     train_task: str
     eval_task: str
-    relation: Literal[
-        "same_task", "same_dataset", "train_from_eval", "eval_from_train", "same_corpus"
-    ]
+    relation: Relation
     datasets: list[str]
 
 
@@ -78,7 +77,7 @@ def by_origin(train: Sequence[str], against: Sequence[str]) -> Origins:
     """
     of_train, of_eval = _all(train, "train"), _all(against, "test")
     findings = [
-        OriginFinding(name, other, *found)
+        OriginFinding(name, other, relation=found[0], datasets=found[1])
         for other, evaluated in of_eval.items()
         for name, trained in of_train.items()
         if (found := _closest(name, other, trained, evaluated))
@@ -104,10 +103,10 @@ def _all(names: Sequence[str], default: str) -> Mapping[str, frozenset[str]]:
 
 def _closest(
     train_task: str, eval_task: str, train: frozenset[str], evaluation: frozenset[str]
-) -> tuple[str, list[str]] | None:
+) -> tuple[Relation, list[str]] | None:
     if train_task == eval_task:
         return "same_task", sorted(train & evaluation)
-    relations: dict[str, set[str]] = {}
+    relations: dict[Relation, set[str]] = {}
     for one in train:
         for other in evaluation:
             if found := origins.related(one, other):
