@@ -7,7 +7,7 @@ import gin
 import pytest
 
 from tk_instruct import configuration, suite
-from tk_instruct.audit.by_origin import OriginFinding, by_origin, origins_of_tasks
+from tk_instruct.audit.by_origin import OriginFinding, as_text, by_origin, origins_of_tasks, unknown
 from tk_instruct.data import registry
 from tk_instruct.errors import MissingDataError, UserError
 
@@ -67,8 +67,17 @@ def test_training_on_rte_is_seen_in_evaluations_of_entailment(tree: Path) -> Non
         OriginFinding("rte", TEST[0], "same_dataset", ["rte"]),
         OriginFinding("rte", TEST[1], "eval_from_train", ["rte"]),
     ]
-    assert (found.num_train, found.num_eval) == (1, 5)
-    assert (found.unknown_train, found.unknown_eval) == ([], ["task2_reverse_array"])
+    assert found.train == {"rte": {"rte"}}
+    assert unknown(found.evaluation) == ["task2_reverse_array"]
+    assert as_text(found).splitlines() == [
+        "evaluation  tasks  relation         data set  training (tasks)",
+        "anli_r3         1  eval_from_train  rte       rte (1)",
+        "rte             1  same_dataset     rte       rte (1)",
+        "",
+        "2 of 5 evaluation tasks have a source data set in common with one of 1 training tasks. "
+        "This is no proof of common examples.",
+        "The origin of 1 evaluation tasks and of 0 training tasks is unknown.",
+    ]
 
 
 def test_every_relation_the_closest_first(tree: Path) -> None:
@@ -90,6 +99,11 @@ def test_a_subset_has_one_constituent(tree: Path) -> None:
         assert origins_of_tasks(registry.subset("superni_en_def", name), "train").keys() == {name}
 
 
+def test_a_split_that_a_task_lacks() -> None:
+    with pytest.raises(UserError, match="split='dev' is not one of flan_rte's: test, train, valid"):
+        by_origin(["flan_rte:dev"], [])
+
+
 def test_lists_of_tasks_are_needed(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TK_INSTRUCT_SUPERNI_DIR")
     with pytest.raises(MissingDataError, match="no Super-NaturalInstructions data directory"):
@@ -99,9 +113,9 @@ def test_lists_of_tasks_are_needed(tree: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_the_table_knows_what_suites_name() -> None:
     configuration.import_declarations()
     for name in ("flan_all", "flan_wsc273", "t0pp_train", "t0_eval", "t0_bias_fairness_eval"):
-        assert all(origins_of_tasks(name, "train").values())
-    unknown = [n for n, of in origins_of_tasks("ni_v1_random_full", "all").items() if not of]
-    assert [name.partition("_")[0] for name in unknown] == [
+        assert unknown(origins_of_tasks(name, "test")) == []
+    of_ni_v1 = unknown(origins_of_tasks("ni_v1_random_full", "all"))
+    assert [name.partition("_")[0] for name in of_ni_v1] == [
         "subtask045",
         "subtask046",
         "subtask047",

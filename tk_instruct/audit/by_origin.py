@@ -4,6 +4,7 @@ A common source is no proof of common examples: two tasks may take different par
 or ask different things of the same text.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
@@ -11,6 +12,8 @@ import msgspec
 
 from tk_instruct import suite
 from tk_instruct.data import origins, registry
+from tk_instruct.data.task import check_split
+from tk_instruct.tables import table
 
 Relation = Literal["same_task", origins.Relation]
 # From the closest to the most distant one.
@@ -37,26 +40,23 @@ class Origins(NamedTuple):
 
     Attributes:
         findings: sorted by evaluation task, then from the closest relation to the most distant.
-        unknown_train: the training tasks of unknown origin, sorted.
-        unknown_eval: the same of the evaluation tasks.
-        num_train: the number of training tasks.
-        num_eval: the number of evaluation tasks.
+        train: training task → its source data sets, none if its origin is unknown.
+        evaluation: the same of the evaluation tasks.
     """
 
-    findings: list[OriginFinding]
-    unknown_train: list[str]
-    unknown_eval: list[str]
-    num_train: int
-    num_eval: int
+    findings: Sequence[OriginFinding]
+    train: Mapping[str, frozenset[str]]
+    evaluation: Mapping[str, frozenset[str]]
 
 
 def origins_of_tasks(name: str, split: str) -> Mapping[str, frozenset[str]]:
     """Constituent task of a task or mixture → its source data sets in the table; empty: unknown.
 
-    Raises UserError for an unknown name, and where lists of tasks are missing.
+    Raises UserError for an unknown name or split, and where lists of tasks are missing.
     """
     found: dict[str, frozenset[str]] = {}
     for task in registry.tasks_of(name):
+        check_split(task, split)
         whole, only = registry.whole_of(task.name)
         owner = registry.suite_of(whole)
         given: Mapping[str, Collection[str]] = {only or whole: ()}
@@ -83,13 +83,43 @@ def by_origin(train: Sequence[str], against: Sequence[str]) -> Origins:
         if (found := _closest(name, other, trained, evaluated))
     ]
     findings.sort(key=lambda f: (f.eval_task, RELATIONS.index(f.relation), f.train_task))
-    return Origins(
-        findings,
-        sorted(name for name, datasets in of_train.items() if not datasets),
-        sorted(name for name, datasets in of_eval.items() if not datasets),
-        len(of_train),
-        len(of_eval),
+    return Origins(findings, of_train, of_eval)
+
+
+def unknown(tasks: Mapping[str, frozenset[str]]) -> list[str]:
+    """The tasks of unknown origin, sorted."""
+    return sorted(name for name, datasets in tasks.items() if not datasets)
+
+
+def as_text(found: Origins) -> str:
+    """The findings by data sets, as a table, and how much is unknown."""
+    groups: dict[tuple[str, Relation, str], tuple[set[str], set[str]]] = {}
+    for finding in found.findings:
+        evaluated = _named(found.evaluation[finding.eval_task], finding.eval_task)
+        key = evaluated, finding.relation, " ".join(finding.datasets)
+        train, evaluation = groups.setdefault(key, (set(), set()))
+        train.add(finding.train_task)
+        evaluation.add(finding.eval_task)
+    rows = [("evaluation", "tasks", "relation", "data set", "training (tasks)")]
+    for (evaluated, relation, datasets), (train, evaluation) in sorted(groups.items()):
+        counts = Counter(_named(found.train[task], task) for task in train)
+        trained = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
+        rows.append((evaluated, f"{len(evaluation)}", relation, datasets, trained))
+    related = {finding.eval_task for finding in found.findings}
+    return "\n".join(
+        [
+            *([table(rows), ""] if found.findings else []),
+            f"{len(related):,} of {len(found.evaluation):,} evaluation tasks have a source data "
+            f"set in common with one of {len(found.train):,} training tasks. This is no proof of "
+            "common examples.",
+            f"The origin of {len(unknown(found.evaluation)):,} evaluation tasks and of "
+            f"{len(unknown(found.train)):,} training tasks is unknown.",
+        ]
     )
+
+
+def _named(datasets: frozenset[str], task: str) -> str:
+    return " ".join(sorted(datasets)) or task
 
 
 def _all(names: Sequence[str], default: str) -> Mapping[str, frozenset[str]]:
