@@ -76,7 +76,7 @@ def test_training_on_rte_is_seen_in_evaluations_of_entailment(tree: Path) -> Non
         "",
         "2 of 5 evaluation tasks have a source data set in common with one of 1 training tasks. "
         "This is no proof of common examples.",
-        "The origin of 1 evaluation tasks and of 0 training tasks is unknown.",
+        "Of unknown origin: 1 evaluation tasks, 0 training tasks.",
     ]
 
 

@@ -112,8 +112,8 @@ def as_text(found: Origins) -> str:
             f"{len(related):,} of {len(found.evaluation):,} evaluation tasks have a source data "
             f"set in common with one of {len(found.train):,} training tasks. This is no proof of "
             "common examples.",
-            f"The origin of {len(unknown(found.evaluation)):,} evaluation tasks and of "
-            f"{len(unknown(found.train)):,} training tasks is unknown.",
+            f"Of unknown origin: {len(unknown(found.evaluation)):,} evaluation tasks, "
+            f"{len(unknown(found.train)):,} training tasks.",
         ]
     )
 
