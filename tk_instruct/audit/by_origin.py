@@ -109,8 +109,8 @@ def as_text(found: Origins) -> str:
     return "\n".join(
         [
             *([table(rows), ""] if found.findings else []),
-            f"{len(related):,} of {len(found.evaluation):,} evaluation tasks have a source data "
-            f"set in common with one of {len(found.train):,} training tasks. This is no proof of "
+            f"{len(related):,} of {len(found.evaluation):,} evaluation tasks have a source "
+            f"dataset in common with one of {len(found.train):,} training tasks. This is no proof of "
             "common examples.",
             f"Of unknown origin: {len(unknown(found.evaluation)):,} evaluation tasks, "
             f"{len(unknown(found.train)):,} training tasks.",
