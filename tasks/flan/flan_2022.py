@@ -214,7 +214,7 @@ def _task(name: str, part: str, template: Template, few_shot: bool) -> Task:
 
 
 def origins(name: str, split: str) -> Mapping[str, Collection[str]]:
-    """The tasks of T0's share → their source data sets. Nothing is known of the user's files."""
+    """The tasks of T0's share → their source datasets. Nothing is known of the user's files."""
     if name.startswith("flan_2022_t0") and not _is_file("t0"):
         return origins_of_tasks(t0_share.MIXTURE, split)
     return {name: []}

@@ -1,6 +1,6 @@
-"""Which tasks have a source data set in common, by their names alone. Reads no examples.
+"""Which tasks have a source dataset in common, by their names alone. Reads no examples.
 
-A common source is no proof of common examples: two tasks may take different parts of a data set,
+A common source is no proof of common examples: two tasks may take different parts of a dataset,
 or ask different things of the same text.
 """
 
@@ -21,11 +21,11 @@ RELATIONS: Sequence[Relation] = get_args(Relation)
 
 
 class OriginFinding(msgspec.Struct, frozen=True):
-    """Two constituent tasks that are related by their source data sets.
+    """Two constituent tasks that are related by their source datasets.
 
     Attributes:
         relation: one of RELATIONS, the closest if there are several.
-        datasets: names in the table of data sets, sorted; none, if it is the same task
+        datasets: names in the table of datasets, sorted; none, if it is the same task
             of unknown origin.
     """
 
@@ -40,7 +40,7 @@ class Origins(NamedTuple):
 
     Attributes:
         findings: sorted by evaluation task, then from the closest relation to the most distant.
-        train: training task → its source data sets, none if its origin is unknown.
+        train: training task → its source datasets, none if its origin is unknown.
         evaluation: the same of the evaluation tasks.
     """
 
@@ -50,7 +50,7 @@ class Origins(NamedTuple):
 
 
 def origins_of_tasks(name: str, split: str) -> Mapping[str, frozenset[str]]:
-    """Constituent task of a task or mixture → its source data sets in the table; empty: unknown.
+    """Constituent task of a task or mixture → its source datasets in the table; empty: unknown.
 
     Raises UserError for an unknown name or split, and where lists of tasks are missing.
     """
@@ -70,7 +70,7 @@ def origins_of_tasks(name: str, split: str) -> Mapping[str, frozenset[str]]:
 
 
 def by_origin(train: Sequence[str], against: Sequence[str]) -> Origins:
-    """Pairs of a training and an evaluation task that are related by their source data sets.
+    """Pairs of a training and an evaluation task that are related by their source datasets.
 
     train, against: names of tasks or mixtures, NAME or NAME:SPLIT; by default the split is train
     for train, and test for against.
@@ -92,7 +92,7 @@ def unknown(tasks: Mapping[str, frozenset[str]]) -> list[str]:
 
 
 def as_text(found: Origins) -> str:
-    """The findings by data sets, as a table, and how much is unknown."""
+    """The findings by datasets, as a table, and how much is unknown."""
     groups: dict[tuple[str, Relation, str], tuple[set[str], set[str]]] = {}
     for finding in found.findings:
         evaluated = _named(found.evaluation[finding.eval_task], finding.eval_task)
@@ -100,7 +100,7 @@ def as_text(found: Origins) -> str:
         train, evaluation = groups.setdefault(key, (set(), set()))
         train.add(finding.train_task)
         evaluation.add(finding.eval_task)
-    rows = [("evaluation", "tasks", "relation", "data set", "training (tasks)")]
+    rows = [("evaluation", "tasks", "relation", "dataset", "training (tasks)")]
     for (evaluated, relation, datasets), (train, evaluation) in sorted(groups.items()):
         counts = Counter(_named(found.train[task], task) for task in train)
         trained = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
@@ -109,8 +109,8 @@ def as_text(found: Origins) -> str:
     return "\n".join(
         [
             *([table(rows), ""] if found.findings else []),
-            f"{len(related):,} of {len(found.evaluation):,} evaluation tasks have a source data "
-            f"set in common with one of {len(found.train):,} training tasks. This is no proof of "
+            f"{len(related):,} of {len(found.evaluation):,} evaluation tasks have a source "
+            f"dataset in common with one of {len(found.train):,} training tasks. This is no proof of "
             "common examples.",
             f"Of unknown origin: {len(unknown(found.evaluation)):,} evaluation tasks, "
             f"{len(unknown(found.train)):,} training tasks.",
