@@ -29,6 +29,7 @@ setup(
     ],
     package_dir={"tk_instruct.tasks": "tasks", "tk_instruct.gin": "gin"},
     package_data={
+        "tk_instruct.data": ["origins.csv"],
         "tk_instruct.gin": ["**/*.gin", "studies/*.toml"],
         "tk_instruct.report": ["page.css", "page.html.jinja", "viewer.js"],
         "tk_instruct.self_instruct": ["seed_tasks.jsonl"],

@@ -278,13 +278,13 @@ def needs_bucket_package(path: PathLike) -> UserError:
 _ENDLESS = {os.makedev(1, minor) for minor in (5, 7, 8, 9)}
 
 
-def read_bytes(path: PathLike) -> bytes:
-    """The content of a file; raises UserError if it cannot be read."""
+def read_bytes(path: PathLike, most: int = -1) -> bytes:
+    """The content of a file, or its first bytes; raises UserError if it cannot be read."""
     try:
         if is_local(path) and os.stat(path).st_rdev in _ENDLESS:
             raise OSError("it never ends")
-        with as_os_errors():
-            return Path(path).read_bytes()
+        with as_os_errors(), Path(path).open("rb") as file:
+            return file.read(most)
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror or error}); check the path and its rights"
@@ -331,10 +331,10 @@ class _ObjectOfBucket(io.RawIOBase):
         super().close()
 
 
-def read_file(path: PathLike) -> bytes:
+def read_file(path: PathLike, most: int = -1) -> bytes:
     """As read_bytes, for a file that is read more than once; raises UserError for a pipe."""
     if is_stream(path):
         raise UserError(
             f"{path} is a pipe or a device, which cannot be read again; put a file in its place"
         )
-    return read_bytes(path)
+    return read_bytes(path, most)

@@ -88,6 +88,9 @@ class Suite:
             (tk_instruct.published), which `evaluate --published` shows beside ours.
         task_forms: value of `convert-tasks --from` → a form of the suite's own.
         licence: the text on the data in a model card.
+        origins: a function (name of a task, split) → name of each constituent task → names of its
+            source data sets, as tk_instruct.data.origins knows them or not. No names: its origin is
+            unknown. It reads no examples. Without it the origin of all tasks is unknown.
     """
 
     name: str
@@ -105,6 +108,7 @@ class Suite:
     published: str | None = None
     task_forms: Mapping[str, TaskForm] = field(default_factory=dict)
     licence: str = ""
+    origins: str | None = None
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ SUITE = Suite(
     mini=f"{_HERE}.mini",
     scores=f"{_HERE}.scores:SCORES",
     published=f"{_HERE}.published:rows",
+    origins=f"{_HERE}.tasks:origins",
     licence="The datasets of FLAN (arXiv:2109.01652), each under its own licence, which its page "
     "in the TensorFlow Datasets catalogue names.",
 )

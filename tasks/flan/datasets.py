@@ -138,8 +138,6 @@ class Dataset:
         template_set: the dataset whose templates it uses, by default itself.
         counted_as: the dataset as which the paper counts it in averages, by default itself.
         is_in_mixtures: whether it is trained on.
-        made_from: the corpora that its examples were made from. If one dataset is held out, no
-            dataset that shares a corpus with it is trained on.
     """
 
     name: str
@@ -157,7 +155,6 @@ class Dataset:
     template_set: str = ""
     counted_as: str = ""
     is_in_mixtures: bool = True
-    made_from: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         inputs = tuple(field for field in self.fields if field not in self.targets)
@@ -212,7 +209,6 @@ def _translation(name: str, tfds: str, title: str, languages: str, splits: Split
         raw_inputs=("sent1",),
         metrics=("bleu",),
         template_set={"wmt16": "wmt16_translate", "para_": "para_crawl"}.get(name[:5], name),
-        made_from=frozenset({"para_crawl"} if name.startswith("para_crawl") else ()),
     )
 
 
@@ -228,8 +224,7 @@ DATASETS: tuple[Dataset, ...] = (
         _classification(
             f"anli_{r}", f"anli/{r}:0.1.0", "nli", f"Adversarial NLI {r.upper()}", OWN_VALIDATION,
             read.anli, ("context", "hypothesis"), ("Yes", "It's impossible to say", "No"),
-            template_set="anli", counted_as="anli",
-            made_from=frozenset({"story_cloze", "wikihow"} if r == "r3" else ())
+            template_set="anli", counted_as="anli"
         )
         for r in ("r1", "r2", "r3")
     ),
@@ -252,15 +247,15 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     _classification(
         "qnli", "glue/qnli:2.0.0", "nli", "QNLI", TO_VALIDATION, read.qnli,
-        ("sentence", "question"), ("yes", "no"), made_from=frozenset({"squad"})
+        ("sentence", "question"), ("yes", "no")
     ),
     _classification(
         "wnli", "glue/wnli:2.0.0", "nli", "WNLI", _last_of_train(30, test="validation"),
-        read.sentence_pair, PAIR, NO_YES, made_from=frozenset({"winograd_schemas"})
+        read.sentence_pair, PAIR, NO_YES
     ),
     _classification(
         "snli", "snli:1.1.0", "nli", "SNLI", OWN_VALIDATION, read.nli, NLI,
-        ("yes", "it is not possible to tell", "no"), made_from=frozenset({"flickr30k"})
+        ("yes", "it is not possible to tell", "no")
     ),
     # commonsense reasoning
     _classification(
@@ -269,12 +264,12 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     _classification(
         "hellaswag", "hellaswag:1.1.0", "commonsense", "HellaSwag", TO_VALIDATION, read.hellaswag,
-        ("context",), made_from=frozenset({"wikihow"})
+        ("context",)
     ),
     _classification(
         "story_cloze", "story_cloze/2016:1.0.0", "commonsense", "StoryCloze",
         _last_of_train(200, "test", train="validation"),
-        read.story_cloze, ("context",), made_from=frozenset({"story_cloze"})
+        read.story_cloze, ("context",)
     ),
     _classification(
         "piqa", "piqa:1.0.0", "commonsense", "PIQA", _last_of_train(100, test="validation"),
@@ -295,7 +290,7 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     _classification(
         "sst2", "glue/sst2:2.0.0", "sentiment", "SST-2", TO_VALIDATION, read.labelled_sentence,
-        ("sentence",), NEGATIVE_POSITIVE, made_from=frozenset({"rotten_tomatoes"})
+        ("sentence",), NEGATIVE_POSITIVE
     ),
     # paraphrase detection
     _classification(
@@ -313,8 +308,7 @@ DATASETS: tuple[Dataset, ...] = (
     Dataset(
         "stsb", "glue/stsb:2.0.0", "paraphrase", "STS-B", _last_of_train(100, test="validation"),
         read.stsb, (*PAIR, "answer_str"), ("answer_str",), kind="classification",
-        options=("0", "1", "2", "3", "4", "5"), metrics=("pearson", "spearman"),
-        made_from=frozenset({"flickr30k"})
+        options=("0", "1", "2", "3", "4", "5"), metrics=("pearson", "spearman")
     ),
     # closed-book question answering
     *(
@@ -327,8 +321,7 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     Dataset(
         "natural_questions", "natural_questions_open:1.0.0", "closed_book_qa", "Natural Questions",
-        TO_VALIDATION, read.natural_questions, ("question", "answer"), metrics=("trivia_qa",),
-        made_from=frozenset({"natural_questions"})
+        TO_VALIDATION, read.natural_questions, ("question", "answer"), metrics=("trivia_qa",)
     ),
     Dataset(
         "trivia_qa", "trivia_qa/rc:1.1.0", "closed_book_qa", "TriviaQA", TO_VALIDATION,
@@ -343,22 +336,20 @@ DATASETS: tuple[Dataset, ...] = (
     Dataset(
         "dart", "gem/dart:1.1.0", "struct_to_text", "DART", TO_VALIDATION, read.dart,
         ("tripleset", "tripleset_newline", "target"), ("target",), ("tripleset",),
-        metrics=("rouge",), made_from=frozenset({"web_nlg", "e2e_nlg"})
+        metrics=("rouge",)
     ),
     Dataset(
         "e2e_nlg", "gem/e2e_nlg:1.1.0", "struct_to_text", "E2E NLG", TO_VALIDATION, read.e2e_nlg,
-        ("meaning_representation", "target"), ("target",), metrics=("rouge",),
-        made_from=frozenset({"e2e_nlg"})
+        ("meaning_representation", "target"), ("target",), metrics=("rouge",)
     ),
     Dataset(
         "web_nlg_en", "gem/web_nlg_en:1.1.0", "struct_to_text", "WebNLG", TO_VALIDATION,
-        read.web_nlg, ("input_string", "target"), ("target",), metrics=("rouge",),
-        made_from=frozenset({"web_nlg"})
+        read.web_nlg, ("input_string", "target"), ("target",), metrics=("rouge",)
     ),
     # reading comprehension
     _classification(
         "bool_q", "bool_q:1.0.0", "reading_comprehension", "BoolQ", TO_VALIDATION, read.bool_q,
-        ("title", "text", "question"), NO_YES, made_from=frozenset({"natural_questions"})
+        ("title", "text", "question"), NO_YES
     ),
     Dataset(
         "drop", "drop:2.0.0", "reading_comprehension", "DROP",
@@ -377,7 +368,7 @@ DATASETS: tuple[Dataset, ...] = (
         Dataset(
             f"squad_{version}", tfds, "reading_comprehension", f"SQuAD {version}", TO_VALIDATION,
             read.squad, ("title", "context", "question", "answer"), metrics=("squad",),
-            counted_as="squad", made_from=frozenset({"squad"})
+            counted_as="squad"
         )
         for version, tfds in (("v1", "squad/v1.1:3.0.0"), ("v2", "squad/v2.0:3.0.0"))
     ),
@@ -388,8 +379,7 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     _classification(
         "record", "super_glue/record:1.0.2", "reading_comprehension_commonsense", "ReCoRD",
-        TO_VALIDATION, read.record, ("passage", "query"), metrics=("squad",),
-        made_from=frozenset({"cnn_dailymail"})
+        TO_VALIDATION, read.record, ("passage", "query"), metrics=("squad",)
     ),
     # coreference resolution
     _classification(
@@ -404,12 +394,11 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     _classification(
         "wsc", "super_glue/wsc:1.0.2", "coreference", "WSC", _last_of_train(50, test="validation"),
-        read.wsc, ("context", "text1", "text2"), NO_YES, made_from=frozenset({"winograd_schemas"})
+        read.wsc, ("context", "text1", "text2"), NO_YES
     ),
     _classification(
         "wsc273", "wsc273:1.0.0", "coreference", "WSC273", {"test": Part("test")}, read.wsc273,
-        ("context",), counted_as="wsc", is_in_mixtures=False,
-        made_from=frozenset({"winograd_schemas"})
+        ("context",), counted_as="wsc", is_in_mixtures=False
     ),
     # translation
     _translation(
@@ -433,8 +422,7 @@ DATASETS: tuple[Dataset, ...] = (
     ),
     Dataset(
         "cnn_dailymail", "cnn_dailymail:3.4.0", "summarization", "CNN/DailyMail", OWN_VALIDATION,
-        read.cnn_dailymail, ("text", "highlights"), ("highlights",), metrics=("rouge",),
-        made_from=frozenset({"cnn_dailymail"})
+        read.cnn_dailymail, ("text", "highlights"), ("highlights",), metrics=("rouge",)
     ),
     Dataset(
         "gigaword", "gigaword:1.2.0", "summarization", "Gigaword", OWN_VALIDATION, read.gigaword,
@@ -469,18 +457,17 @@ DATASETS: tuple[Dataset, ...] = (
         "opinion_abstracts_rotten_tomatoes", "opinion_abstracts/rotten_tomatoes:1.0.0",
         "summarization", "Rotten Tomatoes", OPINION_ABSTRACTS, read.rotten_tomatoes,
         ("movie", "numbered_reviews", "first_review", "critic_consensus"), ("critic_consensus",),
-        ("movie", "numbered_reviews"), metrics=("rouge",), made_from=frozenset({"rotten_tomatoes"})
+        ("movie", "numbered_reviews"), metrics=("rouge",)
     ),
     Dataset(
         "wiki_lingua_english_en", "gem/wiki_lingua_english_en:1.1.0", "summarization", "WikiLingua",
-        OWN_VALIDATION, read.wiki_lingua, ("source", "target"), ("target",), metrics=("rouge",),
-        made_from=frozenset({"wikihow"})
+        OWN_VALIDATION, read.wiki_lingua, ("source", "target"), ("target",), metrics=("rouge",)
     ),
     # miscellaneous
     Dataset(
         "coqa", "coqa:1.0.0", "miscellaneous", "CoQA", _last_of_train(100, test="test"), read.coqa,
         ("text", "numbered_questions", "numbered_answers"), ("numbered_answers",),
-        metrics=("squad",), made_from=frozenset({"cnn_dailymail"})
+        metrics=("squad",)
     ),
     Dataset(
         "quac", "quac:1.0.0", "miscellaneous", "QuAC", TO_VALIDATION, read.quac,
@@ -506,8 +493,7 @@ DATASETS: tuple[Dataset, ...] = (
         Dataset(
             name, "para_crawl/enda:1.2.0", "miscellaneous", title, _third_of_para_crawl(nth),
             preprocess, (field, "answer"), metrics=("edit_distance",),
-            is_in_mixtures=name == "fix_punct",
-            made_from=frozenset({"para_crawl"})
+            is_in_mixtures=name == "fix_punct"
         )
         for nth, (name, title, preprocess, field) in enumerate(
             (

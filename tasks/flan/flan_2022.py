@@ -9,13 +9,14 @@ the examples of a task that has more than its cap.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache, partial
 from typing import Any
 
 import msgspec
 
 from tk_instruct import schema
+from tk_instruct.audit.by_origin import origins_of_tasks
 from tk_instruct.data.registry import Mixture
 from tk_instruct.data.task import Example, RawExample, Render, Rendering, Source, Task
 from tk_instruct.data.templates import OPTIONS, Template, options_block
@@ -210,6 +211,13 @@ def _task(name: str, part: str, template: Template, few_shot: bool) -> Task:
     )
     rendering = Rendering(partial(_prepare, part, template, few_shot), reads=_READS)
     return Task(name, source, rendering, _target, [METRICS["rouge"]], exported=_exported)
+
+
+def origins(name: str, split: str) -> Mapping[str, Collection[str]]:
+    """The tasks of T0's share → their source data sets. Nothing is known of the user's files."""
+    if name.startswith("flan_2022_t0") and not _is_file("t0"):
+        return origins_of_tasks(t0_share.MIXTURE, split)
+    return {name: []}
 
 
 def declared() -> Iterator[Task | Mixture]:

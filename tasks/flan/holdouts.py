@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from tk_instruct.data.origins import main_origins_of
+
 from .datasets import CLUSTERS, DATASETS, Dataset
 
 MAX_RATE = 3_000  # the maximum number of a dataset's examples that its mixing rate counts
@@ -44,10 +46,15 @@ def in_clusters(*clusters: str) -> tuple[Dataset, ...]:
 
 
 def without(held_out: Sequence[Dataset], among: Iterable[Dataset] = TRAINED_ON) -> list[Dataset]:
-    """The datasets that are not held out and share no source corpus with one that is."""
-    origins = frozenset[str]().union(*(dataset.made_from for dataset in held_out))
+    """The datasets that are not held out and share no source corpus with one that is.
+
+    A source that only a small part comes from does not count, as it never did.
+    """
+    origins = frozenset[str]().union(*(main_origins_of(dataset.name) for dataset in held_out))
     return [
-        dataset for dataset in among if dataset not in held_out and not dataset.made_from & origins
+        dataset
+        for dataset in among
+        if dataset not in held_out and not main_origins_of(dataset.name) & origins
     ]
 
 

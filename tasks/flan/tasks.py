@@ -11,7 +11,8 @@ Mixtures: flan_all, flan_holdout_CLUSTER, flan_holdout_superglue, flan_clusters_
 has all forms, such as flan_holdout_nli_fewshot. Gin sets data (tfds_data_dir) and templates (FLAN).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from tk_instruct.data.registry import Mixture, proportional
@@ -119,6 +120,19 @@ def _tasks_of(dataset: Dataset) -> Iterator[Task]:
                 exported=_exported_option,
                 unit=_option_unit,
             )
+
+
+@cache
+def _dataset_of_task() -> Mapping[str, str]:
+    return {task.name: dataset.name for dataset in DATASETS for task in _tasks_of(dataset)}
+
+
+def origins(name: str, split: str) -> Mapping[str, Collection[str]]:
+    """The data set of a task → itself. Those of FLAN 2022's files are not known."""
+    if name in _dataset_of_task():
+        dataset = _dataset_of_task()[name]
+        return {dataset: [dataset]}
+    return flan_2022.origins(name, split)
 
 
 def form_of(dataset: Dataset, suffix: str) -> str:

@@ -50,6 +50,7 @@ SUITE = Suite(
     },
     scores=f"{_HERE}.scores:SCORES",
     published=f"{_HERE}.published:rows",
+    origins=f"{_HERE}.tasks:origins",
     task_forms={
         "ni_v1": TaskForm(
             f"{_HERE}.task_files:read",

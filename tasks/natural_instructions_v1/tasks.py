@@ -12,7 +12,7 @@ Splits of tasks are in splits.py. Splits of instances:
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import cycle, islice
@@ -102,12 +102,16 @@ def _positions(split: str, task: TaskSpec, num_instances: int) -> Sequence[int]:
     return list(islice(cycle(positions), wanted))
 
 
+def members(tasks: TaskSplit, split: str) -> Sequence[str]:
+    """The names of the tasks in a split. Their files may be missing."""
+    if split == "all":
+        return list(collection())
+    return tasks.unseen if split == "test" else tasks.seen
+
+
 def _files(tasks: TaskSplit, split: str, only: str | None) -> dict[str, Path]:
     """Name of a task in a split → its file. Raises EmptySplitError if there is none."""
-    if split == "all":
-        names: Sequence[str] = list(collection())
-    else:
-        names = tasks.unseen if split == "test" else tasks.seen
+    names = members(tasks, split)
     if only is not None:
         if only not in names:
             splits = {"test": tasks.unseen, "train and validation": tasks.seen}
@@ -239,6 +243,16 @@ def _exported(encoding: str, example: Example) -> Mapping[str, Any]:
         "dataset": example["dataset"],
         "targets": example["references"],
     }
+
+
+def origins(name: str, split: str) -> Mapping[str, Collection[str]]:
+    """Task of a split → its source data set. Needs no data."""
+    of_split = {
+        f"ni_v1_{tasks.name}_{encoding}": tasks
+        for tasks in task_splits().values()
+        for encoding in ENCODINGS
+    }
+    return {member: [collection()[member].dataset] for member in members(of_split[name], split)}
 
 
 def declared() -> Iterator[Task]:

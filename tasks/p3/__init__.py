@@ -39,6 +39,7 @@ SUITE = Suite(
     mini=f"{_HERE}.mini",
     scores=f"{_HERE}.scores:SCORES",
     published=f"{_HERE}.published:rows",
+    origins=f"{_HERE}.tasks:origins",
     licence="Prompts of PromptSource (arXiv:2202.01279): Apache 2.0. Each data set is under its "
     "own licence, which its page on Hugging Face's Hub names.",
 )

@@ -14,11 +14,12 @@ names are read when a name is looked up that is not on the list. Gin sets tree a
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
+from tk_instruct.data import registry
 from tk_instruct.data.registry import Mixture
 from tk_instruct.data.task import (
     AnyTask,
@@ -226,6 +227,18 @@ def prompts_of(dataset: DatasetName, template: str) -> list[PromptedDataset]:
     rounds = t0.ANLI_ROUNDS if dataset == t0.ANLI else ("",)
     name = name_of(dataset, template)
     return [PromptedDataset(f"{name}_{of}" if of else name, dataset, template, of) for of in rounds]
+
+
+def origins(name: str, split: str) -> Mapping[str, Collection[str]]:
+    """The task, without the suffix of its options' task → its data set. Needs no data."""
+    del split  # of the same data set
+    task = registry.declared(name)
+    assert isinstance(task, Task)
+    assert task.source.download is not None
+    dataset, task_name = task.source.download.name, name.removesuffix(SCORE_EVAL)
+    if dataset == str(t0.ANLI):
+        dataset += f"/{task_name.rpartition('_')[2]}"  # the round
+    return {task_name: [dataset]}
 
 
 def declared() -> Iterator[Task | Mixture]:

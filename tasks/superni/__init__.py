@@ -70,6 +70,7 @@ SUITE = Suite(
     },
     scores=f"{_HERE}.scores:SCORES",
     published=f"{_HERE}.published:rows",
+    origins=f"{_HERE}.tasks:origins",
     licence="Super-NaturalInstructions (arXiv:2204.07705): Apache-2.0 for the collection. The "
     "licence of each dataset in it is named, where it is known, in its task file (`Instance "
     "License`).",

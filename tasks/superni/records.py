@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ import msgspec
 
 from tk_instruct import schema
 from tk_instruct.cache_folder import default_cache_dir
+from tk_instruct.data import origins
 from tk_instruct.data.tokenization import TOKENIZERS
 from tk_instruct.errors import EmptySplitError, MissingDataError, UserError
 from tk_instruct.files import Path, PathLike, is_local, read_file, write_atomically
@@ -194,6 +196,22 @@ class SuperNI:
                 )
             return names
         return self._listed(track, split)
+
+    def origins(self, track: str, split: str) -> dict[str, list[str]]:
+        """Name of each task in a split → its source data sets.
+
+        They are what the field Source of its file says. Where there is no file, or the table of
+        data sets knows none of them, it is the data set in the task's name, or none.
+        """
+        files = self._task_files()
+        names = self.task_names(track, split)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            given = pool.map(lambda name: _sources(files[name]) if name in files else [], names)
+        found = {}
+        for name, sources in zip(names, given, strict=True):
+            known = [origins.canonical(s) or origins.named_in(s) for s in sources]
+            found[name] = list(filter(None, known)) or list(filter(None, [origins.named_in(name)]))
+        return found
 
     def _listed(self, track: str, split: str) -> list[str]:
         path = self.root / "splits" / track / f"{split}_tasks.txt"
@@ -397,6 +415,12 @@ class _TaskFile(msgspec.Struct, frozen=True):
     output_languages: str | list[str] = msgspec.field(name="Output_language", default_factory=list)
 
 
+class _Beginning(msgspec.Struct, frozen=True):
+    """The field that is read of a task file to know where it comes from."""
+
+    source: str | list[str] = msgspec.field(name="Source")
+
+
 def read_task(path: PathLike) -> tuple[TaskSpec, list[_Instance]]:
     """The task and all instances of a file. Raises UserError with file, field and rule.
 
@@ -434,6 +458,19 @@ def _parse(content: bytes, path: Path) -> tuple[TaskSpec, list[_Instance]]:
 
 def _texts(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
+
+
+_BEGINNING = 1 << 16  # bytes: the field Source stands before the instances
+_STRING = rb'"(?:[^"\\]|\\.)*"'
+_SOURCE = re.compile(rb'"Source"\s*:\s*(?:\[(?:[^]"]|%b)*\]|%b)' % (_STRING, _STRING), re.DOTALL)
+
+
+def _sources(path: Path) -> list[str]:
+    """The field Source of a task file, of which only the beginning is read, or nothing."""
+    found = _SOURCE.search(read_file(path, _BEGINNING))
+    if not found:
+        return []
+    return _texts(schema.parse(b"{%b}" % found[0], _Beginning, str(path), _REPAIR).source)
 
 
 def _copies(some: Mapping[str, Path], others: Mapping[str, Path]) -> list[tuple[str, str]]:

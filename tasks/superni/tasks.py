@@ -4,7 +4,7 @@ Splits: train, validation (further instances of the train tasks), dev (whole tas
 excluded. Options come from gin: SuperNI.data_dir and its other fields, vocabulary.name.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -134,6 +134,14 @@ def _metric(track: str) -> Callable[..., Mapping[str, float]]:
         return {key: round(value, 4) for key, value in scores.items()}
 
     return superni
+
+
+def origins(name: str, split: str) -> Mapping[str, Collection[str]]:
+    """Task of a split → its source data sets. Needs the lists of tasks, and no task file.
+
+    Raises MissingDataError if no data directory is set.
+    """
+    return SuperNI().origins(TRACK_NAMES[name.split("_")[1]], split)
 
 
 def declared() -> Iterator[Task | Mixture]:

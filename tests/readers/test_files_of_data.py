@@ -9,6 +9,7 @@ from typing import Any
 from damage import OfEachReader, OfEachReaderInAFolder, Reader, lines
 
 TASK = {
+    "Source": ["wordnet", "😀"],
     "Definition": ["Say the opposite.", "Negate."],
     "Categories": ["Word Semantics"],
     "Input_language": ["English"],
@@ -49,6 +50,16 @@ def task_file_of_a_split(path: Path) -> None:
     split.mkdir(parents=True, exist_ok=True)
     (split / "test_tasks.txt").write_text("file")
     _superni(path.parent.parent, "test")
+
+
+def source_of_a_task_file(path: Path) -> None:
+    """The field Source alone, at the file's beginning."""
+    from tk_instruct.tasks.superni.records import SuperNI
+
+    split = path.parent.parent / "splits" / "default" / "test_tasks.txt"
+    split.parent.mkdir(parents=True, exist_ok=True)
+    split.write_text("file")
+    SuperNI(str(path.parent.parent)).origins("default", "test")
 
 
 def split(path: Path) -> None:
@@ -228,6 +239,9 @@ READERS = [
     Reader("task_file", task_file, json.dumps(TASK).encode()),
     Reader(
         "task_file_of_a_split", task_file_of_a_split, json.dumps(TASK).encode(), "tasks/file.json"
+    ),
+    Reader(
+        "source_of_a_task_file", source_of_a_task_file, json.dumps(TASK).encode(), "tasks/file.json"
     ),
     Reader("split", split, b"task1_a\ntask2_b.json\n", "splits/default/train_tasks.txt"),
     Reader("checked_task_file", checked_task_file, json.dumps(TASK).encode()),

@@ -107,13 +107,15 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _audit(args: argparse.Namespace) -> "Audit":
-    from tk_instruct.audit import instances
+    from tk_instruct.audit import by_origin, instances
     from tk_instruct.audit.findings import Audit, Settings
     from tk_instruct.audit.overlap import Found, overlap
 
     settings = Settings(args.ngram, args.short_ngram, args.jaccard)
     train = [instances.given(text, "train") for text in args.train]
     against = [instances.given(text, "test") for text in args.against]
+    names = ([str(of) for of in side if of.split is not None] for side in (train, against))
+    origins = by_origin.by_origin(*names)
     found = Found([], [], 0, 0)
     if not args.names_only:
         found = overlap(
@@ -127,7 +129,9 @@ def _audit(args: argparse.Namespace) -> "Audit":
         num_train=found.num_train,
         left_out=found.left_out,
         tasks=found.tasks,
-        origins=[],
+        train_datasets={task: sorted(of) for task, of in origins.train.items()},
+        eval_datasets={task: sorted(of) for task, of in origins.evaluation.items()},
+        origins=list(origins.findings),
         texts=found.texts,
     )
 

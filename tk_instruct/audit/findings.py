@@ -19,7 +19,9 @@ class OriginFinding(msgspec.Struct, frozen=True):
     """Two constituent tasks that are related by their source datasets.
 
     Attributes:
-        datasets: names in the table of datasets, sorted.
+        relation: one of by_origin.RELATIONS, the closest if there are several.
+        datasets: names in the table of datasets, sorted; none, if it is the same task of unknown
+            origin.
     """
 
     train_task: str
@@ -110,6 +112,9 @@ class Audit(msgspec.Struct, frozen=True):
         tasks: the evaluation tasks, sorted by name; none if only names were compared.
         left_out: the number of n-grams and whole texts that were left out because they stand in
             many instances of an evaluation task.
+        train_datasets: training task → its source datasets; none if its origin is unknown. A file
+            is not among them.
+        eval_datasets: the same of the evaluation tasks.
         origins: pairs of tasks that are related by their source datasets.
         texts: of each evaluation instance at most one finding a field and kind.
     """
@@ -121,6 +126,8 @@ class Audit(msgspec.Struct, frozen=True):
     num_train: _Count
     left_out: _Count
     tasks: list[TaskCount]
+    train_datasets: dict[str, list[str]]
+    eval_datasets: dict[str, list[str]]
     origins: list[OriginFinding]
     texts: list[TextFinding]
 

@@ -4,6 +4,7 @@ import itertools
 import textwrap
 from collections.abc import Sequence
 
+from tk_instruct.audit import by_origin
 from tk_instruct.audit.findings import Audit, Passage, TaskCount, TextFinding
 from tk_instruct.tables import table
 
@@ -15,13 +16,17 @@ _WIDTH_OF_A_TEXT = 58
 
 
 def flagged(audit: Audit) -> tuple[int, int]:
-    """(what is flagged, of how many): evaluation instances."""
+    """(what is flagged, of how many) evaluation instances; tasks, if only names were compared."""
+    if not audit.tasks:
+        return len({each.eval_task for each in audit.origins}), len(audit.eval_datasets)
     return sum(each.flagged for each in audit.tasks), sum(each.instances for each in audit.tasks)
 
 
 def summary(audit: Audit, num_findings: int) -> str:
     """All that is printed, with the findings that have most in common."""
     parts = [f"{', '.join(audit.train)} against {', '.join(audit.against)}"]
+    if audit.eval_datasets and audit.train_datasets:
+        parts.append(by_origin.as_text(by_origin.origins_of(audit)))
     if audit.tasks:
         parts += [_counts(audit), _about_texts(audit)]
         parts += [_side_by_side(finding) for finding in worst(audit.texts)[:num_findings]]

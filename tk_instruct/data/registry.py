@@ -170,6 +170,8 @@ def training_draws(seed: int = 0, num_train_examples: int | None = None) -> tupl
 _IN_DATA = "declared_in_data"
 # Tasks and mixtures that add() has declared.
 _added: dict[str, Task | Mixture] = {}
+# Name of a subset → the names of the task that it is part of, and of its one constituent.
+_subsets: dict[str, tuple[str, str]] = {}
 
 
 def add(declared: Task | Mixture) -> None:
@@ -403,4 +405,10 @@ def subset(name: str, task: str) -> str:
         if not isinstance(whole, Task) or whole.source.narrow is None:
             raise UserError(f"{name!r} has no parts to choose {task!r} from; leave it out")
         add(replace(whole, name=subset_name, source=whole.source.narrow(task)))
+        _subsets[subset_name] = name, task
     return subset_name
+
+
+def whole_of(name: str) -> tuple[str, str | None]:
+    """The name of the task that a subset is part of, and of its constituent; else NAME and None."""
+    return _subsets.get(name, (name, None))
