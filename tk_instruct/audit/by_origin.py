@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
-import msgspec
-
 from tk_instruct import suite
+from tk_instruct.audit.findings import Audit, OriginFinding
 from tk_instruct.data import origins, registry
 from tk_instruct.data.task import check_split
 from tk_instruct.tables import table
@@ -18,21 +17,6 @@ from tk_instruct.tables import table
 Relation = Literal["same_task", origins.Relation]
 # From the closest to the most distant one.
 RELATIONS: Sequence[Relation] = get_args(Relation)
-
-
-class OriginFinding(msgspec.Struct, frozen=True):
-    """Two constituent tasks that are related by their source datasets.
-
-    Attributes:
-        relation: one of RELATIONS, the closest if there are several.
-        datasets: names in the table of datasets, sorted; none, if it is the same task
-            of unknown origin.
-    """
-
-    train_task: str
-    eval_task: str
-    relation: Relation
-    datasets: list[str]
 
 
 class Origins(NamedTuple):
@@ -89,6 +73,15 @@ def by_origin(train: Sequence[str], against: Sequence[str]) -> Origins:
 def unknown(tasks: Mapping[str, frozenset[str]]) -> list[str]:
     """The tasks of unknown origin, sorted."""
     return sorted(name for name, datasets in tasks.items() if not datasets)
+
+
+def origins_of(audit: Audit) -> Origins:
+    """What an audit has of origins."""
+    sides = (
+        {task: frozenset(names) for task, names in of.items()}
+        for of in (audit.train_datasets, audit.eval_datasets)
+    )
+    return Origins(audit.origins, *sides)
 
 
 def as_text(found: Origins) -> str:
