@@ -202,6 +202,8 @@ def test_refusals(
         ([f"--model=hf:{tmp_path}"], "cannot be loaded"),
         ([f"--model=hf:{gpt2}", "--base_url=http://x/v1"], "--base_url is of --model api:"),
         ([f"--model=hf:{gpt2}", "--step=3"], "--step is of --model_dir"),
+        ([f"--model=hf:{gpt2}", "--num_partitions=2"], "--num_partitions=2 is of --model_dir"),
+        ([f"--model=hf:{gpt2}@main"], "a folder has no revisions; leave @main out"),
         ([f"--model=hf:{gpt2}", "--device=nowhere"], "--device=nowhere cannot be used"),
         (["--model_dir=x", "--chat_template"], "--chat_template is of --model hf:"),
         (["--model_dir=x", "--stop=x"], "--stop is of --model"),

@@ -67,6 +67,10 @@ class HuggingFaceSystem:
         path = os.path.expanduser(name)
         is_local = os.path.isdir(path)
         name, _, revision = (path, "", "") if is_local else name.partition("@")
+        if revision and os.path.isdir(os.path.expanduser(name)):
+            raise UserError(
+                f"--model=hf:{name}@{revision}: a folder has no revisions; leave @{revision} out"
+            )
         try:
             import torch
             import transformers

@@ -98,6 +98,11 @@ def opened(args: argparse.Namespace) -> System:
         _refuse(args, ("stop",), "--model")
         return checkpoint.CheckpointSystem(args)
     _refuse(args, ("step", "distributed", "coordinator"), "--model_dir")
+    if args.num_partitions != 1:
+        raise UserError(
+            f"--num_partitions={args.num_partitions} is of --model_dir; leave it out, or give "
+            "--model_dir"
+        )
     configuration.bind_data_arguments(args)
     if kind == "hf":
         return huggingface.HuggingFaceSystem(name, args)
