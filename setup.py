@@ -41,6 +41,7 @@ setup(
         "absl-py>=2.1",
         "array-record>=0.8",
         "cloudpickle>=3.0",
+        "datasketch>=1.6",  # MinHash; needs NumPy and SciPy alone
         "etils>=1.9",
         "flax>=0.12",
         "gin-config>=0.5",

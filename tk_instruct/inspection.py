@@ -1,6 +1,7 @@
-"""Look at declared tasks: list them, show, count and export examples, check and get their data.
+"""Look at declared tasks: list, show, count, audit and export them, check and get their data.
 
-show, stats, export and prepare can take data, vocabulary and the tasks' parameters from a recipe:
+show, stats, export, audit and prepare can take data, vocabulary and the tasks' parameters from a
+recipe:
 
   tk-instruct tasks show NAME --gin_file=recipes/smoke.gin
   tk-instruct tasks show NAME --vocabulary=bytes -n 1
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tk_instruct import export, suite
+from tk_instruct import audit, export, suite
 from tk_instruct.configuration import (
     add_data_arguments,
     add_gin_arguments,
@@ -59,6 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export_parser = actions.add_parser("export", help="write examples as texts, for other programs")
     export.add_arguments(export_parser)
 
+    audit_parser = actions.add_parser(
+        "audit",
+        help="look for evaluation data in training data",
+        description=audit.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    audit.add_arguments(audit_parser)
+
     rates = actions.add_parser("rates", help="the share of a mixture's tasks, by dataset")
     rates.add_argument("name", metavar="NAME", help="a mixture")
     rates.add_argument("--tasks", action="store_true", help="one row a task")
@@ -80,9 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="tasks, mixtures, or TFDS names like glue/rte:2.0.0",
     )
-    for action in (prepare, export_parser):
+    for action in (prepare, export_parser, audit_parser):
         add_data_arguments(action)
-    for action in (show, stats, rates, export_parser, prepare):
+    for action in (show, stats, rates, export_parser, audit_parser, prepare):
         add_gin_arguments(action)
     for action in (listing, show, stats, rates, doctor):
         action.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -103,6 +112,7 @@ def main(args: argparse.Namespace) -> int:
         "show": _show,
         "stats": _stats,
         "export": export.main,
+        "audit": audit.main,
         "rates": _rates,
         "prepare": _prepare,
         "doctor": _doctor,

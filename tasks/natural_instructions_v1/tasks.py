@@ -230,6 +230,10 @@ def _unit(example: Example) -> str:
     return str(example["task"])
 
 
+def _instance_text(raw: RawExample) -> tuple[str, Sequence[str]]:
+    return str(raw["input"]), raw["references"]
+
+
 def _exported(encoding: str, example: Example) -> Mapping[str, Any]:
     return {
         "task": example["task"],
@@ -266,4 +270,5 @@ def declared() -> Iterator[Task]:
                 exported=partial(_exported, name),
                 is_listed=is_listed,
                 unit=_unit,
+                instance_text=_instance_text,
             )

@@ -103,6 +103,10 @@ def _exported(example: Example) -> Mapping[str, Any]:
     }
 
 
+def _instance_text(raw: RawExample) -> tuple[str, Sequence[str]]:
+    return str(raw["input"]), raw["references"]
+
+
 def _about(example: Example) -> Mapping[str, Sequence[str]]:
     spec = TaskSpec.from_json(example["instruction"])
     return {
@@ -157,6 +161,7 @@ def declared() -> Iterator[Task | Mixture]:
                 _about,
                 exported=_exported,
                 unit=_unit,
+                instance_text=_instance_text,
             )
     for encoding in prompt.ENCODINGS:
         parts = [f"superni_{short}_{encoding}" for short in TRACK_NAMES]

@@ -8,8 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
-import msgspec
-
+from tk_instruct.audit.findings import Audit, OriginFinding
 from tk_instruct.data import origins
 from tk_instruct.data.registry import origins_of_tasks
 from tk_instruct.tables import table
@@ -17,21 +16,6 @@ from tk_instruct.tables import table
 Relation = Literal["same_task", origins.Relation]
 # From the closest to the most distant one.
 RELATIONS: Sequence[Relation] = get_args(Relation)
-
-
-class OriginFinding(msgspec.Struct, frozen=True):
-    """Two constituent tasks that are related by their source datasets.
-
-    Attributes:
-        relation: one of RELATIONS, the closest if there are several.
-        datasets: names in the table of datasets, sorted; none, if it is the same task
-            of unknown origin.
-    """
-
-    train_task: str
-    eval_task: str
-    relation: Relation
-    datasets: list[str]
 
 
 class Origins(NamedTuple):
@@ -70,9 +54,18 @@ def unknown(tasks: Mapping[str, frozenset[str]]) -> list[str]:
     return sorted(name for name, datasets in tasks.items() if not datasets)
 
 
+def origins_of(audit: Audit) -> Origins:
+    """What an audit has of origins."""
+    sides = (
+        {task: frozenset(names) for task, names in of.items()}
+        for of in (audit.train_datasets, audit.eval_datasets)
+    )
+    return Origins(audit.origins, *sides)
+
+
 def as_text(found: Origins) -> str:
     """The findings by datasets, as a table, and how much is unknown."""
-    groups: dict[tuple[str, Relation, str], tuple[set[str], set[str]]] = {}
+    groups: dict[tuple[str, str, str], tuple[set[str], set[str]]] = {}
     for finding in found.findings:
         evaluated = _named(found.evaluation[finding.eval_task], finding.eval_task)
         key = evaluated, finding.relation, " ".join(finding.datasets)

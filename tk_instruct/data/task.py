@@ -196,6 +196,9 @@ class Task:
         is_listed: whether listings and patterns find it. If not, only its full name does.
         unit: example → the unit that was sampled to get it, such as its task or its question. The
             standard errors of scores are clustered by units. By default each example is its own.
+        instance_text: raw example → its own texts, without instruction, demonstrations and
+            template: the input, and all right answers. `tasks audit` compares them. None: the
+            texts of the prompt and of its target.
     """
 
     name: str
@@ -208,6 +211,7 @@ class Task:
     exported: Callable[[Example], Mapping[str, Any]] = _none
     is_listed: bool = True
     unit: Callable[[Example], str] = _id
+    instance_text: Callable[[RawExample], tuple[str, Sequence[str]]] | None = None
 
     @property
     def splits(self) -> Sequence[str]:

@@ -1,0 +1,111 @@
+"""An audit as text for a terminal."""
+
+import itertools
+import textwrap
+from collections.abc import Sequence
+
+from tk_instruct.audit import by_origin
+from tk_instruct.audit.findings import Audit, Passage, TaskCount, TextFinding
+from tk_instruct.tables import table
+
+_CAUTION = (
+    "Most flags are false until somebody has read them: quotations, lists, boilerplate and common "
+    "knowledge stand in many texts."
+)
+_WIDTH_OF_A_TEXT = 58
+
+
+def flagged(audit: Audit) -> tuple[int, int]:
+    """(what is flagged, of how many) evaluation instances; tasks, if only names were compared."""
+    if not audit.tasks:
+        return len({each.eval_task for each in audit.origins}), len(audit.eval_datasets)
+    return sum(each.flagged for each in audit.tasks), sum(each.instances for each in audit.tasks)
+
+
+def summary(audit: Audit, num_findings: int) -> str:
+    """All that is printed, with the findings that have most in common."""
+    parts = [f"{', '.join(audit.train)} against {', '.join(audit.against)}"]
+    if audit.eval_datasets and audit.train_datasets:
+        parts.append(by_origin.as_text(by_origin.origins_of(audit)))
+    if audit.tasks:
+        parts += [_counts(audit), _about_texts(audit)]
+        parts += [_side_by_side(finding) for finding in worst(audit.texts)[:num_findings]]
+    return "\n\n".join(parts)
+
+
+def _counts(audit: Audit) -> str:
+    number, total = flagged(audit)
+    by_inputs, by_targets = (
+        sum(getattr(each, name) for each in audit.tasks) for name in ("by_inputs", "by_targets")
+    )
+    rows = [("evaluation task", "instances", "flagged", "share", "by inputs", "by targets")]
+    for each in [
+        *sorted(audit.tasks, key=lambda task: (-task.flagged / task.instances, task.task)),
+        TaskCount("all", total, number, by_inputs, by_targets),
+    ]:
+        rows.append(
+            (
+                each.task,
+                f"{each.instances:,}",
+                f"{each.flagged:,}",
+                f"{each.flagged / each.instances:.1%}",
+                f"{each.by_inputs:,}",
+                f"{each.by_targets:,}",
+            )
+        )
+    return table(rows)
+
+
+def _about_texts(audit: Audit) -> str:
+    of = audit.settings
+    return textwrap.fill(
+        f"Compared with {audit.num_train:,} training examples by their words: equal texts, near "
+        f"duplicates (Jaccard similarity of at least {of.jaccard:g}) and texts with {of.ngram} "
+        f"words in a row in common ({of.short_ngram} for shorter texts). {audit.left_out:,} runs "
+        f"of words that stand in many instances of an evaluation task are left out. {_CAUTION}",
+        100,
+    )
+
+
+def worst(findings: Sequence[TextFinding]) -> list[TextFinding]:
+    """Findings by how much their texts have in common, the most first."""
+    return sorted(findings, key=lambda each: -sum(b - a for a, b in each.evaluation.marks))
+
+
+def about(finding: TextFinding) -> str:
+    """What is alike, in words."""
+    share = f"{finding.share:.0%} of its words"
+    if finding.kind == "equal":
+        return "equal"
+    if finding.kind == "near_duplicate":
+        return f"near duplicate, Jaccard {finding.jaccard:.2f}, {share}"
+    return f"{finding.n} words in a row, {share}"
+
+
+def _side_by_side(finding: TextFinding) -> str:
+    left, right = map(_lines, (finding.evaluation, finding.training))
+    examples = "example" if finding.num_train == 1 else "examples"
+    return "\n".join(
+        [
+            f"── {finding.eval_task} ── {finding.field}: {about(finding)} ── "
+            f"{finding.num_train:,} training {examples}",
+            *(
+                f"{one:{_WIDTH_OF_A_TEXT}} │ {other}".rstrip()
+                for one, other in itertools.zip_longest(
+                    [finding.eval_id, "", *left],
+                    [f"{finding.train_id} ({finding.train_task})", "", *right],
+                    fillvalue="",
+                )
+            ),
+        ]
+    )
+
+
+def _lines(passage: Passage) -> list[str]:
+    """A passage in lines, with «» around what is marked."""
+    parts, at = [], 0
+    for start, end in passage.marks:
+        parts += [passage.text[at:start], "«", passage.text[start:end], "»"]
+        at = end
+    marked = "".join([*parts, passage.text[at:]])
+    return textwrap.wrap(marked, _WIDTH_OF_A_TEXT)
