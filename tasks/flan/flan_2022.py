@@ -16,8 +16,7 @@ from typing import Any
 import msgspec
 
 from tk_instruct import schema
-from tk_instruct.audit.by_origin import origins_of_tasks
-from tk_instruct.data.registry import Mixture
+from tk_instruct.data.registry import Mixture, origins_of_tasks
 from tk_instruct.data.task import Example, RawExample, Render, Rendering, Source, Task
 from tk_instruct.data.templates import OPTIONS, Template, options_block
 from tk_instruct.data.tokenization import Tokenizer

@@ -7,8 +7,9 @@ import gin
 import pytest
 
 from tk_instruct import configuration, suite
-from tk_instruct.audit.by_origin import OriginFinding, as_text, by_origin, origins_of_tasks, unknown
+from tk_instruct.audit.by_origin import OriginFinding, as_text, by_origin, unknown
 from tk_instruct.data import registry
+from tk_instruct.data.registry import origins_of_tasks
 from tk_instruct.errors import MissingDataError, UserError
 
 TRAIN = ["task1_squad1.1_answer_generation", "task2_reverse_array", "task3_answer_generation"]

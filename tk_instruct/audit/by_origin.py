@@ -5,13 +5,12 @@ or ask different things of the same text.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
-from tk_instruct import suite
 from tk_instruct.audit.findings import Audit, OriginFinding
-from tk_instruct.data import origins, registry
-from tk_instruct.data.task import check_split
+from tk_instruct.data import origins
+from tk_instruct.data.registry import origins_of_tasks
 from tk_instruct.tables import table
 
 Relation = Literal["same_task", origins.Relation]
@@ -31,26 +30,6 @@ class Origins(NamedTuple):
     findings: Sequence[OriginFinding]
     train: Mapping[str, frozenset[str]]
     evaluation: Mapping[str, frozenset[str]]
-
-
-def origins_of_tasks(name: str, split: str) -> Mapping[str, frozenset[str]]:
-    """Constituent task of a task or mixture → its source datasets in the table; empty: unknown.
-
-    Raises UserError for an unknown name or split, and where lists of tasks are missing.
-    """
-    found: dict[str, frozenset[str]] = {}
-    for task in registry.tasks_of(name):
-        check_split(task, split)
-        whole, only = registry.whole_of(task.name)
-        owner = registry.suite_of(whole)
-        given: Mapping[str, Collection[str]] = {only or whole: ()}
-        if owner and owner.origins:
-            given = suite.part(owner.origins)(whole, split)
-        for constituent, datasets in given.items():
-            if only in (None, constituent):
-                known = frozenset(filter(None, map(origins.canonical, datasets)))
-                found[constituent] = found.get(constituent, frozenset()) | known
-    return found
 
 
 def by_origin(train: Sequence[str], against: Sequence[str]) -> Origins:
@@ -86,7 +65,7 @@ def origins_of(audit: Audit) -> Origins:
 
 def as_text(found: Origins) -> str:
     """The findings by datasets, as a table, and how much is unknown."""
-    groups: dict[tuple[str, Relation, str], tuple[set[str], set[str]]] = {}
+    groups: dict[tuple[str, str, str], tuple[set[str], set[str]]] = {}
     for finding in found.findings:
         evaluated = _named(found.evaluation[finding.eval_task], finding.eval_task)
         key = evaluated, finding.relation, " ".join(finding.datasets)
@@ -103,8 +82,8 @@ def as_text(found: Origins) -> str:
         [
             *([table(rows), ""] if found.findings else []),
             f"{len(related):,} of {len(found.evaluation):,} evaluation tasks have a source "
-            f"dataset in common with one of {len(found.train):,} training tasks. This is no proof of "
-            "common examples.",
+            f"dataset in common with one of {len(found.train):,} training tasks. This is no "
+            "proof of common examples.",
             f"Of unknown origin: {len(unknown(found.evaluation)):,} evaluation tasks, "
             f"{len(unknown(found.train)):,} training tasks.",
         ]
