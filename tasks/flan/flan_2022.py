@@ -195,6 +195,10 @@ def _exported(example: Example) -> Mapping[str, Any]:
     }
 
 
+def _instance_text(raw: RawExample) -> tuple[str, Sequence[str]]:
+    return str(raw["inputs_"]), raw["references"]
+
+
 def _target(example: Example) -> Target:
     return Target((example["targets_pretokenized"],))
 
@@ -209,7 +213,15 @@ def _task(name: str, part: str, template: Template, few_shot: bool) -> Task:
         selection=lambda: f"seed={FLAN().seed} cap={CAPS[part]}",
     )
     rendering = Rendering(partial(_prepare, part, template, few_shot), reads=_READS)
-    return Task(name, source, rendering, _target, [METRICS["rouge"]], exported=_exported)
+    return Task(
+        name,
+        source,
+        rendering,
+        _target,
+        [METRICS["rouge"]],
+        exported=_exported,
+        instance_text=_instance_text,
+    )
 
 
 def origins(name: str, split: str) -> Mapping[str, Collection[str]]:

@@ -12,11 +12,11 @@ has all forms, such as flan_holdout_nli_fewshot. Gin sets data (tfds_data_dir) a
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from tk_instruct.data.registry import Mixture, proportional
-from tk_instruct.data.task import Example, Rendering, Task
+from tk_instruct.data.task import Example, RawExample, Rendering, Task
 from tk_instruct.metrics import METRICS, Metric
 from tk_instruct.metrics.classification import rank_accuracy
 from tk_instruct.metrics.metric import Measured
@@ -42,6 +42,11 @@ def target_of(example: Example) -> Target:
 
 def _unit(example: Example) -> str:
     return str(example["group"] or example["id"])
+
+
+def _instance_text(dataset: Dataset, raw: RawExample) -> tuple[str, Sequence[str]]:
+    fields = (field for field in dataset.fields if field not in dataset.targets)
+    return "\n".join(str(raw[field]) for field in fields), raw["references"]
 
 
 def _exported(example: Example) -> Mapping[str, Any]:
@@ -90,7 +95,16 @@ def _task(
     rendering = Rendering(prepare, reads=prompts.reads(dataset))
     metrics = metrics or [METRICS[metric] for metric in dataset.metrics]
     source = examples.source(dataset)
-    return Task(name, source, rendering, target_of, metrics, exported=_exported, unit=_unit)
+    return Task(
+        name,
+        source,
+        rendering,
+        target_of,
+        metrics,
+        exported=_exported,
+        unit=_unit,
+        instance_text=partial(_instance_text, dataset),
+    )
 
 
 def _tasks_of(dataset: Dataset) -> Iterator[Task]:
@@ -119,6 +133,7 @@ def _tasks_of(dataset: Dataset) -> Iterator[Task]:
                 [rank_accuracy],
                 exported=_exported_option,
                 unit=_option_unit,
+                instance_text=partial(_instance_text, dataset),
             )
 
 
