@@ -8,7 +8,7 @@ The most likely token is taken each time, unless --num_beams or --sample is give
   tk-instruct predict --model_dir RUN --task TASK --split test
   tk-instruct predict --model_dir RUN --num_beams 4 --length_penalty 0.6
   tk-instruct predict --model_dir RUN --sample --temperature 0.7 --top_p 0.9 --seed 1
-  tk-instruct predict --model hf:google/flan-t5-small --task TASK --output_dir runs/flan_t5_small
+  tk-instruct predict --model hf:google-t5/t5-small --task TASK --output_dir runs/t5_small
   tk-instruct predict --model api:NAME --base_url http://localhost:8000/v1 --task TASK \\
       --output_dir runs/NAME
   tk-instruct predict --baseline NAME --task TASK --output_dir runs/NAME
