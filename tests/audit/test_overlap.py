@@ -126,6 +126,8 @@ def test_what_many_instances_have_is_left_out() -> None:
             ("targets", "equal"),
         }
         assert found.left_out == 0
+    same = [Instance(f"{k}", "one", question, []) for k in range(11)]
+    assert not overlap(same, [Instance("x", "x", f"well {question}", [])], Settings()).texts
     asked = Instance("y", "two", question, [])
     [finding] = overlap([*evaluation, asked], training, Settings()).texts
     assert (finding.eval_id, finding.kind, finding.share) == ("y", "near_duplicate", 1.0)

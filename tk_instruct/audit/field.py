@@ -124,11 +124,8 @@ class EvaluationTexts:
         for n, lookup in self._ngrams.items():
             hashes, places = hasher.ngrams(n, np.ones(len(texts.lengths), bool))
             which, starts = lookup.rows(hashes)
-            # In the order of training texts and of words, each word once.
             order = np.lexsort((starts, training := text_of(texts, places[which])))
-            training, starts = training[order], starts[order]
-            is_first = _changes(training) | _changes(starts)
-            found.append(self._covered(n, training[is_first], starts[is_first]))
+            found.append(self._covered(n, training[order], starts[order]))
         return Pairs(*map(np.concatenate, zip(*found, strict=True)))
 
     def _covered(self, n: int, training: np.ndarray, starts: np.ndarray) -> Pairs:
@@ -136,7 +133,8 @@ class EvaluationTexts:
 
         Args:
             training: the training text of each common n-gram, in order.
-            starts: its first word in the evaluation texts, in order within a training text.
+            starts: its first word in the evaluation texts, in order within a training text. It
+                may be there several times.
         """
         evaluation = text_of(self._numbered, starts)
         begins_pair = _changes(training) | _changes(evaluation)
