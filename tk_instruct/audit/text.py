@@ -2,6 +2,7 @@
 
 import itertools
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 
 from tk_instruct.audit import by_origin
@@ -68,8 +69,22 @@ def _about_texts(audit: Audit) -> str:
 
 
 def worst(findings: Sequence[TextFinding]) -> list[TextFinding]:
-    """Findings by how much their texts have in common, the most first."""
-    return sorted(findings, key=lambda each: -sum(b - a for a, b in each.evaluation.marks))
+    """Findings by how much their texts have in common: the most of each pair of tasks, then others.
+
+    A pair of tasks that match in all instances would be all that is read else.
+    """
+    of_pair: Counter[tuple[str, str]] = Counter()
+    ranks = []
+    for finding in sorted(findings, key=lambda each: -_num_marked(each)):
+        tasks = finding.eval_task, finding.train_task
+        ranks.append((of_pair[tasks], finding))
+        of_pair[tasks] += 1
+    return [finding for _, finding in sorted(ranks, key=lambda pair: pair[0])]
+
+
+def _num_marked(finding: TextFinding) -> int:
+    """Characters of the evaluation text that the training text has too."""
+    return sum(end - start for start, end in finding.evaluation.marks)
 
 
 def about(finding: TextFinding) -> str:
