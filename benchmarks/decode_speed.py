@@ -62,7 +62,8 @@ def ours(prompts: Prompts, spec: Mapping[str, Any]) -> tuple[Round, str]:
     import jax
     from flax import linen as nn
 
-    from tk_instruct import inference, model
+    from tk_instruct import model
+    from tk_instruct.inference.batches import batches
     from tk_instruct.model.config import T5Config
     from tk_instruct.model.decode import greedy
     from tk_instruct.step import init_params
@@ -78,7 +79,7 @@ def ours(prompts: Prompts, spec: Mapping[str, Any]) -> tuple[Round, str]:
     examples = [{"id": str(i), "inputs": inputs} for i, inputs in enumerate(prompts)]
 
     def do_round() -> None:
-        for _, tokens in inference.batches(examples, BATCH_SIZE, MAX_INPUT_TOKENS):
+        for _, tokens in batches(examples, BATCH_SIZE, MAX_INPUT_TOKENS):
             outputs = jax.device_get(decode(params, tokens, (tokens > 0).astype(np.int32)))
             assert outputs.shape == (len(tokens), spec["new_tokens"])
 

@@ -122,15 +122,17 @@ def open_run(folder: Path) -> tuple[Any, list[Any]]:
 
 def batches_of(run: Any, prompts: list[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Inputs and options of all prompts, in the batches in which they are ranked."""
-    from tk_instruct import rank
     from tk_instruct.data import registry
-    from tk_instruct.inference import batches, examples_of
+    from tk_instruct.inference import ranking
+    from tk_instruct.inference.batches import batches
+    from tk_instruct.inference.examples import examples_of
+    from tk_instruct.inference.options import tokenized_options
 
     for prompt in prompts:
         examples, _ = examples_of(prompt.of.task, SPLIT, run._lengths, None)
         (task,) = registry.tasks_of(prompt.of.task)
-        tokenized = rank.tokenized_options(examples, task.tokenizer())
-        for (num_options, length), group in rank._by_shape(tokenized).items():
+        tokenized = tokenized_options(examples, task.tokenizer())
+        for (num_options, length), group in ranking._by_shape(tokenized).items():
             for batch, tokens in batches(group, BATCH_SIZE, run._lengths.inputs):
                 options = np.zeros((len(tokens), num_options, length), np.int32)
                 for row, example in zip(options, batch, strict=False):
@@ -140,7 +142,7 @@ def batches_of(run: Any, prompts: list[Any]) -> Iterator[tuple[np.ndarray, np.nd
 
 
 def loaded_of(run: Any) -> Any:
-    from tk_instruct.inference import load_model
+    from tk_instruct.inference.checkpoint import load_model
 
     return load_model(run._checkpoints, run.step, run._about)
 

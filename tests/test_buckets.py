@@ -18,9 +18,10 @@ from typing import Any
 
 import pytest
 
-from tk_instruct import checkpoint, cli, inference, lock, predict
+from tk_instruct import checkpoint, cli, lock
 from tk_instruct.errors import UserError
 from tk_instruct.files import is_local
+from tk_instruct.inference import batches, generation
 
 TASK = "superni_en_def_pos2"
 
@@ -194,12 +195,12 @@ def test_a_run_on_a_bucket_from_data_to_report(
         assert (step / "commit_success.txt").exists()
 
     def interrupted_after_one(*arguments: Any) -> Iterator[Any]:
-        yield next(inference.batches(*arguments))
+        yield next(batches.batches(*arguments))
         raise KeyboardInterrupt
 
     command = ["predict", "--model_dir=gs://bucket/run", "--batch_size=32", *data]
     with monkeypatch.context() as patch:
-        patch.setattr(predict, "batches", interrupted_after_one)
+        patch.setattr(generation, "batches", interrupted_after_one)
         assert cli.main(command) == 130, capsys.readouterr().err
     output = run / "predictions" / f"{TASK}-test-6.jsonl"
     (batch,) = output.with_name(f"{output.name}.unfinished").iterdir()

@@ -17,7 +17,7 @@ from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.data.vocabulary import vocabulary
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path as EPath
-from tk_instruct.rank import read_examples
+from tk_instruct.inference.examples import read_examples
 from tk_instruct.tasks.superni import doctor, records
 from tk_instruct.tasks.superni.records import SuperNI, read_task
 

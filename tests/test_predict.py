@@ -15,11 +15,13 @@ import gin
 import numpy as np
 import pytest
 
-from tk_instruct import cli, configuration, inference, lock, predict
+from tk_instruct import cli, configuration, lock, predict
 from tk_instruct.data import registry
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.errors import UserError
-from tk_instruct.journal import row_of
+from tk_instruct.inference import batches, checkpoint, generation, heuristics
+from tk_instruct.inference.examples import examples_of
+from tk_instruct.journal import Example, Predict, row_of
 from tk_instruct.suite import Suite
 from tk_instruct.tasks.superni import baselines
 from tk_instruct.tasks.superni.records import SuperNI
@@ -67,19 +69,19 @@ def test_a_baseline_is_of_the_tasks_suite(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(
         registry, "suite_of", lambda name: other if "xlingual" in name else suite_of(name)
     )
-    assert predict.baseline_of("copy_demo", "superni_xlingual_def") is json.dumps
-    assert predict.baseline_of("copy_demo", "superni_en_def") is baselines.copy_demo
+    assert heuristics.baseline_of("copy_demo", "superni_xlingual_def") is json.dumps
+    assert heuristics.baseline_of("copy_demo", "superni_en_def") is baselines.copy_demo
     with pytest.raises(UserError) as caught:
-        predict.baseline_of("copy_input", "superni_xlingual_def")
+        heuristics.baseline_of("copy_input", "superni_xlingual_def")
     assert str(caught.value) == (
         "--baseline copy_input: superni_xlingual_def is of the suite other, which has "
         "copy_demo; give one of them"
     )
     with pytest.raises(UserError, match="the tasks of superni_def are of several suites"):
-        predict.baseline_of("copy_demo", "superni_def")
+        heuristics.baseline_of("copy_demo", "superni_def")
     monkeypatch.setattr(registry, "suite_of", lambda name: None)
     with pytest.raises(UserError, match="superni_en_def is of no suite"):
-        predict.baseline_of("copy_demo", "superni_en_def")
+        heuristics.baseline_of("copy_demo", "superni_en_def")
 
 
 def test_a_checkpoint_predicts_the_same_whatever_the_batching(
@@ -110,8 +112,8 @@ def test_decoding_equals_the_argmax_of_the_whole_model(
         cli.main(["predict", f"--model_dir={run}", "--limit=3", f"--output={output}", *data]) == 0
     )
     predicted = {row["id"]: row["prediction"] for row in rows_of(output)}
-    checkpoints, step, about = inference.load_checkpoint(run, None)
-    loaded = inference.load_model(checkpoints, step, about)
+    checkpoints, step, about = checkpoint.load_checkpoint(run, None)
+    loaded = checkpoint.load_model(checkpoints, step, about)
     lengths = FeatureLengths(**about.data["lengths"])
 
     @jax.jit
@@ -164,8 +166,8 @@ def test_beams_find_what_the_engine_finds(run: Path, data: list[str], tmp_path: 
 
     flags = ["--num_beams=3", "--length_penalty=-2", "--max_target_tokens=6"]
     found = predicted(run, data, tmp_path / "1", *flags, "--batch_size=20")
-    loaded = inference.load_model(*inference.load_checkpoint(run, None))
-    examples, _ = inference.examples_of(TASK, "test", FeatureLengths(32, 6), limit=40)
+    loaded = checkpoint.load_model(*checkpoint.load_checkpoint(run, None))
+    examples, _ = examples_of(TASK, "test", FeatureLengths(32, 6), limit=40)
     inputs = np.stack([np.pad(e["inputs"], (0, 32 - len(e["inputs"]))) for e in examples])
     expected, _ = jax.jit(
         partial(beam_search, loaded.model, num_beams=3, length_penalty=-2.0, max_target_tokens=6)
@@ -183,7 +185,7 @@ def test_what_was_left_unfinished_belongs_to_the_way_of_decoding(
     journals = set()
     for flags in ([], ["--num_beams=2"], ["--sample"], ["--sample", "--top_k=9"]):
         with monkeypatch.context() as patch:
-            patch.setattr(predict, "batches", interrupted_after_one)
+            patch.setattr(generation, "batches", interrupted_after_one)
             command = ["predict", f"--model_dir={run}", f"--output={tmp_path / 'p'}", *flags]
             assert cli.main([*command, "--limit=2", "--batch_size=1", *data]) == 130
         (journal,) = (tmp_path / "p.unfinished").iterdir()  # the one before is gone
@@ -192,7 +194,7 @@ def test_what_was_left_unfinished_belongs_to_the_way_of_decoding(
 
 
 def interrupted_after_one(*arguments: Any) -> Iterator[Any]:
-    yield next(inference.batches(*arguments))
+    yield next(batches.batches(*arguments))
     raise KeyboardInterrupt
 
 
@@ -202,7 +204,7 @@ def test_batches_are_of_like_lengths() -> None:
     examples = [
         {"id": str(i), "inputs": rng.integers(2, 99, length)} for i, length in enumerate(lengths)
     ]
-    made = list(inference.batches(examples, batch_size=8, max_input_tokens=1024))
+    made = list(batches.batches(examples, batch_size=8, max_input_tokens=1024))
     assert sorted(e["id"] for batch, _ in made for e in batch) == sorted(e["id"] for e in examples)
     for batch, tokens in made:
         assert len(tokens) % 8 == 0
@@ -221,7 +223,7 @@ def test_batches_are_of_like_lengths() -> None:
     [(1, 4, 1), (7, 4, 7), (9, 4, 10), (256, 4, 256), (257, 4, 320), (1000, 4, 1024), (9, 1, 16)],
 )
 def test_rounded_up(number: int, steps: int, expected: int) -> None:
-    assert inference.rounded_up(number, steps) == expected
+    assert batches.rounded_up(number, steps) == expected
 
 
 def test_an_interrupted_prediction_goes_on(
@@ -233,8 +235,8 @@ def test_an_interrupted_prediction_goes_on(
 
     asked: list[str] = []
 
-    def predictor(stop_after: int | None) -> predict.Predict:
-        def run(examples: Sequence[predict.Example]) -> Iterator[Any]:
+    def predictor(stop_after: int | None) -> Predict:
+        def run(examples: Sequence[Example]) -> Iterator[Any]:
             for number, example in enumerate(examples):
                 if number == stop_after:
                     raise KeyboardInterrupt
@@ -314,14 +316,14 @@ def test_the_first_examples_of_each_task(tmp_path: Path, on_the_mini_benchmark: 
     assert max(counts["whole"].values()) > 2
     assert counts["some"] == {task: min(count, 2) for task, count in counts["whole"].items()}
 
-    whole, _ = inference.examples_of(TASK, "test", FeatureLengths(32, 6), None)
-    found, _ = inference.examples_of(TASK, "test", FeatureLengths(32, 6), None, 1)
+    whole, _ = examples_of(TASK, "test", FeatureLengths(32, 6), None)
+    found, _ = examples_of(TASK, "test", FeatureLengths(32, 6), None, 1)
     first = {example["task"]: example["id"] for example in reversed(whole)}
     assert [example["id"] for example in found] == list(first.values())[::-1]
 
-    both, _ = inference.examples_of("superni_def", "train", FeatureLengths(32, 6), None, 1)
+    both, _ = examples_of("superni_def", "train", FeatureLengths(32, 6), None, 1)
     apart = [
-        inference.examples_of(f"superni_{track}_def", "train", FeatureLengths(32, 6), None, 1)[0]
+        examples_of(f"superni_{track}_def", "train", FeatureLengths(32, 6), None, 1)[0]
         for track in ("en", "xlingual")
     ]
     assert len(both) == sum(map(len, apart))
@@ -397,7 +399,7 @@ def test_a_damaged_checkpoint_is_told_in_one_line(
         (["--model_dir=x", "--sample", "--top_p=1.5"], "--top_p=1.5 must be above 0 and at"),
         (
             ["--baseline=copy_demo", f"--task={TASK}", "--output=x", "--sample"],
-            "copies; leave the flags of decoding out",
+            "does not decode; leave the flags of decoding out",
         ),
     ],
 )
@@ -410,15 +412,15 @@ def test_refusals(
 
 def test_a_step_that_is_not_there(run: Path, data: list[str]) -> None:
     with pytest.raises(UserError, match=r"step=1 has no checkpoint in .* there are 2"):
-        inference.load_checkpoint(run, 1)
+        checkpoint.load_checkpoint(run, 1)
     with pytest.raises(UserError, match=r"step='best' is the one with the lowest validation loss"):
-        inference.load_checkpoint(run, "best")
+        checkpoint.load_checkpoint(run, "best")
 
 
 def interrupted(model_dir: Path, data: list[str], monkeypatch: pytest.MonkeyPatch) -> Path:
     """The journal of a prediction that was killed after its first batch."""
     with monkeypatch.context() as patch:
-        patch.setattr(predict, "batches", interrupted_after_one)
+        patch.setattr(generation, "batches", interrupted_after_one)
         command = ["predict", f"--model_dir={model_dir}", "--batch_size=1", "--limit=3"]
         assert cli.main([*command, "--max_input_tokens=32", *data]) == 130
     return model_dir / "predictions" / f"{TASK}-test-2.jsonl.unfinished"
@@ -433,8 +435,8 @@ def test_another_model_at_the_same_step_answers_anew(
     trained = Path(shutil.copytree(run, tmp_path / "run"))
     journal = interrupted(trained, data, monkeypatch)
     (first,) = [path.name for path in journal.iterdir()]
-    checkpoints, step, about = inference.load_checkpoint(trained, None)
-    params = inference.load_model(checkpoints, step, about).params
+    checkpoints, step, about = checkpoint.load_checkpoint(trained, None)
+    params = checkpoint.load_model(checkpoints, step, about).params
     scale = params["encoder"]["layers_0"]["mlp"]["wo"]["kernel"]
     shutil.rmtree(trained / "checkpoints" / "2")
     with Checkpoints(trained) as anew:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from tk_instruct import cli
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path as AnyPath
 from tk_instruct.predictions import FORMATS_READ, read_predictions
+from tk_instruct.scores import named_apart
 
 ANSWERS = {"task1-a": "yes", "task1-b": "", "task2-c": "one\ntwo é"}
 
@@ -120,9 +122,33 @@ def test_samples_of_the_harness_without_ids_or_texts(tmp_path: Path) -> None:
     numbered = {**sample, "doc": {"id": 7}}
     assert "doc.id is 7 but must be a string; " in message(path, numbered)
     ranked = {**sample, "filtered_resps": [["-3.5", "False"], ["-0.5", "True"]]}
-    assert "one text (a task of generate_until)" in message(path, ranked)
+    assert "2 likelihoods, and doc.options must have as many options but has 0; " in (
+        message(path, ranked)
+    )
     repeated = {**sample, "filtered_resps": ["yes", "no"]}
     assert "one text (a task of generate_until)" in message(path, repeated)
+
+
+def test_the_likeliest_option_is_what_the_harness_predicts(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+
+    def ranked(*found: list[Any]) -> dict[str, Any]:
+        doc = {"id": "a", "options": ["yes", "no", "maybe"]}
+        return {**harness("a", ""), "doc": doc, "filtered_resps": list(found)}
+
+    for values, answer in {
+        (-3.5, -0.5, -7): "no",
+        ("-3.5", "-10", "-0.25"): "maybe",  # as numbers, not as texts
+        ("-inf", "-2", "-2"): "no",
+        (-1e9, "-1e-9", 0): "maybe",
+    }.items():
+        line = ranked(*([value, "False"] for value in values))
+        assert read_predictions(write(path, [line]))["a"].text == answer
+    assert "filtered_resps[1]" in message(path, ranked([-1, False], ["nan", False], [-2, True]))
+    assert "not a number" in message(path, ranked([-1, False], ["no", False], [-2, True]))
+    assert "filtered_resps" in message(path, ranked([-1, False], [], [-2, True]))
+    assert "one text, or likelihoods alone" in message(path, ranked([-1, 0], [-1, 0], "no"))
+    assert "has 2 likelihoods, and doc.options" in message(path, ranked([-1, 0], [-1, 0]))
 
 
 def test_samples_of_several_filters_are_told_apart(tmp_path: Path) -> None:
@@ -135,3 +161,92 @@ def test_samples_of_several_filters_are_told_apart(tmp_path: Path) -> None:
     samples[1]["doc"]["id"] = "task1-b"
     samples[1]["filter"] = "strict-match"
     assert len(read_predictions(write(path, samples))) == 2
+
+
+# What others have released: folders of systems
+
+REFERENCES = [
+    {"id": id_, "references": ["yes"], "task_id": "task1", "task_category": "Nothing"}
+    for id_ in ANSWERS
+]
+DEFAULT = [
+    "copy_demo",
+    "copy_input",
+    "gpt3/davinci",
+    "gpt3/text-davinci-001",
+    "t0-11b",
+    "t5-xxl-lm-adapt",
+    "tk-instruct-11b-def-pos",
+    "tk-instruct-3b-def-pos",
+]
+XLINGUAL = [*DEFAULT[:4], "mtk-instruct-3b-def-pos"]
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """The folder of 13 systems in Tk-Instruct's layout, each with answers of its own."""
+    for number, (track, system) in enumerate(
+        [("default", name) for name in DEFAULT] + [("xlingual", name) for name in XLINGUAL]
+    ):
+        folder = tmp_path / "output" / track / system
+        folder.mkdir(parents=True)
+        form = tk_instruct if number % 2 else released
+        texts = ["yes" if k < number % 4 else "no" for k in range(3)]
+        lines = [form(id_, text) for id_, text in zip(ANSWERS, texts, strict=True)]
+        write(folder / "predicted_examples.jsonl", lines)
+    return tmp_path / "output"
+
+
+@pytest.fixture
+def references(tmp_path: Path) -> str:
+    return f"--references={write(tmp_path / 'references.jsonl', REFERENCES)}"
+
+
+def test_folders_of_released_systems(
+    output: Path, references: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Compared, reported and shown by their folders' names."""
+    default = output / "default"
+    assert cli.main(["compare", str(default), references, "--json=-"]) == 0
+    (side,) = json.loads(capsys.readouterr().out)["comparisons"]
+    assert list(side["systems"]) == DEFAULT
+    scores = [round(of["value"]) for of in side["systems"].values()]
+    assert scores == [0, 33, 67, 100, 0, 33, 67, 100]
+
+    systems = [default / "gpt3" / "davinci", default / "copy_demo" / "predicted_examples.jsonl"]
+    assert cli.main(["report", *map(str, systems)]) == 0
+    rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines()[2:4]]
+    assert rows == [["davinci", "66.67"], ["copy_demo", "0.00"]]
+    assert cli.main(["report", f"mine={systems[0]}", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["run"] == "mine"
+    assert cli.main(["show", "predictions", str(systems[0]), "-n1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["prediction"] == "yes"
+
+    assert cli.main(["report", f"mine={default}"]) == 2
+    assert "holds 8 systems, and a name is for one; leave" in capsys.readouterr().err
+    assert cli.main(["report", str(output)]) == 2  # those of the other track were not evaluated
+    assert "xlingual/copy_demo/predicted_examples.jsonl has no sc" in capsys.readouterr().err
+
+
+def test_released_systems_are_evaluated_each(
+    output: Path, references: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", f"--predictions={output / 'default'}", references]
+    assert cli.main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = [name.rpartition("/")[2] for name in DEFAULT]
+    assert [line for line in lines if line in names] == names
+    assert len(list(output.rglob("*.scores.parquet"))) == len(DEFAULT)
+    assert cli.main([*command, "--json=-"]) == 2
+    assert "--json=- is one file for 8 systems; leave it out" in capsys.readouterr().err
+    command = ["evaluate", f"--predictions={output / 'default' / 'gpt3' / 'davinci'}", references]
+    assert cli.main([*command, "--json=-"]) == 0
+    assert json.loads(capsys.readouterr().out)["exact_match"] == 66.6667
+
+
+def test_systems_of_both_tracks_are_called_by_track(output: Path) -> None:
+    named = named_apart([str(output)])
+    names = [f"default/{name}" for name in DEFAULT] + [f"xlingual/{name}" for name in XLINGUAL]
+    assert list(named) == names
+    named = named_apart([str(output / "default"), str(output / "xlingual" / "copy_demo")])
+    assert list(named) == ["default/copy_demo", *DEFAULT[1:], "xlingual/copy_demo"]

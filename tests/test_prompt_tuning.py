@@ -21,12 +21,13 @@ import pytest
 from flax.core import meta
 from flax.traverse_util import flatten_dict
 
-from tk_instruct import cli, configuration, inference, optim, t5x
+from tk_instruct import cli, configuration, optim, t5x
 from tk_instruct.convert import shapes, storage
 from tk_instruct.data import cache, pipeline, registry
 from tk_instruct.data.packing import DecoderRows, EncoderDecoderRows
 from tk_instruct.data.tokens import FeatureLengths, Tokens
 from tk_instruct.errors import UserError
+from tk_instruct.inference import checkpoint
 from tk_instruct.losses import cross_entropy
 from tk_instruct.model import build
 from tk_instruct.model.config import DecoderConfig, T5Config
@@ -227,8 +228,8 @@ def digest(folder: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def loaded(model_dir: Path) -> inference.Loaded:
-    return inference.load_model(*inference.load_checkpoint(model_dir, None))
+def loaded(model_dir: Path) -> checkpoint.Loaded:
+    return checkpoint.load_model(*checkpoint.load_checkpoint(model_dir, None))
 
 
 @pytest.fixture(scope="module")

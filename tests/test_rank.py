@@ -11,10 +11,12 @@ import jax
 import numpy as np
 import pytest
 
-from tk_instruct import cli, configuration, inference, rank
+from tk_instruct import cli, configuration
 from tk_instruct.checkpoint import Description
 from tk_instruct.data import registry
 from tk_instruct.data.tokens import FeatureLengths
+from tk_instruct.inference import checkpoint
+from tk_instruct.inference.examples import read_examples
 from tk_instruct.model import build
 from tk_instruct.model.config import DecoderConfig, T5Config
 from tk_instruct.tasks.superni.records import SuperNI
@@ -85,7 +87,7 @@ def scorer(model_dir: Path) -> Callable[[str, str], float]:
     """(inputs, option) → its log-probability, teacher forced through the whole model alone."""
     from tk_instruct.data.vocabulary import vocabulary
 
-    loaded = inference.load_model(*inference.load_checkpoint(model_dir, None))
+    loaded = checkpoint.load_model(*checkpoint.load_checkpoint(model_dir, None))
     logits_of = jax.jit(
         lambda batch: loaded.model.apply({"params": loaded.params}, batch, True, method="logits")
     )
@@ -303,9 +305,9 @@ def test_prompts_of_a_file_end_as_those_of_the_run_do(
     ends = {}
     for mixture in (TASK, "rank_without_eos", "not_declared"):
         about = Description(model={}, vocabulary={}, data={"mixture": mixture}, gin="")
-        tokenizer, has_eos = inference.encoding_of_run(about)
+        tokenizer, has_eos = checkpoint.encoding_of_run(about)
         lengths = FeatureLengths(8, 8)
-        (example,), _ = rank.read_examples(path, lengths, None, tokenizer, has_eos)
+        (example,), _ = read_examples(path, lengths, None, tokenizer, has_eos)
         ends[mixture] = example["inputs"][-1] == 1
     registry._added.pop("rank_without_eos")
     assert ends == {TASK: True, "rank_without_eos": False, "not_declared": True}

@@ -120,12 +120,21 @@ def test_wrong_flags(show: Any, predictions: Path, flags: list[str], message: st
     assert show(predictions, *flags) == (2, "", f"error: {message}\n")
 
 
-def test_a_folder_is_refused(show: Any, tmp_path: Path) -> None:
-    assert show(tmp_path) == (
+def test_a_folder_of_one_file_of_predictions(show: Any, predictions: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "predictions").mkdir(parents=True)
+    status, out, message = show(run)
+    assert (status, out) == (2, "")
+    assert message.startswith(f"error: {run} holds no predictions: neither predictions/TASK-SPLIT-")
+    file = run / "predictions" / "a-test-9.jsonl"
+    for path in (predictions, predictions.with_name("predictions.scores.parquet")):
+        path.rename(file.with_name(path.name.replace("predictions", "a-test-9")))
+    assert show(run)[:2] == (0, ALL)
+    (run / "predictions" / "b-test-9.jsonl").write_text("")
+    assert show(run) == (
         2,
         "",
-        f"error: {tmp_path} is a folder; give a file of predictions, as in {tmp_path}/predictions"
-        "\n",
+        f"error: {run} holds 2 files of predictions; give one, such as {file}\n",
     )
 
 

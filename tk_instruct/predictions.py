@@ -4,6 +4,7 @@ Each line is a JSON object, or the file is one JSON list of such objects. All li
 format, which is recognised by their fields.
 """
 
+import math
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -22,18 +23,55 @@ class Prediction(NamedTuple):
 
 class _HarnessDocument(msgspec.Struct, frozen=True):
     id: str
+    options: list[str] | None = None
+
+
+class _Likelihood(msgspec.Struct, frozen=True, array_like=True):
+    """The log-likelihood of an option, as a number or as a text."""
+
+    value: float | str
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.number):
+            raise ValueError("its first item must be a log-likelihood, and it is not a number")
+
+    @property
+    def number(self) -> float:
+        try:
+            return float(self.value)
+        except ValueError:
+            return math.nan
 
 
 class Harness(msgspec.Struct, frozen=True):
-    """A line of lm-evaluation-harness's log of samples: one example with one filter's answer."""
+    """A line of lm-evaluation-harness's log of samples: one example with one filter's answer.
+
+    Attributes:
+        filtered_resps: what was generated, or the likelihoods of all options of the document.
+    """
 
     doc: _HarnessDocument
-    filtered_resps: Annotated[list[str], msgspec.Meta(min_length=1, max_length=1)]
+    filtered_resps: Annotated[list[str | _Likelihood], msgspec.Meta(min_length=1)]
     filter: str = "none"
+
+    def __post_init__(self) -> None:
+        texts = [found for found in self.filtered_resps if isinstance(found, str)]
+        if texts:
+            if len(self.filtered_resps) > 1:
+                raise ValueError("filtered_resps must be one text, or likelihoods alone")
+        elif len(self.filtered_resps) != len(self.doc.options or []):
+            raise ValueError(
+                f"filtered_resps has {len(self.filtered_resps)} likelihoods, and doc.options must "
+                f"have as many options but has {len(self.doc.options or [])}"
+            )
 
     @property
     def answer(self) -> tuple[str, str]:
-        return self.doc.id, self.filtered_resps[0]
+        """The text that was generated, or the likeliest option, of equal ones the first."""
+        found = [getattr(each, "number", each) for each in self.filtered_resps]
+        if isinstance(found[0], str):
+            return self.doc.id, found[0]
+        return self.doc.id, (self.doc.options or [])[found.index(max(found))]
 
 
 class _TkInstructInstance(msgspec.Struct, frozen=True):
@@ -98,8 +136,9 @@ _ONE_A_LINE = (
     "predictions are one JSON object a line, or one list: correct the file, or give another"
 )
 _REPAIRS: dict[type[Format], str] = {
-    Harness: "what was predicted must be one text (a task of generate_until), and the document "
-    "must keep the id of its data: doc_id is a position, by which ids cannot be told"
+    Harness: "what was predicted must be one text (a task of generate_until) or a likelihood for "
+    "each option (multiple_choice), and the document must keep the id of its data, and for "
+    "multiple_choice its options: doc_id is a position, by which ids cannot be told"
 }
 
 

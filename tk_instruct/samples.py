@@ -13,11 +13,12 @@ from tk_instruct import sharding
 from tk_instruct.data import pipeline, registry
 from tk_instruct.data.tokens import FeatureLengths
 from tk_instruct.data.vocabulary import vocabulary
-from tk_instruct.inference import Loaded
+from tk_instruct.inference.checkpoint import Loaded
+from tk_instruct.inference.decoding import Greedy
+from tk_instruct.inference.generation import decoder
 from tk_instruct.journal import Example
 from tk_instruct.model import build
 from tk_instruct.model.stacking import unstack_layers
-from tk_instruct.predict import Greedy, decoder
 from tk_instruct.program import Program
 from tk_instruct.randomness import draw
 from tk_instruct.run_log import Sample

@@ -34,6 +34,10 @@ _SCORES = re.compile(
 )
 # TASK-STEP.WAY.json, without a split: a suite's summary of a whole evaluation.
 _SUMMARY = re.compile(r"(?P<task>[^-]+)-(?P<step>[0-9]+)(?P<way>(?:\.[^.]+)*)\.json")
+# samples_TASK_DATE.json: lm-evaluation-harness's, which is newer the later its date.
+_SAMPLES = re.compile(r"samples_(?P<task>.+)_(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9.-]+)\.json")
+_TK_INSTRUCT = "predicted_examples.jsonl"
+_MOST_FOLDERS = 3  # as in output/TRACK/SYSTEM/SUB
 LIMIT = re.compile(r"\.(?:first[0-9]+|\w+=[^.]*)(?=\.|$)")
 """What --limit, or a study's flags, add to the name of a task: other instances are scored."""
 _AGAIN = "give a file of scores, or evaluate again"
@@ -157,13 +161,28 @@ def _flat(scores: Scores) -> dict[str, dict[str, Value]]:
 
 
 def named_apart(given: Sequence[str]) -> dict[str, Path]:
-    """Shortest distinct name → run, each run once. `NAME=PATH` gives the name.
+    """Shortest distinct name → system, each system once. `NAME=PATH` gives the name.
 
-    Without one it is the folder's name, with as many parent folders as are needed to be distinct.
-    Raises UserError if a name is given twice.
+    A folder of systems that others have released stands for these: see released_in. Without a name
+    it is the folder's, with as many parent folders as are needed to be distinct, and the folders
+    between the one that was given and the system's. Raises UserError if a name is given twice, or
+    for several systems.
     """
-    texts = [_named(text) for text in given]
-    name_of = {path: name for name, path in _told_apart([p for n, p in texts if n is None]).items()}
+    texts: list[tuple[str | None, Path]] = []
+    least_parts: dict[Path, int] = {}
+    for own, path in map(_named, given):
+        systems = released_in(path) or [path]
+        if own is not None and len(systems) > 1:
+            raise UserError(
+                f"{own}={path}: it holds {len(systems)} systems, and a name is for one; leave the "
+                f"name out, or give the folder of one, such as {systems[0].parent}"
+            )
+        for system in systems:
+            texts.append((own, system))
+            num_parts = len(_folder(system).parts) - len(_folder(path).parts)
+            least_parts.setdefault(system, max(1, num_parts))
+    unnamed = {path: least_parts[path] for own, path in texts if own is None}
+    name_of = {path: name for name, path in _told_apart(unnamed).items()}
     found: dict[str, Path] = {}
     for own, path in texts:
         name = own or name_of.get(path)
@@ -176,6 +195,61 @@ def named_apart(given: Sequence[str]) -> dict[str, Path]:
     return found
 
 
+def released_in(path: Path, most_folders: int = _MOST_FOLDERS) -> list[Path]:
+    """The systems of a folder that others have released; none for a run of ours or a file.
+
+    Tk-Instruct's scripts write SYSTEM/predicted_examples.jsonl, which is the system here, and
+    lm-evaluation-harness MODEL/samples_TASK_DATE.jsonl, whose folder is the system. Either may lie
+    in further folders, as TRACK/SYSTEM/SUB.
+    """
+    if not path.is_dir() or (path / "predictions").is_dir():
+        return []
+    if (path / _TK_INSTRUCT).exists():
+        return [path / _TK_INSTRUCT]
+    if predictions_of(path):
+        return [path]
+    folders = sorted(path.iterdir()) if most_folders else []
+    return [system for each in folders for system in released_in(each, most_folders - 1)]
+
+
+def predictions_of(system: Path) -> dict[Key, tuple[int, Path]]:
+    """Task and split → step and file of predictions, the last one of each.
+
+    system: a run's directory, or a folder of lm-evaluation-harness's samples, which have a date in
+    place of the step and no split.
+    """
+    folder = system / "predictions"
+    last: dict[Key, tuple[int, Path]] = {}
+    for file in sorted((folder if folder.is_dir() else system).glob("*.jsonl")):
+        if named := key_of(f"{file.stem}.json"):
+            key, step = named
+            last[key] = max(last.get(key, (-1, file)), (step, file))
+    return last
+
+
+def files_of_predictions(path: Path) -> list[Path]:
+    """The files of predictions of all systems of a folder, or the file itself.
+
+    Raises UserError if a folder holds none.
+    """
+    if not path.is_dir():
+        return [path]
+    files = []
+    for system in released_in(path) or [path]:
+        files += [file for _, file in predictions_of(system).values()] or [system]
+    if files == [path]:
+        raise UserError(
+            f"{path} holds no predictions: neither predictions/TASK-SPLIT-STEP.jsonl nor "
+            f"{_TK_INSTRUCT} nor samples_TASK_DATE.jsonl; give a file of predictions"
+        )
+    return files
+
+
+def _folder(system: Path) -> Path:
+    """What a system is called by: for the file that has the same name in each folder, that."""
+    return system.parent if system.name == _TK_INSTRUCT else system
+
+
 def _named(text: str) -> tuple[str | None, Path]:
     """The name and path of `NAME=PATH`. A path that is there may have a = itself."""
     name, is_named, path = text.partition("=")
@@ -185,7 +259,8 @@ def _named(text: str) -> tuple[str | None, Path]:
     return name, Path(os.path.expanduser(path))
 
 
-def _told_apart(runs: Sequence[Path]) -> dict[str, Path]:
+def _told_apart(runs: Mapping[Path, int]) -> dict[str, Path]:
+    """Name → run. runs: path → the least number of folders in its name."""
     distinct: dict[str, Path] = {}
     for run in runs:
         place = os.path.realpath(run) if is_local(run) else os.fspath(run)
@@ -194,15 +269,17 @@ def _told_apart(runs: Sequence[Path]) -> dict[str, Path]:
     # folder than the text says; where two places have one text, all are called by their places.
     texts = [os.path.abspath(run) if is_local(run) else os.fspath(run) for run in distinct.values()]
     names = texts if len(set(texts)) == len(texts) else list(distinct)
-    parts = {run: text.split("/") for run, text in zip(distinct.values(), names, strict=True)}
+    parts = {
+        run: os.fspath(_folder(Path(text))).split("/")
+        for run, text in zip(distinct.values(), names, strict=True)
+    }
 
-    def name(own: list[str]) -> str:
-        num_parts = 1
+    def name(own: list[str], num_parts: int) -> str:
         while sum(other[-num_parts:] == own[-num_parts:] for other in parts.values()) > 1:
             num_parts += 1
         return "/".join(own[-num_parts:])
 
-    return {name(own): run for run, own in parts.items()}
+    return {name(own, runs[run]): run for run, own in parts.items()}
 
 
 def read_run(run: Path) -> Found:
@@ -235,6 +312,8 @@ def read_run(run: Path) -> Found:
 
 def key_of(name: str) -> tuple[Key, int] | None:
     """The task, split and step in a file's name, or None if the name has another form."""
+    if match := _SAMPLES.fullmatch(name):
+        return (match["task"], ""), int(re.sub(r"\D", "", match["date"]).ljust(20, "0"))
     if match := _SCORES.fullmatch(name):
         return (match["task"] + match["way"], match["split"]), int(match["step"])
     if match := _SUMMARY.fullmatch(name):
@@ -244,7 +323,8 @@ def key_of(name: str) -> tuple[Key, int] | None:
 
 def predicted_by_name(predictions: PathLike) -> tuple[str, str] | None:
     """The task and split in the name of a file of predictions that `predict` has named, or None."""
-    match = _SCORES.fullmatch(f"{os.path.basename(predictions).removesuffix('.jsonl')}.json")
+    name = f"{os.path.basename(predictions).removesuffix('.jsonl')}.json"
+    match = None if _SAMPLES.fullmatch(name) else _SCORES.fullmatch(name)
     return (match["task"], match["split"]) if match else None
 
 

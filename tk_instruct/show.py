@@ -24,7 +24,7 @@ from tk_instruct.errors import UserError
 from tk_instruct.files import Path
 from tk_instruct.ranges import whole_number
 from tk_instruct.scored_instances import SUFFIX, Label, ScoredInstances
-from tk_instruct.scores import predicted_by_name
+from tk_instruct.scores import files_of_predictions, predicted_by_name
 
 _NOT_SHOWN = "inputs are not shown"
 _INDENT = " " * 12
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     predictions.add_argument(
-        "file", metavar="FILE", help="a file of predictions, or NAME.scores.parquet"
+        "file", metavar="FILE", help="a file of predictions or its folder, or NAME.scores.parquet"
     )
     predictions.add_argument(
         "--wrong", action="store_true", help="only those without the full score"
@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     if args.n < 1:
         raise UserError(f"-n {args.n} must be at least 1")
-    path = Path(args.file).expanduser()
+    path = _file(Path(args.file).expanduser())
     table = _read(path)
     chosen = table.taken(_chosen(table, args))
     inputs = _inputs_of(set(chosen.labels["id"]), path, args)
@@ -83,12 +83,20 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+def _file(path: Path) -> Path:
+    """The file, or the one that a folder holds. Raises UserError if it holds several."""
+    first, *others = files_of_predictions(path)
+    if others:
+        raise UserError(
+            f"{path} holds {1 + len(others)} files of predictions; give one, such as {first}"
+        )
+    return first
+
+
 def _read(path: Path) -> ScoredInstances:
     """The scored instances of a file. Raises UserError if it was not evaluated."""
     if path.name.endswith(SUFFIX):
         return scored_instances.read(path)
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; give a file of predictions, as in {path}/predictions")
     kept = scored_instances.kept_of(path)
     if kept is None:
         raise UserError(

@@ -89,7 +89,7 @@ class Suite:
         task_forms: value of `convert-tasks --from` → a form of the suite's own.
         licence: the text on the data in a model card.
         origins: a function (name of a task, split) → name of each constituent task → names of its
-            source data sets, as tk_instruct.data.origins knows them or not. No names: its origin is
+            source datasets, as tk_instruct.data.origins knows them or not. No names: its origin is
             unknown. It reads no examples. Without it the origin of all tasks is unknown.
     """
 

@@ -28,7 +28,7 @@ from tk_instruct.errors import UserError
 from tk_instruct.evaluate.of_run import METHODS, Run
 from tk_instruct.evaluate.output import as_text, show_scores
 from tk_instruct.files import Path, PathLike, write_atomically
-from tk_instruct.inference import add_batch_arguments, add_step_argument, check_counts
+from tk_instruct.inference.arguments import add_batch_arguments, add_step_argument, check_counts
 from tk_instruct.journal import Example
 from tk_instruct.progress import Progress
 from tk_instruct.published import Compared, as_rows

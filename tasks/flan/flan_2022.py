@@ -16,8 +16,7 @@ from typing import Any
 import msgspec
 
 from tk_instruct import schema
-from tk_instruct.audit.by_origin import origins_of_tasks
-from tk_instruct.data.registry import Mixture
+from tk_instruct.data.registry import Mixture, origins_of_tasks
 from tk_instruct.data.task import Example, RawExample, Render, Rendering, Source, Task
 from tk_instruct.data.templates import OPTIONS, Template, options_block
 from tk_instruct.data.tokenization import Tokenizer
@@ -226,7 +225,7 @@ def _task(name: str, part: str, template: Template, few_shot: bool) -> Task:
 
 
 def origins(name: str, split: str) -> Mapping[str, Collection[str]]:
-    """The tasks of T0's share → their source data sets. Nothing is known of the user's files."""
+    """The tasks of T0's share → their source datasets. Nothing is known of the user's files."""
     if name.startswith("flan_2022_t0") and not _is_file("t0"):
         return origins_of_tasks(t0_share.MIXTURE, split)
     return {name: []}

@@ -143,7 +143,7 @@ def _dataset_of_task() -> Mapping[str, str]:
 
 
 def origins(name: str, split: str) -> Mapping[str, Collection[str]]:
-    """The data set of a task → itself. Those of FLAN 2022's files are not known."""
+    """The dataset of a task → itself. Those of FLAN 2022's files are not known."""
     if name in _dataset_of_task():
         dataset = _dataset_of_task()[name]
         return {dataset: [dataset]}

@@ -246,7 +246,7 @@ def _exported(encoding: str, example: Example) -> Mapping[str, Any]:
 
 
 def origins(name: str, split: str) -> Mapping[str, Collection[str]]:
-    """Task of a split → its source data set. Needs no data."""
+    """Task of a split → its source dataset. Needs no data."""
     of_split = {
         f"ni_v1_{tasks.name}_{encoding}": tasks
         for tasks in task_splits().values()

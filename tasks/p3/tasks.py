@@ -230,8 +230,8 @@ def prompts_of(dataset: DatasetName, template: str) -> list[PromptedDataset]:
 
 
 def origins(name: str, split: str) -> Mapping[str, Collection[str]]:
-    """The task, without the suffix of its options' task → its data set. Needs no data."""
-    del split  # of the same data set
+    """The task, without the suffix of its options' task → its dataset. Needs no data."""
+    del split  # of the same dataset
     task = registry.declared(name)
     assert isinstance(task, Task)
     assert task.source.download is not None

@@ -21,7 +21,7 @@ from tk_instruct import schema
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate.output import (
     as_text,
-    keep,
+    keep_each,
     refuse_to_overwrite_inputs,
     show_scores,
 )
@@ -30,7 +30,7 @@ from tk_instruct.predictions import Prediction, read_predictions
 from tk_instruct.published import Compared, as_rows
 from tk_instruct.published import as_text as comparison_text
 from tk_instruct.scored_instances import About, ScoredInstances, as_scores, joined
-from tk_instruct.scores import predicted_by_name
+from tk_instruct.scores import named_apart, predicted_by_name
 from tk_instruct.tables import INTERVAL, about_intervals, score_cells, table
 from tk_instruct.uncertainty.intervals import Estimate, combined
 
@@ -94,19 +94,26 @@ def main(args: argparse.Namespace) -> int:
     """Prints and writes the scores. Raises UserError for any problem with the inputs."""
     if not args.predictions:
         raise UserError("no predictions are given; give --predictions FILE, or another --suite")
-    if len(args.predictions) > 1:
+    if len(args.predictions) > 1 and (args.json or args.instances):
+        flag = "json" if args.json else "instances"
         raise UserError(
-            f"--predictions={' '.join(args.predictions)}: one file is scored at a time; give one"
-        )
-    if args.references and args.data_dir:
-        raise UserError(
-            f"--references={args.references} and --data_dir={args.data_dir} both say what is "
-            "right; give one of the two"
+            f"--{flag}={getattr(args, flag)} is one file for {len(args.predictions)} systems; "
+            "leave it out, or evaluate one at a time"
         )
     refuse_to_overwrite_inputs(args, predictions=args.predictions, references=[args.references])
-    (given,) = args.predictions
-    scored, notes = score_file(Path("/dev/stdin" if given == "-" else given), args)
-    notes += keep(args, scored)
+    paths = ["/dev/stdin" if given == "-" else given for given in args.predictions]
+    systems = named_apart(list(dict.fromkeys(paths)))
+    for number, (name, path) in enumerate(systems.items()):
+        if len(systems) > 1:
+            print(f"\n\n{name}\n" if number else f"{name}\n")
+        _evaluate(path, args)
+    return 0
+
+
+def _evaluate(path: Path, args: argparse.Namespace) -> None:
+    """Prints, writes and keeps the scores of one system."""
+    scored, notes = score_file(path, args)
+    notes += keep_each(args, {path: scored})
     content: dict[str, Any] = {}
     tables = []
     for track, rows in scored.by("part").items():
@@ -115,14 +122,13 @@ def main(args: argparse.Namespace) -> int:
         content |= as_scores({f"{name}{suffix}": value for name, value in scores.items()})
         tables.append(table_of(rows, scores))
         if args.published:
-            same, others = published_beside(rows, given)
+            same, others = published_beside(rows, path)
             tables.append(comparison_text(same, others))
             content.setdefault("published", []).extend(as_rows(same, others))
     if args.json == "-":
         sys.stderr.writelines(f"{note}\n" for note in notes)
     text = "\n\n".join([*tables, "\n".join(notes)] if notes else tables)
     show_scores(args.json, as_text(content), text)
-    return 0
 
 
 def score_file(path: Path, args: argparse.Namespace) -> tuple[ScoredInstances, list[str]]:

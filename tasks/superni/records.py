@@ -198,10 +198,10 @@ class SuperNI:
         return self._listed(track, split)
 
     def origins(self, track: str, split: str) -> dict[str, list[str]]:
-        """Name of each task in a split → its source data sets.
+        """Name of each task in a split → its source datasets.
 
         They are what the field Source of its file says. Where there is no file, or the table of
-        data sets knows none of them, it is the data set in the task's name, or none.
+        datasets knows none of them, it is the dataset in the task's name, or none.
         """
         files = self._task_files()
         names = self.task_names(track, split)

@@ -137,7 +137,7 @@ def _metric(track: str) -> Callable[..., Mapping[str, float]]:
 
 
 def origins(name: str, split: str) -> Mapping[str, Collection[str]]:
-    """Task of a split → its source data sets. Needs the lists of tasks, and no task file.
+    """Task of a split → its source datasets. Needs the lists of tasks, and no task file.
 
     Raises MissingDataError if no data directory is set.
     """

@@ -1,4 +1,4 @@
-"""Which tasks are related by their source data sets: what suites say of theirs, and findings."""
+"""Which tasks are related by their source datasets: what suites say of theirs, and findings."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,9 @@ import gin
 import pytest
 
 from tk_instruct import configuration, suite
-from tk_instruct.audit.by_origin import OriginFinding, as_text, by_origin, origins_of_tasks, unknown
+from tk_instruct.audit.by_origin import OriginFinding, as_text, by_origin, unknown
 from tk_instruct.data import registry
+from tk_instruct.data.registry import origins_of_tasks
 from tk_instruct.errors import MissingDataError, UserError
 
 TRAIN = ["task1_squad1.1_answer_generation", "task2_reverse_array", "task3_answer_generation"]
@@ -33,7 +34,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / folder).mkdir(parents=True)
     for split, names in {"train": TRAIN, "test": TEST}.items():
         (tmp_path / "splits" / "default" / f"{split}_tasks.txt").write_text("\n".join(names))
-    _write_task(tmp_path, "task3_answer_generation", ["winograd_wsc", 'no "data set" [1]'])
+    _write_task(tmp_path, "task3_answer_generation", ["winograd_wsc", 'no "dataset" [1]'])
     _write_task(
         tmp_path, "task5_aqa1.0_classification", "Adverserial QA https://a.b/adversarial_qa"
     )
@@ -70,11 +71,11 @@ def test_training_on_rte_is_seen_in_evaluations_of_entailment(tree: Path) -> Non
     assert found.train == {"rte": {"rte"}}
     assert unknown(found.evaluation) == ["task2_reverse_array"]
     assert as_text(found).splitlines() == [
-        "evaluation  tasks  relation         data set  training (tasks)",
-        "anli_r3         1  eval_from_train  rte       rte (1)",
-        "rte             1  same_dataset     rte       rte (1)",
+        "evaluation  tasks  relation         dataset  training (tasks)",
+        "anli_r3         1  eval_from_train  rte      rte (1)",
+        "rte             1  same_dataset     rte      rte (1)",
         "",
-        "2 of 5 evaluation tasks have a source data set in common with one of 1 training tasks. "
+        "2 of 5 evaluation tasks have a source dataset in common with one of 1 training tasks. "
         "This is no proof of common examples.",
         "Of unknown origin: 1 evaluation tasks, 0 training tasks.",
     ]

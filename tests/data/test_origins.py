@@ -1,4 +1,4 @@
-"""The table of source data sets: what it says of itself, how names are found, what is related."""
+"""The table of source datasets: what it says of itself, how names are found, what is related."""
 
 from collections import Counter
 
@@ -83,7 +83,7 @@ def test_a_data_set_in_the_name_of_a_task(words: str, row: str | None) -> None:
         ("snli", "stsb", "same_corpus", {"flickr30k"}),
         ("swag", "hellaswag", "same_corpus", {"activitynet_captions"}),
         ("wnli", "super_glue/wsc.fixed", "same_corpus", {"winograd_schemas"}),
-        # The nearest data set that both were made from, not what that was made from.
+        # The nearest dataset that both were made from, not what that was made from.
         ("adversarial_qa", "disfl_qa", "same_corpus", {"squad"}),
         ("qed", "bool_q", "same_corpus", {"natural_questions"}),
         ("anli_r1", "mnli", None, None),

@@ -108,8 +108,8 @@ RUN = {
 
 def generated_run(path: Path) -> Any:
     """All that reads a run's directory, of which one file is damaged; only the first makes it."""
+    from tk_instruct.completions import Parameters
     from tk_instruct.self_instruct import data_card, prepare
-    from tk_instruct.self_instruct.clients import Parameters
     from tk_instruct.self_instruct.instructions import Generation, Instructions, made_by
     from tk_instruct.self_instruct.run_directory import RunDirectory
     from tk_instruct.self_instruct.seeds import read_seeds
@@ -138,16 +138,21 @@ def generated_statistics(path: Path) -> Any:
 
 def server_answer(path: Path) -> Any:
     """Of both protocols; one that is no completion may be asked for again."""
-    from tk_instruct.self_instruct.clients import UnansweredError
-    from tk_instruct.self_instruct.clients.openai import OpenAIChat, OpenAICompletions
+    from tk_instruct.completions import Parameters, Request, UnansweredError
+    from tk_instruct.completions.openai import OpenAIChat, OpenAICompletions
 
     for client in OpenAIChat, OpenAICompletions:
         with contextlib.suppress(UnansweredError):
-            made = client("m", base_url="http://127.0.0.1:9/v1")._completion(path.read_bytes())
+            asked, prompt = client("m", base_url="http://127.0.0.1:9/v1"), ("predict", 0, "ab")
+            made = asked._completion(path.read_bytes(), Request(*prompt, Parameters(1)))
             assert isinstance(made.text, str)
             assert isinstance(made.finish_reason, str)
             for count in made.prompt_tokens, made.completion_tokens:
                 assert count is None or 0 <= count <= 10**9
+            if client is OpenAICompletions:
+                scored = Request(*prompt, Parameters(1), scored_from=1)
+                found = asked._completion(path.read_bytes(), scored).log_probability
+                assert isinstance(found, float)
 
 
 READERS = [
@@ -197,8 +202,12 @@ READERS = [
                 "model": "m",
                 "choices": [
                     {
-                        "text": "a",
+                        "text": "ab c",
                         "message": {"content": "a", "reasoning_content": "b"},
+                        "logprobs": {
+                            "token_logprobs": [None, -1.5, -2.5],
+                            "text_offset": [0, 1, 2],
+                        },
                         "finish_reason": "stop",
                     }
                 ],

@@ -80,7 +80,8 @@ def rank_examples(path: Path) -> Any:
     from tk_instruct.data.tokenization import Plain
     from tk_instruct.data.tokens import FeatureLengths
     from tk_instruct.data.vocabulary import vocabulary
-    from tk_instruct.rank import read_examples, with_options
+    from tk_instruct.inference.examples import read_examples
+    from tk_instruct.inference.options import with_options
 
     gin.bind_parameter("vocabulary.name", "bytes")
     lengths = FeatureLengths(64, 64)
@@ -218,6 +219,16 @@ READERS = [
         "predictions_of_lm_evaluation_harness",
         predictions,
         lines({"doc_id": 0, "doc": {"id": "a"}, "filtered_resps": ["yes"], "filter": "none"}),
+    ),
+    Reader(
+        "likelihoods_of_lm_evaluation_harness",
+        predictions,
+        lines(
+            {
+                "doc": {"id": "a", "options": ["yes", "no"]},
+                "filtered_resps": [["-1.5", "True"], [-0.5, False]],
+            }
+        ),
     ),
     Reader(
         "predictions_in_a_list",

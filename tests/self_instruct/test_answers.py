@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tk_instruct.self_instruct.answers import Answer, answer, without_reasoning
+from tk_instruct.completions.reasoning import without_reasoning
+from tk_instruct.self_instruct.answers import Answer, answer
 
 NOTES = "The list needs new tasks:\n1. one about rivers\n2. one about hills\n"
 SAID = "\n\n9. Name a river.\n10. Sing."

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from tk_instruct.completions.reasoning import without_reasoning
 from tk_instruct.self_instruct import examples, instances, instructions, lists
-from tk_instruct.self_instruct.answers import answer, without_reasoning, yes_or_no
+from tk_instruct.self_instruct.answers import answer, yes_or_no
 
 COLLECTION = [
     json.loads(line)

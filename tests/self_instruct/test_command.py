@@ -22,7 +22,9 @@ from tk_instruct.self_instruct.seeds import read_seeds, write_seeds
 FILES = ("instructions", "instruction_requests", "classified", "instances")
 KEY = "sk-never-to-be-written-4711"
 
-_spec = util.spec_from_file_location("faulty_server", Path(__file__).with_name("faulty_server.py"))
+_spec = util.spec_from_file_location(
+    "faulty_server", Path(__file__).parents[1] / "completions" / "faulty_server.py"
+)
 assert _spec is not None
 assert _spec.loader is not None
 faulty_server = util.module_from_spec(_spec)

@@ -15,12 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tk_instruct import inference, predict, randomness
+from tk_instruct import randomness
+from tk_instruct.completions import Completion, Parameters, Request
 from tk_instruct.data.vocabulary import fingerprint, vocabulary
 from tk_instruct.errors import UserError
+from tk_instruct.inference import checkpoint, generation
 from tk_instruct.model import build
 from tk_instruct.model.config import DecoderConfig, T5Config
-from tk_instruct.self_instruct.clients import Completion, Parameters, Request
 from tk_instruct.self_instruct.clients.local import LocalClient
 
 SIZES: dict[str, Any] = {
@@ -112,29 +113,29 @@ def test_prompts_end_as_those_that_the_run_was_trained_on(
     def without_eos(about: Any) -> tuple[Any, bool]:
         return None, False
 
-    monkeypatch.setattr(inference, "encoding_of_run", without_eos)
+    monkeypatch.setattr(checkpoint, "encoding_of_run", without_eos)
     with closing(LocalClient(run, batch_size=4)) as other:
         for request, completion in expected.items():
             assert other.complete(request, "").prompt_tokens == completion.prompt_tokens - 1
 
 
 def test_draws_what_predict_draws(each_run: Path) -> None:
-    loaded = inference.load_model(*inference.load_checkpoint(each_run, None))
+    loaded = checkpoint.load_model(*checkpoint.load_checkpoint(each_run, None))
     request = replace(REQUESTS[3], parameters=replace(DRAWN, presence_penalty=0.0))
     key = randomness.draw(0, "self_instruct", request.key)
     tokens = np.array([[*vocabulary("bytes").encode(request.prompt), 1]])
     arrays = {"input_tokens": tokens, "segment_ids": np.ones_like(tokens)}
     (ids,) = jax.device_get(
-        jax.jit(
-            partial(predict.decode, predict.Sampling(temperature=0.8, top_p=0.9), 12, loaded.model)
-        )(loaded.params, **arrays, key_data=predict.key_data([key], 1))
+        jax.jit(partial(generation.decode, Sampling(temperature=0.8, top_p=0.9), 12, loaded.model))(
+            loaded.params, **arrays, key_data=generation.key_data([key], 1)
+        )
     )
     with closing(LocalClient(each_run, batch_size=4)) as client:
         assert client.complete(request, "").text == vocabulary("bytes").decode(ids.tolist())
 
 
 def test_penalised_answers_are_those_of_an_obvious_loop(each_run: Path) -> None:
-    loaded = inference.load_model(*inference.load_checkpoint(each_run, None))
+    loaded = checkpoint.load_model(*checkpoint.load_checkpoint(each_run, None))
 
     @jax.jit
     def logits_of(tokens: Any, targets: Any) -> Any:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer
 
+from tk_instruct.completions import Parameters
 from tk_instruct.errors import UserError
-from tk_instruct.self_instruct.clients import Parameters
 from tk_instruct.self_instruct.instructions import Instructions
 from tk_instruct.self_instruct.pool import NoveltyPool, rouge_tokens, unicode_tokens
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tk_instruct.completions import Completion, Parameters, Request, before_stop
 from tk_instruct.errors import UserError
-from tk_instruct.self_instruct.clients import Completion, Parameters, Request, before_stop
 from tk_instruct.self_instruct.clients.grammar import sentence
 from tk_instruct.self_instruct.clients.scripted import ScriptedClient
 

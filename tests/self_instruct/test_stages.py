@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
+from tk_instruct.completions import Client, Completion, Parameters, Request
+from tk_instruct.completions.dispatch import Dispatcher
+from tk_instruct.completions.dispatch.budget import Budget
 from tk_instruct.errors import UserError
 from tk_instruct.self_instruct.classify import Classify, classify
-from tk_instruct.self_instruct.clients import Client, Completion, Parameters, Request
 from tk_instruct.self_instruct.clients.scripted import ScriptedClient
-from tk_instruct.self_instruct.dispatch import Dispatcher
-from tk_instruct.self_instruct.dispatch.budget import Budget
 from tk_instruct.self_instruct.instances import Instances, instantiate
 from tk_instruct.self_instruct.instructions import Generation, Instructions, generate
 from tk_instruct.self_instruct.prompts import FewShot

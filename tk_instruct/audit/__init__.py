@@ -1,8 +1,8 @@
 """Look for evaluation data in training data: by source datasets, and by texts.
 
-  tk-instruct tasks audit superni_en_def --against superni_en_def
-  tk-instruct tasks audit t0_train flan_all --against superni_en_def:test --json AUDIT.json
-  tk-instruct tasks audit flan_all --against superni_en_def --names_only
+  tk-instruct tasks audit MIXTURE --against MIXTURE
+  tk-instruct tasks audit MIXTURE ANOTHER FILE.jsonl --against TASK:validation --json AUDIT.json
+  tk-instruct tasks audit MIXTURE --against TASK --names_only
 
 TRAIN and EVAL are tasks or mixtures, as NAME or NAME:SPLIT (default: train for TRAIN, test for
 EVAL), or FILE.jsonl with lines {"inputs", "targets"}, and if you like "id" and "task". Instances

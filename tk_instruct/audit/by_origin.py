@@ -1,17 +1,16 @@
-"""Which tasks have a source data set in common, by their names alone. Reads no examples.
+"""Which tasks have a source dataset in common, by their names alone. Reads no examples.
 
-A common source is no proof of common examples: two tasks may take different parts of a data set,
+A common source is no proof of common examples: two tasks may take different parts of a dataset,
 or ask different things of the same text.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
-from tk_instruct import suite
 from tk_instruct.audit.findings import Audit, OriginFinding
-from tk_instruct.data import origins, registry
-from tk_instruct.data.task import check_split
+from tk_instruct.data import origins
+from tk_instruct.data.registry import origins_of_tasks
 from tk_instruct.tables import table
 
 Relation = Literal["same_task", origins.Relation]
@@ -24,7 +23,7 @@ class Origins(NamedTuple):
 
     Attributes:
         findings: sorted by evaluation task, then from the closest relation to the most distant.
-        train: training task → its source data sets, none if its origin is unknown.
+        train: training task → its source datasets, none if its origin is unknown.
         evaluation: the same of the evaluation tasks.
     """
 
@@ -33,28 +32,8 @@ class Origins(NamedTuple):
     evaluation: Mapping[str, frozenset[str]]
 
 
-def origins_of_tasks(name: str, split: str) -> Mapping[str, frozenset[str]]:
-    """Constituent task of a task or mixture → its source data sets in the table; empty: unknown.
-
-    Raises UserError for an unknown name or split, and where lists of tasks are missing.
-    """
-    found: dict[str, frozenset[str]] = {}
-    for task in registry.tasks_of(name):
-        check_split(task, split)
-        whole, only = registry.whole_of(task.name)
-        owner = registry.suite_of(whole)
-        given: Mapping[str, Collection[str]] = {only or whole: ()}
-        if owner and owner.origins:
-            given = suite.part(owner.origins)(whole, split)
-        for constituent, datasets in given.items():
-            if only in (None, constituent):
-                known = frozenset(filter(None, map(origins.canonical, datasets)))
-                found[constituent] = found.get(constituent, frozenset()) | known
-    return found
-
-
 def by_origin(train: Sequence[str], against: Sequence[str]) -> Origins:
-    """Pairs of a training and an evaluation task that are related by their source data sets.
+    """Pairs of a training and an evaluation task that are related by their source datasets.
 
     train, against: names of tasks or mixtures, NAME or NAME:SPLIT; by default the split is train
     for train, and test for against.
@@ -85,15 +64,15 @@ def origins_of(audit: Audit) -> Origins:
 
 
 def as_text(found: Origins) -> str:
-    """The findings by data sets, as a table, and how much is unknown."""
-    groups: dict[tuple[str, Relation, str], tuple[set[str], set[str]]] = {}
+    """The findings by datasets, as a table, and how much is unknown."""
+    groups: dict[tuple[str, str, str], tuple[set[str], set[str]]] = {}
     for finding in found.findings:
         evaluated = _named(found.evaluation[finding.eval_task], finding.eval_task)
         key = evaluated, finding.relation, " ".join(finding.datasets)
         train, evaluation = groups.setdefault(key, (set(), set()))
         train.add(finding.train_task)
         evaluation.add(finding.eval_task)
-    rows = [("evaluation", "tasks", "relation", "data set", "training (tasks)")]
+    rows = [("evaluation", "tasks", "relation", "dataset", "training (tasks)")]
     for (evaluated, relation, datasets), (train, evaluation) in sorted(groups.items()):
         counts = Counter(_named(found.train[task], task) for task in train)
         trained = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
@@ -102,9 +81,9 @@ def as_text(found: Origins) -> str:
     return "\n".join(
         [
             *([table(rows), ""] if found.findings else []),
-            f"{len(related):,} of {len(found.evaluation):,} evaluation tasks have a source data "
-            f"set in common with one of {len(found.train):,} training tasks. This is no proof of "
-            "common examples.",
+            f"{len(related):,} of {len(found.evaluation):,} evaluation tasks have a source "
+            f"dataset in common with one of {len(found.train):,} training tasks. This is no "
+            "proof of common examples.",
             f"Of unknown origin: {len(unknown(found.evaluation)):,} evaluation tasks, "
             f"{len(unknown(found.train)):,} training tasks.",
         ]

@@ -3,6 +3,7 @@
 A system is a run's directory, a file of predictions, or a file of instances' scores, which
 `tk-instruct evaluate` keeps beside predictions (NAME.scores.parquet). If it has none yet, or if
 flags of the evaluation are given, the predictions are scored first, as by `tk-instruct evaluate`.
+A folder of Tk-Instruct's or of lm-evaluation-harness's output stands for the systems in it.
 
   tk-instruct compare runs/smoke/copy_demo runs/smoke/tiny_t5
   tk-instruct compare ours.jsonl theirs.jsonl --references REFERENCES.jsonl
@@ -29,7 +30,7 @@ from tk_instruct.evaluate.output import show_scores
 from tk_instruct.files import Path, check_target
 from tk_instruct.ranges import whole_number
 from tk_instruct.scored_instances import SUFFIX, ScoredInstances
-from tk_instruct.scores import SPLITS, predicted_by_name
+from tk_instruct.scores import SPLITS, predicted_by_name, released_in
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +108,12 @@ def _refuse_to_overwrite(args: argparse.Namespace) -> None:
     values = [v for name, v in vars(args).items() if name not in ("json", "scoring")]
     texts = [t for v in values for t in (v if isinstance(v, list) else [v]) if isinstance(t, str)]
     for given in map(os.path.realpath, map(os.path.expanduser, texts)):
-        is_read = output == given or os.path.dirname(output) == os.path.join(given, "predictions")
+        read = [
+            given,
+            os.path.join(given, "predictions"),
+            *map(os.fspath, released_in(Path(given))),
+        ]
+        is_read = output in read or os.path.dirname(output) in read[1:]
         if is_read or output.endswith(SUFFIX):
             raise UserError(
                 f"--json={args.json} would replace what is compared; choose another place"

@@ -8,7 +8,7 @@ from tk_instruct import scored_instances
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path
 from tk_instruct.scored_instances import SUFFIX, Label, ScoredInstances, joined
-from tk_instruct.scores import LIMIT, key_of, named_apart
+from tk_instruct.scores import LIMIT, key_of, named_apart, predictions_of
 
 _NUM_NAMED = 3  # instances that a message names
 
@@ -39,7 +39,8 @@ def side_by_side(given: Sequence[str], score: ScoreFile) -> list[Side]:
     instances.
 
     Args:
-        given: run directories, files of predictions, or files of scored instances.
+        given: run directories, files of predictions, folders of these that others have released,
+            or files of scored instances.
         score: gives the scored instances of a file of predictions.
     """
     named = named_apart(given)
@@ -80,11 +81,7 @@ def _evaluations(path: Path, score: ScoreFile) -> dict[_Key, ScoredInstances]:
         raise UserError(f"{path} is not there; give a run's folder or a file of predictions")
     if not path.is_dir():
         return {_key(path): _of_file(path, score)}
-    last: dict[_Key, tuple[int, Path]] = {}
-    for file in sorted((path / "predictions").glob("*.jsonl")):
-        if named := key_of(f"{file.stem}.json"):
-            key, step = named
-            last[key] = max(last.get(key, (-1, file)), (step, file))
+    last = predictions_of(path)
     if not last:
         raise UserError(
             f"{path} holds no predictions/TASK-SPLIT-STEP.jsonl; give a run's directory after "

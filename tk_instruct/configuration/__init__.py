@@ -157,11 +157,15 @@ def _add_flag(group: argparse._ArgumentGroup, of: suite.Suite, flag: suite.Flag)
         ) from error
 
 
+DEFAULT_LENGTHS = {"inputs": 1024, "targets": 128}
+"""Tokens, EOS included, as of Tk-Instruct (Wang et al. 2022)."""
+
+
 def add_length_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags for feature lengths, for verbs that tokenise without a recipe."""
-    for feature, default in (("input", 1024), ("target", 128)):
+    for feature, default in DEFAULT_LENGTHS.items():
         parser.add_argument(
-            f"--max_{feature}_tokens",
+            f"--max_{feature.removesuffix('s')}_tokens",
             type=whole_number,
             metavar="N",
             help=f"EOS included (default: {default}, or what the model was trained with)",
@@ -171,13 +175,10 @@ def add_length_arguments(parser: argparse.ArgumentParser) -> None:
 def lengths_of(
     args: argparse.Namespace, otherwise: Mapping[str, int] | None = None
 ) -> "FeatureLengths":
-    """The feature lengths, in tokens: from the flags, else otherwise, else 1024 and 128.
-
-    1024 and 128 are Tk-Instruct's (Wang et al. 2022).
-    """
+    """The feature lengths, in tokens: from the flags, else otherwise, else DEFAULT_LENGTHS."""
     from tk_instruct.data.tokens import FeatureLengths
 
-    lengths = {"inputs": 1024, "targets": 128, **(otherwise or {})}
+    lengths = {**DEFAULT_LENGTHS, **(otherwise or {})}
     given = {"inputs": args.max_input_tokens, "targets": args.max_target_tokens}
     return FeatureLengths(**lengths | {name: n for name, n in given.items() if n is not None})
 

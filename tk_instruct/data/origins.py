@@ -1,6 +1,6 @@
-"""Which data sets the examples of the field's data sets were made from.
+"""Which datasets the examples of the field's datasets were made from.
 
-origins.csv beside this file has one row a data set:
+origins.csv beside this file has one row a dataset:
 
 - name: its name here.
 - aliases: what collections of tasks and libraries call it. Case and separators do not count.
@@ -9,8 +9,8 @@ origins.csv beside this file has one row a data set:
   there, such as the captions that sets of words were drawn from.
 - documented_in: the paper that says so.
 
-Rows are data sets and narrow corpora. Broad ones, such as Wikipedia or news, are left out: nearly
-all data sets would be related by them. A link that the table lacks may still exist.
+Rows are datasets and narrow corpora. Broad ones, such as Wikipedia or news, are left out: nearly
+all datasets would be related by them. A link that the table lacks may still exist.
 """
 
 import csv
@@ -64,7 +64,7 @@ def _names() -> Mapping[str, str]:
 
 
 def canonical(name: str) -> str | None:
-    """The table's name of a data set, or None if the table does not know it.
+    """The table's name of a dataset, or None if the table does not know it.
 
     Of BUILDER/CONFIGURATION:VERSION the version does not count, and the configuration only if the
     table knows it.
@@ -74,7 +74,7 @@ def canonical(name: str) -> str | None:
 
 
 def named_in(words: str) -> str | None:
-    """The data set that a task's name contains, as whole words. The longest name counts."""
+    """The dataset that a task's name contains, as whole words. The longest name counts."""
     parts = [part for part in re.split(r"[\W_]+", words.lower()) if part]
     spans = (
         "".join(parts[start:stop])
@@ -87,7 +87,7 @@ def named_in(words: str) -> str | None:
 
 @cache
 def origins_of(name: str) -> frozenset[str]:
-    """The data set and all that it was made from, also in part. Empty if the table has no row."""
+    """The dataset and all that it was made from, also in part. Empty if the table has no row."""
     row = table().get(canonical(name) or "")
     if row is None:
         return frozenset()
@@ -96,18 +96,18 @@ def origins_of(name: str) -> frozenset[str]:
 
 @cache
 def main_origins_of(name: str) -> frozenset[str]:
-    """The same without what data sets were only partly made from."""
+    """The same without what datasets were only partly made from."""
     row = table().get(canonical(name) or "")
     return frozenset({row.name}).union(*map(main_origins_of, row.made_from)) if row else frozenset()
 
 
 class Related(NamedTuple):
-    """How training data is related to evaluation data, and by which data sets.
+    """How training data is related to evaluation data, and by which datasets.
 
     Attributes:
         relation: same_dataset; train_from_eval or eval_from_train, if one was made from the other;
             same_corpus, if both were made from a third.
-        datasets: the data set of both, the one that the other was made from, or the third.
+        datasets: the dataset of both, the one that the other was made from, or the third.
     """
 
     relation: Relation
@@ -116,7 +116,7 @@ class Related(NamedTuple):
 
 @cache
 def related(train: str, evaluation: str) -> Related | None:
-    """How two data sets are related, or None if they are not, or one is unknown."""
+    """How two datasets are related, or None if they are not, or one is unknown."""
     train, evaluation = canonical(train) or "", canonical(evaluation) or ""
     shared = origins_of(train) & origins_of(evaluation)
     if not shared:

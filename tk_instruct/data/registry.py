@@ -19,7 +19,8 @@ from typing import Any, Protocol
 import gin
 
 from tk_instruct import suite
-from tk_instruct.data.task import AnyTask, Example, Task
+from tk_instruct.data import origins
+from tk_instruct.data.task import AnyTask, Example, Task, check_split
 from tk_instruct.errors import MissingDataError, UserError
 from tk_instruct.ranges import check_seed, check_whole
 from tk_instruct.tables import table
@@ -342,6 +343,26 @@ def tasks_of(name: str) -> list[AnyTask]:
             f"{is_missing(tasks[0])}"
         )
     return present
+
+
+def origins_of_tasks(name: str, split: str) -> Mapping[str, frozenset[str]]:
+    """Constituent task of a task or mixture → its source datasets in the table; empty: unknown.
+
+    Raises UserError for an unknown name or split, and where lists of tasks are missing.
+    """
+    found: dict[str, frozenset[str]] = {}
+    for task in tasks_of(name):
+        check_split(task, split)
+        whole, only = whole_of(task.name)
+        owner = suite_of(whole)
+        given: Mapping[str, Collection[str]] = {only or whole: ()}
+        if owner and owner.origins:
+            given = suite.part(owner.origins)(whole, split)
+        for constituent, datasets in given.items():
+            if only in (None, constituent):
+                known = frozenset(filter(None, map(origins.canonical, datasets)))
+                found[constituent] = found.get(constituent, frozenset()) | known
+    return found
 
 
 def rates_of(name: str) -> list[float]:

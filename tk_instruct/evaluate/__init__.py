@@ -15,11 +15,12 @@ from collections.abc import Mapping, Sequence
 from tk_instruct import configuration, distributed, suite
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate import by_task
-from tk_instruct.evaluate.output import keep_beside
+from tk_instruct.evaluate.output import keep_beside, refuse_to_overwrite_inputs
 from tk_instruct.files import Path, check_target, is_stream
 from tk_instruct.predictions import FORMATS_READ
 from tk_instruct.published import Compared
 from tk_instruct.scored_instances import SUFFIX, ScoredInstances, of_file
+from tk_instruct.scores import files_of_predictions, named_apart
 
 
 def _modules() -> Mapping[str, str]:
@@ -54,7 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--predictions",
         nargs="+",
         metavar="FILE",
-        help=f"of any system: {FORMATS_READ}; - is standard input",
+        help=f"of any system: {FORMATS_READ}; - is standard input; a folder stands for what it "
+        "holds: a run's predictions/, Tk-Instruct's output/TRACK/SYSTEM/predicted_examples.jsonl, "
+        "lm-evaluation-harness's samples_TASK_DATE.jsonl",
     )
     parser.add_argument(
         "--instances",
@@ -67,6 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also published scores: those of the same setting, then the nearest others with what "
         "differs; the encoding is known by a file's name TASK-SPLIT-STEP",
+    )
+    parser.add_argument(
+        "--exclude_contaminated",
+        metavar="AUDIT.json",
+        help="of `tk-instruct tasks audit`: scores on all instances, on those that it did not flag "
+        "and on those that it did, with the difference",
     )
     distributed.add_arguments(parser)
 
@@ -127,13 +136,43 @@ def main(args: argparse.Namespace) -> int:
             "give NAME.json"
         )
     if args.predictions:
-        args.predictions = list(map(os.path.expanduser, args.predictions))
+        args.predictions = _files(args.predictions)
     if args.published:
         _refuse_unpublished(args)
+    if args.exclude_contaminated:
+        return _in_parts(args)
     if args.task:
         return by_task.main(args)
     _refuse_other_data(args)
     return suite.part(_modules()[args.suite]).main(args)
+
+
+def _files(given: Sequence[str]) -> list[str]:
+    """The files of predictions, in place of folders those of their systems."""
+    paths = map(os.path.expanduser, given)
+    return [os.fspath(file) for path in paths for file in files_of_predictions(Path(path))]
+
+
+def _in_parts(args: argparse.Namespace) -> int:
+    """Scores each file of predictions on the contaminated instances and on the others."""
+    from tk_instruct.evaluate import contaminated
+
+    for flag in ("instances", "published"):
+        if getattr(args, flag):
+            raise UserError(
+                f"--{flag} is of all instances, and --exclude_contaminated parts them; leave one "
+                "of the two out"
+            )
+    if not args.predictions or "-" in args.predictions:
+        raise UserError(
+            "--exclude_contaminated parts files of predictions; give --predictions FILE"
+        )
+    audit = Path(os.path.expanduser(args.exclude_contaminated))
+    refuse_to_overwrite_inputs(args, exclude_contaminated=[str(audit)])
+    refuse_to_overwrite_inputs(args, predictions=args.predictions)
+    files = named_apart(args.predictions)
+    systems = {name: score_file(path, args) for name, path in files.items()}
+    return contaminated.show(systems, audit, args)
 
 
 def score_file(path: Path, args: argparse.Namespace) -> ScoredInstances:

@@ -20,14 +20,13 @@ from tk_instruct import configuration, distributed, metrics, schema, scored_inst
 from tk_instruct.errors import UserError
 from tk_instruct.evaluate.output import keep_beside
 from tk_instruct.files import Path, inside, write_atomically
-from tk_instruct.inference import (
+from tk_instruct.inference.checkpoint import (
     check_vocabulary,
-    examples_of,
     identity_of,
-    lengths_of,
     load_checkpoint,
     load_model,
 )
+from tk_instruct.inference.examples import examples_of
 from tk_instruct.journal import Example, Predict, write_rows
 from tk_instruct.predictions import read_predictions
 from tk_instruct.scored_instances import Scored, as_scores
@@ -57,7 +56,7 @@ class Run:
         configuration.bind_data_arguments(args)
         check_vocabulary(self._about, model_dir)
         self.mixture: str | None = self._about.data.get("mixture")
-        self._lengths = lengths_of(args, self._about)
+        self._lengths = configuration.lengths_of(args, self._about.data.get("lengths"))
 
     def name(self, what: str) -> str:
         """The name of a file of predictions or scores, with step and limit, without suffix."""
@@ -107,7 +106,7 @@ class Run:
             return done
         examples, _ = examples_of(task, split, self._lengths, self._args.limit)
         if method == "rank":
-            from tk_instruct.rank import tokenized_options
+            from tk_instruct.inference.options import tokenized_options
 
             chosen_from = [{**example, "options": options(example)} for example in examples]
             examples = tokenized_options(chosen_from, declared.tokenizer())
@@ -128,8 +127,9 @@ class Run:
     @cached_property
     def _predict(self) -> dict[str, Predict]:
         """Method → the function that predicts. Loads the model on first use."""
-        from tk_instruct.predict import Greedy, decoder
-        from tk_instruct.rank import ranker
+        from tk_instruct.inference.decoding import Greedy
+        from tk_instruct.inference.generation import decoder
+        from tk_instruct.inference.ranking import ranker
 
         loaded = load_model(self._checkpoints, self.step, self._about, self._args.num_partitions)
         size = self._args.batch_size

@@ -1,4 +1,7 @@
-"""`tasks export`: examples in one file of JSON lines or Parquet, for other programs."""
+"""`tasks export`: examples in one file of JSON lines or Parquet, for other programs.
+
+--harness writes a folder of tasks for lm-evaluation-harness in place of a file.
+"""
 
 import argparse
 import os
@@ -6,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tk_instruct.configuration import refuse_to_replace_data
+from tk_instruct.configuration import DEFAULT_LENGTHS, refuse_to_replace_data
 from tk_instruct.errors import UserError
-from tk_instruct.files import check_target, is_stream
+from tk_instruct.files import Path, check_target, is_stream
 from tk_instruct.ranges import whole_number
 from tk_instruct.tables import table
 
@@ -38,11 +41,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="messages: exchanges of a chat, in JSON lines or for FILE.parquet in Parquet "
         "(default: parquet for FILE.parquet, else jsonl)",
     )
-    parser.add_argument("--output", metavar="FILE", required=True, help="- is the standard output")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--output", metavar="FILE", help="- is the standard output")
+    where.add_argument(
+        "--harness",
+        metavar="DIR",
+        help="write the tasks for lm-evaluation-harness: DIR/NAME.yaml and DIR/NAME.jsonl of each "
+        "task, and a group for a mixture; `lm_eval --include_path DIR --tasks NAME` runs them",
+    )
+    parser.add_argument(
+        "--max_target_tokens",
+        type=whole_number,
+        metavar="N",
+        help="of --harness: how many tokens an answer has at most, EOS included (default: "
+        f"{DEFAULT_LENGTHS['targets']})",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Writes the file, and says how much is in it."""
+    if args.harness is not None:
+        return _export_for_harness(args)
+    if args.max_target_tokens is not None:
+        raise UserError(
+            f"--max_target_tokens={args.max_target_tokens} is of --harness: examples in a file are "
+            "whole; leave it out"
+        )
     output = None if args.output == "-" else os.path.expanduser(args.output)
     if output is not None:
         check_target(output)
@@ -67,6 +91,27 @@ def main(args: argparse.Namespace) -> int:
         f"{count:,} examples of {num_tasks:,} {tasks} in {output or 'the standard output'}",
         file=sys.stderr if output is None or is_stream(output) else sys.stdout,
     )
+    return 0
+
+
+def _export_for_harness(args: argparse.Namespace) -> int:
+    from tk_instruct.export import harness, split
+
+    for flag in ("drawn", "format"):
+        if (value := getattr(args, flag)) is not None:
+            raise UserError(f"--{flag}={value} is of --output and does not go with --harness")
+    most = args.max_target_tokens
+    most_tokens = DEFAULT_LENGTHS["targets"] if most is None else most
+    if most_tokens < 1:
+        raise UserError(f"--max_target_tokens={most} must be at least 1")
+    folder = Path(os.path.expanduser(args.harness))
+    selection = split.select(args.patterns)
+    for name in harness.files_of(selection):
+        check_target(folder / name)
+        refuse_to_replace_data("harness", os.fspath(folder / name), args)
+    count, num_tasks = harness.export(selection, args.split, most_tokens, folder)
+    tasks = "task" if num_tasks == 1 else "tasks"
+    print(f"{count:,} examples of {num_tasks:,} {tasks} in {folder}")
     return 0
 
 

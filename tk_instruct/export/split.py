@@ -1,5 +1,6 @@
 """All examples of a split of tasks."""
 
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +16,16 @@ from tk_instruct.progress import Progress
 
 @dataclass
 class Selection:
-    """The tasks to export, by name, and the names of those that were asked for by name."""
+    """The tasks to export, by name, and what was asked for by name.
+
+    Attributes:
+        named: the names of tasks.
+        mixtures: name of a mixture → the names of its tasks.
+    """
 
     tasks: dict[str, AnyTask] = field(default_factory=dict)
     named: set[str] = field(default_factory=set)
+    mixtures: dict[str, list[str]] = field(default_factory=dict)
 
 
 def select(patterns: Sequence[str]) -> Selection:
@@ -35,8 +42,11 @@ def select(patterns: Sequence[str]) -> Selection:
         for name in [pattern] if pattern in names else names:
             given: Any = registry.get(name)
             tasks = getattr(given, "tasks", None)
-            if tasks is None and name == pattern:
-                found.named.add(name)
+            if name == pattern:
+                if tasks is None:
+                    found.named.add(name)
+                else:
+                    found.mixtures[name] = [task.name for task in tasks]
             found.tasks |= {task.name: task for task in ([given] if tasks is None else tasks)}
     return found
 
@@ -51,33 +61,42 @@ def export(
     Args:
         output: None for standard output.
     """
-    encode = Encoder(form)
-    lines = _Lines(selection, split, encode)
+    encode, examples = Encoder(form), Examples(selection, split)
+    lines = (encode.line(task, example) for task, of in examples for example in of)
     write(lines, encode.types, as_parquet, output)
-    return lines.num_examples, lines.num_tasks
+    return examples.num_examples, examples.num_tasks
 
 
-class _Lines:
-    """The lines of all tasks, and how many there are once they have been read."""
+class Examples:
+    """Tasks and the examples of each, and how many there are once they have been read.
 
-    def __init__(self, selection: Selection, split: str, encode: Encoder) -> None:
-        self._selection, self._split, self._encode = selection, split, encode
+    Passes over tasks without examples, and says so at the end. Raises UserError if a task that was
+    asked for by name has none, or if no task has any.
+    """
+
+    def __init__(self, selection: Selection, split: str) -> None:
+        self._selection, self._split = selection, split
         self.num_examples = self.num_tasks = 0
         self._passed_over: dict[str, list[str]] = {}
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[tuple[AnyTask, Iterator[Example]]]:
         tasks = self._selection.tasks
         with Progress(f"exporting {self._split}", len(tasks)) as progress:
             for task in tasks.values():
-                for example in self._examples_or_none(task):
-                    yield self._encode.line(task, example)
-                    self.num_examples += 1
-                    if self.num_examples % 1000 == 0:
-                        progress.advance(0, f"{self.num_examples:,} examples")
+                if examples := self._examples_or_none(task):
+                    self.num_tasks += 1
+                    yield task, self._counted(examples, progress)
                 progress.advance()
         self._tell()
 
-    def _examples_or_none(self, task: AnyTask) -> Iterator[Example]:
+    def _counted(self, examples: Iterator[Example], progress: Progress) -> Iterator[Example]:
+        for example in examples:
+            yield example
+            self.num_examples += 1
+            if self.num_examples % 1000 == 0:
+                progress.advance(0, f"{self.num_examples:,} examples")
+
+    def _examples_or_none(self, task: AnyTask) -> Iterator[Example] | None:
         if self._split not in task.splits and task.name not in self._selection.named:
             return self._pass_over(f"without split {self._split!r}", task.name)
         examples = examples_of(task, self._split)
@@ -90,9 +109,7 @@ class _Lines:
                 raise
             what = "data" if isinstance(error, MissingDataError) else "examples"
             return self._pass_over(f"without {what}", f"{task.name}: {error}")
-        self.num_tasks += 1
-        yield first
-        yield from examples
+        return itertools.chain([first], examples)
 
     def _pass_over(self, kind: str, reason: str) -> None:
         self._passed_over.setdefault(kind, []).append(reason)

@@ -287,7 +287,9 @@ def _decode(
     import jax
     import numpy as np
 
-    from tk_instruct import model, predict, sharding
+    from tk_instruct import model, sharding
+    from tk_instruct.inference.decoding import Greedy
+    from tk_instruct.inference.generation import decode
     from tk_instruct.step import abstract_params
 
     partitions = layout.num_partitions if layout else run.num_partitions
@@ -300,7 +302,7 @@ def _decode(
     rows = jax.ShapeDtypeStruct(
         (batch_size, lengths["inputs"]), np.int32, sharding=sharding.batch_sharding(mesh)
     )
-    function = partial(predict.decode, predict.Greedy(), lengths["targets"], net)
+    function = partial(decode, Greedy(), lengths["targets"], net)
     with sharding.use(mesh):
         traced = jax.jit(function).trace(params, input_tokens=rows, segment_ids=rows)
     return _Traced(

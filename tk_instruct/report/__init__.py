@@ -1,7 +1,8 @@
 """Put the results of runs side by side: tables in the terminal, or a page to show.
 
 A system is a run's directory, or a file: of scores (evaluate --json), of predictions that were
-evaluated, or NAME.scores.parquet. NAME=FILE gives it a name. Of a run's files TASK-SPLIT-STEP, only
+evaluated, or NAME.scores.parquet. A folder of Tk-Instruct's or of lm-evaluation-harness's output
+stands for the systems in it. NAME=FILE gives it a name. Of a run's files TASK-SPLIT-STEP, only
 the last step is read. If a suite has a summary of a whole evaluation, its tables replace the scores
 that the summary is made from. Runs of the same name are shown with their parent folders. Below a
 score is its 95 % interval; `tk-instruct evaluate` says what it is clustered by.

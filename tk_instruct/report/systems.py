@@ -1,13 +1,13 @@
 """Reads what a report is given: runs, and files of scores or of predictions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tk_instruct import scored_instances
 from tk_instruct.errors import UserError
 from tk_instruct.files import Path
 from tk_instruct.scored_instances import SUFFIX, ScoredInstances, as_scores
-from tk_instruct.scores import Found, Key, key_of, read_run
+from tk_instruct.scores import Found, Key, key_of, predictions_of, read_run, released_in
 
 _GENERATED = "instructions.jsonl"  # what a run of `tk-instruct self-instruct` holds
 
@@ -67,6 +67,8 @@ def read_system(name: str, path: Path, needs_scores: bool) -> System:
     """
     if is_generated(path):
         return System(name, path)
+    if path in released_in(path):  # samples of lm-evaluation-harness
+        return _joined(name, path, [file for _, file in predictions_of(path).values()])
     if path.is_dir():
         return _run(name, path, needs_scores)
     if not path.exists():
@@ -101,6 +103,15 @@ def _evaluations(run: Path) -> dict[Key, Evaluation]:
         name = f"{file.name.removesuffix(SUFFIX)}.jsonl"
         found[key] = Evaluation(scored_instances.read(file), name)
     return found
+
+
+def _joined(name: str, path: Path, files: Sequence[Path]) -> System:
+    """The files of predictions of one system."""
+    joined = System(name, path, Found(), {})
+    for system in (_evaluated(name, file) for file in files):
+        joined.scores.scores.update(system.scores.scores)
+        joined = replace(joined, evaluations={**joined.evaluations, **system.evaluations})
+    return joined
 
 
 def _evaluated(name: str, path: Path) -> System:

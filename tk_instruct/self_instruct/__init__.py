@@ -18,20 +18,21 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gin
 
 from tk_instruct import configuration
+from tk_instruct.completions.flags import BUDGET, PRICES, SERVER, Flags, add_flags
 from tk_instruct.errors import UserError
-from tk_instruct.ranges import check_seed, check_whole, number, whole_number
+from tk_instruct.ranges import check_seed, check_whole, whole_number
 
 if TYPE_CHECKING:
+    from tk_instruct.completions import Client
+    from tk_instruct.completions.dispatch.budget import Budget
     from tk_instruct.self_instruct.classify import Classify
-    from tk_instruct.self_instruct.clients import Client
-    from tk_instruct.self_instruct.dispatch.budget import Budget
     from tk_instruct.self_instruct.instances import Instances
     from tk_instruct.self_instruct.instructions import Instructions
     from tk_instruct.self_instruct.run_directory import RunDirectory
@@ -39,37 +40,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tk_instruct")
 
-# Each flag sets a macro of runs/self_instruct.gin; by flag: type, name of the value, help.
-_Flags = Mapping[str, tuple[Callable[[str], Any], str, str]]
-_MODEL: _Flags = {
+# Each flag sets a macro of runs/self_instruct.gin.
+_MODEL: Flags = {
     "model": (str, "NAME", "a model of a server that speaks OpenAI's protocol"),
-    "base_url": (str, "URL", "the address of that server (default: OpenAI's)"),
-    "api": (str, "API", "what that server offers: completions or chat (default: completions)"),
+    **SERVER,
     "model_dir": (str, "DIR", "a run of `train`, whose checkpoint is the model"),
 }
-_PRICES: _Flags = {
-    "prompt_price": (number, "USD", "the price of a million tokens of prompts"),
-    "completion_price": (number, "USD", "the price of a million tokens of completions"),
-}
-_BUDGET: _Flags = {
-    "max_usd": (number, "USD", "the most that RUN may cost, earlier commands included"),
-    "max_tokens": (
-        whole_number,
-        "N",
-        "the most tokens that RUN may take, of prompts and completions together",
-    ),
-    "concurrency": (whole_number, "N", "the number of requests at a time (default: 8)"),
-    "requests_per_minute": (whole_number, "N", "the most requests that the server allows"),
-    "tokens_per_minute": (whole_number, "N", "the most tokens that the server allows"),
-}
-_BEGINNING: _Flags = {
+_BEGINNING: Flags = {
     "seeds": (str, "FILE", "a file of seed tasks (default: the project's own 175)"),
     "seed": (whole_number, "N", "the seed of every random choice (default: 0)"),
 }
-_INSTRUCTIONS: _Flags = {
+_INSTRUCTIONS: Flags = {
     "num_instructions": (whole_number, "N", "generate until RUN has this many (default: 100)")
 }
-_PREPARE: _Flags = {"licence": (str, "TEXT", "the licence of the generated data, for its card")}
+_PREPARE: Flags = {"licence": (str, "TEXT", "the licence of the generated data, for its card")}
 _MACROS = {"seed": "RANDOM_SEED"}  # any other flag's macro is its name in capitals
 
 STAGES = {
@@ -95,22 +79,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
         action.add_argument("--run_dir", metavar="RUN", required=True, help="the folder of the run")
         if name in _BEGIN:
-            _add_flags(action, {**_BEGINNING, **_INSTRUCTIONS})
+            add_flags(action, {**_BEGINNING, **_INSTRUCTIONS})
         if name in ("prepare", "run"):
-            _add_flags(action, _PREPARE)
-        _add_flags(action, _PRICES)
+            add_flags(action, _PREPARE)
+        add_flags(action, PRICES)
         if name in _ASK:
-            _add_flags(action.add_argument_group("model"), _MODEL)
-            _add_flags(action.add_argument_group("cost and speed"), _BUDGET)
+            add_flags(action.add_argument_group("model"), _MODEL)
+            add_flags(action.add_argument_group("cost and speed"), BUDGET)
         if name in ("stats", "run"):
             action.add_argument("--json", action="store_true", help="statistics as JSON")
         configuration.add_gin_arguments(action)
         configuration.add_import_argument(action)
-
-
-def _add_flags(parser: Any, flags: _Flags) -> None:
-    for flag, (kind, metavar, text) in flags.items():
-        parser.add_argument(f"--{flag}", type=kind, metavar=metavar, help=text)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -177,7 +156,7 @@ class SelfInstructRun:
 
     def client(self, seed: int) -> "Client":
         if self.model:
-            from tk_instruct.self_instruct.clients.openai import OpenAIChat, OpenAICompletions
+            from tk_instruct.completions.openai import OpenAIChat, OpenAICompletions
 
             return {"completions": OpenAICompletions, "chat": OpenAIChat}[self.api](self.model)
         if self.model_dir:
@@ -195,16 +174,17 @@ class SelfInstructRun:
 
 def _configured(args: argparse.Namespace) -> SelfInstructRun:
     # Gin can set only what has been imported.
+    from tk_instruct.completions import openai  # noqa: F401
     from tk_instruct.self_instruct import (  # noqa: F401
         classify,
         instances,
         instructions,
         prepare,
     )
-    from tk_instruct.self_instruct.clients import local, openai  # noqa: F401
+    from tk_instruct.self_instruct.clients import local  # noqa: F401
     from tk_instruct.self_instruct.stats import root_verbs  # noqa: F401
 
-    flags = (*_BEGINNING, *_INSTRUCTIONS, *_PREPARE, *_MODEL, *_PRICES, *_BUDGET)
+    flags = (*_BEGINNING, *_INSTRUCTIONS, *_PREPARE, *_MODEL, *PRICES, *BUDGET)
     values = {flag: getattr(args, flag, None) for flag in flags}
     given = {flag: value for flag, value in values.items() if value is not None}
     for flag, value in given.items():
@@ -221,8 +201,8 @@ def _ask(stage: str, run: "RunDirectory", settings: SelfInstructRun) -> None:
     Raises UserError where the run was begun with another seed, other seed tasks or another lag, or
     where text of the script and of a model would be mixed.
     """
+    from tk_instruct.completions.dispatch import Dispatcher
     from tk_instruct.self_instruct.classify import classify
-    from tk_instruct.self_instruct.dispatch import Dispatcher
     from tk_instruct.self_instruct.instances import instantiate
     from tk_instruct.self_instruct.instructions import generate
     from tk_instruct.self_instruct.prompts import FewShot

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import gin
 
+from tk_instruct.completions import Parameters, Request
+from tk_instruct.completions.dispatch import Dispatcher
 from tk_instruct.errors import UserError
 from tk_instruct.progress import Progress
 from tk_instruct.self_instruct.answers import without_reasoning, yes_or_no
-from tk_instruct.self_instruct.clients import Parameters, Request
-from tk_instruct.self_instruct.dispatch import Dispatcher
 from tk_instruct.self_instruct.instructions import made_by, provenance
 from tk_instruct.self_instruct.prompts import FewShot
 from tk_instruct.self_instruct.run_directory import Record, RunDirectory

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tk_instruct.completions.dispatch.ledger import charges
 from tk_instruct.self_instruct.clients import SCRIPTED
-from tk_instruct.self_instruct.dispatch.ledger import charges
 from tk_instruct.self_instruct.encodings import Example
 from tk_instruct.self_instruct.run_directory import RunDirectory
 from tk_instruct.self_instruct.stats import PUBLISHED, num_words

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import gin
 
 from tk_instruct import randomness
+from tk_instruct.completions import Parameters, Request
+from tk_instruct.completions.dispatch import Dispatcher
 from tk_instruct.errors import UserError
 from tk_instruct.progress import Progress
 from tk_instruct.self_instruct import examples
 from tk_instruct.self_instruct.answers import Answer, answer
-from tk_instruct.self_instruct.clients import Parameters, Request
-from tk_instruct.self_instruct.dispatch import Dispatcher
 from tk_instruct.self_instruct.heuristics import contradict, instance_broken_by
 from tk_instruct.self_instruct.instructions import made_by, provenance
 from tk_instruct.self_instruct.prompts import FewShot

@@ -9,12 +9,12 @@ from typing import Any
 import gin
 
 from tk_instruct import randomness
+from tk_instruct.completions import Parameters, Request
+from tk_instruct.completions.dispatch import Dispatcher
 from tk_instruct.errors import UserError
 from tk_instruct.progress import Progress
 from tk_instruct.self_instruct import lists, prompts
 from tk_instruct.self_instruct.answers import answer
-from tk_instruct.self_instruct.clients import Parameters, Request
-from tk_instruct.self_instruct.dispatch import Dispatcher
 from tk_instruct.self_instruct.heuristics import Heuristics
 from tk_instruct.self_instruct.pool import NoveltyPool, Tokenize, rouge_tokens
 from tk_instruct.self_instruct.run_directory import Log, Record, RunDirectory

@@ -2,14 +2,12 @@
 
 from typing import Annotated, Any, TypedDict
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-Count = Annotated[int, Meta(ge=0)]
+from tk_instruct.completions.records import SCHEMAS as OF_REQUESTS
+from tk_instruct.completions.records import Count, Parameters
+
 Seed = Annotated[int, Meta(ge=0, lt=2**32)]
-Number = Annotated[float, Meta(ge=0)]
-
-
-Parameters = dict[str, int | float | list[str] | None]
 
 
 class Provenance(TypedDict):
@@ -24,53 +22,6 @@ class Provenance(TypedDict):
 class Instance(TypedDict):
     input: str
     output: str
-
-
-class Response(TypedDict):
-    """responses.jsonl"""
-
-    key: str
-    stage: str
-    index: Count
-    prompt_sha256: str
-    parameters: Parameters
-    model: str
-    text: str
-    finish_reason: str
-    prompt_tokens: Count | None
-    completion_tokens: Count | None
-    created_at: str
-    attempts: Count
-
-
-class LedgerBegun(Struct, frozen=True, tag_field="event", tag="begun"):
-    id: str
-
-
-class Prices(Struct, frozen=True, tag_field="event", tag="prices"):
-    usd_per_million_prompt_tokens: Number
-    usd_per_million_completion_tokens: Number
-
-
-class Sent(Struct, frozen=True, tag_field="event", tag="sent"):
-    key: str
-    attempt: Count
-    prompt_tokens: Count
-    completion_tokens: Count
-
-
-class PerhapsPaid(Struct, frozen=True, tag_field="event", tag="perhaps paid"):
-    key: str
-    attempt: Count
-
-
-class NotPaid(Struct, frozen=True, tag_field="event", tag="not paid"):
-    key: str
-    attempt: Count
-
-
-LedgerLine = LedgerBegun | Prices | Sent | PerhapsPaid | NotPaid
-"""ledger.jsonl"""
 
 
 class Instruction(TypedDict):
@@ -127,9 +78,6 @@ class SeedTask(TypedDict):
     is_classification: bool
 
 
-Setting = int | float | str | bool | None
-
-
 class Begun(TypedDict):
     """run.json; its other fields are Settings that a run keeps to its end"""
 
@@ -137,8 +85,7 @@ class Begun(TypedDict):
 
 
 SCHEMAS: dict[str, Any] = {
-    "responses": Response,
-    "ledger": LedgerLine,
+    **OF_REQUESTS,
     "instructions": Instruction,
     "instruction_requests": InstructionRequest,
     "classified": Classified,

@@ -130,7 +130,7 @@ def predicted(run: Path, name: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_the_numbers_follow_from_the_predictions(run: Path, report: Any, setting: str) -> None:
     from tk_instruct.data import registry
-    from tk_instruct.inference import load_checkpoint
+    from tk_instruct.inference.checkpoint import load_checkpoint
 
     load_checkpoint(run, None)  # binds the run's data and vocabulary
     shots, _, method = setting.rpartition("_")

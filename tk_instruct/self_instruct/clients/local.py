@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Int32
 
 from tk_instruct import randomness
+from tk_instruct.completions import Completion, Parameters, Request, before_stop
 from tk_instruct.errors import UserError
-from tk_instruct.self_instruct.clients import Completion, Parameters, Request, before_stop
 
 if TYPE_CHECKING:
     from tk_instruct.model.language_model import LanguageModel
@@ -77,7 +77,7 @@ class LocalClient:
         from tk_instruct import sharding
         from tk_instruct.data.tokens import FeatureLengths
         from tk_instruct.data.vocabulary import vocabulary
-        from tk_instruct.inference import (
+        from tk_instruct.inference.checkpoint import (
             check_vocabulary,
             encoding_of_run,
             load_checkpoint,
@@ -132,7 +132,7 @@ class LocalClient:
         )
 
     def _row(self, request: Request) -> _Row:
-        from tk_instruct.inference import row_length
+        from tk_instruct.inference.batches import row_length
 
         tokens = [*self._vocabulary.encode(request.prompt), *self._end]
         if len(tokens) > self._max_input_tokens:
@@ -180,7 +180,7 @@ class LocalClient:
             row.outputs.set_exception(error)
 
     def _decode(self, batch: list[_Row]) -> Int32[np.ndarray, "batch_size max_tokens"]:
-        from tk_instruct.predict import key_data
+        from tk_instruct.inference.generation import key_data
 
         tokens = np.zeros((self._batch_size, batch[0].length), np.int32)
         for index in range(self._batch_size):

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from tk_instruct import randomness
+from tk_instruct.completions import Completion, Request, before_stop
 from tk_instruct.errors import UserError
-from tk_instruct.self_instruct.clients import SCRIPTED, Completion, Request, before_stop
+from tk_instruct.self_instruct.clients import SCRIPTED
 from tk_instruct.self_instruct.clients.grammar import GRAMMAR, expand, sentence
 
 T = TypeVar("T")

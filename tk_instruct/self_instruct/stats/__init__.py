@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from tk_instruct.completions.dispatch.budget import Tokens
+from tk_instruct.completions.dispatch.ledger import charges
 from tk_instruct.errors import UserError
 from tk_instruct.files import remove, write_atomically
 from tk_instruct.self_instruct.answers import yes_or_no
-from tk_instruct.self_instruct.dispatch.budget import Tokens
-from tk_instruct.self_instruct.dispatch.ledger import charges
 from tk_instruct.self_instruct.pool import NoveltyPool, Tokenize, rouge_tokens
 from tk_instruct.self_instruct.run_directory import Record, RunDirectory
 from tk_instruct.self_instruct.stats import histograms

@@ -1,6 +1,6 @@
 """A server on localhost that speaks OpenAI's protocol, fails on schedule and keeps its own books.
 
-    python tests/self_instruct/faulty_server.py --port 8000 --seed 1 --faults 0.3
+    python tests/completions/faulty_server.py --port 8000 --seed 1 --faults 0.3
 
 What happens to a request is a pure function of (seed, its prompt, how often it has come). If it
 knows idempotency keys, what it has answered once it answers again from its store, without a charge.
@@ -10,6 +10,7 @@ GET /books says what it has charged and seen. It ends by itself, after max_secon
 import argparse
 import hashlib
 import json
+import re
 import sys
 import threading
 import time
@@ -46,7 +47,7 @@ def words(prompt: str, parameters: Mapping[str, Any]) -> str:
 
 def scripted(prompt: str, parameters: Mapping[str, Any]) -> str:
     """What the scripted client says, as long as it is asked to."""
-    from tk_instruct.self_instruct.clients import Parameters, Request
+    from tk_instruct.completions import Parameters, Request
     from tk_instruct.self_instruct.clients.scripted import ScriptedClient
 
     most = parameters.get("max_tokens", parameters.get("max_completion_tokens"))
@@ -58,6 +59,17 @@ def reasoning(prompt: str, parameters: Mapping[str, Any]) -> str:
     """The same after notes that look like a list, an example and a verdict."""
     notes = "1. Name a note in the notes.\nExample 1\nOutput: note\nClass label: note\nYes"
     return f"<think>\n{notes}\n</think>\n\n{scripted(prompt, parameters)}"
+
+
+def scored(text: str) -> dict[str, Any]:
+    """The tokens of a text, a word with the space before it each, with log-probabilities."""
+    found = list(re.finditer(r"\s*\S+|\s+", text))
+    scores = [-5 * share("score", text[: each.end()]) for each in found]
+    return {
+        "tokens": [each[0] for each in found],
+        "token_logprobs": [None, *scores[1:]],
+        "text_offset": [each.start() for each in found],
+    }
 
 
 class _HTTP(ThreadingHTTPServer):
@@ -81,6 +93,7 @@ class FaultyServer:
         api_key: what the client must send; None: anything.
         knows_keys: idempotency keys, which most servers do not.
         refuses: parameters, as models that reason do.
+        echoes: whether the prompt comes back with its log-probabilities if that is asked for.
     """
 
     def __init__(
@@ -95,6 +108,7 @@ class FaultyServer:
         api_key: str | None = None,
         knows_keys: bool = True,
         refuses: tuple[str, ...] = (),
+        echoes: bool = True,
         port: int = 0,
         max_requests: int = 100_000,
         max_seconds: float = 600.0,
@@ -102,7 +116,7 @@ class FaultyServer:
         self.seed, self.faults, self.kinds, self.max_faults = seed, faults, kinds, max_faults
         self.max_delay_seconds, self.retry_after = max_delay_seconds, retry_after
         self.answer, self.api_key, self.knows_keys = answer, api_key, knows_keys
-        self.max_requests, self.refuses = max_requests, refuses
+        self.max_requests, self.refuses, self.echoes = max_requests, refuses, echoes
         self._lock = threading.Lock()
         self._store: dict[str, dict[str, Any]] = {}
         self._attempts: Counter[str] = Counter()
@@ -234,11 +248,14 @@ class FaultyServer:
             def _complete(
                 self, done: dict[str, Any], is_chat: bool, body: dict[str, Any], fault: str | None
             ) -> None:
-                said = (
+                said: dict[str, Any] = (
                     {"message": {"role": "assistant", "content": done["text"]}}
                     if is_chat
                     else {"text": done["text"]}
                 )
+                if body.get("echo") and server.echoes and not is_chat:
+                    said = {"text": body["prompt"] + " " + done["text"]}
+                    said["logprobs"] = scored(said["text"])
                 prompt_tokens, completion_tokens = done["usage"]
                 answer = {
                     "object": "chat.completion" if is_chat else "text_completion",

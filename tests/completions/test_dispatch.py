@@ -21,21 +21,22 @@ from typing import Any
 
 import pytest
 
-from tk_instruct.errors import UserError
-from tk_instruct.self_instruct import dispatch, run_directory
-from tk_instruct.self_instruct.clients import (
+from tk_instruct.completions import (
     Completion,
     Parameters,
     RefusedError,
     Request,
     UnansweredError,
+    dispatch,
+    log_directory,
 )
-from tk_instruct.self_instruct.clients.openai import OpenAIChat, OpenAICompletions
-from tk_instruct.self_instruct.dispatch import Dispatcher
-from tk_instruct.self_instruct.dispatch.budget import Budget, Tokens
-from tk_instruct.self_instruct.dispatch.ledger import Charges, charges
-from tk_instruct.self_instruct.dispatch.pace import RateLimit
-from tk_instruct.self_instruct.dispatch.retries import Retries
+from tk_instruct.completions.dispatch import Dispatcher
+from tk_instruct.completions.dispatch.budget import Budget, Tokens
+from tk_instruct.completions.dispatch.ledger import Charges, charges
+from tk_instruct.completions.dispatch.pace import RateLimit
+from tk_instruct.completions.dispatch.retries import Retries
+from tk_instruct.completions.openai import OpenAIChat, OpenAICompletions
+from tk_instruct.errors import UserError
 from tk_instruct.self_instruct.run_directory import Record, RunDirectory
 
 HERE = Path(__file__).parent
@@ -681,7 +682,7 @@ def test_ctrl_c_where_a_lock_is_held_loses_nothing(
 def test_ctrl_c_at_any_moment_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_directory, "_BALLAST_BYTES", 1)
+    monkeypatch.setattr(log_directory, "_BALLAST_BYTES", 1)
 
     def is_moment(frame: FrameType, kind: str) -> bool:
         nonlocal left

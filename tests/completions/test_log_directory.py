@@ -1,4 +1,4 @@
-"""A run's directory: what a kill, a full disk and a second writer do to it."""
+"""A directory of logs: what a kill, a full disk and a second writer do to it."""
 
 import errno
 import json
@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from tk_instruct.completions import log_directory
+from tk_instruct.completions.log_directory import LogDirectory
 from tk_instruct.errors import UserError
-from tk_instruct.self_instruct import run_directory
-from tk_instruct.self_instruct.run_directory import RunDirectory
 
 TEXT = "one\u2028two\x85three\x00four\r\nhalf \ud800 – 😀 \\ud800"
 
 
 def test_records_come_back_as_they_were(tmp_path: Path) -> None:
-    with RunDirectory(tmp_path / "new" / "run") as run:
+    with LogDirectory(tmp_path / "new" / "run") as run:
         run.log("a").append({"text": TEXT, "i": i} for i in range(2))
         run.log("a").append([])
         run.log("a").append([{"text": "", "i": 2}])
@@ -39,7 +39,7 @@ def test_records_come_back_as_they_were(tmp_path: Path) -> None:
 )
 def test_a_torn_last_line(tmp_path: Path, first: str, end: bytes, kept: list[int]) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"i": 0}\n' + end)
-    with RunDirectory(tmp_path) as run:
+    with LogDirectory(tmp_path) as run:
         if first == "read":
             assert [record["i"] for record in run.log("a").read()] == kept
         if first == "note":
@@ -54,14 +54,14 @@ def test_a_torn_last_line(tmp_path: Path, first: str, end: bytes, kept: list[int
 def test_a_file_of_a_torn_line_alone(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"i"')
     (tmp_path / "b.jsonl").write_bytes(b"")
-    with RunDirectory(tmp_path) as run:
+    with LogDirectory(tmp_path) as run:
         assert list(run.log("a").read()) == list(run.log("b").read()) == []
 
 
 def test_an_unreadable_line_in_the_middle_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"i": 0}\n{"i"\n{"i": 2}\n')
     with (
-        RunDirectory(tmp_path) as run,
+        LogDirectory(tmp_path) as run,
         pytest.raises(UserError, match=r"a.jsonl:2: not JSON .*; remove the line and run"),
     ):
         list(run.log("a").read())
@@ -69,8 +69,8 @@ def test_an_unreadable_line_in_the_middle_is_named(tmp_path: Path) -> None:
 
 HOLD = """
 import sys, time
-from tk_instruct.self_instruct.run_directory import RunDirectory
-with RunDirectory(sys.argv[1]) as run:
+from tk_instruct.completions.log_directory import LogDirectory
+with LogDirectory(sys.argv[1]) as run:
     run.log("a").append([{"i": 0}])
     with run.log("a").path.open("ab") as torn:
         torn.write(b'{"i": 1')
@@ -86,7 +86,7 @@ def test_two_writers_are_refused_until_one_is_killed(tmp_path: Path) -> None:
     ) as other:
         assert other.stdout
         assert other.stdout.readline() == "ready\n"
-        mine = RunDirectory(tmp_path)
+        mine = LogDirectory(tmp_path)
         with pytest.raises(UserError, match=rf"being written by process {other.pid} on .*; wait"):
             mine.__enter__()
         os.kill(other.pid, signal.SIGKILL)
@@ -94,11 +94,11 @@ def test_two_writers_are_refused_until_one_is_killed(tmp_path: Path) -> None:
     with mine as run:
         assert [record["i"] for record in run.log("a").read()] == [0]
         with pytest.raises(UserError, match=f"process {os.getpid()} on"):
-            RunDirectory(tmp_path).__enter__()
+            LogDirectory(tmp_path).__enter__()
 
 
 def test_nothing_is_written_once_another_may(tmp_path: Path) -> None:
-    with RunDirectory(tmp_path) as run:
+    with LogDirectory(tmp_path) as run:
         log = run.log("a")
         log.append([{"i": 0}])
     with pytest.raises(UserError, match=r"a.jsonl is no longer written by this process"):
@@ -110,7 +110,7 @@ def test_a_limit_on_files_leaves_no_torn_line(tmp_path: Path) -> None:
     """Part of the line is written before the system refuses the rest."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    with RunDirectory(tmp_path) as run:
+    with LogDirectory(tmp_path) as run:
         run.log("a").append([{"i": 0}])
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
         try:
@@ -133,7 +133,7 @@ def test_a_link_out_of_the_directory_is_not_written_through(tmp_path: Path, name
     run.mkdir()
     (run / name).symlink_to(victim)
     with pytest.raises(UserError, match=f"{name} leads to .*victim, out of .*remove the symbolic"):
-        RunDirectory(run).__enter__()
+        LogDirectory(run).__enter__()
     assert victim.read_text() == "mine"
 
 
@@ -145,10 +145,10 @@ def test_a_full_disk_is_known_before_anything_is_asked(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match=r"cannot be written \(No space left.*free some space"):
-        RunDirectory(tmp_path).__enter__()
+        LogDirectory(tmp_path).__enter__()
     assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()
-    with RunDirectory(tmp_path):  # the lock is free
+    with LogDirectory(tmp_path):  # the lock is free
         pass
 
 
@@ -162,8 +162,8 @@ def test_the_reserved_room_is_drawn_on_once(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fsync(file)
 
-    with RunDirectory(tmp_path) as run:
-        assert (tmp_path / "reserved").stat().st_size == run_directory._BALLAST_BYTES
+    with LogDirectory(tmp_path) as run:
+        assert (tmp_path / "reserved").stat().st_size == log_directory._BALLAST_BYTES
         run.check_room()
         monkeypatch.setattr(os, "fsync", full)
         run.log("a").append([{"i": 0}])
@@ -177,7 +177,7 @@ def test_the_reserved_room_is_drawn_on_once(
 
 
 def test_what_a_run_cannot_change_on_its_way(tmp_path: Path) -> None:
-    with RunDirectory(tmp_path) as run:
+    with LogDirectory(tmp_path) as run:
         assert run.begun_with is None
         run.begin({"seed": 0, "name": "é"})
         assert run.begun_with == {"seed": 0, "name": "é"}
@@ -191,7 +191,7 @@ def test_what_a_run_cannot_change_on_its_way(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["1e310", "NaN", "[1]", "{}"])
 def test_settings_are_numbers_and_texts(tmp_path: Path, value: str) -> None:
-    with RunDirectory(tmp_path) as run:
+    with LogDirectory(tmp_path) as run:
         (tmp_path / "run.json").write_text(f'{{"seed": 3, "other": {value}}}')
         with pytest.raises(UserError, match=r"run.json: .*other"):
             _ = run.begun_with
@@ -200,24 +200,24 @@ def test_settings_are_numbers_and_texts(tmp_path: Path, value: str) -> None:
 def test_a_folder_with_something_else_in_it_begins_no_run(tmp_path: Path) -> None:
     (tmp_path / "config.gin").write_text("")
     with (
-        RunDirectory(tmp_path) as run,
-        pytest.raises(UserError, match=r"holds config.gin and no run of self-instruct"),
+        LogDirectory(tmp_path) as run,
+        pytest.raises(UserError, match=r"holds config.gin and no run; take"),
     ):
         run.begin({"seed": 0})
 
 
 def test_reading_leaves_what_another_process_is_writing(tmp_path: Path) -> None:
-    with RunDirectory(tmp_path) as writer:
+    with LogDirectory(tmp_path) as writer:
         writer.log("a").append([{"i": 0}])
         with (tmp_path / "a.jsonl").open("ab") as half:
             half.write(b'{"i": 1')
-        assert [record["i"] for record in RunDirectory(tmp_path).log("a").read()] == [0]
+        assert [record["i"] for record in LogDirectory(tmp_path).log("a").read()] == [0]
         assert (tmp_path / "a.jsonl").read_bytes() == b'{"i": 0}\n{"i": 1'
 
 
 def test_a_folder_that_cannot_be_one(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot be written"):
-        RunDirectory(tmp_path / "file").__enter__()
+        LogDirectory(tmp_path / "file").__enter__()
     with pytest.raises(UserError, match=r"gs://bucket/run is not a local folder"):
-        RunDirectory("gs://bucket/run")
+        LogDirectory("gs://bucket/run")

@@ -1,22 +1,19 @@
-"""Loads a checkpoint as a model, and makes batches of examples, for predict and rank."""
+"""Loads a checkpoint as a model to run, and makes a system of it."""
 
 import argparse
-import itertools
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import gin
 import numpy as np
-from jaxtyping import Int32
 
 from tk_instruct import configuration
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, is_stream, read_bytes
-from tk_instruct.journal import Example
-from tk_instruct.ranges import whole_number
+from tk_instruct.files import Path
+from tk_instruct.inference.decoding import Decoding
+from tk_instruct.journal import Predict
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -25,99 +22,6 @@ if TYPE_CHECKING:
     from tk_instruct.data.tokenization import Tokenizer
     from tk_instruct.data.tokens import FeatureLengths
     from tk_instruct.model.language_model import LanguageModel
-
-_SHORTEST_ROW = 32  # tokens: below, another shape costs more to compile than it saves
-MOST_TIMES_BATCH_SIZE = 4
-
-
-def add_step_argument(parser: argparse.ArgumentParser) -> None:
-    def step(text: str) -> int | Literal["best"]:
-        if text == "best":
-            return "best"
-        if text.isdecimal():
-            return int(text)
-        raise UserError(f"--step={text} must be a whole number or best; leave it out for the last")
-
-    parser.add_argument(
-        "--step", type=step, metavar="N", help="of the checkpoint, or best (default: the last)"
-    )
-
-
-def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--batch_size",
-        type=whole_number,
-        default=32,
-        metavar="N",
-        help="examples at once of the longest inputs; of shorter ones it is up to "
-        f"{MOST_TIMES_BATCH_SIZE} times as many (default: 32)",
-    )
-    parser.add_argument("--limit", type=whole_number, metavar="N", help="only the first N examples")
-    parser.add_argument(
-        "--num_partitions",
-        type=whole_number,
-        default=1,
-        metavar="N",
-        help="devices that keep the parameters between them, where one cannot (default: 1)",
-    )
-
-
-def check_counts(args: argparse.Namespace) -> None:
-    for name in ("batch_size", "limit", "limit_per_task"):
-        value = getattr(args, name, None)  # not every verb has all
-        if value is not None and value < 1:
-            raise UserError(f"--{name}={value} must be at least 1")
-
-
-def check_name(task: str | None) -> None:
-    """Raises UserError for a --task that is not declared."""
-    from tk_instruct.data import registry
-
-    if task is not None:
-        registry.get(task)
-
-
-def check_limit(output: Path, flag: str, num_left: int | None) -> None:
-    """Raises UserError where a limit would leave fewer rows of an output than there are.
-
-    num_left: how many rows it leaves, or None without a limit.
-    """
-    if num_left is None or is_stream(output) or not output.is_file():
-        return
-    there = sum(1 for line in read_bytes(output).splitlines() if line.strip())
-    if there > num_left:
-        raise UserError(
-            f"{output} holds {there} rows, of which {flag} would leave {num_left}; give "
-            "another --output, or remove it first"
-        )
-
-
-def examples_of(
-    task: str,
-    split: str,
-    lengths: "FeatureLengths",
-    limit: int | None,
-    limit_per_task: int | None = None,
-) -> tuple[list[Example], list[str]]:
-    """The first examples of a task or mixture, and the fingerprints of its tasks' data.
-
-    limit: of them all. limit_per_task: of each task of a mixture and, within a task that is made of
-    many, of each that its examples name.
-    """
-    from tk_instruct.data import registry
-
-    tasks = registry.tasks_of(task)
-    parts = (_first(part.examples(split, lengths), limit_per_task) for part in tasks)
-    examples: list[Example] = list(itertools.islice(itertools.chain.from_iterable(parts), limit))
-    return examples, [part.fingerprint(split) for part in tasks]
-
-
-def _first(examples: Iterator[Example], limit_per_task: int | None) -> Iterator[Example]:
-    counts: Counter[str] = Counter()
-    for example in examples:
-        counts[example["task"]] += 1
-        if limit_per_task is None or counts[example["task"]] <= limit_per_task:
-            yield example
 
 
 def load_checkpoint(
@@ -160,27 +64,6 @@ def encoding_of_run(about: "Description") -> tuple["Tokenizer", bool]:
         return first.tokenizer(), first.inputs_have_eos
     except (KeyError, UserError):
         return Plain(vocabulary()), True
-
-
-def task_of(args: argparse.Namespace, about: "Description") -> str:
-    """--task, or the run's own mixture.
-
-    Raises UserError for converted weights, which have none, and where the ids of its examples are
-    not of the run's vocabulary.
-    """
-    from tk_instruct.data import registry
-    from tk_instruct.data.task import check_vocabulary
-
-    name = args.task or about.data.get("mixture")
-    if name is None:
-        raise UserError(f"{args.model_dir} does not say what it was trained on; give --task NAME")
-    for task in registry.tasks_of(name):
-        check_vocabulary(task)
-    return name
-
-
-def lengths_of(args: argparse.Namespace, about: "Description") -> "FeatureLengths":
-    return configuration.lengths_of(args, about.data.get("lengths"))
 
 
 def identity_of(checkpoints: "Checkpoints", step: int, about: "Description") -> dict[str, Any]:
@@ -287,39 +170,39 @@ def load_model(
     return Loaded(build(config, prompt_length), params, mesh)
 
 
-def batches(
-    examples: Sequence[Example],
-    batch_size: int,
-    max_input_tokens: int,
-    most_times: int = MOST_TIMES_BATCH_SIZE,
-) -> Iterator[tuple[list[Example], Int32[np.ndarray, "rows length"]]]:
-    """Yields examples and their inputs as rows of tokens, the longest first.
+class CheckpointSystem:
+    """The checkpoint that --model_dir and --step name, whose parameters are loaded on demand."""
 
-    Inputs of about the same length share a batch. A batch of shorter inputs has more rows: 1 to
-    most_times times batch_size. The last example fills the rows that are left over.
-    """
-    left = sorted(examples, key=lambda example: (-len(example["inputs"]), example["id"]))
-    while left:
-        length = row_length(len(left[0]["inputs"]), max_input_tokens)
-        times = min(most_times, max_input_tokens // length, -(-len(left) // batch_size))
-        batch, left = left[: times * batch_size], left[times * batch_size :]
-        tokens = np.zeros((times * batch_size, length), np.int32)
-        filled = itertools.chain(batch, itertools.repeat(batch[-1]))
-        for row, example in zip(tokens, filled, strict=False):
-            row[: len(example["inputs"])] = example["inputs"]
-        yield batch, tokens
+    reads_text = False
 
+    def __init__(self, args: argparse.Namespace) -> None:
+        model_dir = Path(args.model_dir).expanduser()
+        self._checkpoints, self.step, self._about = load_checkpoint(model_dir, args.step)
+        configuration.bind_data_arguments(args)
+        check_vocabulary(self._about, model_dir)
+        self.folder: Path | None = model_dir
+        self.mixture: str | None = self._about.data.get("mixture")
+        self.lengths: Mapping[str, int] | None = self._about.data.get("lengths")
+        self.identity: Mapping[str, Any] = identity_of(self._checkpoints, self.step, self._about)
 
-def row_length(num_tokens: int, max_input_tokens: int) -> int:
-    """Of a row that holds them. Four an octave (…, 256, 320, 384, 448, 512, …), the shortest 32.
+    def encoding(self) -> tuple["Tokenizer", bool]:
+        return encoding_of_run(self._about)
 
-    So there are few shapes to compile, and little is padding.
-    """
-    longest = rounded_up(num_tokens, steps_per_octave=4)
-    return min(max_input_tokens, max(_SHORTEST_ROW, longest))
+    def generator(
+        self, decoding: Decoding, lengths: "FeatureLengths", args: argparse.Namespace
+    ) -> Callable[[Path], Predict]:
+        from tk_instruct.inference.generation import decoder
 
+        predict = decoder(self._loaded(args), decoding, lengths, args.batch_size)
+        return lambda output: predict
 
-def rounded_up(number: int, steps_per_octave: int) -> int:
-    """To a number that has only log2(2 · steps_per_octave) leading binary digits not 0."""
-    step = max(1, (1 << (number - 1).bit_length()) // (2 * steps_per_octave))
-    return -(-number // step) * step
+    def ranker(
+        self, lengths: "FeatureLengths", args: argparse.Namespace
+    ) -> Callable[[Path], Predict]:
+        from tk_instruct.inference.ranking import ranker
+
+        rank = ranker(self._loaded(args), lengths, args.batch_size, args.length_normalized)
+        return lambda output: rank
+
+    def _loaded(self, args: argparse.Namespace) -> Loaded:
+        return load_model(self._checkpoints, self.step, self._about, args.num_partitions)

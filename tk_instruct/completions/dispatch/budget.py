@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 
 import gin
 
+from tk_instruct.completions import FRAME_TOKENS, Request
 from tk_instruct.errors import UserError
-from tk_instruct.self_instruct.clients import FRAME_TOKENS, Request
 
 PRICES = ("usd_per_million_prompt_tokens", "usd_per_million_completion_tokens")
 """The fields of Budget, and of a line of ledger.jsonl, that hold the prices."""

@@ -16,20 +16,20 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import asdict, dataclass
 from types import TracebackType
 
-from tk_instruct.errors import UserError
-from tk_instruct.self_instruct.clients import (
+from tk_instruct.completions import (
     Client,
     Completion,
     RefusedError,
     Request,
     UnansweredError,
 )
-from tk_instruct.self_instruct.dispatch.budget import Budget, Spent, Tokens, upper_bound, usage
-from tk_instruct.self_instruct.dispatch.ledger import Ledger
-from tk_instruct.self_instruct.dispatch.pace import Pace, RateLimit
-from tk_instruct.self_instruct.dispatch.retries import Retrier, Retries
-from tk_instruct.self_instruct.dispatch.server import Server, is_silent
-from tk_instruct.self_instruct.run_directory import Record, RunDirectory
+from tk_instruct.completions.dispatch.budget import Budget, Spent, Tokens, upper_bound, usage
+from tk_instruct.completions.dispatch.ledger import Ledger
+from tk_instruct.completions.dispatch.pace import Pace, RateLimit
+from tk_instruct.completions.dispatch.retries import Retrier, Retries
+from tk_instruct.completions.dispatch.server import Server, is_silent
+from tk_instruct.completions.log_directory import LogDirectory, Record
+from tk_instruct.errors import UserError
 from tk_instruct.signals import HeldSignals
 
 log = logging.getLogger("tk_instruct")
@@ -69,7 +69,7 @@ class Dispatcher:
     def __init__(
         self,
         client: Client,
-        run: RunDirectory,
+        run: LogDirectory,
         budget: Budget,
         concurrency: int,
         rate_limit: RateLimit | None = None,

@@ -10,12 +10,12 @@ import traceback
 
 import openai  # noqa: F401  (the slowest to import)
 
+from tk_instruct.completions import Parameters, Request
+from tk_instruct.completions.dispatch import Dispatcher
+from tk_instruct.completions.dispatch.budget import Budget
+from tk_instruct.completions.dispatch.retries import Retries
+from tk_instruct.completions.openai import OpenAICompletions
 from tk_instruct.errors import UserError
-from tk_instruct.self_instruct.clients import Parameters, Request
-from tk_instruct.self_instruct.clients.openai import OpenAICompletions
-from tk_instruct.self_instruct.dispatch import Dispatcher
-from tk_instruct.self_instruct.dispatch.budget import Budget
-from tk_instruct.self_instruct.dispatch.retries import Retries
 from tk_instruct.self_instruct.run_directory import RunDirectory
 
 

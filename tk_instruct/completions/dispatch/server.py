@@ -1,8 +1,8 @@
 """What the answers say of the server: when the same failure again and again must end the run."""
 
+from tk_instruct.completions import Completion, RefusedError, Request
+from tk_instruct.completions.reasoning import without_reasoning
 from tk_instruct.errors import UserError
-from tk_instruct.self_instruct.answers import without_reasoning
-from tk_instruct.self_instruct.clients import Completion, RefusedError, Request
 
 _MOST_REFUSED = 20  # prompts in a row; with more the fault is not in the prompts
 _MOST_SILENT = 4  # answers in a row that reach max_tokens and say nothing
@@ -40,15 +40,22 @@ class Server:
         self._num_silent = self._num_silent + 1 if is_silent else 0
         if self._num_silent >= _MOST_SILENT:
             name, most = f"{request.scope}/Parameters.max_tokens", request.parameters.max_tokens
+            repair = request.repairs.get(
+                "max_tokens",
+                f"raise it (--gin.{name}={max(2048, 4 * most)}), or take "
+                "--gin_file=servers/reasoning.gin",
+            )
+            ended_at = "max_tokens" if request.repairs else name
             raise UserError(
                 f"the last {self._num_silent} answers had said nothing yet when they ended at "
-                f"{name}={most}: the model reasons before it answers; raise it "
-                f"(--gin.{name}={max(2048, 4 * most)}), or take --gin_file=servers/reasoning.gin, "
-                "and run it again: it goes on"
+                f"{ended_at}={most}: the model reasons before it answers; {repair}, and run it "
+                "again: it goes on"
             )
 
 
 def is_silent(completion: Completion) -> bool:
     """Whether an answer ends at max_tokens and is empty, or only reasoning, up to there."""
+    if completion.log_probability is not None:
+        return False
     said = without_reasoning(completion.text) or ""
     return completion.finish_reason == "length" and not said.strip()

@@ -12,15 +12,15 @@ from typing import Any
 import gin
 import pytest
 
-from tk_instruct.errors import UserError
-from tk_instruct.self_instruct.clients import (
+from tk_instruct.completions import (
     Completion,
     Parameters,
     RefusedError,
     Request,
     UnansweredError,
 )
-from tk_instruct.self_instruct.clients.openai import OpenAIChat, OpenAICompletions
+from tk_instruct.completions.openai import OpenAIChat, OpenAICompletions
+from tk_instruct.errors import UserError
 
 KEY = "sk-secret-5up3r"
 PUBLISHED = Parameters(

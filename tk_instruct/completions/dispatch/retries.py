@@ -10,10 +10,10 @@ from pathlib import Path
 import gin
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
+from tk_instruct.completions import Request, UnansweredError
+from tk_instruct.completions.log_directory import Record
 from tk_instruct.errors import UserError
 from tk_instruct.randomness import draw
-from tk_instruct.self_instruct.clients import Request, UnansweredError
-from tk_instruct.self_instruct.run_directory import Record
 
 log = logging.getLogger("tk_instruct")
 

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from tk_instruct.self_instruct.clients import Completion, Request
-from tk_instruct.self_instruct.dispatch.budget import PRICES, Budget, Tokens, usage
-from tk_instruct.self_instruct.records import LedgerBegun, LedgerLine, NotPaid, Prices, Sent
-from tk_instruct.self_instruct.run_directory import Record, RunDirectory
+from tk_instruct.completions import Completion, Request
+from tk_instruct.completions.dispatch.budget import PRICES, Budget, Tokens, usage
+from tk_instruct.completions.log_directory import LogDirectory, Record
+from tk_instruct.completions.records import LedgerBegun, LedgerLine, NotPaid, Prices, Sent
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Ledger:
         spent_before: what earlier processes have spent, or at most can have.
     """
 
-    def __init__(self, run: RunDirectory, prices: Mapping[str, float]) -> None:
+    def __init__(self, run: LogDirectory, prices: Mapping[str, float]) -> None:
         self._responses, self._ledger = run.log("responses"), run.log("ledger")
         self._answered: dict[str, bytes] = {}  # key → record as JSON: dicts take twice the room
         self._attempts: dict[str, int] = {}  # key → number of attempts, until it is answered
@@ -156,6 +156,8 @@ class Ledger:
 
 def _record(request: Request, completion: Completion, attempts: int) -> Record:
     parameters, stop = asdict(request.parameters), request.parameters.stop
+    scored = {"log_probability": completion.log_probability}
+    scored["scored_tokens"] = completion.scored_tokens
     return {
         "key": request.key,
         "stage": request.stage,
@@ -169,6 +171,7 @@ def _record(request: Request, completion: Completion, attempts: int) -> Record:
         "completion_tokens": completion.completion_tokens,
         "created_at": _now(),
         "attempts": attempts,
+        **({} if request.scored_from is None else scored),
     }
 
 

@@ -14,8 +14,7 @@ import gin
 import msgspec
 
 from tk_instruct import schema
-from tk_instruct.errors import UserError
-from tk_instruct.self_instruct.clients import (
+from tk_instruct.completions import (
     FRAME_TOKENS,
     Completion,
     Parameters,
@@ -23,6 +22,7 @@ from tk_instruct.self_instruct.clients import (
     Request,
     UnansweredError,
 )
+from tk_instruct.errors import UserError
 
 _MAY_SUCCEED_LATER = {408, 409, 425, 429}  # and every status from 500 on
 # With these statuses nothing is charged. With others, such as a gateway's 502 and 504, the model
@@ -46,9 +46,17 @@ _SAYS_TOO_LONG = re.compile(
 _MOST_TOKENS = 10**9  # of a request; a larger number is an error of the server
 
 
+class _LogProbabilities(msgspec.Struct, frozen=True):
+    """Of each token of the prompt and of the completion, and where in the text it begins."""
+
+    token_logprobs: list[float | None]
+    text_offset: list[int]
+
+
 class _Choice(msgspec.Struct, frozen=True):
     text: str | None
     finish_reason: Any = None
+    logprobs: Any = None
 
     @property
     def said(self) -> str:
@@ -157,6 +165,7 @@ class _OpenAI(ABC):
             "model": self.model,
             **_sampling(request.parameters),
             **self._arguments(_sendable(request.prompt), request.parameters),
+            **(self._scoring() if request.scored_from is not None else {}),
             "extra_headers": {"Idempotency-Key": idempotency_key},
         }
         # Raised after the `except` block, so that no chain of exceptions leads to the request,
@@ -168,7 +177,7 @@ class _OpenAI(ABC):
         except openai.APIConnectionError as error:
             failed = self._disconnected(error)
         else:
-            return self._completion(content)
+            return self._completion(content, request)
         raise failed
 
     def close(self) -> None:
@@ -180,10 +189,15 @@ class _OpenAI(ABC):
     @abstractmethod
     def _send(self, arguments: dict[str, Any]) -> bytes: ...
 
-    def _completion(self, content: bytes) -> Completion:
+    @abstractmethod
+    def _scoring(self) -> dict[str, Any]:
+        """The arguments by which the prompt is scored. Raises UserError if that cannot be."""
+
+    def _completion(self, content: bytes, request: Request) -> Completion:
         """The completion in an answer's bytes; only its text is required.
 
-        Raises UnansweredError for an answer without a completion: it may have to be paid.
+        Raises UnansweredError for an answer without a completion: it may have to be paid. Raises
+        UserError where the prompt was to be scored and the server has not done it.
         """
         try:
             answer = schema.parse(content, self._schema, "answer")
@@ -194,7 +208,9 @@ class _OpenAI(ABC):
             usage = usage if isinstance(usage, dict) else {}
             reason = choice.finish_reason
             reason = reason if isinstance(reason, str) and reason else "unknown"
+            scores = {} if request.scored_from is None else _scores(choice, request, self.model)
             return Completion(
+                **scores,
                 text=choice.said,
                 finish_reason="length" if reason.lower() in _AT_LENGTH else reason,
                 model=answer.model if isinstance(answer.model, str) else self.model,
@@ -253,6 +269,9 @@ class _OpenAI(ABC):
     def _repair(self, said: str, fields: Mapping[str, Any], request: Request) -> str:
         """How to change the gin parameter that a server refuses."""
         name = _refused_parameter(said, fields)
+        if request.repairs:
+            known = "max_tokens" if name == "max_completion_tokens" else name or ""
+            return request.repairs.get(known, "take another model or server")
         parameter = f"{request.scope}/Parameters.{name}"
         value = getattr(request.parameters, name or "", None)
         if name in ("max_tokens", "max_completion_tokens"):
@@ -317,6 +336,9 @@ class OpenAICompletions(_OpenAI):
             **_stop(parameters.stop),
         }
 
+    def _scoring(self) -> dict[str, Any]:
+        return {"echo": True, "logprobs": 1, "max_tokens": 1}
+
     def _send(self, arguments: dict[str, Any]) -> bytes:
         return self._server.completions.with_raw_response.create(**arguments).content
 
@@ -359,8 +381,43 @@ class OpenAIChat(_OpenAI):
             **_stop([end for end in parameters.stop or () if end.strip()]),
         }
 
+    def _scoring(self) -> dict[str, Any]:
+        raise UserError(
+            "--api=chat gives no log-probabilities of a text that is not its own; give "
+            "--api=completions, of a server that has it"
+        )
+
     def _send(self, arguments: dict[str, Any]) -> bytes:
         return self._server.chat.completions.with_raw_response.create(**arguments).content
+
+
+def _scores(choice: _Choice, request: Request, model: str) -> dict[str, Any]:
+    """The summed log-probability of the prompt's tokens from `scored_from` on, and their number.
+
+    A token that begins before and ends after it counts too. Raises UserError if the server gave no
+    log-probabilities of the prompt's tokens.
+    """
+    start, stop = request.scored_from or 0, len(request.prompt)
+    try:
+        if not choice.said.startswith(_sendable(request.prompt)):
+            raise ValueError("the prompt does not come back")
+        found = msgspec.convert(choice.logprobs, _LogProbabilities)
+        ends = [*found.text_offset[1:], stop]
+        chosen = [
+            value
+            for begin, end, value in zip(found.text_offset, ends, found.token_logprobs, strict=True)
+            if begin < stop and end > start
+        ]
+        if not chosen or None in chosen:
+            raise ValueError("a token has none")
+    except (msgspec.ValidationError, ValueError) as error:
+        raise UserError(
+            f"the server of {model} gives no log-probabilities of a prompt's tokens ({error}), and "
+            "options are ranked by them; let it generate (`tk-instruct predict`), or take a server "
+            "that has `echo` with `logprobs`, such as vLLM"
+        ) from None
+    scores = [value for value in chosen if value is not None]
+    return {"log_probability": math.fsum(scores), "scored_tokens": len(scores)}
 
 
 def _sampling(parameters: Parameters) -> dict[str, Any]:
