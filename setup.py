@@ -31,6 +31,7 @@ setup(
     package_data={
         "tk_instruct.data": ["origins.csv"],
         "tk_instruct.gin": ["**/*.gin", "studies/*.toml"],
+        "tk_instruct.audit": ["page.html.jinja", "page.js"],
         "tk_instruct.report": ["page.css", "page.html.jinja", "viewer.js"],
         "tk_instruct.self_instruct": ["seed_tasks.jsonl"],
         "tk_instruct.tasks": ["*/*.csv"],

@@ -51,10 +51,11 @@ def test_the_wheel_holds_all_tables(wheel: Path) -> None:
     assert any(name.endswith("/published.csv") for name in held)
 
 
-def test_the_wheel_holds_what_the_page_of_a_report_is_made_from(wheel: Path) -> None:
+@pytest.mark.parametrize("package", ["audit", "report"])
+def test_the_wheel_holds_what_pages_are_made_from(wheel: Path, package: str) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        held = {name for name in archive.namelist() if "/report/" in name}
-    ours = {*(ROOT / "tk_instruct" / "report").glob("*.*")}
+        held = {name for name in archive.namelist() if f"/{package}/" in name}
+    ours = {*(ROOT / "tk_instruct" / package).glob("*.*")}
     assert held == {path.relative_to(ROOT).as_posix() for path in ours}
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tk_instruct.audit import lookup
 from tk_instruct.audit import overlap as module
 from tk_instruct.audit.findings import Field, Kind, Settings, TextFinding
 from tk_instruct.audit.instances import Instance
@@ -93,16 +94,23 @@ instance = st.tuples(st.sampled_from(["one", "two"]), text, st.lists(text, max_s
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(instance, max_size=30), st.lists(instance, max_size=12), st.integers(1, 5))
+@given(
+    st.lists(instance, max_size=30),
+    st.lists(instance, max_size=12),
+    st.integers(1, 5),
+    st.integers(1, 9),
+)
 def test_equal_to_a_loop(
     evaluation: list[tuple[str, str, list[str]]],
     training: list[tuple[str, str, list[str]]],
     batch: int,
+    rows: int,
 ) -> None:
     of_evaluation = [Instance(str(k), *each) for k, each in enumerate(evaluation)]
     of_training = [Instance(str(k), *each) for k, each in enumerate(training)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_BATCH", batch)
+        patch.setattr(lookup, "_MOST_ROWS", rows)
         found = overlap(of_evaluation, of_training, SHORT)
     assert [
         (each.eval_id, each.field, each.kind, value(each), each.num_train) for each in found.texts
@@ -126,6 +134,8 @@ def test_what_many_instances_have_is_left_out() -> None:
             ("targets", "equal"),
         }
         assert found.left_out == 0
+    same = [Instance(f"{k}", "one", question, []) for k in range(11)]
+    assert not overlap(same, [Instance("x", "x", f"well {question}", [])], Settings()).texts
     asked = Instance("y", "two", question, [])
     [finding] = overlap([*evaluation, asked], training, Settings()).texts
     assert (finding.eval_id, finding.kind, finding.share) == ("y", "near_duplicate", 1.0)

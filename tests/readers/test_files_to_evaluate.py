@@ -90,6 +90,49 @@ def rank_examples(path: Path) -> Any:
     return with_options(examples, (), lengths, tokenizer)
 
 
+def audit(path: Path) -> Any:
+    from tk_instruct.audit import findings
+
+    found = findings.read(path)
+    return [found.flagged(), findings.as_json(found)]
+
+
+def instances_to_audit(path: Path) -> Any:
+    from tk_instruct.audit import instances
+
+    return list(instances.read(instances.Given(str(path), None)))
+
+
+def an_audit() -> bytes:
+    """What an audit writes of two instances of a task."""
+    from tk_instruct.audit import findings
+    from tk_instruct.audit.instances import Instance
+    from tk_instruct.audit.overlap import overlap
+
+    settings = findings.Settings()
+    evaluation = [
+        Instance("a", "t", "a b c d e f g h i j", ["a b c d"]),
+        Instance("b", "t", "", []),
+    ]
+    found = overlap(evaluation, [Instance("c", "s", "a b c d e f g h", ["A b c d."])], settings)
+    pair = findings.OriginFinding("s", "t", "same_dataset", ["rte"])
+    return findings.as_json(
+        findings.Audit(
+            format=1,
+            settings=settings,
+            train=["s:train"],
+            against=["t:test"],
+            num_train=found.num_train,
+            left_out=found.left_out,
+            tasks=found.tasks,
+            train_datasets={"s": ["rte"]},
+            eval_datasets={"t": ["rte"]},
+            origins=[pair],
+            texts=found.texts,
+        )
+    )
+
+
 def scored_instances_of(path: Path) -> Any:
     from tk_instruct import scored_instances
 
@@ -300,6 +343,15 @@ READERS = [
         "rank_examples",
         rank_examples,
         lines({"id": "a", "task": "t", "inputs": "Is it so?", "options": ["yes", "no"]}),
+    ),
+    Reader("audit", audit, an_audit),
+    Reader(
+        "instances_to_audit",
+        instances_to_audit,
+        lines(
+            {"id": 1, "task": "t", "inputs": "a b", "targets": ["c"]}, {"inputs": "", "targets": ""}
+        ),
+        "file.jsonl",
     ),
     Reader("scored_instances", scored_instances_of, of_instances, "file.scores.parquet"),
     Reader(

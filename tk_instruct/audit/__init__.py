@@ -72,16 +72,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", metavar="FILE", help="write all findings; - is the standard output"
     )
+    parser.add_argument(
+        "--html", metavar="FILE", help="write a page with the texts of findings side by side"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Prints and writes what is found; 1 if it is more than the threshold."""
     _check(args)
-    from tk_instruct.audit import findings, text
+    from tk_instruct.audit import findings, page, text
 
     audit = _audit(args)
     if args.json and args.json != "-":
         findings.write(os.path.expanduser(args.json), audit)
+    if args.html:
+        page.write(os.path.expanduser(args.html), audit)
     print(
         text.summary(audit, args.n),
         file=sys.stderr if args.json == "-" or is_stream(args.json or "") else sys.stdout,
@@ -99,7 +104,7 @@ def _check(args: argparse.Namespace) -> None:
     check_number("--jaccard", args.jaccard, "(0, 1]", 0.8)
     check_number("--threshold", args.threshold, "[0, 1]", 0.01)
     check_whole("-n", args.n, 0, 1_000_000)
-    for flag in ("json",):
+    for flag in ("json", "html"):
         output = getattr(args, flag)
         if output and output != "-":
             check_target(os.path.expanduser(output))

@@ -63,8 +63,8 @@ def origins_of(audit: Audit) -> Origins:
     return Origins(audit.origins, *sides)
 
 
-def as_text(found: Origins) -> str:
-    """The findings by datasets, as a table, and how much is unknown."""
+def rows(found: Origins) -> list[tuple[str, ...]]:
+    """The findings by datasets, below a header."""
     groups: dict[tuple[str, str, str], tuple[set[str], set[str]]] = {}
     for finding in found.findings:
         evaluated = _named(found.evaluation[finding.eval_task], finding.eval_task)
@@ -72,22 +72,29 @@ def as_text(found: Origins) -> str:
         train, evaluation = groups.setdefault(key, (set(), set()))
         train.add(finding.train_task)
         evaluation.add(finding.eval_task)
-    rows = [("evaluation", "tasks", "relation", "dataset", "training (tasks)")]
+    by_datasets = [("evaluation", "tasks", "relation", "dataset", "training (tasks)")]
     for (evaluated, relation, datasets), (train, evaluation) in sorted(groups.items()):
         counts = Counter(_named(found.train[task], task) for task in train)
         trained = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
-        rows.append((evaluated, f"{len(evaluation)}", relation, datasets, trained))
+        by_datasets.append((evaluated, f"{len(evaluation)}", relation, datasets, trained))
+    return by_datasets
+
+
+def notes(found: Origins) -> list[str]:
+    """How many tasks are related, and of how many it is not known."""
     related = {finding.eval_task for finding in found.findings}
-    return "\n".join(
-        [
-            *([table(rows), ""] if found.findings else []),
-            f"{len(related):,} of {len(found.evaluation):,} evaluation tasks have a source "
-            f"dataset in common with one of {len(found.train):,} training tasks. This is no "
-            "proof of common examples.",
-            f"Of unknown origin: {len(unknown(found.evaluation)):,} evaluation tasks, "
-            f"{len(unknown(found.train)):,} training tasks.",
-        ]
-    )
+    return [
+        f"{len(related):,} of {len(found.evaluation):,} evaluation tasks have a source "
+        f"dataset in common with one of {len(found.train):,} training tasks. This is no "
+        "proof of common examples.",
+        f"Of unknown origin: {len(unknown(found.evaluation)):,} evaluation tasks, "
+        f"{len(unknown(found.train)):,} training tasks.",
+    ]
+
+
+def as_text(found: Origins) -> str:
+    """The findings by datasets, as a table, and how much is unknown."""
+    return "\n".join([*([table(rows(found)), ""] if found.findings else []), *notes(found)])
 
 
 def _named(datasets: frozenset[str], task: str) -> str:

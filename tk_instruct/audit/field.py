@@ -1,6 +1,6 @@
 """Finds, in one field of instances, the pairs of an evaluation and a training text that match."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -111,8 +111,12 @@ class EvaluationTexts:
         yield "ngram", self._with_ngrams(numbered, hasher)
 
     def _equal(self, hasher: Hasher) -> Pairs:
-        training, starts = self._whole.rows(hasher.whole())
-        return Pairs(training, text_of(self._numbered, starts), np.ones(len(training)))
+        hashes = hasher.whole()
+        found = self._whole.rows(hashes, np.arange(len(hashes)))
+        return _together(
+            Pairs(training, text_of(self._numbered, starts), np.ones(len(training)))
+            for training, starts in found
+        )
 
     def _near_duplicates(self, texts: Numbered, hasher: Hasher) -> Pairs:
         found = list(self._near.find(texts, hasher))
@@ -123,29 +127,25 @@ class EvaluationTexts:
         found = []
         for n, lookup in self._ngrams.items():
             hashes, places = hasher.ngrams(n, np.ones(len(texts.lengths), bool))
-            which, starts = lookup.rows(hashes)
-            # In the order of training texts and of words, each word once.
-            order = np.lexsort((starts, training := text_of(texts, places[which])))
-            training, starts = training[order], starts[order]
-            is_first = _changes(training) | _changes(starts)
-            found.append(self._covered(n, training[is_first], starts[is_first]))
-        return Pairs(*map(np.concatenate, zip(*found, strict=True)))
+            for training, starts in lookup.rows(hashes, text_of(texts, places)):
+                order = np.lexsort((starts, training))
+                found.append(self._covered(n, training[order], starts[order]))
+        return _together(found)
 
     def _covered(self, n: int, training: np.ndarray, starts: np.ndarray) -> Pairs:
         """Pairs with the share of the evaluation text's words that common n-grams cover.
 
         Args:
-            training: the training text of each common n-gram, in order.
-            starts: its first word in the evaluation texts, in order within a training text.
+            training: the training text of each common n-gram, in order; at least one.
+            starts: its first word in the evaluation texts, in order within a training text. It
+                may be there several times.
         """
         evaluation = text_of(self._numbered, starts)
         begins_pair = _changes(training) | _changes(evaluation)
         first = np.flatnonzero(begins_pair)
         num_words = np.full(len(starts), n)
-        if len(starts):
-            gaps = np.where(begins_pair[1:], n, np.diff(starts))
-            num_words[:-1] = np.minimum(gaps, n)
-        covered = np.add.reduceat(num_words, first) if len(first) else num_words
+        num_words[:-1] = np.minimum(np.where(begins_pair[1:], n, np.diff(starts)), n)
+        covered = np.add.reduceat(num_words, first)
         evaluation = evaluation[first]
         return Pairs(training[first], evaluation, covered / self._numbered.lengths[evaluation])
 
@@ -164,6 +164,11 @@ class EvaluationTexts:
     def ngram_words(self, text: int) -> int:
         """n of the n-grams of an evaluation text; 0 if it has none."""
         return int(self._n(self._numbered.lengths[text]))
+
+
+def _together(parts: Iterable[Pairs]) -> Pairs:
+    none = np.zeros(0, np.int64)
+    return Pairs(*map(np.concatenate, zip(Pairs(none, none, np.zeros(0)), *parts, strict=True)))
 
 
 def _changes(values: np.ndarray) -> np.ndarray:

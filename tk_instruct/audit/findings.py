@@ -1,6 +1,6 @@
 """What an audit finds, and its file: AUDIT.json."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -40,11 +40,14 @@ class Passage(msgspec.Struct, frozen=True):
     text: str
     marks: list[tuple[_Count, _Count]]
 
-    @property
-    def match(self) -> str:
-        """The longest marked part."""
-        start, end = max(self.marks, key=lambda mark: mark[1] - mark[0], default=(0, 0))
-        return self.text[start:end]
+    def parts(self) -> Iterator[tuple[str, bool]]:
+        """The text in parts that are marked or not: (part, whether it is marked)."""
+        at = 0
+        for start, end in self.marks:
+            yield self.text[at:start], False
+            yield self.text[start:end], True
+            at = end
+        yield self.text[at:], False
 
 
 class TextFinding(msgspec.Struct, frozen=True):

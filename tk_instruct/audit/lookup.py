@@ -1,10 +1,13 @@
 """Hashes that can be looked up by the million."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from jaxtyping import Bool, Int64, UInt64
 
 # So many bits of a filter for each hash, or more: of other hashes it lets 3 % pass at most.
 _BITS_OF_A_HASH = 32
+_MOST_ROWS = 1 << 22  # that are found at once
 
 
 class Lookup:
@@ -30,15 +33,26 @@ class Lookup:
         return self._filter[places >> np.uint64(3)] & _bit_of(places) != 0
 
     def rows(
-        self, hashes: UInt64[np.ndarray, "n"]
-    ) -> tuple[Int64[np.ndarray, "found"], Int64[np.ndarray, "found"]]:
-        """(which of the hashes, its row), for each row of each hash."""
+        self, hashes: UInt64[np.ndarray, "n"], groups: Int64[np.ndarray, "n"]
+    ) -> Iterator[tuple[Int64[np.ndarray, "found"], Int64[np.ndarray, "found"]]]:
+        """(group of the hash, its row), for each row of each hash, in parts that fit into memory.
+
+        Args:
+            groups: what each hash belongs to, in order. A part has all of a group.
+        """
         which = np.flatnonzero(self.may_have(hashes))
-        first = np.searchsorted(self._hashes, hashes[which])
-        counts = np.searchsorted(self._hashes, hashes[which], side="right") - first
+        hashes, groups = hashes[which], groups[which]
+        first = np.searchsorted(self._hashes, hashes)
+        counts = np.searchsorted(self._hashes, hashes, side="right") - first
         before = np.cumsum(counts) - counts
-        places = np.arange(counts.sum()) + np.repeat(first - before, counts)
-        return np.repeat(which, counts), self._rows[places]
+        begins = np.searchsorted(groups, groups)  # where the group of each hash begins
+        parts = before[begins] // _MOST_ROWS if len(before) else before
+        for part in np.split(np.arange(len(counts)), np.flatnonzero(np.diff(parts)) + 1):
+            number = counts[part].sum()
+            if number:
+                shift = first[part] - before[part] + before[part[0]]
+                places = np.arange(number) + np.repeat(shift, counts[part])
+                yield np.repeat(groups[part], counts[part]), self._rows[places]
 
 
 def _bit_of(places: UInt64[np.ndarray, "n"]) -> np.ndarray:

@@ -17,6 +17,7 @@ def passage(text: str, is_common: Sequence[bool]) -> Passage:
         is_common: for each word of the text, whether it is marked. Neighbours become one mark.
     """
     marks = _marks(text, is_common)
+    text = text.encode("utf-8", "replace").decode()  # half a surrogate pair becomes one character
     if len(text) <= _MOST:
         return Passage(text, marks)
     first, last = max(marks, key=lambda mark: mark[1] - mark[0], default=(0, 0))

@@ -2,17 +2,23 @@
 
 import itertools
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
+
+from rich.cells import set_cell_size
+from rich.console import Console
+from rich.text import Text
 
 from tk_instruct.audit import by_origin
 from tk_instruct.audit.findings import Audit, Passage, TaskCount, TextFinding
 from tk_instruct.tables import table
+from tk_instruct.terminal import visible
 
 _CAUTION = (
     "Most flags are false until somebody has read them: quotations, lists, boilerplate and common "
     "knowledge stand in many texts."
 )
-_WIDTH_OF_A_TEXT = 58
+_WIDTH, _WIDTH_OF_A_TEXT = 100, 58  # columns of a terminal
 
 
 def flagged(audit: Audit) -> tuple[int, int]:
@@ -28,21 +34,24 @@ def summary(audit: Audit, num_findings: int) -> str:
     if audit.eval_datasets and audit.train_datasets:
         parts.append(by_origin.as_text(by_origin.origins_of(audit)))
     if audit.tasks:
-        parts += [_counts(audit), _about_texts(audit)]
-        parts += [_side_by_side(finding) for finding in worst(audit.texts)[:num_findings]]
+        parts += [table(counts(audit)), textwrap.fill(about_texts(audit), _WIDTH)]
+        shown = worst(audit.texts)[:num_findings]
+        if shown:
+            parts.append(
+                f"{len(shown):,} of {len(audit.texts):,} findings, of different tasks first"
+            )
+        parts += map(_side_by_side, shown)
     return "\n\n".join(parts)
 
 
-def _counts(audit: Audit) -> str:
-    number, total = flagged(audit)
-    by_inputs, by_targets = (
-        sum(getattr(each, name) for each in audit.tasks) for name in ("by_inputs", "by_targets")
-    )
+def counts(audit: Audit) -> list[tuple[str, ...]]:
+    """The evaluation tasks with a flag below a header, those with most first; others; and all."""
+    found = sorted(audit.tasks, key=lambda task: (-task.flagged / task.instances, task.task))
+    with_flags = [task for task in found if task.flagged]
+    others = [task for task in found if not task.flagged]
+    shown = [*with_flags, _sum(others, f"{len(others):,} others")] if others else with_flags
     rows = [("evaluation task", "instances", "flagged", "share", "by inputs", "by targets")]
-    for each in [
-        *sorted(audit.tasks, key=lambda task: (-task.flagged / task.instances, task.task)),
-        TaskCount("all", total, number, by_inputs, by_targets),
-    ]:
+    for each in (*shown, _sum(audit.tasks, f"all {len(audit.tasks):,}")):
         rows.append(
             (
                 each.task,
@@ -53,23 +62,42 @@ def _counts(audit: Audit) -> str:
                 f"{each.by_targets:,}",
             )
         )
-    return table(rows)
+    return rows
 
 
-def _about_texts(audit: Audit) -> str:
+def _sum(tasks: Sequence[TaskCount], name: str) -> TaskCount:
+    columns = ("instances", "flagged", "by_inputs", "by_targets")
+    return TaskCount(name, *(sum(getattr(task, each) for task in tasks) for each in columns))
+
+
+def about_texts(audit: Audit) -> str:
+    """What was compared, how, and what a flag means."""
     of = audit.settings
-    return textwrap.fill(
+    return (
         f"Compared with {audit.num_train:,} training examples by their words: equal texts, near "
         f"duplicates (Jaccard similarity of at least {of.jaccard:g}) and texts with {of.ngram} "
         f"words in a row in common ({of.short_ngram} for shorter texts). {audit.left_out:,} runs "
-        f"of words that stand in many instances of an evaluation task are left out. {_CAUTION}",
-        100,
+        f"of words that stand in many instances of an evaluation task are left out. {_CAUTION}"
     )
 
 
 def worst(findings: Sequence[TextFinding]) -> list[TextFinding]:
-    """Findings by how much their texts have in common, the most first."""
-    return sorted(findings, key=lambda each: -sum(b - a for a, b in each.evaluation.marks))
+    """Findings by how much their texts have in common: the most of each pair of tasks, then others.
+
+    A pair of tasks that match in all instances would be all that is read else.
+    """
+    of_pair: Counter[tuple[str, str]] = Counter()
+    ranks = []
+    for finding in sorted(findings, key=lambda each: -_num_marked(each)):
+        tasks = finding.eval_task, finding.train_task
+        ranks.append((of_pair[tasks], finding))
+        of_pair[tasks] += 1
+    return [finding for _, finding in sorted(ranks, key=lambda pair: pair[0])]
+
+
+def _num_marked(finding: TextFinding) -> int:
+    """Characters of the evaluation text that the training text has too."""
+    return sum(end - start for start, end in finding.evaluation.marks)
 
 
 def about(finding: TextFinding) -> str:
@@ -90,7 +118,7 @@ def _side_by_side(finding: TextFinding) -> str:
             f"── {finding.eval_task} ── {finding.field}: {about(finding)} ── "
             f"{finding.num_train:,} training {examples}",
             *(
-                f"{one:{_WIDTH_OF_A_TEXT}} │ {other}".rstrip()
+                f"{set_cell_size(one, _WIDTH_OF_A_TEXT)} │ {other}".rstrip()
                 for one, other in itertools.zip_longest(
                     [finding.eval_id, "", *left],
                     [f"{finding.train_id} ({finding.train_task})", "", *right],
@@ -103,9 +131,6 @@ def _side_by_side(finding: TextFinding) -> str:
 
 def _lines(passage: Passage) -> list[str]:
     """A passage in lines, with «» around what is marked."""
-    parts, at = [], 0
-    for start, end in passage.marks:
-        parts += [passage.text[at:start], "«", passage.text[start:end], "»"]
-        at = end
-    marked = "".join([*parts, passage.text[at:]])
-    return textwrap.wrap(marked, _WIDTH_OF_A_TEXT)
+    marked = "".join(f"«{part}»" if is_marked else part for part, is_marked in passage.parts())
+    lines = Text(" ".join(visible(marked).split())).wrap(Console(), _WIDTH_OF_A_TEXT)
+    return [line.plain.rstrip() for line in lines]
