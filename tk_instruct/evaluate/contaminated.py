@@ -117,12 +117,15 @@ def _text(
         for which, estimate in parts.items():
             value = f"{estimate.value:+.2f}" if which == "difference" else f"{estimate.value:.2f}"
             lines.append([metric, which, value, interval(estimate.ci95)])
+    about = about_intervals(rows.about.unit)
+    if any("difference" in parts for parts in found.values()):
+        about = f"difference: flagged minus clean. {about}"
     return "\n".join(
         [
             f"{title}: {counts['flagged']:,} of {counts['instances']:,} instances are flagged "
             f"({share:.1%})",
             "",
             table(lines),
-            f"difference: flagged minus clean. {about_intervals(rows.about.unit)}",
+            about,
         ]
     )
