@@ -104,11 +104,19 @@ def _check(args: argparse.Namespace) -> None:
     check_number("--jaccard", args.jaccard, "(0, 1]", 0.8)
     check_number("--threshold", args.threshold, "[0, 1]", 0.01)
     check_whole("-n", args.n, 0, 1_000_000)
+    taken = {os.path.realpath(os.path.expanduser(name)) for name in (*args.train, *args.against)}
     for flag in ("json", "html"):
-        output = getattr(args, flag)
-        if output and output != "-":
-            check_target(os.path.expanduser(output))
-            refuse_to_replace_data(flag, os.path.expanduser(output), args)
+        given = getattr(args, flag)
+        if given is None or (flag, given) == ("json", "-"):
+            continue
+        output = os.path.expanduser(given)
+        check_target(output)
+        refuse_to_replace_data(flag, output, args)
+        if os.path.realpath(output) in taken:
+            raise UserError(
+                f"--{flag}={given} is audited or written by another flag; choose another place"
+            )
+        taken.add(os.path.realpath(output))
 
 
 def _audit(args: argparse.Namespace) -> "Audit":

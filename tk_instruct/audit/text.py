@@ -5,7 +5,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
-from rich.cells import set_cell_size
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -18,7 +18,7 @@ _CAUTION = (
     "Most flags are false until somebody has read them: quotations, lists, boilerplate and common "
     "knowledge stand in many texts."
 )
-_WIDTH, _WIDTH_OF_A_TEXT = 100, 58  # columns of a terminal
+_WIDTH, _WIDTH_OF_A_TEXT = 100, 48  # columns of a terminal
 
 
 def flagged(audit: Audit) -> tuple[int, int]:
@@ -44,7 +44,7 @@ def summary(audit: Audit, num_findings: int) -> str:
     return "\n\n".join(parts)
 
 
-def counts(audit: Audit) -> list[tuple[str, ...]]:
+def counts(audit: Audit) -> Sequence[tuple[str, ...]]:
     """The evaluation tasks with a flag below a header, those with most first; others; and all."""
     found = sorted(audit.tasks, key=lambda task: (-task.flagged / task.instances, task.task))
     with_flags = [task for task in found if task.flagged]
@@ -118,7 +118,7 @@ def _side_by_side(finding: TextFinding) -> str:
             f"── {finding.eval_task} ── {finding.field}: {about(finding)} ── "
             f"{finding.num_train:,} training {examples}",
             *(
-                f"{set_cell_size(one, _WIDTH_OF_A_TEXT)} │ {other}".rstrip()
+                f"{one}{' ' * (_WIDTH_OF_A_TEXT - cell_len(one))} │ {other}".rstrip()
                 for one, other in itertools.zip_longest(
                     [finding.eval_id, "", *left],
                     [f"{finding.train_id} ({finding.train_task})", "", *right],
