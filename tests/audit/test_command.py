@@ -75,16 +75,16 @@ has read them: quotations, lists, boilerplate and common knowledge stand in many
 2 of 2 findings, of different tasks first
 
 ── test ── inputs: 13 words in a row, 74% of its words ── 1 training example
-a                                                          │ train-1 (train)
-                                                           │
-«five words of an evaluation text, then eight more that    │ before «FIVE WORDS OF AN EVALUATION TEXT,\
- THEN EIGHT MORE
-make it long enough», and more of its own                  │ THAT MAKE IT LONG ENOUGH» after
+a                                                │ train-1 (train)
+                                                 │
+«five words of an evaluation text, then eight    │ before «FIVE WORDS OF AN EVALUATION TEXT, THEN
+more that make it long enough», and more of its  │ EIGHT MORE THAT MAKE IT LONG ENOUGH» after
+own                                              │
 
 ── test ── targets: equal ── 1 training example
-a                                                          │ 7 (other)
-                                                           │
-«Yes it is so»                                             │ «Yes, it is so»!
+a                                                │ 7 (other)
+                                                 │
+«Yes it is so»                                   │ «Yes, it is so»!
 """
     )
 
