@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tk_instruct.audit.findings import Audit
     from tk_instruct.audit.instances import Given, Instance
 
+_REPORTED = 1000  # instances that progress counts at once
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("train", nargs="+", metavar="TRAIN", help="what is trained on")
@@ -160,7 +162,11 @@ def _instances(what: str, given: "Sequence[Given]") -> "Iterator[Instance]":
             raise UserError(f"{of} has no examples; leave it out, or give another split")
     with Progress(what, sum(counts)) as progress:
         for of in given:
-            for number_read, instance in enumerate(instances.read(of), start=1):
+            waiting = 0
+            for instance in instances.read(of):
                 yield instance
-                if number_read % 1000 == 0:
-                    progress.advance(1000)
+                waiting += 1
+                if waiting == _REPORTED:
+                    progress.advance(waiting)
+                    waiting = 0
+            progress.advance(waiting)

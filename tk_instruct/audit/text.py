@@ -47,9 +47,10 @@ def summary(audit: Audit, num_findings: int) -> str:
 def counts(audit: Audit) -> Sequence[tuple[str, ...]]:
     """The evaluation tasks with a flag below a header, those with most first; others; and all."""
     found = sorted(audit.tasks, key=lambda task: (-task.flagged / task.instances, task.task))
-    with_flags = [task for task in found if task.flagged]
-    others = [task for task in found if not task.flagged]
-    shown = [*with_flags, _sum(others, f"{len(others):,} others")] if others else with_flags
+    shown = [task for task in found if task.flagged]
+    others = found[len(shown) :]
+    if shown and others:
+        shown.append(_sum(others, f"{len(others):,} others"))
     rows = [("evaluation task", "instances", "flagged", "share", "by inputs", "by targets")]
     for each in (*shown, _sum(audit.tasks, f"all {len(audit.tasks):,}")):
         rows.append(
