@@ -156,6 +156,10 @@ def test_names_only(run: Run, on_the_mini_benchmark: None) -> None:
         (["superni_en_dev", "--against", "FILE"], "did you mean 'superni_en_def'"),
         (["superni_en_def:tset", "--against", "FILE"], "split='tset' is not one of"),
         (["FILE", "--against", "FILE", "--ngram=7"], "--ngram=7 must be a whole number ≥ 8"),
+        (
+            ["FILE", "--against", "FILE", "--short_ngram=3"],
+            "--short_ngram=3 must be a whole number",
+        ),
         (["FILE", "--against", "FILE", "--jaccard=0"], "--jaccard=0.0 must be in (0, 1]"),
         (["FILE", "--against", "FILE", "--threshold=2"], "--threshold=2.0 must be in [0, 1]"),
         (["no.jsonl", "--against", "FILE"], "no.jsonl: cannot be read"),

@@ -95,13 +95,15 @@ def main(args: argparse.Namespace) -> int:
     )
     if args.json == "-":
         sys.stdout.write(findings.as_json(audit).decode())
-    flagged, total = text.flagged(audit)
+    flagged, total = text.num_flagged(audit)
     return 1 if flagged > args.threshold * total else 0
 
 
 def _check(args: argparse.Namespace) -> None:
     """Raises UserError for a value that is none."""
-    check_whole("--short_ngram", args.short_ngram, 1, 1000)
+    from tk_instruct.audit.compared import LEAST_WORDS
+
+    check_whole("--short_ngram", args.short_ngram, LEAST_WORDS, 1000)
     check_whole("--ngram", args.ngram, args.short_ngram, 1000)
     check_number("--jaccard", args.jaccard, "(0, 1]", 0.8)
     check_number("--threshold", args.threshold, "[0, 1]", 0.01)

@@ -21,7 +21,7 @@ _CAUTION = (
 _WIDTH, _WIDTH_OF_A_TEXT = 100, 48  # columns of a terminal
 
 
-def flagged(audit: Audit) -> tuple[int, int]:
+def num_flagged(audit: Audit) -> tuple[int, int]:
     """(what is flagged, of how many) evaluation instances; tasks, if only names were compared."""
     if not audit.tasks:
         return len({each.eval_task for each in audit.origins}), len(audit.eval_datasets)
