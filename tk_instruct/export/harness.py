@@ -62,7 +62,7 @@ generation_kwargs:
   do_sample: false
   max_gen_toks: {max_target_tokens}
 metric_list:
-  # Case, punctuation and further white space do not count, as in Super-NaturalInstructions.
+  # Case, punctuation and further white space do not count.
   - metric: exact_match
     aggregation: mean
     higher_is_better: true
