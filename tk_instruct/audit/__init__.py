@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tk_instruct.audit.findings import Audit
     from tk_instruct.audit.instances import Given, Instance
 
+_REPORTED = 1000  # instances that progress counts at once
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("train", nargs="+", metavar="TRAIN", help="what is trained on")
@@ -93,22 +95,32 @@ def main(args: argparse.Namespace) -> int:
     )
     if args.json == "-":
         sys.stdout.write(findings.as_json(audit).decode())
-    flagged, total = text.flagged(audit)
+    flagged, total = text.num_flagged(audit)
     return 1 if flagged > args.threshold * total else 0
 
 
 def _check(args: argparse.Namespace) -> None:
     """Raises UserError for a value that is none."""
-    check_whole("--short_ngram", args.short_ngram, 1, 1000)
+    from tk_instruct.audit.compared import LEAST_WORDS
+
+    check_whole("--short_ngram", args.short_ngram, LEAST_WORDS, 1000)
     check_whole("--ngram", args.ngram, args.short_ngram, 1000)
     check_number("--jaccard", args.jaccard, "(0, 1]", 0.8)
     check_number("--threshold", args.threshold, "[0, 1]", 0.01)
     check_whole("-n", args.n, 0, 1_000_000)
+    taken = {os.path.realpath(os.path.expanduser(name)) for name in (*args.train, *args.against)}
     for flag in ("json", "html"):
-        output = getattr(args, flag)
-        if output and output != "-":
-            check_target(os.path.expanduser(output))
-            refuse_to_replace_data(flag, os.path.expanduser(output), args)
+        given = getattr(args, flag)
+        if given is None or (flag, given) == ("json", "-"):
+            continue
+        output = os.path.expanduser(given)
+        check_target(output)
+        refuse_to_replace_data(flag, output, args)
+        if os.path.realpath(output) in taken:
+            raise UserError(
+                f"--{flag}={given} is audited or written by another flag; choose another place"
+            )
+        taken.add(os.path.realpath(output))
 
 
 def _audit(args: argparse.Namespace) -> "Audit":
@@ -152,7 +164,11 @@ def _instances(what: str, given: "Sequence[Given]") -> "Iterator[Instance]":
             raise UserError(f"{of} has no examples; leave it out, or give another split")
     with Progress(what, sum(counts)) as progress:
         for of in given:
-            for number_read, instance in enumerate(instances.read(of), start=1):
+            waiting = 0
+            for instance in instances.read(of):
                 yield instance
-                if number_read % 1000 == 0:
-                    progress.advance(1000)
+                waiting += 1
+                if waiting == _REPORTED:
+                    progress.advance(waiting)
+                    waiting = 0
+            progress.advance(waiting)

@@ -63,7 +63,7 @@ def origins_of(audit: Audit) -> Origins:
     return Origins(audit.origins, *sides)
 
 
-def rows(found: Origins) -> list[tuple[str, ...]]:
+def rows(found: Origins) -> Sequence[tuple[str, ...]]:
     """The findings by datasets, below a header."""
     groups: dict[tuple[str, str, str], tuple[set[str], set[str]]] = {}
     for finding in found.findings:

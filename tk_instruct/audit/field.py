@@ -54,7 +54,7 @@ class EvaluationTexts:
         self._settings = settings
         self._vocabulary = Vocabulary()
         self._numbered = numbered = self._vocabulary.add(texts)
-        self._hasher = hasher = Hasher(numbered)
+        hasher = Hasher(numbered)
         self.num_left_out = 0
         # Number of a task → what is left out of its texts.
         self._left_out: dict[int, set[compared.Ngram]] = {}
@@ -66,12 +66,12 @@ class EvaluationTexts:
         is_kept[text_of(numbered, starts)] = True
         self._ngrams = {}
         for n in dict.fromkeys((settings.ngram, settings.short_ngram)):
-            hashes, starts = hasher.ngrams(n, self._n(lengths) == n)
+            hashes, starts = hasher.ngrams(n, self._ngram_words_of(lengths) == n)
             self._ngrams[n] = Lookup(*self._uncommon(hashes, starts, np.full(len(starts), n)))
         is_long = lengths >= settings.short_ngram
         self._near = NearDuplicates(numbered, hasher, is_long & is_kept, settings.jaccard)
 
-    def _n(self, lengths: np.ndarray) -> np.ndarray:
+    def _ngram_words_of(self, lengths: np.ndarray) -> np.ndarray:
         """n of the n-grams of texts of so many words; 0 for those that have none."""
         of = self._settings
         short = np.where(lengths >= of.short_ngram, of.short_ngram, 0)
@@ -163,7 +163,7 @@ class EvaluationTexts:
 
     def ngram_words(self, text: int) -> int:
         """n of the n-grams of an evaluation text; 0 if it has none."""
-        return int(self._n(self._numbered.lengths[text]))
+        return int(self._ngram_words_of(self._numbered.lengths[text]))
 
 
 def _together(parts: Iterable[Pairs]) -> Pairs:

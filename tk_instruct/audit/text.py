@@ -5,7 +5,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
-from rich.cells import set_cell_size
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -18,10 +18,10 @@ _CAUTION = (
     "Most flags are false until somebody has read them: quotations, lists, boilerplate and common "
     "knowledge stand in many texts."
 )
-_WIDTH, _WIDTH_OF_A_TEXT = 100, 58  # columns of a terminal
+_WIDTH, _WIDTH_OF_A_TEXT = 100, 48  # columns of a terminal
 
 
-def flagged(audit: Audit) -> tuple[int, int]:
+def num_flagged(audit: Audit) -> tuple[int, int]:
     """(what is flagged, of how many) evaluation instances; tasks, if only names were compared."""
     if not audit.tasks:
         return len({each.eval_task for each in audit.origins}), len(audit.eval_datasets)
@@ -44,12 +44,13 @@ def summary(audit: Audit, num_findings: int) -> str:
     return "\n\n".join(parts)
 
 
-def counts(audit: Audit) -> list[tuple[str, ...]]:
+def counts(audit: Audit) -> Sequence[tuple[str, ...]]:
     """The evaluation tasks with a flag below a header, those with most first; others; and all."""
     found = sorted(audit.tasks, key=lambda task: (-task.flagged / task.instances, task.task))
-    with_flags = [task for task in found if task.flagged]
-    others = [task for task in found if not task.flagged]
-    shown = [*with_flags, _sum(others, f"{len(others):,} others")] if others else with_flags
+    shown = [task for task in found if task.flagged]
+    others = found[len(shown) :]
+    if shown and others:
+        shown.append(_sum(others, f"{len(others):,} others"))
     rows = [("evaluation task", "instances", "flagged", "share", "by inputs", "by targets")]
     for each in (*shown, _sum(audit.tasks, f"all {len(audit.tasks):,}")):
         rows.append(
@@ -118,7 +119,7 @@ def _side_by_side(finding: TextFinding) -> str:
             f"── {finding.eval_task} ── {finding.field}: {about(finding)} ── "
             f"{finding.num_train:,} training {examples}",
             *(
-                f"{set_cell_size(one, _WIDTH_OF_A_TEXT)} │ {other}".rstrip()
+                f"{one}{' ' * (_WIDTH_OF_A_TEXT - cell_len(one))} │ {other}".rstrip()
                 for one, other in itertools.zip_longest(
                     [finding.eval_id, "", *left],
                     [f"{finding.train_id} ({finding.train_task})", "", *right],
