@@ -21,7 +21,7 @@ from tk_instruct.data.task import Example, RawExample, Render, Rendering, Source
 from tk_instruct.data.templates import OPTIONS, Template, options_block
 from tk_instruct.data.tokenization import Tokenizer
 from tk_instruct.errors import MissingDataError, UserError
-from tk_instruct.files import Path, read_bytes
+from tk_instruct.files import Path, read_file
 from tk_instruct.metrics import METRICS
 from tk_instruct.metrics.target import Target
 from tk_instruct.randomness import draw
@@ -86,7 +86,7 @@ def _is_file(part: str) -> bool:
 
 def _fingerprint(part: str, split: str) -> str:
     if _is_file(part):
-        content = hashlib.sha256(read_bytes(_path(part))).hexdigest()
+        content = hashlib.sha256(read_file(_path(part))).hexdigest()
     else:
         content = t0_share.fingerprint()
     return f"{content} {CAPS[part]} {FLAN().seed} {split}"

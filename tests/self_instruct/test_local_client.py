@@ -20,6 +20,7 @@ from tk_instruct.completions import Completion, Parameters, Request
 from tk_instruct.data.vocabulary import fingerprint, vocabulary
 from tk_instruct.errors import UserError
 from tk_instruct.inference import checkpoint, generation
+from tk_instruct.inference.decoding import Sampling
 from tk_instruct.model import build
 from tk_instruct.model.config import DecoderConfig, T5Config
 from tk_instruct.self_instruct.clients.local import LocalClient

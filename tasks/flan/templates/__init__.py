@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 
 from tk_instruct.data.templates import OPTIONS, Template
 from tk_instruct.errors import UserError
-from tk_instruct.files import Path, read_bytes
+from tk_instruct.files import Path, read_file
 
 from ..datasets import DATASETS, Dataset
 from ..settings import FLAN
@@ -95,7 +95,7 @@ def _read(path: str) -> bytes:
     root = Path(path).expanduser()
     for file in (root / "flan" / "templates.py", root / "templates.py", root):
         if file.is_file():
-            return read_bytes(file)
+            return read_file(file)
     raise UserError(
         f"--flan_templates={path} holds no flan/templates.py; give the folder of a checkout of "
         "github.com/google-research/FLAN"

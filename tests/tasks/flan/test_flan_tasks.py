@@ -62,7 +62,7 @@ import tk_instruct.tasks.flan.mixtures
 import tk_instruct.tasks.self_instruct.mixtures, tk_instruct.tasks.superni.mixtures
 seconds = time.process_time() - started
 ours = ("site-packages", "lib/python", "entry_points.txt", "__editable__")
-ours += ("t0_tasks.csv", "t0_datasets.csv", "collection.csv")  # which ship with their suites
+ours += ("t0_tasks.csv", "t0_datasets.csv", "collection.csv", "origins.csv")  # which ship
 print(seconds, [o for o in map(str, opened) if not o.endswith((".py", ".pyc"))
     and not any(part in o for part in ours)])
 """
