@@ -396,7 +396,10 @@ def test_the_flags_read_a_cached_task(
     assert "Dear 0," in capsys.readouterr().out
 
 
-def test_seqio_caches_a_task_of_each_suite(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "more", [[FEW_SHOT, GENERATED], pytest.param([COT, WRITTEN], marks=pytest.mark.slow)]
+)
+def test_seqio_caches_a_task_of_each_suite(data: Path, tmp_path: Path, more: list[str]) -> None:
     """With its own command, on Beam's runner of one process."""
     pytest.importorskip("apache_beam", reason="the extra beam is not installed")
     from absl import flags
@@ -405,7 +408,7 @@ def test_seqio_caches_a_task_of_each_suite(data: Path, tmp_path: Path) -> None:
     constituent = examples(SUPERNI, "train")[0]["task"]
     part = registry.subset("superni_en_def", constituent)
     declarations.declare_names([part])
-    names = [part, FEW_SHOT, COT, GENERATED, WRITTEN]
+    names = [part, *more]
     flags.FLAGS(
         [
             "seqio_cache_tasks",
