@@ -68,10 +68,11 @@ class Harness(msgspec.Struct, frozen=True):
     @property
     def answer(self) -> tuple[str, str]:
         """The text that was generated, or the likeliest option, of equal ones the first."""
-        found = [getattr(each, "number", each) for each in self.filtered_resps]
-        if isinstance(found[0], str):
-            return self.doc.id, found[0]
-        return self.doc.id, (self.doc.options or [])[found.index(max(found))]
+        first = self.filtered_resps[0]
+        if isinstance(first, str):
+            return self.doc.id, first
+        numbers = [each.number for each in self.filtered_resps if isinstance(each, _Likelihood)]
+        return self.doc.id, (self.doc.options or [])[numbers.index(max(numbers))]
 
 
 class _TkInstructInstance(msgspec.Struct, frozen=True):

@@ -98,7 +98,8 @@ class Examples:
 
     def _examples_or_none(self, task: AnyTask) -> Iterator[Example] | None:
         if self._split not in task.splits and task.name not in self._selection.named:
-            return self._pass_over(f"without split {self._split!r}", task.name)
+            self._pass_over(f"without split {self._split!r}", task.name)
+            return None
         examples = examples_of(task, self._split)
         try:
             first = next(examples, None)
@@ -108,7 +109,8 @@ class Examples:
             if task.name in self._selection.named:
                 raise
             what = "data" if isinstance(error, MissingDataError) else "examples"
-            return self._pass_over(f"without {what}", f"{task.name}: {error}")
+            self._pass_over(f"without {what}", f"{task.name}: {error}")
+            return None
         return itertools.chain([first], examples)
 
     def _pass_over(self, kind: str, reason: str) -> None:
