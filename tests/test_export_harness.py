@@ -192,7 +192,7 @@ def test_options_are_ranked_as_by_us(
     assert cli.main(["report", str(tmp_path / "out"), "--json"]) == 0
     row = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (row["run"], list(row["scores"])) == ("them__model", [ANLI, COPA])
-    assert {row["scores"][task]["num_examples"] for task in (ANLI, COPA)} == {24}
+    assert all("accuracy_ci95" in row["scores"][task] for task in (ANLI, COPA))
 
 
 def test_answers_are_generated_as_by_us(
