@@ -1,4 +1,4 @@
-"""Checks of the numbers in settings, and the types of number flags."""
+"""Checks of the numbers in settings, and the types of flags."""
 
 import argparse
 import math
@@ -50,6 +50,13 @@ def whole_number(text: str) -> int:
             f"{_shortened(text)} must be a whole number of at most {len(str(_MOST))} digits; try 8"
         )
     return value
+
+
+def true_or_false(text: str) -> bool:
+    """The type of a flag that is on or off."""
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{_shortened(text)} must be true or false; try true")
+    return text.lower() == "true"
 
 
 def number(text: str) -> float:

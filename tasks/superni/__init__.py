@@ -3,7 +3,7 @@
 `import tk_instruct.tasks.superni.mixtures` declares its tasks and mixtures to SeqIO.
 """
 
-from tk_instruct.ranges import whole_number
+from tk_instruct.ranges import true_or_false, whole_number
 from tk_instruct.suite import Flag, Suite
 
 _HERE = "tk_instruct.tasks.superni"
@@ -42,6 +42,14 @@ SUITE = Suite(
             type=whole_number,
             metavar="N",
             help="train tasks to train on, drawn by the seed (default: all)",
+        ),
+        Flag(
+            "supervised",
+            binds="SuperNI.supervised",
+            type=true_or_false,
+            options={"nargs": "?", "const": True},
+            metavar="true",
+            help="train on the test tasks' other instances than the evaluated: an upper bound",
         ),
         Flag(
             "num_dev_tasks",

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import IO, Annotated, Any, NamedTuple, TypeVar, cast
+from typing import IO, Annotated, Any, NamedTuple, cast
 
 import gin
 import msgpack
@@ -34,7 +34,6 @@ from tk_instruct.files import Path, PathLike, is_local, read_file, write_atomica
 from tk_instruct.randomness import draw
 from tk_instruct.ranges import check_seed, check_whole
 
-T = TypeVar("T")
 log = logging.getLogger("tk_instruct")
 
 SOURCE = "github.com/allenai/natural-instructions"
@@ -125,6 +124,9 @@ class SuperNI:
     are trained on, drawn by the seed (None: all); a smaller draw is part of every larger one of the
     same seed. tokenization is "seqio", or "released" for Tk-Instruct's published checkpoints
     (tk_instruct.data.tokenization).
+
+    supervised: `train` and `validation` have the test tasks' own instances that are not evaluated,
+    in place of the train tasks': for a supervised upper bound (Wang et al. 2022, table 3).
     """
 
     data_dir: str | None = None
@@ -134,6 +136,7 @@ class SuperNI:
     max_instances_per_validation_task: int = 10
     num_dev_tasks: int = 0
     num_train_tasks: int | None = None
+    supervised: bool = False
     tokenization: str = "seqio"
     cache_dir: str | None = None
 
@@ -183,6 +186,8 @@ class SuperNI:
             raise UserError(f"track={track!r} is not one of {', '.join(TRACKS)}")
         if split not in SPLITS:
             raise UserError(f"split={split!r} is not one of {', '.join(SPLITS)}")
+        if split in ("train", "validation") and self.supervised:
+            return self._drawn(self._listed(track, "test"))
         if split in ("train", "validation"):
             dev = set(self._dev_names(track))
             return self._drawn([name for name in self._listed(track, "train") if name not in dev])
@@ -295,10 +300,14 @@ class SuperNI:
         if near := difflib.get_close_matches(name, self.task_names(track, split), n=1):
             return f"did you mean {near[0]}?"
         file = "train" if split in ("validation", "dev") else split
+        if self.supervised and split in ("train", "validation"):
+            file = "test"
         return f"{file}_tasks.txt lists those that are"
 
     def _warn_of_seen_tests(self, track: str, files: Mapping[str, Path]) -> None:
         """Logs which test tasks are also train tasks, under the same name or as a copied file."""
+        if self.supervised:
+            return
         folder = self.root / "splits" / track
         if not all((folder / f"{split}_tasks.txt").exists() for split in ("train", "test")):
             return
@@ -326,11 +335,12 @@ class SuperNI:
         paths = self._present(track, split, only)
         # One cache entry holds a train task's instances for train and for validation.
         sampled = self.max_instances_per_train_task + self.max_instances_per_validation_task
+        evaluated = self.max_instances_per_eval_task if self.supervised else 0
         if split == "train":
-            keep = _Sample(self.seed, sampled)
+            keep = _Sample(self.seed, sampled, evaluated)
             part = slice(0, self.max_instances_per_train_task)
         elif split == "validation":
-            keep = _Sample(self.seed, sampled)
+            keep = _Sample(self.seed, sampled, evaluated)
             part = slice(self.max_instances_per_train_task, sampled)
         else:
             keep = _Sample(None, self.max_instances_per_eval_task)
@@ -342,6 +352,12 @@ class SuperNI:
             for id_, input_, references in instances[part]
         ]
         if not examples:
+            if self.supervised:
+                raise EmptySplitError(
+                    f"split {split!r} of {track} is empty: no test task has instances to train on "
+                    f"beyond the first max_instances_per_eval_task="
+                    f"{self.max_instances_per_eval_task}, which are evaluated; lower it"
+                )
             raise EmptySplitError(
                 f"split {split!r} of {track} is empty: no task has more than "
                 f"max_instances_per_train_task={self.max_instances_per_train_task} instances to "
@@ -356,7 +372,7 @@ class SuperNI:
         return {
             name: value
             for name, value in asdict(self).items()
-            if name not in others and value is not None
+            if name not in others and value is not None and value is not False
         }
 
     def fingerprint(self, track: str, split: str, only: str | None = None) -> str:
@@ -369,23 +385,29 @@ class SuperNI:
         return digest.hexdigest()
 
 
+# An instance in a cache entry: id, input, references.
+_Instance = tuple[str, str, list[str]]
+
+
 @dataclass(frozen=True)
 class _Sample:
-    """Which instances of a file are kept: `count` drawn by the seed, or the first if it is None."""
+    """Which instances of a file are kept: `count` drawn by the seed, or the first if it is None.
+
+    None of the first `evaluated` ones is drawn, and none with the input of one of them.
+    """
 
     seed: int | None
     count: int
+    evaluated: int = 0
 
-    def take(self, task: str, instances: Sequence[T], ids: Sequence[str]) -> list[T]:
+    def take(self, task: str, instances: Sequence[_Instance]) -> list[_Instance]:
         if self.seed is None:
             return list(instances[: self.count])
         seed = self.seed
-        order = sorted(range(len(ids)), key=lambda i: draw(seed, "train instance", task, ids[i]))
-        return [instances[i] for i in order[: self.count]]
-
-
-# An instance in a cache entry: id, input, references.
-_Instance = tuple[str, str, list[str]]
+        inputs = {input_ for _, input_, _ in instances[: self.evaluated]}
+        others = [each for each in instances[self.evaluated :] if each[1] not in inputs]
+        others.sort(key=lambda each: draw(seed, "train instance", task, each[0]))
+        return others[: self.count]
 
 
 _REPAIR = "correct the file or restore it (`tk-instruct tasks doctor` lists all that is wrong)"
@@ -523,8 +545,9 @@ def _contents(paths: Sequence[Path]) -> list[_Content]:
 
 
 def _entry(cache: Path, path: Path, content_hash: str, keep: _Sample) -> Path:
+    evaluated = [keep.evaluated] if keep.evaluated else []
     key = hashlib.sha256(
-        json.dumps([_FORMAT, path.stem, content_hash, keep.seed, keep.count]).encode()
+        json.dumps([_FORMAT, path.stem, content_hash, keep.seed, keep.count, *evaluated]).encode()
     ).hexdigest()
     return cache / key[:2] / f"{key}.msgpack"
 
@@ -657,7 +680,7 @@ def _fill_entry(job: Mapping[str, Any]) -> str | None:
         task, instances = _parse(content, path)
     except UserError as error:
         return str(error)
-    kept = keep.take(task.name, instances, [id_ for id_, _, _ in instances])
+    kept = keep.take(task.name, instances)
     # Hashes the parsed content, because the file may have changed since it was first hashed.
     _write_entry(_entry(cache, path, hashlib.sha256(content).hexdigest(), keep), task, kept)
     return None

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tk_instruct.errors import UserError
+from tk_instruct.errors import EmptySplitError, UserError
 from tk_instruct.tasks.superni import records
 from tk_instruct.tasks.superni.records import Demonstration, SuperNI, TaskSpec, read_task
 
@@ -796,3 +796,28 @@ def test_real_files(shared_data: Path, caplog: pytest.LogCaptureFixture) -> None
     many = data.examples("default", "test", "task039_qasc_find_overlapping_words")
     assert len(many) == 33
     assert max(len(example.references) for example in many) > 5
+
+
+def test_a_supervised_upper_bound_trains_on_other_instances(mini_dir: Path, tmp_path: Path) -> None:
+    def data(**settings: Any) -> SuperNI:
+        some = {"max_instances_per_eval_task": 25, "max_instances_per_train_task": 20}
+        return SuperNI(
+            data_dir=str(mini_dir), supervised=True, cache_dir=str(tmp_path), **some | settings
+        )
+
+    test = data().examples("default", "test")
+    train, validation = (data().examples("default", split) for split in ("train", "validation"))
+    tasks = {example.task.name for example in test}
+    assert {example.task.name for example in train} <= tasks
+    evaluated = {(example.task.name, example.input) for example in test}
+    for other in (train, validation):
+        assert not {example.id for example in other} & {example.id for example in test}
+        assert not {(example.task.name, example.input) for example in other} & evaluated
+    assert not {example.id for example in train} & {example.id for example in validation}
+    assert train == data().examples("default", "train")
+    assert train != data(seed=1).examples("default", "train")
+    with pytest.raises(EmptySplitError, match="no test task has instances to train on beyond"):
+        data(max_instances_per_eval_task=1000).examples("default", "train")
+    # Of what is trained on otherwise nothing changes.
+    assert data().examples("default", "test") == test
+    assert "supervised" not in SuperNI(data_dir=str(mini_dir)).selection
