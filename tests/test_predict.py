@@ -75,7 +75,7 @@ def test_a_baseline_is_of_the_tasks_suite(monkeypatch: pytest.MonkeyPatch) -> No
         heuristics.baseline_of("copy_input", "superni_xlingual_def")
     assert str(caught.value) == (
         "--baseline copy_input: superni_xlingual_def is of the suite other, which has "
-        "copy_demo; give one of them"
+        "copy_demo or majority_label or random_option; give one of them"
     )
     with pytest.raises(UserError, match="the tasks of superni_def are of several suites"):
         heuristics.baseline_of("copy_demo", "superni_def")
@@ -377,7 +377,7 @@ def test_a_damaged_checkpoint_is_told_in_one_line(
         (["--baseline=copy_demo"], "needs --task NAME and --output_dir DIR"),
         (
             ["--baseline=copy_demo", "--task=flan_rte", "--output=x"],
-            "flan_rte is of the suite flan, which has none; give --model_dir DIR",
+            "flan_rte is of the suite flan, which has majority_label or random_option; give one",
         ),
         (["--baseline=copy_demo", "--batch_size=0"], "--batch_size=0 must be at least 1"),
         (

@@ -27,7 +27,7 @@ def test_the_mechanism_names_no_suite() -> None:
 def test_every_part_of_every_suite_is_there() -> None:
     for each in suite.suites().values():
         parts = [each.tasks, each.mixtures, each.doctor, each.mini, each.scores]
-        parts += [each.published, each.origins]
+        parts += [each.published, each.origins, each.labelled]
         parts += [*each.configurables, *each.evaluations.values(), *each.baselines.values()]
         parts += [form.read for form in each.task_forms.values()]
         assert all(suite.part(part) for part in parts if part)

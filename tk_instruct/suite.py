@@ -83,6 +83,9 @@ class Suite:
             args.directory.
         baselines: value of `predict --baseline` → a function example → answer. It predicts this
             suite's tasks alone, so other suites may have one of the same name.
+        labelled: a function (name of a task, splits) → the labelled examples that are not evaluated
+            in these splits (tk_instruct.inference.heuristics.Labelled), for baselines that know a
+            task's labels. Without it they are those of the task's split train.
         scores: a tk_instruct.scores.SuiteScores, which `report` uses.
         published: a function without arguments that gives the suite's published scores
             (tk_instruct.published), which `evaluate --published` shows beside ours.
@@ -104,6 +107,7 @@ class Suite:
     doctor: str | None = None
     mini: str | None = None
     baselines: Mapping[str, str] = field(default_factory=dict)
+    labelled: str | None = None
     scores: str | None = None
     published: str | None = None
     task_forms: Mapping[str, TaskForm] = field(default_factory=dict)

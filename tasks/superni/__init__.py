@@ -76,6 +76,7 @@ SUITE = Suite(
         "copy_demo": f"{_HERE}.baselines:copy_demo",
         "copy_input": f"{_HERE}.baselines:copy_input",
     },
+    labelled=f"{_HERE}.baselines:labelled",
     scores=f"{_HERE}.scores:SCORES",
     published=f"{_HERE}.published:rows",
     origins=f"{_HERE}.tasks:origins",
