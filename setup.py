@@ -104,6 +104,7 @@ setup(
             "huggingface_hub>=2.0",
             "hypothesis>=6.100",
             "import-linter>=2.5",  # who may import whom
+            "lm_eval>=0.4.12",  # runs the tasks that `tasks export --harness` writes
             "mypy>=1.15",
             "nbmake>=1.5",
             "playwright>=1.50",  # drives the Chromium that the page of a report is opened in

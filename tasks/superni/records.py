@@ -215,7 +215,7 @@ class SuperNI:
         found = {}
         for name, sources in zip(names, given, strict=True):
             known = [origins.canonical(s) or origins.named_in(s) for s in sources]
-            found[name] = list(filter(None, known)) or list(filter(None, [origins.named_in(name)]))
+            found[name] = list(filter(None, known)) or list(filter(None, [origins.named_by(name)]))
         return found
 
     def _listed(self, track: str, split: str) -> list[str]:

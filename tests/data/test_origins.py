@@ -7,6 +7,7 @@ import pytest
 from tk_instruct.data.origins import (
     canonical,
     main_origins_of,
+    named_by,
     named_in,
     origins_of,
     plain,
@@ -103,3 +104,19 @@ def test_what_is_made_from_others_only_in_part() -> None:
     assert main_origins_of("common_gen") == {"common_gen"}
     assert main_origins_of("esnli") == {"esnli", "snli", "flickr30k"}
     assert origins_of("nobody knows it") == main_origins_of("nobody knows it") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("task", "row"),
+    [
+        ("task1344_glue_entailment_classification", "rte"),
+        ("task339_record_answer_generation", "record"),
+        ("task1453_person_entity_extraction_btc_corpus", "btc"),
+        ("task9040_mini_record_sentence", None),
+        ("task9031_mini_effect_emotion", None),
+        ("task1659_title_generation", None),
+        ("", None),
+    ],
+)
+def test_the_name_of_a_task_begins_with_its_dataset(task: str, row: str | None) -> None:
+    assert named_by(task) == row

@@ -15,7 +15,7 @@ all datasets would be related by them. A link that the table lacks may still exi
 
 import csv
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -73,13 +73,37 @@ def canonical(name: str) -> str | None:
     return _names().get(plain(name)) or _names().get(plain(name.partition("/")[0]))
 
 
+_NUMBER = re.compile(r"(?:sub)?task\d+")
+_SAID_AFTER = ("dataset", "corpus")
+
+
 def named_in(words: str) -> str | None:
-    """The dataset that a task's name contains, as whole words. The longest name counts."""
+    """The dataset that a text on a source contains, as whole words. The longest name counts."""
+    return _longest(words, lambda parts, start, stop: True)
+
+
+def named_by(task: str) -> str | None:
+    """The dataset in the name of a task. The longest name counts.
+
+    It begins the name, after the task's number, or is followed by `dataset` or `corpus`: elsewhere
+    `record` and `emotion` are words like others.
+    """
+
+    def is_said(parts: Sequence[str], start: int, stop: int) -> bool:
+        begins = start == 0 or (start == 1 and _NUMBER.fullmatch(parts[0]) is not None)
+        return begins or (stop < len(parts) and parts[stop] in _SAID_AFTER)
+
+    return _longest(task, is_said)
+
+
+def _longest(words: str, counts: Callable[[Sequence[str], int, int], bool]) -> str | None:
+    """The longest name or alias among the runs of words, parts[start:stop], that count."""
     parts = [part for part in re.split(r"[\W_]+", words.lower()) if part]
     spans = (
         "".join(parts[start:stop])
         for start in range(len(parts))
         for stop in range(start + 1, len(parts) + 1)
+        if counts(parts, start, stop)
     )
     known = [span for span in spans if span in _names()]
     return _names()[max(known, key=len)] if known else None
