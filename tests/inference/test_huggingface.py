@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,28 @@ def test_a_drawn_answer_depends_on_seed_and_id_alone(
         for n, more in enumerate((["--seed=1"], ["--seed=1", "--batch_size=3"], ["--seed=2"]))
     ]
     assert made[0] == made[1] != made[2]
+
+
+def test_models_that_would_answer_at_random(
+    gpt2: Path, data: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    command = ["predict", f"--task={TASK}", f"--output={tmp_path / 'x'}", *data]
+    for name, damage, message in (
+        ("less", lambda file: file.pop("lm_head.weight"), "has no weights for lm_head.weight"),
+        ("broken", None, "cannot be loaded"),
+    ):
+        folder = shutil.copytree(gpt2, tmp_path / name)
+        weights = folder / "model.safetensors"
+        if damage:
+            tensors = load_file(weights)
+            damage(tensors)
+            save_file(tensors, weights, {"format": "pt"})
+        else:
+            weights.write_bytes(weights.read_bytes()[:5000])
+        assert cli.main([*command, f"--model=hf:{folder}"]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_refusals(

@@ -87,15 +87,26 @@ class HuggingFaceSystem:
             self._is_encoder_decoder = bool(config.is_encoder_decoder)
             kind = "Seq2SeqLM" if self._is_encoder_decoder else "CausalLM"
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(name, **more)
-            self._model = getattr(transformers, f"AutoModelFor{kind}").from_pretrained(
-                name, dtype=args.dtype or "auto", **more
+            self._model, loaded = getattr(transformers, f"AutoModelFor{kind}").from_pretrained(
+                name, dtype=args.dtype or "auto", output_loading_info=True, **more
             )
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # what broken files raise depends on where they are broken
             said = " ".join(str(error).split())
             raise UserError(
                 f"--model=hf:{name} cannot be loaded ({said[:300]}); give the folder or the name "
                 "of a model that generates text, and look at the network"
             ) from error
+        if not self._tokenizer("a text", add_special_tokens=False)["input_ids"]:
+            raise UserError(
+                f"--model=hf:{name}: its tokenizer finds no token in 'a text'; its files are those of "
+                "another tokenizer, or incomplete"
+            )
+        if missing := sorted(loaded["missing_keys"]):
+            raise UserError(
+                f"--model=hf:{name} has no weights for {missing[0]} and {len(missing) - 1} more of "
+                f"{type(self._model).__name__}, which would be random; give a model that was "
+                "trained to generate text"
+            )
         device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
             self._model = self._model.to(device).eval()
@@ -116,6 +127,10 @@ class HuggingFaceSystem:
         # Those with relative positions have no limit of their own.
         self._most_tokens = getattr(text_config, "max_position_embeddings", None) or 2**20
         self._has_cut = False
+        # What stands before a text without any token.
+        tokenizer = self._tokenizer
+        starts = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, 0)
+        self._start = next(id_ for id_ in starts if id_ is not None)
         self.identity: Mapping[str, Any] = {
             "hf": _content(path) if is_local else getattr(config, "_commit_hash", None) or name,
             "dtype": str(self._model.dtype),
@@ -256,6 +271,8 @@ class HuggingFaceSystem:
                 text = self._text(example["prompt"])
                 whole = self._ids(text + option if self._chat else joined(text, option))
                 count = max(1, len(whole) - len(self._ids(text)))
+                if count >= len(whole):
+                    whole = [self._start, *whole]
                 rows.append((whole[-self._most_tokens :], count))
         scores: list[tuple[float, int]] = []
         size = max(1, _LOGITS_AT_ONCE // (self._model.config.get_text_config().vocab_size * 64))
@@ -280,7 +297,8 @@ class HuggingFaceSystem:
                 f"the model reads {self._most_tokens:,} tokens, and targets may have all of them; "
                 "give --max_target_tokens N"
             )
-        of = {e["id"]: self._ids(self._text(e["prompt"])) for e in examples}
+        texts = {e["id"]: self._text(e["prompt"]) for e in examples}
+        of = {id_: self._ids(text) or [self._start] for id_, text in texts.items()}
         for id_, ids in of.items():
             if len(ids) > room:
                 self._tell_cut(len(ids), room)
