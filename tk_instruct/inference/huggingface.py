@@ -98,7 +98,7 @@ class HuggingFaceSystem:
             ) from error
         if not self._tokenizer("a text", add_special_tokens=False)["input_ids"]:
             raise UserError(
-                f"--model=hf:{name}: its tokenizer finds no token in 'a text'; its files are those of "
+                f"--model=hf:{name}: its tokenizer finds no token in 'a text'; its files are of "
                 "another tokenizer, or incomplete"
             )
         if missing := sorted(loaded["missing_keys"]):
