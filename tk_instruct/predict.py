@@ -84,6 +84,7 @@ def main(args: argparse.Namespace) -> int:
     check_name(args.task)
     system: systems.Generates
     if args.baseline:
+        systems.refuse_flags_of_others(args)
         configuration.bind_data_arguments(args)
         system = heuristics.HeuristicSystem(args.baseline, args)
     else:

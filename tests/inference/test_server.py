@@ -131,6 +131,7 @@ def test_refusals(
         url = f"--base_url={server.base_url}"
         for arguments, message in (
             ([*predict, "--model=api:m"], "OPENAI_API_KEY is not set"),
+            ([*predict, "--baseline=copy_input", url], "--base_url is of --model api:"),
             ([*predict, "--model=api:m", url], "give --sample without --temperature"),
             ([*predict, "--model=api:m", url, "--num_beams=3"], "neither beams nor --top_k"),
             ([*predict, "--model=api:m", url, "--api=both"], "must be completions or chat"),

@@ -91,11 +91,8 @@ def opened(args: argparse.Namespace) -> System:
     if args.model and (kind not in _KINDS or not name):
         known = " or ".join(f"{kind}:{of}" for kind, of in _KINDS.items())
         raise UserError(f"--model={args.model} must be {known}; name the kind before the colon")
-    of_kind = {"hf": huggingface.FLAGS, "api": server.FLAGS}
-    for other, flags in of_kind.items():
-        _refuse(args, flags if other != kind else (), f"--model {other}:…")
+    refuse_flags_of_others(args, kind)
     if not args.model:
-        _refuse(args, ("stop",), "--model")
         return checkpoint.CheckpointSystem(args)
     _refuse(args, ("step", "distributed", "coordinator"), "--model_dir")
     if args.num_partitions != 1:
@@ -107,6 +104,16 @@ def opened(args: argparse.Namespace) -> System:
     if kind == "hf":
         return huggingface.HuggingFaceSystem(name, args)
     return server.ServerSystem(name, args)
+
+
+def refuse_flags_of_others(args: argparse.Namespace, kind: str = "") -> None:
+    """Raises UserError for a flag of --model that is not of this kind; without a kind for any."""
+    from tk_instruct.inference import huggingface, server
+
+    for other, flags in {"hf": huggingface.FLAGS, "api": server.FLAGS}.items():
+        _refuse(args, flags if other != kind else (), f"--model {other}:…")
+    if not kind:
+        _refuse(args, ("stop",), "--model")
 
 
 def _refuse(args: argparse.Namespace, flags: Any, owner: str) -> None:
