@@ -147,3 +147,33 @@ def test_refusals(
         assert cli.main([*rank, "--model=api:m", f"--base_url={server.base_url}"]) == 2
         said = capsys.readouterr().err
         assert "gives no log-probabilities of a prompt's tokens (the prompt does not" in said
+
+
+def test_it_stands_beside_other_systems(
+    mini_dir: Path, data: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Evaluated, compared and reported as all systems are; what was asked is no system."""
+    with FaultyServer(answer=lambda prompt, body: prompt.split()[-2]) as server:
+        asked = ["--model=api:m", f"--base_url={server.base_url}"]
+        for name, who in (("theirs", asked), ("copies", ["--baseline=copy_demo"])):
+            output = f"--output_dir={tmp_path / name}"
+            assert cli.main(["predict", *who, output, "--limit_per_task=2", *data]) == 0
+    systems = [tmp_path / "copies", tmp_path / "theirs"]
+    of_data = [f"--data_dir={mini_dir}", "--max_instances_per_eval_task=2"]
+    assert (systems[1] / "predictions" / f"{TASK}-test-0.requests" / "responses.jsonl").is_file()
+    capsys.readouterr()
+    for system in systems:
+        predictions = system / "predictions" / f"{TASK}-test-0.jsonl"
+        scores = system / "scores" / f"{TASK}-test-0.json"
+        command = ["evaluate", f"--predictions={predictions}", f"--json={scores}", *of_data]
+        assert cli.main(command) == 0
+    capsys.readouterr()
+    assert cli.main(["compare", *map(str, systems), "--json=-"]) == 0
+    (compared,) = json.loads(capsys.readouterr().out)["comparisons"]
+    assert list(compared["systems"]) == ["copies", "theirs"]
+    assert cli.main(["report", *map(str, systems)]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[0] for row in rows if row.startswith(("copies", "theirs"))] == [
+        "copies",
+        "theirs",
+    ]
