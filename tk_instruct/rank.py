@@ -1,13 +1,17 @@
-"""Score the options of each example with a checkpoint, and predict the likeliest one.
+"""Score the options of each example with a model, and predict the likeliest one.
 
 An option's score is the summed log-probability of its tokens, EOS included, given the inputs, as
-T0 is evaluated (arXiv:2110.08207). Writes one JSON object a line, {id, task, prediction, options,
+T0 is evaluated (arXiv:2110.08207). For models without an encoder it is that of the option after
+the prompt and a space, without EOS, as in lm-evaluation-harness. Writes one JSON object a line, {id, task, prediction, options,
 scores}, in the order of ids. Of options with the same score the first is predicted.
 
 The options are those of the example, its field `options`, or the same ones for all examples:
 
   tk-instruct rank --model_dir RUN --task NAME --split test --option Yes --option No
   tk-instruct rank --model_dir RUN --examples FILE.jsonl
+  tk-instruct rank --model hf:NAME --task NAME --output FILE.jsonl
+  tk-instruct rank --model api:NAME --base_url http://localhost:8000/v1 --task NAME \\
+      --output FILE.jsonl
 
 FILE.jsonl has lines {id, inputs, options}. inputs is the prompt as text. A line may name its task;
 otherwise the task is the file's name. --tokenization also holds for these prompts and options.
