@@ -2,8 +2,9 @@
 
 An option's score is the summed log-probability of its tokens, EOS included, given the inputs, as
 T0 is evaluated (arXiv:2110.08207). For models without an encoder it is that of the option after
-the prompt and a space, without EOS, as in lm-evaluation-harness. Writes one JSON object a line, {id, task, prediction, options,
-scores}, in the order of ids. Of options with the same score the first is predicted.
+the prompt and a space, without EOS, as in lm-evaluation-harness. Writes one JSON object a
+line, {id, task, prediction, options, scores}, in the order of ids. Of options with the same score
+the first is predicted.
 
 The options are those of the example, its field `options`, or the same ones for all examples:
 
