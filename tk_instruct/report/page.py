@@ -4,8 +4,6 @@ OUT/index.html holds all that it shows. The same figures and tables lie in OUT/f
 CSV) and OUT/tables (LaTeX, Markdown, CSV).
 """
 
-import base64
-import hashlib
 import pathlib
 import re
 from collections.abc import Iterator, Sequence
@@ -13,9 +11,7 @@ from dataclasses import dataclass
 from itertools import compress
 from xml.etree import ElementTree
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from tk_instruct import drawing, files
+from tk_instruct import drawing, files, web_page
 from tk_instruct.exhibits import Figure, Rows, Section, Table
 from tk_instruct.files import Path
 from tk_instruct.report import tables_as_text, viewer
@@ -102,22 +98,11 @@ class _ShownSection:
 
 def html(title: str, sections: Sequence[_ShownSection], predictions: Sequence[Predictions]) -> str:
     """The page. The template escapes all but the drawings, the style, the script and its data."""
-    environment = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["visible"] = visible
-    script = (_HERE / "viewer.js").read_text(encoding="utf-8") if predictions else ""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("page.html.jinja").render(
+    return web_page.rendered(
+        _HERE,
+        "viewer.js" if predictions else None,
         title=title,
         sections=sections,
-        style=(_HERE / "page.css").read_text(encoding="utf-8"),
-        script=script,
-        script_source=f"'sha256-{digest}'" if predictions else "'none'",
         predictions=viewer.packed(predictions) if predictions else None,
     )
 
