@@ -10,14 +10,14 @@ import pytest
 from tk_instruct import cli, scored_instances
 from tk_instruct.audit import findings
 
-TASK = "superni_en_def"
+TASK, FEW = "superni_en_def", "--max_instances_per_eval_task=20"
 
 
 @pytest.fixture(scope="module")
 def audited(mini_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The audit of the mini benchmark's train against its test tasks, and a file of predictions."""
     folder = tmp_path_factory.mktemp("audited")
-    data = [f"--data_dir={mini_dir}", "--vocabulary=bytes"]
+    data = [f"--data_dir={mini_dir}", "--vocabulary=bytes", FEW]
     audit, output = folder / "audit.json", folder / "predictions.jsonl"
     names = ["tasks", "audit", TASK, "--against", TASK]
     assert cli.main([*names, f"--json={audit}", "--threshold=1", *data]) == 0
@@ -28,7 +28,7 @@ def audited(mini_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 
 def in_parts(audited: tuple[Path, Path], mini_dir: Path, report: Path) -> dict[str, Any]:
     audit, output = audited
-    command = ["evaluate", f"--predictions={output}", f"--data_dir={mini_dir}"]
+    command = ["evaluate", f"--predictions={output}", f"--data_dir={mini_dir}", FEW]
     command += [f"--exclude_contaminated={audit}", f"--json={report}"]
     assert cli.main(command) == 0
     found: dict[str, Any] = json.loads(report.read_text())["systems"][output.name]["default"]
@@ -68,7 +68,7 @@ def test_an_audit_without_findings(
     other = tmp_path / "other.json"
     texts = [text | {"eval_id": f"no-{text['eval_id']}"} for text in content["texts"]]
     other.write_text(json.dumps(content | {"texts": texts}))
-    command = ["evaluate", f"--predictions={audited[1]}", f"--data_dir={mini_dir}"]
+    command = ["evaluate", f"--predictions={audited[1]}", f"--data_dir={mini_dir}", FEW]
     capsys.readouterr()
     assert cli.main([*command, f"--exclude_contaminated={other}"]) == 2
     assert "has flagged is among what is scored" in capsys.readouterr().err
